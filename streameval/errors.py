@@ -1,0 +1,67 @@
+"""Every error streameval raises on purpose, and the exit code each one ends the command line with.
+
+An error carries one string, so that it crosses processes unchanged. The string says where, what was
+found, what was expected, and what to do next.
+"""
+
+from __future__ import annotations
+
+
+class StreamevalError(Exception):
+    """The base of all errors raised on purpose; `exit_code` is the command line's exit code."""
+
+    exit_code = 1
+
+
+class UsageError(StreamevalError, ValueError):
+    """An argument or option that cannot mean anything (2)."""
+
+    exit_code = 2
+
+
+class DataError(StreamevalError, ValueError):
+    """A data set that is damaged, has the wrong form, or changed while it was read (3)."""
+
+    exit_code = 3
+
+
+class LabelError(DataError):
+    """A label outside the model's classes, or labels that do not match the rows (3)."""
+
+
+class ModelError(StreamevalError, ValueError):
+    """A model file that is damaged, hostile, or does not fit together or to the data (4)."""
+
+    exit_code = 4
+
+
+class StorageError(StreamevalError, OSError):
+    """Reading or writing failed: no such path, no permission, disk full, download failed (5)."""
+
+    exit_code = 5
+
+
+class CheckError(StreamevalError):
+    """A check was made and did not hold (6)."""
+
+    exit_code = 6
+
+
+class IncompleteError(StreamevalError):
+    """The work stopped part way, what was done is kept, and it can be resumed (7)."""
+
+    exit_code = 7
+
+
+class LockedError(StreamevalError):
+    """Another process is writing the same output (8)."""
+
+    exit_code = 8
+
+
+class KernelError(StreamevalError, RuntimeError):
+    """The compiled kernels cannot run here, for instance in a fork of a process that ran them (1)."""
+
+
+class StreamevalWarning(UserWarning):
+    """Something the user should know, that does not stop the work."""

@@ -1,0 +1,106 @@
+"""What a data set is to the rest of the package: rows that can be read in order or picked by number.
+
+Knows spans, chunks and the protocol that every format fulfils. Does not know any format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """The rows `start <= row < stop` of a source."""
+
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def cut(self, rows: int) -> Iterator[Span]:
+        """Yield consecutive spans of `rows` rows that tile this one; the last may be shorter."""
+        for start in range(self.start, self.stop, rows):
+            yield Span(start, min(start + rows, self.stop))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chunk:
+    """Some rows of a source, as a view: nothing is copied to make one from a mapped file.
+
+    rows     row numbers in the source, `range` when contiguous, else (n,) int64
+    values   1-D uint8 or float32: the memory that holds the features (a mapped file, an array)
+    offsets  (n,) int64: row i's features are `values[offsets[i] : offsets[i] + features]`
+    features number of values in a row
+    t        targets: (n,) int64 labels, or (n, classes) float64 one-hot or soft rows
+    """
+
+    rows: Sequence[int] | NDArray[np.int64]
+    values: NDArray[Any]
+    offsets: NDArray[np.int64]
+    features: int
+    t: NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    @property
+    def x(self) -> NDArray[Any]:
+        """The features as (n, features): a view where the rows lie one after another, else a copy."""
+        n = len(self.offsets)
+        if n == 0:
+            return np.empty((0, self.features), self.values.dtype)
+        first = int(self.offsets[0])
+        if np.array_equal(self.offsets, first + self.features * np.arange(n)):
+            return self.values[first : first + n * self.features].reshape(n, self.features)
+        return self.values[self.offsets[:, None] + np.arange(self.features)]
+
+
+@runtime_checkable
+class Source(Protocol):
+    """A data set. Rows are numbered from 0; features are uint8 or float32, in row-major order.
+
+    name        what messages call it: the path, or "<arrays>"
+    path        where it lies, or None for arrays in memory
+    rows        number of rows; 0 is allowed
+    shape       shape of one row, (28, 28) for MNIST; features = product of shape
+    dtype       uint8 or float32
+    classes     number of classes if the file records it or the targets are one-hot/soft, else None
+    scale       factor that turns a stored value into a feature: 1/255 for uint8, 1.0 for float32,
+                unless recorded in the file or given to `open`
+    soft        True when targets are rows of `classes` numbers, False for integer labels
+    """
+
+    name: str
+    path: str | None
+    rows: int
+    shape: tuple[int, ...]
+    features: int
+    dtype: np.dtype[Any]
+    classes: int | None
+    scale: float
+    soft: bool
+
+    @property
+    def fingerprint(self) -> str:
+        """What identifies the content, "sha256:..." over recorded block hashes or over the arrays."""
+
+    def chunks(self, span: Span, chunk_rows: int) -> Iterator[Chunk]:
+        """Yield chunks of at most `chunk_rows` rows that tile `span` in order."""
+
+    def take(self, rows: NDArray[np.int64]) -> Chunk:
+        """Return exactly these rows, in this order, repeats kept. Raises UsageError if out of range."""
+
+    def check_unchanged(self) -> None:
+        """Raise DataError if the file changed (fstat: size, mtime, inode) since it was opened."""
+
+    def check_content(self) -> int:
+        """Compare every block with its recorded hash; return how many. Raises DataError naming the block."""
+
+    def close(self) -> None:
+        """Give back what the source holds."""
