@@ -141,9 +141,9 @@ class Mlp:
         Raises:
             StorageError: the file cannot be written.
         """
-        from streameval.models import safetensors
+        from streameval.models.safetensors import save
 
-        safetensors.save(self, path)
+        save(self, path)
 
     def __eq__(self, other: object) -> bool:
         return self.sha256 == other.sha256 if isinstance(other, Mlp) else NotImplemented

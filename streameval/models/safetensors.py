@@ -1,0 +1,73 @@
+"""Read and write a network as safetensors: a JSON header, then the numbers.
+
+Knows the format through its own library, and bfloat16, which NumPy lacks. Does not know which array is
+which layer. The header's metadata may record `activations`: names with commas between them, one per layer.
+
+The format: https://github.com/huggingface/safetensors#format
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streameval.errors import ModelError
+from streameval.files import atomic_file
+from streameval.models.mlp import Layer, Mlp
+from streameval.models.naming import Weights, assemble
+
+TYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "BF16": "<u2"}
+
+
+def load_layers(data: bytes, activation: str | Sequence[str] | None) -> tuple[list[Layer], list[str]]:
+    """Return the layers in a safetensors file, and what had to be decided.
+
+    Raises:
+        ModelError: damaged, numbers that are not floating point; or see `naming.assemble`.
+    """
+    library: Any = import_module("safetensors")  # it comes without types
+    try:
+        tensors = library.deserialize(data)
+    except library.SafetensorError as error:
+        raise ModelError(f"the safetensors file is damaged ({str(error)[:200]}).") from None
+    arrays = {name: _array(name, tensor) for name, tensor in tensors}
+    # The library has checked the header by now: its length, its JSON, and that all values are text.
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    names = header.get("__metadata__", {}).get("activations")
+    recorded = None if names is None else tuple(names.split(","))
+    return assemble(Weights(arrays, recorded, ordered=False), activation)
+
+
+def save(model: Mlp, path: str | os.PathLike[str]) -> None:
+    """Write `model` to `path`, whole or not at all: W1, b1, W2, b2, … and the activations as metadata.
+
+    The same network gives the same bytes.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    from safetensors.numpy import save as serialize
+
+    arrays: dict[str, NDArray[Any]] = {}
+    for number, layer in enumerate(model.layers, start=1):
+        arrays[f"W{number}"] = layer.weight
+        arrays[f"b{number}"] = layer.bias
+    content = serialize(arrays, metadata={"activations": ",".join(model.activations)})
+    with atomic_file(path) as file:
+        file.write(content)
+
+
+def _array(name: str, tensor: dict[str, Any]) -> NDArray[Any]:
+    kind = tensor["dtype"]
+    if kind not in TYPES:
+        raise ModelError(f"{name[:60]!r}: numbers of type {kind}, expected one of {', '.join(TYPES)}.")
+    values = np.frombuffer(tensor["data"], dtype=TYPES[kind])
+    if kind == "BF16":  # the upper half of a float32
+        values = (values.astype("<u4") << 16).view("<f4")
+    return values.reshape(tensor["shape"])
