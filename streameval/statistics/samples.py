@@ -1,0 +1,118 @@
+"""Which rows to read: with replacement, without, or as given. Knows row numbers, not what the rows hold."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streameval.errors import UsageError
+from streameval.statistics.seeds import branch, generator, number
+
+LARGEST_POPULATION = 2**62  # the parts of a position stay below 2**32, which the kernel relies on
+
+
+def with_replacement(population: int, size: int, *, seed: int | np.random.Generator = 0) -> NDArray[np.int64]:
+    """Draw `size` rows of [0, population), each independently of the others: repeats happen.
+
+    The same as `Generator(PCG64(seed)).integers(0, population, size)`. Returns (size,) int64.
+    Raises UsageError for an empty population or a negative size.
+    """
+    _check(population, size)
+    return generator(seed).integers(0, population, size, dtype=np.int64)
+
+
+def without_replacement(
+    population: int, size: int, *, seed: int | np.random.Generator = 0
+) -> NDArray[np.int64]:
+    """Draw `size` different rows of [0, population), in random order, without a list of the population.
+
+    They are the first `size` places of `Permutation.of(population, seed=seed)`: a larger sample with the
+    same seed begins with a smaller one. Returns (size,) int64. Raises UsageError if size > population.
+    """
+    _check(population, size)
+    if size > population:
+        raise UsageError(
+            f"size {size}: only {population} different rows exist. "
+            "Draw at most as many, or draw with replacement."
+        )
+    return Permutation.of(population, seed=seed).take(0, size)
+
+
+def given(rows: Any, population: int) -> NDArray[np.int64]:
+    """Return rows chosen elsewhere as int64 row numbers, repeats kept; a boolean mask picks its true rows.
+
+    Raises UsageError naming the first row outside [0, population), or the type found.
+    """
+    _check(population, 0)
+    found = np.asarray(rows)
+    if found.ndim != 1:
+        raise UsageError(f"rows: found an array of shape {found.shape}, a flat list of row numbers was expected.")
+    if found.dtype == np.bool_:
+        if len(found) != population:
+            raise UsageError(
+                f"rows: a mask of {len(found)} entries for {population} rows. Give one entry for each row."
+            )
+        return np.flatnonzero(found).astype(np.int64, copy=False)
+    if found.size == 0:
+        return np.empty(0, np.int64)
+    if not np.issubdtype(found.dtype, np.integer):
+        raise UsageError(f"rows: found dtype {found.dtype}, integers were expected. Try rows.astype('int64').")
+    outside = np.flatnonzero((found < 0) | (found >= population))
+    if len(outside):
+        raise UsageError(
+            f"rows, entry {outside[0]}: row {found[outside[0]]} does not exist, "
+            f"rows are numbered 0 to {population - 1}."
+        )
+    return found.astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Permutation:
+    """A random order of [0, population), given by a key instead of a list: O(1) memory at any size.
+
+    A Feistel network on a rectangle of left x right >= population, with cycle walking (the kernel
+    `permuted_positions` says how). Twelve rounds; twenty-four below 4,096 rows, where the parts are so
+    small that twelve can be told from uniform (over 400,000 keys, all 720 orders of 6 rows).
+    """
+
+    population: int
+    keys: NDArray[np.uint64]
+
+    @classmethod
+    def of(cls, population: int, *, seed: int | np.random.Generator = 0) -> Permutation:
+        """Return the permutation that `seed` names. A generator seeds one permutation and moves on."""
+        _check(population, 0)
+        return cls(population, branch(number(seed)).generate_state(rounds(population), np.uint64))
+
+    def take(self, start: int, stop: int) -> NDArray[np.int64]:
+        """Return the rows at places start..stop-1 of the order, (stop - start,) int64."""
+        if not 0 <= start <= stop <= self.population:
+            raise UsageError(f"places {start} to {stop}: the order has places 0 to {self.population}.")
+        from streameval.kernels.permute import permuted_positions
+
+        out = np.empty(stop - start, np.int64)
+        left, right = rectangle(self.population)
+        permuted_positions(start, self.keys, left, right, self.population, out)
+        return out
+
+
+def rectangle(population: int) -> tuple[int, int]:
+    """Return the sides of a nearly square rectangle that holds `population`, with less than a row to spare."""
+    left = math.isqrt(population - 1) + 1
+    return left, -(-population // left)
+
+
+def rounds(population: int) -> int:
+    """Return how many rounds of the network a population of this size gets."""
+    return 24 if population < 4096 else 12
+
+
+def _check(population: int, size: int) -> None:
+    if not 1 <= population <= LARGEST_POPULATION:
+        raise UsageError(f"population of {population} rows: 1 to 2**62 rows were expected.")
+    if size < 0:
+        raise UsageError(f"size {size}: a number of rows >= 0 was expected.")

@@ -1,0 +1,133 @@
+"""Samples taken class by class, and what they say of the whole. Knows labels as numbers, not what they mean."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streameval.errors import UsageError
+from streameval.statistics.samples import Permutation
+from streameval.statistics.seeds import branch, number
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """An estimated mean and its estimated variance, from `rows` rows."""
+
+    mean: float
+    variance: float
+    rows: int
+
+    @property
+    def stderr(self) -> float:
+        """The standard error, in the unit of the loss."""
+        return math.sqrt(self.variance)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Strata:
+    """Rows drawn without replacement inside each class.
+
+    rows (n,) int64, class after class · counts (k,) rows drawn · sizes (k,) rows there are
+    """
+
+    rows: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+
+    def estimate(self, losses: Any) -> Estimate:
+        """Estimate the mean loss of all rows from the losses of `rows`, in that order.
+
+            mean = sum_h W_h mean_h        variance = sum_h W_h^2 (1 - n_h / N_h) s_h^2 / n_h
+
+        with W_h = N_h / N. A class drawn in full adds no variance; one drawn once adds NaN: unknown.
+        """
+        found = np.asarray(losses, np.float64)
+        if found.shape != self.rows.shape:
+            raise UsageError(f"losses: found shape {found.shape}, {self.rows.shape} was expected: one per row.")
+        parts = np.split(found, np.cumsum(self.counts)[:-1])
+        total = int(self.sizes.sum())
+        mean, variance = 0.0, 0.0
+        for part, size in zip(parts, self.sizes.tolist(), strict=True):
+            if size == 0:
+                continue
+            weight = size / total
+            mean += weight * float(part.mean())
+            if len(part) < size:
+                spread = float(part.var(ddof=1)) if len(part) > 1 else math.nan
+                variance += weight**2 * (1 - len(part) / size) * spread / len(part)
+        return Estimate(mean, variance, len(found))
+
+
+def stratified(
+    labels: Any, size: int, *, seed: int | np.random.Generator = 0, spread: Any = None
+) -> Strata:
+    """Draw `size` rows without replacement, shared out among the classes.
+
+    labels: (N,) integers in [0, k). spread: None for shares proportional to the classes' sizes, or (k,)
+    standard deviations of the loss, from a pilot or an earlier pass, for Neyman's allocation n_h ~ N_h S_h.
+    Every class that has rows gets two (one if it has one), so that the variance can be estimated.
+    Raises UsageError when `size` cannot be shared out so.
+    """
+    found = np.asarray(labels)
+    if found.ndim != 1 or not np.issubdtype(found.dtype, np.integer) or len(found) == 0:
+        raise UsageError(f"labels: found {found.dtype} of shape {found.shape}, a flat list of integers was expected.")
+    sizes = np.bincount(found).astype(np.int64)
+    counts = allocate(sizes, size, spread)
+    root = number(seed)
+    chosen = []
+    for label, count in enumerate(counts.tolist()):
+        if count:
+            members = np.flatnonzero(found == label)
+            key = int(branch(root, label).generate_state(1, np.uint64)[0])
+            chosen.append(members[Permutation.of(len(members), seed=key).take(0, count)])
+    return Strata(np.concatenate(chosen), counts, sizes)
+
+
+def allocate(sizes: NDArray[np.int64], size: int, spread: Any = None) -> NDArray[np.int64]:
+    """Share out `size` draws among classes of `sizes` rows: proportionally, or by Neyman with `spread`.
+
+    Largest remainders; no class gets more than it has, none fewer than min(2, its rows). (k,) int64.
+    """
+    least = np.minimum(sizes, 2)
+    if not least.sum() <= size <= sizes.sum():
+        raise UsageError(
+            f"size {size}: {least.sum()} to {sizes.sum()} rows can be shared out among {np.count_nonzero(sizes)} "
+            "classes, two at least for each."
+        )
+    pull = sizes.astype(np.float64)
+    if spread is not None:
+        known = np.asarray(spread, np.float64)
+        if known.shape != sizes.shape or not np.all(known >= 0) or not np.isfinite(known).all():
+            raise UsageError(f"spread: one finite standard deviation >= 0 for each of {len(sizes)} classes was expected.")
+        pull = pull * known
+    if not pull.any():
+        pull = sizes.astype(np.float64)
+    # Raise a common scale until the shares, held between their limits, add up.
+    low, high = 0.0, 1.0
+    while _shares(pull, high, least, sizes).sum() < size and high < 1e300:
+        high *= 2
+    for _ in range(200):
+        middle = 0.5 * (low + high)
+        if _shares(pull, middle, least, sizes).sum() < size:
+            low = middle
+        else:
+            high = middle
+    shares = _shares(pull, low, least, sizes)
+    counts = np.floor(shares).astype(np.int64)
+    room = np.where(counts < sizes, shares - counts, -1.0)
+    while counts.sum() < size:
+        take = int(np.argmax(room))
+        counts[take] += 1
+        room[take] = -0.5 if counts[take] < sizes[take] else -1.0
+    return counts
+
+
+def _shares(
+    pull: NDArray[np.float64], scale: float, least: NDArray[np.int64], most: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    return np.clip(pull * scale, least, most)
