@@ -116,7 +116,7 @@ def bezier(controls, u):
 
 
 def placed(lines, radius, hand):
-    """Return pieces (start, end), each (x, y, radius) in pixels: at most 20 wide or high, ink in the middle."""
+    """Return pieces (start, end), each (x, y, radius) in pixels: up to 20 wide or high, ink in the middle."""
     pieces = [(line[k], line[k + 1]) for line in lines for k in range(len(line) - 1)]
     ends = np.array([vertex for line in lines for vertex in line])[:, :2]
     lengths = np.array([math.hypot(*(b - a)[:2]) for a, b in pieces])

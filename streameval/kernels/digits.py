@@ -230,8 +230,8 @@ def ink(a, b, soft, image):
     With d the distance of a pixel from the piece and r the radius at the nearest place, the pixel is at
     least 255 * clip((r + soft - d) / (2 * soft), 0, 1), rounded; where pieces meet the darkest holds.
 
-    LANES columns are done at a time and without a branch: the piece and its ink are seldom wider, and a
-    loop of fixed length becomes vectors, three times as fast as pixel by pixel.
+    Only the pixels within reach are done, their columns rounded up to whole vectors of LANES: beyond reach
+    the ink is 0 and changes nothing, and without a branch the loop is twice as fast as pixel by pixel.
     """
     ax, ay, ar = a[0], a[1], a[2] + soft
     bx, by, br = b[0], b[1], b[2] + soft
@@ -245,7 +245,6 @@ def ink(a, b, soft, image):
     left = max(0, math.ceil(min(ax, bx) - reach))
     right = min(SIDE - 1, math.floor(max(ax, bx) + reach))
     width = (right - left + LANES) // LANES * LANES
-    left = max(0, min(left, SIDE - width))
     for row in range(top, bottom + 1):
         y = row - ay
         pixels = image[row, left : left + width]
