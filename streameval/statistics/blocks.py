@@ -56,9 +56,9 @@ class Blocks:
 def blocks(
     population: int, size: int, *, block_rows: int, seed: int | np.random.Generator = 0
 ) -> Blocks:
-    """Draw contiguous blocks of `block_rows` rows, together at least `size` rows unless the file is shorter.
+    """Draw contiguous blocks of `block_rows` rows, as many as `size` rows need; the last of a file may be short.
 
-    The file is cut into tiles from row 0; the last may be short. Raises UsageError for sizes below 1.
+    The file is cut into tiles from row 0. Raises UsageError for sizes below 1.
     """
     if block_rows < 1 or size < 1:
         raise UsageError(f"{size} rows in blocks of {block_rows}: both must be 1 or more.")

@@ -1,0 +1,128 @@
+"""Exact intervals for a share of right answers. Knows counts; not losses.
+
+C. J. Clopper, E. S. Pearson (1934) with replacement; the same inversion of the hypergeometric law without.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from streameval.errors import UsageError
+from streameval.statistics.intervals.interval import Interval, checked_level
+
+
+def accuracy_interval(
+    correct: int, rows: int, *, level: float = 0.95, population: int | None = None
+) -> Interval:
+    """Return where the accuracy over all rows lies, when `correct` of `rows` drawn at random are right.
+
+    population: N when drawn without replacement, None when with. Holds for any sizes: the miss on each side
+    is at most (1 - level) / 2. Raises UsageError for impossible counts.
+    """
+    checked_level(level)
+    if not 0 <= correct <= rows or rows < 1:
+        raise UsageError(f"{correct} right of {rows}: 0 <= right <= rows and at least one row were expected.")
+    tail = 0.5 * (1.0 - level)
+    if population is None:
+        low = _clopper_pearson(correct, rows, tail)
+        high = 1.0 - _clopper_pearson(rows - correct, rows, tail)
+        return Interval(low, high, level, "clopper-pearson", "The rows were drawn at random with replacement.")
+    if rows > population:
+        raise UsageError(f"{rows} rows drawn without replacement from {population}: at most {population} can be.")
+    low = _fewest(correct, rows, population, tail) / population
+    high = (population - _fewest(rows - correct, rows, population, tail)) / population
+    return Interval(low, high, level, "hypergeometric", "The rows were drawn at random without replacement.")
+
+
+def _clopper_pearson(correct: int, rows: int, tail: float) -> float:
+    """Return the p at which P(X >= correct) = tail for X binomial(rows, p); 0 if correct = 0."""
+    if correct == 0:
+        return 0.0
+    low, high = 0.0, 1.0
+    while high - low > 1e-15 * max(high, 1e-300) and low < 0.5 * (low + high) < high:
+        middle = 0.5 * (low + high)
+        if incomplete_beta(correct, rows - correct + 1, middle) > tail:
+            high = middle
+        else:
+            low = middle
+    return low
+
+
+def _fewest(correct: int, rows: int, population: int, tail: float) -> int:
+    """Return the smallest K with P(X >= correct) > tail, X the right ones among `rows` of N with K right."""
+    return _first(
+        lambda right: hypergeometric_tail(correct, rows, right, population) > tail,
+        correct,
+        population - rows + correct,
+    )
+
+
+def _first(holds: Callable[[int], bool], low: int, high: int) -> int:
+    while low < high:
+        middle = (low + high) // 2
+        if holds(middle):
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def hypergeometric_tail(least: int, rows: int, right: int, population: int) -> float:
+    """Return P(X >= least), X the right ones in a draw of `rows` from N of which `right` are right.
+
+    Terms are summed away from the mean until they no longer count; at or below the mean's floor the
+    answer is at least 1/2 and is given as 1: the search only asks whether it passes a smaller number.
+    """
+    if least <= max(0, rows - (population - right)) or least <= rows * right // population:
+        return 1.0
+    if least > min(rows, right):
+        return 0.0
+    term = math.exp(
+        _log_choose(right, least)
+        + _log_choose(population - right, rows - least)
+        - _log_choose(population, rows)
+    )
+    total = 0.0
+    found = least
+    while term > total * 1e-17:
+        total += term
+        if found == min(rows, right):
+            break
+        term *= (right - found) * (rows - found) / ((found + 1.0) * (population - right - rows + found + 1.0))
+        found += 1
+    return total
+
+
+def _log_choose(n: int, k: int) -> float:
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+
+
+def incomplete_beta(a: float, b: float, x: float) -> float:
+    """Return I_x(a, b), the chance that a beta(a, b) variable is at most x; a continued fraction, by Lentz."""
+    if x <= 0.0 or x >= 1.0:
+        return float(x >= 1.0)
+    if x > (a + 1.0) / (a + b + 2.0):
+        return 1.0 - incomplete_beta(b, a, 1.0 - x)
+    front = math.exp(
+        math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
+    )
+    tiny = 1e-300
+    c, d = 1.0, 1.0 / _away(1.0 - (a + b) * x / (a + 1.0), tiny)
+    value = d
+    for m in range(1, 1_000_000):
+        even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        step = 1.0
+        for part in (even, odd):
+            d = 1.0 / _away(1.0 + part * d, tiny)
+            c = _away(1.0 + part / c, tiny)
+            step = c * d
+            value *= step
+        if abs(step - 1.0) < 1e-15:
+            break
+    return front * value / a
+
+
+def _away(value: float, tiny: float) -> float:
+    return value if abs(value) > tiny else tiny

@@ -1,0 +1,232 @@
+"""Mini-batches against the full loss: draw many of each size and see what they would have told.
+
+Knows the losses of all rows, as an array that may be a mapped file. Does not know where they come from.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streameval.errors import UsageError
+from streameval.statistics.bounds import Bounds, loss_bounds
+from streameval.statistics.intervals import INTERVALS, Batch, lookup
+from streameval.statistics.order import Order, audit_order
+from streameval.statistics.population import Population
+from streameval.statistics.precision import Precision, as_list, precision_table
+from streameval.statistics.samples import rectangle, rounds
+from streameval.statistics.seeds import branch, number
+
+DRAWS_AT_ONCE = 1 << 20  # rows gathered before they are summed up: 8 MB of losses, 8 MB of row numbers
+WIDTH_TRIALS = 100  # trials from which the half-width of an interval that has to be searched for is taken
+QUANTILES = (0.025, 0.25, 0.5, 0.75, 0.975)
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How one interval did over the trials, as shares: `covered` held the full loss, `miss_low` lay wholly
+    below it, `miss_high` wholly above. half_width: the mean, in nats, infinite if some had no ends."""
+
+    covered: float
+    miss_low: float
+    miss_high: float
+    half_width: float
+
+
+@dataclass(frozen=True, slots=True)
+class Trials:
+    """What `trials` mini-batches of `size` rows said: their means' mean, bias, sd (ddof 1) and quantiles."""
+
+    size: int
+    trials: int
+    mean: float
+    bias: float
+    sd: float
+    predicted_sd: float
+    quantiles: Mapping[str, float]
+    coverage: Mapping[str, Coverage]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The full loss, the mini-batches of each size, the table of precision and the audit of the order."""
+
+    population: Population
+    batches: tuple[Trials, ...]
+    precision: tuple[Precision, ...]
+    order: Order
+    level: float
+    replace: bool
+    eps: float
+    seed: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON; numbers that are not finite become None."""
+        batches = []
+        for trials in self.batches:
+            plain = {name: getattr(trials, name) for name in Trials.__slots__}
+            plain["sd"] = _plain(trials.sd)
+            plain["quantiles"] = dict(trials.quantiles)
+            plain["coverage"] = {
+                name: {key: _plain(value) for key, value in asdict(row).items()}
+                for name, row in trials.coverage.items()
+            }
+            batches.append(plain)
+        return {
+            "population": asdict(self.population),
+            "batches": batches,
+            "precision": as_list(self.precision),
+            "order": self.order.to_dict(),
+            "level": self.level,
+            "replace": self.replace,
+            "eps": self.eps,
+            "seed": self.seed,
+        }
+
+
+def compare_losses(
+    losses: Any,
+    *,
+    sizes: Sequence[int] = (10, 100, 1000),
+    trials: int = 2000,
+    seed: int | np.random.Generator = 0,
+    level: float = 0.95,
+    eps: float = 1e-7,
+    intervals: Sequence[str] | None = None,
+    replace: bool = True,
+    bytes_per_row: float | None = None,
+    seconds_per_row: float | None = None,
+) -> Comparison:
+    """Draw `trials` mini-batches of each size and compare them with the mean of all losses.
+
+    losses     (N,) float64, an array or a mapped file: read in pieces, gathered from, never copied whole
+    eps        the losses' own; 0 means unbounded losses, and leaves the bounded intervals out
+    intervals  rows of `INTERVALS`, None for all that the losses allow
+    replace    draw as the article does, with replacement; False for a keyed permutation for each trial
+
+    A size's draws depend on the seed and that size alone. Raises UsageError, DataError.
+    """
+    _check(sizes, trials, len(losses), replace)
+    bounds = loss_bounds(eps)
+    names = tuple(intervals) if intervals is not None else _possible(bounds)
+    population = Population.of(losses)
+    root = number(seed)
+    rounds_of_trials = [
+        _trials(losses, population, size, trials, names, level, bounds, replace, root) for size in sizes
+    ]
+    table = precision_table(
+        population.sd,
+        population.rows,
+        level=level,
+        bytes_per_row=bytes_per_row,
+        seconds_per_row=seconds_per_row,
+    )
+    order = audit_order(losses, population)
+    return Comparison(population, tuple(rounds_of_trials), table, order, level, replace, eps, root)
+
+
+def draws(
+    population: int, size: int, trials: int, *, seed: int, replace: bool
+) -> Iterator[NDArray[np.int64]]:
+    """Yield the row numbers of `trials` samples, (some, size) int64 at a time, the same however cut."""
+    at_once = max(1, DRAWS_AT_ONCE // size)
+    stream = np.random.Generator(np.random.PCG64(branch(seed, size)))
+    for start in range(0, trials, at_once):
+        count = min(at_once, trials - start)
+        if replace:
+            yield stream.integers(0, population, (count, size), dtype=np.int64)
+        else:
+            from streameval.kernels.permute import permuted_trials
+
+            out = np.empty((count, size), np.int64)
+            keys = stream.integers(0, 2**64, (count, rounds(population)), dtype=np.uint64)
+            permuted_trials(keys, *rectangle(population), population, out)
+            yield out
+
+
+class _Tally:
+    """Misses and half-widths of one interval, added up batch by batch."""
+
+    def __init__(self, name: str) -> None:
+        self.method = lookup(name)
+        self.low = self.high = self.seen = self.measured = 0
+        self.width = 0.0
+
+    def add(self, batch: Batch, level: float, truth: float, bounds: Bounds | None) -> None:
+        low, high = self.method.missed(batch, level, truth, bounds)
+        self.low += int(low.sum())
+        self.high += int(high.sum())
+        self.seen += len(low)
+        if self.method.misses is not None:
+            batch = Batch(batch.values[: max(0, WIDTH_TRIALS - self.measured)], batch.population)
+        if len(batch.values):
+            least, most = self.method.ends(batch, level, bounds)
+            self.width += 0.5 * float(np.sum(most - least))
+            self.measured += len(batch.values)
+
+    def coverage(self) -> Coverage:
+        covered = 1.0 - (self.low + self.high) / self.seen
+        return Coverage(covered, self.low / self.seen, self.high / self.seen, self.width / self.measured)
+
+
+def _trials(
+    losses: Any,
+    population: Population,
+    size: int,
+    trials: int,
+    names: Sequence[str],
+    level: float,
+    bounds: Bounds | None,
+    replace: bool,
+    seed: int,
+) -> Trials:
+    tallies = {name: _Tally(name) for name in names}
+    means = []
+    for rows in draws(population.rows, size, trials, seed=seed, replace=replace):
+        batch = Batch(np.asarray(losses[rows], np.float64), None if replace else population.rows)
+        means.append(batch.mean)
+        for tally in tallies.values():
+            tally.add(batch, level, population.mean, bounds)
+    found = np.concatenate(means)
+    mean = math.fsum(found) / trials
+    return Trials(
+        size,
+        trials,
+        mean,
+        mean - population.mean,
+        float(found.std(ddof=1)) if trials > 1 else math.nan,
+        _predicted_sd(population, size, replace),
+        MappingProxyType({str(q): float(value) for q, value in zip(QUANTILES, np.quantile(found, QUANTILES))}),
+        MappingProxyType({name: tally.coverage() for name, tally in tallies.items()}),
+    )
+
+
+def _predicted_sd(population: Population, size: int, replace: bool) -> float:
+    """sigma / sqrt(n) with replacement (sigma divides by N), S sqrt((1 - n/N) / n) without (S by N - 1)."""
+    share = 1.0 / population.rows if replace else size / population.rows
+    return population.sd * math.sqrt((1.0 - share) / size)
+
+
+def _possible(bounds: Bounds | None) -> tuple[str, ...]:
+    return tuple(name for name, method in INTERVALS.items() if bounds is not None or not method.bounded)
+
+
+def _check(sizes: Sequence[int], trials: int, population: int, replace: bool) -> None:
+    if trials < 1:
+        raise UsageError(f"trials {trials}: at least one was expected.")
+    if not sizes or min(sizes) < 1:
+        raise UsageError(f"sizes {list(sizes)}: batch sizes of one row or more were expected, such as 10, 100, 1000.")
+    if not replace and max(sizes) > population:
+        raise UsageError(
+            f"size {max(sizes)}: only {population} different rows exist. Draw with replacement, or fewer rows."
+        )
+
+
+def _plain(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,102 @@
+"""Many samples of one size at once, and their moments. Knows losses, not what any interval does with them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streameval.errors import DataError, UsageError
+from streameval.statistics.bounds import Bounds
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Samples of equal size from one population; a single interval is the case of one trial.
+
+    values (trials, n) float64, in the order drawn · population: N if drawn without replacement, else None
+    """
+
+    values: Floats
+    population: int | None = None
+
+    @classmethod
+    def of(cls, losses: Any, population: int | None = None) -> Batch:
+        """Return one sample as a batch. Raises UsageError if it is empty, not flat, or larger than N."""
+        found = np.asarray(losses, np.float64)
+        if found.ndim != 1 or len(found) == 0:
+            raise UsageError(f"losses: found shape {found.shape}, a flat list of at least one loss was expected.")
+        if population is not None and len(found) > population:
+            raise UsageError(
+                f"losses: {len(found)} of them, drawn without replacement from {population} rows. "
+                "Leave population out for draws with replacement."
+            )
+        if not np.isfinite(found).all():
+            row = int(np.flatnonzero(~np.isfinite(found))[0])
+            raise DataError(f"losses, entry {row}: {found[row]}, a finite loss was expected. Evaluate with eps > 0.")
+        return cls(found[None, :], population)
+
+    @property
+    def n(self) -> int:
+        """Rows in each sample."""
+        return self.values.shape[1]
+
+    @property
+    def exhausted(self) -> bool:
+        """True when each sample is the whole population: nothing is left to be uncertain about."""
+        return self.population is not None and self.n == self.population
+
+    @property
+    def effective(self) -> float:
+        """n / (1 - n/N): the draws with replacement that would say as much. Infinite at n = N."""
+        if self.population is None:
+            return float(self.n)
+        if self.n == self.population:
+            return math.inf
+        return self.n / (1.0 - self.n / self.population)
+
+    @cached_property
+    def mean(self) -> Floats:
+        """(trials,) means."""
+        return np.asarray(self.values.mean(axis=1))
+
+    @cached_property
+    def sd(self) -> Floats:
+        """(trials,) standard deviations, ddof 1; infinite for one row, which says nothing of the spread."""
+        if self.n == 1:
+            return np.full(len(self.values), np.inf)
+        return np.asarray(np.sqrt(np.square(self._centred).sum(axis=1) / (self.n - 1)))
+
+    @cached_property
+    def skewness(self) -> Floats:
+        """(trials,) third central moment over sd^3 (both divided by n); 0 where all losses are equal."""
+        second = np.square(self._centred).mean(axis=1)
+        third = (np.square(self._centred) * self._centred).mean(axis=1)
+        # Rounding leaves equal losses a spread of about 1e-16 of their size: that is no spread.
+        flat = second <= (1e-14 * np.abs(self.values).max(axis=1)) ** 2
+        return np.asarray(np.where(flat, 0.0, third / np.where(flat, 1.0, second) ** 1.5))
+
+    @cached_property
+    def _centred(self) -> Floats:
+        return np.asarray(self.values - self.mean[:, None])
+
+    def scaled(self, bounds: Bounds) -> Floats:
+        """Return the values as (v - low) / (high - low), in [0, 1].
+
+        Raises DataError for a loss outside by more than rounding (1e-6 of the range).
+        """
+        low, high = bounds
+        scaled = (self.values - low) / (high - low)
+        if scaled.min() < -1e-6 or scaled.max() > 1 + 1e-6:
+            worst = self.values.flat[int(np.argmax(np.abs(scaled - 0.5)))]
+            raise DataError(
+                f"losses: {worst} lies outside the bounds {low} to {high}, so that no guarantee would hold. "
+                "Give the bounds of the eps that the losses were computed with."
+            )
+        return np.asarray(np.clip(scaled, 0.0, 1.0, out=scaled))

@@ -1,0 +1,141 @@
+"""What an interval is, and what a method of making one must say of itself. Does not know any formula."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from streameval.errors import UsageError
+from streameval.statistics.bounds import Bounds, needed
+from streameval.statistics.intervals.batch import Batch, Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Where the mean loss of all rows lies, at `level`, by `method`; in nats.
+
+    assumes: one sentence, true or not is the reader's to judge · warning: why not to trust this one, or None
+    """
+
+    low: float
+    high: float
+    level: float
+    method: str
+    assumes: str
+    warning: str | None = None
+
+    @property
+    def half_width(self) -> float:
+        """Half the distance between the ends."""
+        return 0.5 * (self.high - self.low)
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain values for JSON; an end that no data bounds is None."""
+        return {
+            "low": self.low if math.isfinite(self.low) else None,
+            "high": self.high if math.isfinite(self.high) else None,
+            "level": self.level,
+            "method": self.method,
+            "assumes": self.assumes,
+            "warning": self.warning,
+        }
+
+
+Limits = Callable[[Batch, float, Bounds | None], tuple[Floats, Floats]]
+Misses = Callable[[Batch, float, float, Bounds | None], tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A way to make intervals.
+
+    limits   (batch, level, bounds) -> low, high, each (trials,) float64
+    assumes  the sentence that every interval carries
+    warn     (batch of one, bounds) -> a warning or None
+    bounded  True if it needs bounds on the losses, and in turn holds for finite samples
+    anytime  True if it holds at every look in a sequence of looks
+    misses   (batch, level, truth, bounds) -> lies below, lies above: a cheaper way than the limits
+    """
+
+    name: str
+    limits: Limits
+    assumes: str
+    warn: Callable[[Batch], str | None]
+    bounded: bool
+    anytime: bool
+    misses: Misses | None = None
+
+    def ends(self, batch: Batch, level: float, bounds: Bounds | None) -> tuple[Floats, Floats]:
+        """Return low and high of every trial, (trials,) each.
+
+        At n = N without replacement both are the mean. Bounded methods are cut to what the rows seen
+        already force, and every interval is widened to hold its own mean, where it would not.
+        """
+        checked_level(level)
+        limits = needed(bounds, self.name) if self.bounded else bounds
+        if batch.exhausted:
+            exact = np.array([math.fsum(row) / batch.n for row in batch.values])
+            return exact, exact
+        low, high = self.limits(batch, level, limits)
+        if self.bounded and limits is not None:
+            low, high = _forced(batch, limits, low, high)
+        return np.minimum(low, batch.mean), np.maximum(high, batch.mean)
+
+    def missed(
+        self, batch: Batch, level: float, truth: float, bounds: Bounds | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return which intervals lie wholly below the truth and which wholly above, (trials,) bool each."""
+        if batch.exhausted:
+            never = np.zeros(len(batch.values), np.bool_)
+            return never, never
+        if self.misses is not None:
+            return self.misses(batch, level, truth, needed(bounds, self.name) if self.bounded else bounds)
+        low, high = self.ends(batch, level, bounds)
+        return high < truth, low > truth
+
+    def interval(self, batch: Batch, level: float, bounds: Bounds | None) -> Interval:
+        """Return the interval of a batch of one trial, with what it assumes and a warning where one is due."""
+        low, high = self.ends(batch, level, bounds)
+        warning = None if batch.exhausted else self.warn(batch)
+        return Interval(float(low[0]), float(high[0]), level, self.name, self.assumes, warning)
+
+
+def checked_level(level: float) -> float:
+    """Return the level, or raise UsageError if it is no probability strictly between 0 and 1."""
+    if not 0.0 < level < 1.0:
+        raise UsageError(f"level {level}: a number between 0 and 1 was expected, such as 0.95.")
+    return level
+
+
+def quantile(level: float) -> float:
+    """Return z with P(|Z| < z) = level for a standard normal Z: 1.96 for 0.95."""
+    return NormalDist().inv_cdf(0.5 + 0.5 * level)
+
+
+def flat(batch: Batch) -> str | None:
+    """Return the warning for a sample that shows no spread, if this is one."""
+    if batch.n == 1:
+        return "One row says nothing of the spread: the interval has no ends."
+    if batch.skewness[0] == 0.0 and np.ptp(batch.values[0]) <= 1e-12 * np.abs(batch.values[0]).max():
+        return "All losses in the sample are equal: its spread of 0 says nothing of rows not drawn."
+    return None
+
+
+def silent(batch: Batch) -> str | None:
+    """Return no warning: the method holds for every sample of two rows or more, and for one as well."""
+    return None
+
+
+def _forced(batch: Batch, bounds: Bounds, low: Floats, high: Floats) -> tuple[Floats, Floats]:
+    """Cut to [(S + (N-n) lowest) / N, (S + (N-n) highest) / N], or to the bounds if drawn with replacement."""
+    seen = 0.0 if batch.population is None else batch.n / batch.population
+    least = batch.mean * seen + bounds[0] * (1.0 - seen)
+    most = batch.mean * seen + bounds[1] * (1.0 - seen)
+    return np.clip(low, least, most), np.clip(high, least, most)

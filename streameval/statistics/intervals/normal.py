@@ -1,0 +1,44 @@
+"""The interval of the central limit theorem. Knows mean, spread and size; not the shape of the losses."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from streameval.statistics.bounds import Bounds
+from streameval.statistics.intervals.batch import Batch, Floats
+from streameval.statistics.intervals.interval import Method, flat, quantile
+
+FEWEST_ROWS = 30  # below, not even the skewness is known
+ROWS_FOR_SKEWNESS = 25  # n >= 25 skewness^2, a rule of thumb: then both tails are within about a point of nominal
+
+
+def limits(batch: Batch, level: float, bounds: Bounds | None) -> tuple[Floats, Floats]:
+    """Return mean -+ z s sqrt(f / n), f = 1 - n/N without replacement, else 1."""
+    half = quantile(level) * batch.sd / np.sqrt(batch.effective)
+    return batch.mean - half, batch.mean + half
+
+
+def warn(batch: Batch) -> str | None:
+    """Warn of samples without spread, of tiny ones, and of those too small for their own skewness."""
+    if flat(batch):
+        return flat(batch)
+    skewness = float(batch.skewness[0])
+    needed = max(FEWEST_ROWS, ROWS_FOR_SKEWNESS * skewness**2)
+    if batch.n >= needed:
+        return None
+    side = "above" if skewness > 0 else "below"
+    return (
+        f"{batch.n} rows are too few for losses as skew as these (sample skewness {skewness:.1f}): about "
+        f"{needed:.0f} are needed. The interval is too short, and when it misses, the loss most likely lies "
+        f"{side} it; 'skew' is better, 'betting' is guaranteed."
+    )
+
+
+NORMAL = Method(
+    name="normal",
+    limits=limits,
+    assumes="The rows were drawn at random, and the mean of this many losses is close to normally distributed.",
+    warn=warn,
+    bounded=False,
+    anytime=False,
+)
