@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,10 +16,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.numpy import load_file
 from scipy.stats import chi2
 
 from streameval.datasets.digits import STYLES, demo_network_path, digits, draw
 from streameval.errors import StorageError, UsageError
+from streameval.models import load
 
 ROOT = Path(__file__).resolve().parent.parent
 SEEDS = st.integers(0, 2**64 - 1)
@@ -138,22 +143,7 @@ def test_neighbouring_seeds_have_nothing_in_common():
 
 def test_the_demo_network_reads_fresh_digits():
     """At least 95 % right, a mean loss of about 0.1 and a long tail, on rows that it was not trained on."""
-    from safetensors.numpy import load_file
-
-    network = load_file(demo_network_path())
-    assert {name: value.shape for name, value in network.items()} == {
-        "W1": (784, 50),
-        "b1": (50,),
-        "W2": (50, 100),
-        "b2": (100,),
-        "W3": (100, 10),
-        "b3": (10,),
-    }
-    images, labels = draw(0, 20_000, seed=77)
-    z = images.reshape(-1, 784) / 255.0
-    for k in (1, 2):
-        z = 1 / (1 + np.exp(-(z @ network[f"W{k}"] + network[f"b{k}"])))
-    logits = z @ network["W3"] + network["b3"]
+    logits, labels = _logits(20_000, seed=77)
     losses = np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(labels)), labels]
 
     assert (logits.argmax(axis=1) == labels).mean() >= 0.95
@@ -163,11 +153,11 @@ def test_the_demo_network_reads_fresh_digits():
 
 
 def test_the_demo_network_loads_as_a_sigmoid_network():
-    from streameval.models import load
-
     model = load(demo_network_path())
     assert model.sizes == (784, 50, 100, 10)
     assert model.activations == ("sigmoid", "sigmoid", "identity")
+    with safe_open(demo_network_path(), "numpy") as file:
+        assert file.metadata() == {"activations": "sigmoid,sigmoid,identity"}
 
 
 @pytest.mark.parametrize("name", ["drawn.arrow", "drawn"])
@@ -230,6 +220,63 @@ def test_what_cannot_be_written_is_refused_before_anything_is_made(tmp_path, row
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(StorageError, match="nowhere"):
         digits(tmp_path / "nowhere" / "drawn.arrow", rows=10)
+
+
+def test_the_training_script_makes_a_network_like_the_one_shipped(tmp_path):
+    """From the same seeds; the machine's matrix product may change the last bits and, step by step, more."""
+    said = _run("examples/train_demo_network.py", tmp_path / "network.safetensors")
+    right = float(re.search(r"([\d.]+)% right", said).group(1))
+    assert right == pytest.approx(96.4, abs=0.6)
+    trained, shipped = load(tmp_path / "network.safetensors"), load(demo_network_path())
+    assert (trained.sizes, trained.activations) == (shipped.sizes, shipped.activations)
+
+
+def test_the_batch_job_leaves_a_report_or_an_exit_code(tmp_path):
+    path = digits(tmp_path / "drawn.arrow", rows=2000, seed=12)
+    _run("examples/batch_job.py", demo_network_path(), path, tmp_path / "report.json")
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["rows"] == 2000
+    logits, labels = _logits(2000, seed=12)
+    losses = np.logaddexp.reduce(logits, axis=1) - logits[np.arange(2000), labels]
+    assert report["loss"] == pytest.approx(losses.mean(), abs=1e-5)
+
+    path.write_bytes(path.read_bytes()[:1000])
+    said = _run("examples/batch_job.py", demo_network_path(), path, tmp_path / "other.json", code=3)
+    assert "drawn.arrow" in said
+    assert not (tmp_path / "other.json").exists()
+
+
+def test_the_article_runs_step_by_step(mnist_dir):
+    said = _run("examples/article.py", mnist_dir, mnist_dir / "sample_weight.pkl")
+    assert "all 60000 rows: 0.2240008" in said
+    assert "x_train (60000, 784) float32" in said
+    one_hot, labels, again = re.findall(r"mini-batch(?:, [a-z-]+ [a-z]+)?: +([\d.]+)\n", said)
+    assert float(one_hot) == pytest.approx(float(labels), abs=1e-7)
+    assert float(one_hot) == pytest.approx(float(again), abs=1e-6)
+
+
+def _logits(rows, *, seed):
+    """Return the demo network's outputs in float64 for `rows` drawn digits, and their labels."""
+    network = load_file(demo_network_path())
+    images, labels = draw(0, rows, seed=seed)
+    z = images.reshape(-1, 784) / 255.0
+    for k in (1, 2):
+        z = 1 / (1 + np.exp(-(z @ network[f"W{k}"] + network[f"b{k}"])))
+    return z @ network["W3"] + network["b3"], labels
+
+
+def _run(*words, code=0):
+    """Run a Python script of the repository; return what it says, after checking its exit code."""
+    done = subprocess.run(
+        [sys.executable, *map(str, words)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == code, done.stderr
+    return done.stdout if code == 0 else done.stderr
 
 
 def _assert_uniform(counts):
