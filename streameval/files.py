@@ -6,16 +6,22 @@ Knows files, folders, fsync and flock. Does not know what is written.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import fcntl
+import hashlib
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from streameval.errors import LockedError, StorageError
+
+NAME_BYTES = 180
+PART, OLD = ".part", ".old"
+AT_FDCWD, RENAME_EXCHANGE = -100, 2
 
 
 @contextlib.contextmanager
@@ -32,16 +38,16 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     with storage_errors(target):
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, "is a folder, a file name was expected", str(target))
-        handle, name = tempfile.mkstemp(prefix=f".{target.name[:200]}.", suffix=".part", dir=target.parent)
+        _check_parent(target)
+        made = _beside(target, PART)
         try:
-            os.fchmod(handle, 0o666 & ~_umask())
-            with os.fdopen(handle, "wb") as file:
+            with made.open("xb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            Path(name).replace(target)
+            made.replace(target)
         except BaseException:
-            Path(name).unlink(missing_ok=True)
+            made.unlink(missing_ok=True)
             raise
         sync_folder(target.parent)
 
@@ -50,8 +56,8 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield an empty folder that takes the place of `path` only when the block ends without an error.
 
-    Every file written into it is synced before the rename. A folder that was at `path` is moved away
-    first and removed after; if the rename fails it is put back.
+    Every file written into it is synced before the rename. A folder that was at `path` changes places with it in
+    one step where the file system can do that, and is removed after.
 
     Raises:
         StorageError: the parent is missing or not writable, the disk is full, or `path` is a file.
@@ -60,9 +66,10 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     with storage_errors(target):
         if target.exists() and not target.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "is a file, a folder was expected", str(target))
-        made = Path(tempfile.mkdtemp(prefix=f".{target.name[:200]}.", suffix=".part", dir=target.parent))
+        _check_parent(target)
+        made = _beside(target, PART)
         try:
-            made.chmod(0o777 & ~_umask())
+            made.mkdir()
             yield made
             for file in made.iterdir():
                 _sync(file)
@@ -85,14 +92,27 @@ def lock(path: str | os.PathLike[str]) -> Iterator[None]:
         StorageError: the folder is missing or not writable.
     """
     target = Path(path)
-    beside = target.with_name(f".{target.name[:200]}.lock")
+    beside = target.with_name(f".{_stem(target)}.lock")
     with storage_errors(target):
+        _check_parent(target)
         handle = _lock_file(beside, target)
     try:
         yield
     finally:
         beside.unlink(missing_ok=True)
         os.close(handle)
+
+
+def remove_leftovers(path: str | os.PathLike[str]) -> None:
+    """Remove what killed writers of `path` left beside it. Only for who holds the lock on `path`."""
+    target = Path(path)
+    with storage_errors(target):
+        for entry in target.parent.iterdir():
+            if entry.name.startswith(f".{_stem(target)}.") and entry.suffix in (PART, OLD):
+                if entry.is_dir() and not entry.is_symlink():
+                    shutil.rmtree(entry)
+                else:
+                    entry.unlink()
 
 
 @contextlib.contextmanager
@@ -104,12 +124,31 @@ def storage_errors(path: str | os.PathLike[str]) -> Iterator[None]:
         raise
     except OSError as error:
         cause = error.strerror or str(error)
-        raise StorageError(f"{error.filename or path}: {cause}.{_cure(error.errno)}") from error
+        named = str(error.filename or path)
+        place = path if named.endswith((PART, ".lock")) else named
+        raise StorageError(f"{place}: {cause}.{_cure(error.errno)}") from error
 
 
 def sync_folder(path: Path) -> None:
     """Make a rename in `path` last through a power cut."""
     _sync(path)
+
+
+def _check_parent(target: Path) -> None:
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "the folder does not exist", str(target.parent))
+
+
+def _stem(target: Path) -> str:
+    """Return the name that hidden companions of `target` begin with, short enough for any file system."""
+    raw = os.fsencode(target.name)
+    if len(raw) <= NAME_BYTES:
+        return target.name
+    return raw[: NAME_BYTES - 20].decode(errors="ignore") + hashlib.sha256(raw).hexdigest()[:16]
+
+
+def _beside(target: Path, suffix: str) -> Path:
+    return target.with_name(f".{_stem(target)}.{secrets.token_hex(6)}{suffix}")
 
 
 def _lock_file(beside: Path, target: Path) -> int:
@@ -122,6 +161,9 @@ def _lock_file(beside: Path, target: Path) -> int:
             raise LockedError(
                 f"{target}: another process is writing it. Wait for it to end, or choose another destination."
             ) from None
+        except BaseException:
+            os.close(handle)
+            raise
         # The last owner may have removed the file between our open and our flock: then lock the new one.
         with contextlib.suppress(FileNotFoundError):
             if beside.stat().st_ino == os.fstat(handle).st_ino:
@@ -132,15 +174,26 @@ def _lock_file(beside: Path, target: Path) -> int:
 def _swap_folder(made: Path, target: Path) -> None:
     if not target.exists():
         made.rename(target)
-        return
-    aside = Path(tempfile.mkdtemp(prefix=f".{target.name[:200]}.", suffix=".old", dir=target.parent))
-    target.rename(aside)
-    try:
-        made.rename(target)
-    except BaseException:
-        aside.rename(target)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
+    elif _exchange(made, target):
+        shutil.rmtree(made, ignore_errors=True)
+    else:
+        aside = _beside(target, OLD)
+        target.rename(aside)
+        try:
+            made.rename(target)
+        except BaseException:
+            aside.rename(target)
+            raise
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two paths change places in one step; False where the system cannot."""
+    renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
+    if renameat2 is None:
+        return False
+    done: int = renameat2(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE)
+    return done == 0
 
 
 def _sync(path: Path) -> None:
@@ -151,16 +204,11 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
 def _cure(number: int | None) -> str:
     return {
         errno.ENOSPC: " Free some space, or write to another disk.",
         errno.EDQUOT: " The disk quota is used up: free some space, or write to another disk.",
+        errno.EFBIG: " The file would be larger than allowed here (ulimit -f, or the file system).",
         errno.ENOENT: " Check the path, and that the folder it lies in exists.",
         errno.EACCES: " Check the permissions of the file and of its folder.",
         errno.EPERM: " Check the permissions of the file and of its folder.",

@@ -1,0 +1,258 @@
+"""Three ways to get at rows whose places are known: views of memory, positioned reads, decompression.
+
+Knows a `Layout` and files. Does not know formats, targets' meaning, or the order in which rows are wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streameval.errors import DataError
+from streameval.storage.compressed import decompress
+from streameval.storage.flatbuffer import Malformed
+from streameval.storage.layout import Layout, Piece
+from streameval.storage.mapping import File, Mapping
+
+MAX_BATCH_BYTES = 256 << 20
+TOUCHED_ROWS = 1_024
+"""Picked rows after which a large mapping is given back: each may map 64 KiB around it, 64 MiB in all."""
+
+Rows = tuple[NDArray[Any], NDArray[np.int64], NDArray[Any]]
+"""Memory that holds features, each row's offset in it, and the targets as they are stored."""
+
+
+class Access(Protocol):
+    """How the rows of a layout are fetched."""
+
+    @property
+    def files(self) -> tuple[File, ...]:
+        """The files that are read, none for arrays in memory."""
+
+    def piece(self, piece: Piece) -> Rows:
+        """Return consecutive rows of one batch."""
+
+    def pick(self, rows: NDArray[np.int64]) -> Rows:
+        """Return exactly these rows, which are in range."""
+
+    def ahead(self, piece: Piece) -> None:
+        """Begin to fetch rows that will be asked for next."""
+
+    def behind(self, piece: Piece) -> None:
+        """Give back what rows hold that were consumed."""
+
+
+class Views:
+    """Rows in memory, a mapped file's or an array's: features are never copied, offsets point at them."""
+
+    def __init__(
+        self, layout: Layout, values: NDArray[Any] | Mapping, labels: NDArray[Any] | Mapping
+    ) -> None:
+        self._layout = layout
+        self._maps = tuple({id(m): m for m in (values, labels) if isinstance(m, Mapping)}.values())
+        self._value_map = values if isinstance(values, Mapping) else None
+        self._label_map = labels if isinstance(labels, Mapping) else None
+        self._values = values.view(layout.dtype) if isinstance(values, Mapping) else values
+        self._labels = labels.view(layout.label_dtype) if isinstance(labels, Mapping) else labels
+        starts = layout.starts[:-1]
+        # offset of row r in batch b = r * features + value_base[b]: so a pick is one gather and one addition.
+        self._value_base = layout.value_at // layout.dtype.itemsize - starts * layout.features
+        self._label_base = layout.label_at // layout.label_dtype.itemsize - starts * layout.width
+        self._even = _even_batches(layout.starts)
+        self._releases = any(m.releases for m in self._maps)
+        self._touched = 0
+
+    @property
+    def files(self) -> tuple[File, ...]:
+        return tuple(mapping.file for mapping in self._maps)
+
+    def piece(self, piece: Piece) -> Rows:
+        layout = self._layout
+        first = piece.start * layout.features + int(self._value_base[piece.batch])
+        stop = first + (piece.stop - piece.start) * layout.features
+        offsets = np.arange(first, stop, layout.features, dtype=np.int64)
+        start = piece.start * layout.width + int(self._label_base[piece.batch])
+        labels = self._labels[start : start + (piece.stop - piece.start) * layout.width]
+        return self._values, offsets, labels.reshape(-1, layout.width) if layout.soft else labels
+
+    def pick(self, rows: NDArray[np.int64]) -> Rows:
+        layout = self._layout
+        if self._releases:
+            self._count_touched(len(rows))
+        if len(self._value_base) == 1:
+            value_base, label_base = self._value_base[0], self._label_base[0]
+        else:
+            batch = rows // self._even if self._even else _batch_of(layout.starts, rows)
+            value_base, label_base = self._value_base[batch], self._label_base[batch]
+        places = rows * layout.width + label_base
+        if layout.soft:
+            places = places[:, None] + np.arange(layout.width)
+        return self._values, rows * layout.features + value_base, self._labels[places]
+
+    def ahead(self, piece: Piece) -> None:
+        if self._releases:
+            for mapping, start, stop in self._ranges(piece):
+                mapping.ahead(start, stop)
+
+    def behind(self, piece: Piece) -> None:
+        if self._releases:
+            for mapping, start, stop in self._ranges(piece):
+                mapping.behind(start, stop)
+
+    def _ranges(self, piece: Piece) -> Iterator[tuple[Mapping, int, int]]:
+        """Yield the bytes of features and targets that a piece lies in."""
+        layout, rows = self._layout, piece.stop - piece.start
+        into = piece.start - int(layout.starts[piece.batch])
+        for mapping, base, row_bytes in (
+            (self._value_map, layout.value_at, layout.value_bytes),
+            (self._label_map, layout.label_at, layout.label_bytes),
+        ):
+            if mapping is not None:
+                start = int(base[piece.batch]) + into * row_bytes
+                yield mapping, start, start + rows * row_bytes
+
+    def _count_touched(self, rows: int) -> None:
+        self._touched += rows
+        if self._touched > TOUCHED_ROWS:
+            self._touched = rows
+            for mapping in self._maps:
+                mapping.behind(0, len(mapping.bytes))
+
+
+class Reads:
+    """Rows read by position into fresh memory: for file systems where mapping is unsafe."""
+
+    def __init__(self, layout: Layout, values: File, labels: File) -> None:
+        self._layout = layout
+        self._value_file = values
+        self._label_file = labels
+
+    @property
+    def files(self) -> tuple[File, ...]:
+        return (
+            (self._value_file,)
+            if self._value_file is self._label_file
+            else (self._value_file, self._label_file)
+        )
+
+    def piece(self, piece: Piece) -> Rows:
+        layout, rows = self._layout, piece.stop - piece.start
+        values = np.empty(rows * layout.features, layout.dtype)
+        labels = np.empty(rows * layout.width, layout.label_dtype)
+        self._read(piece, values, labels)
+        offsets = np.arange(rows, dtype=np.int64) * layout.features
+        return values, offsets, labels.reshape(-1, layout.width) if layout.soft else labels
+
+    def pick(self, rows: NDArray[np.int64]) -> Rows:
+        layout = self._layout
+        values = np.empty((len(rows), layout.features), layout.dtype)
+        labels = np.empty((len(rows), layout.width), layout.label_dtype)
+        batches = _batch_of(layout.starts, rows)
+        for place, (row, batch) in enumerate(zip(rows.tolist(), batches.tolist(), strict=True)):
+            self._read(Piece(batch, row, row + 1), values[place], labels[place])
+        offsets = np.arange(len(rows), dtype=np.int64) * layout.features
+        return values.reshape(-1), offsets, labels if layout.soft else labels.reshape(-1)
+
+    def ahead(self, piece: Piece) -> None:
+        self._value_file.ahead(*self._place(piece))
+
+    def behind(self, piece: Piece) -> None:
+        """Nothing to do: the memory goes with the chunk."""
+
+    def _read(self, piece: Piece, values: NDArray[Any], labels: NDArray[Any]) -> None:
+        layout = self._layout
+        into = piece.start - int(layout.starts[piece.batch])
+        self._value_file.read_into(
+            _raw(values), int(layout.value_at[piece.batch]) + into * layout.value_bytes
+        )
+        self._label_file.read_into(
+            _raw(labels), int(layout.label_at[piece.batch]) + into * layout.label_bytes
+        )
+
+    def _place(self, piece: Piece) -> tuple[int, int]:
+        layout = self._layout
+        into = piece.start - int(layout.starts[piece.batch])
+        at = int(layout.value_at[piece.batch]) + into * layout.value_bytes
+        return at, (piece.stop - piece.start) * layout.value_bytes
+
+
+class Decompressed:
+    """Rows of compressed record batches: one batch at a time in memory, the last one kept."""
+
+    def __init__(self, layout: Layout, file: File) -> None:
+        self._layout = layout
+        self._file = file
+        self._held: tuple[int, NDArray[Any], NDArray[Any]] | None = None
+        largest = int(np.diff(layout.starts).max(initial=0)) * (layout.value_bytes + layout.label_bytes)
+        if largest > MAX_BATCH_BYTES:
+            raise DataError(
+                f"{layout.name}: a compressed record batch of {largest} bytes, expected at most {MAX_BATCH_BYTES}. "
+                "Write the file again uncompressed, or in smaller batches (max_chunksize=16384)."
+            )
+
+    @property
+    def files(self) -> tuple[File, ...]:
+        return (self._file,)
+
+    def piece(self, piece: Piece) -> Rows:
+        layout, first = self._layout, int(self._layout.starts[piece.batch])
+        values, labels = self._batch(piece.batch)
+        offsets = np.arange(piece.start - first, piece.stop - first, dtype=np.int64) * layout.features
+        return values, offsets, labels[piece.start - first : piece.stop - first]
+
+    def pick(self, rows: NDArray[np.int64]) -> Rows:
+        layout = self._layout
+        values = np.empty((len(rows), layout.features), layout.dtype)
+        labels = np.empty((len(rows), layout.width) if layout.soft else len(rows), layout.label_dtype)
+        batches = _batch_of(layout.starts, rows)
+        for batch in np.unique(batches).tolist():
+            wanted = np.flatnonzero(batches == batch)
+            within = rows[wanted] - layout.starts[batch]
+            all_values, all_labels = self._batch(batch)
+            values[wanted] = all_values.reshape(-1, layout.features)[within]
+            labels[wanted] = all_labels[within]
+        return values.reshape(-1), np.arange(len(rows), dtype=np.int64) * layout.features, labels
+
+    def ahead(self, piece: Piece) -> None:
+        """Nothing to do: a batch is decompressed when it is asked for."""
+
+    def behind(self, piece: Piece) -> None:
+        """Nothing to do: the batch is let go when another one is asked for."""
+
+    def _batch(self, batch: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        held = self._held  # read once: another thread may replace it
+        if held is not None and held[0] == batch:
+            return held[1:]
+        self._held = None
+        layout = self._layout
+        assert layout.compressed is not None
+        rows = int(layout.starts[batch + 1] - layout.starts[batch])
+        place = layout.compressed[batch]
+        try:
+            raw = decompress(self._file.read(*place.values), rows * layout.value_bytes, place.codec)
+            raw_labels = decompress(self._file.read(*place.labels), rows * layout.label_bytes, place.codec)
+        except Malformed as error:
+            raise DataError(
+                f"{layout.name}: record batch {batch} is damaged: {error}. Restore the file from a good copy."
+            ) from None
+        labels = np.frombuffer(raw_labels, layout.label_dtype)
+        found = np.frombuffer(raw, layout.dtype), labels.reshape(-1, layout.width) if layout.soft else labels
+        self._held = (batch, *found)
+        return found
+
+
+def _even_batches(starts: NDArray[np.int64]) -> int:
+    """Return the rows of every batch but the last, if they are alike, else 0: then a division finds the batch."""
+    rows = np.diff(starts)
+    return int(rows[0]) if len(rows) > 1 and (rows[:-1] == rows[0]).all() and rows[-1] <= rows[0] else 0
+
+
+def _batch_of(starts: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.searchsorted(starts, rows, side="right") - 1
+
+
+def _raw(array: NDArray[Any]) -> memoryview:
+    return memoryview(array.reshape(-1).view(np.uint8))

@@ -1,0 +1,60 @@
+"""Arrays in memory as a data set.
+
+Knows NumPy arrays. Does not know files.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streameval.errors import DataError
+from streameval.storage.access import Views
+from streameval.storage.layout import Layout, check_shape, one_batch
+from streameval.storage.stored import StoredSource
+
+NAME = "<arrays>"
+
+
+def open_arrays(x: NDArray[Any], t: NDArray[Any], scale: float | None) -> StoredSource:
+    """Return the rows of `x` with their targets; C-contiguous arrays are not copied.
+
+    x  (n, ...) uint8 or float32, two or more dimensions
+    t  (n,) integers, or (n, classes) numbers: one-hot or soft rows
+
+    Raises:
+        DataError: another dtype or shape, or counts that differ.
+    """
+    if x.ndim < 2 or x.dtype not in (np.dtype(np.uint8), np.dtype(np.float32)):
+        cure = "x.reshape(1, -1) for one row" if x.ndim < 2 else "x.astype(np.float32)"
+        raise DataError(
+            f"{NAME}: x is {x.dtype} of shape {x.shape}, expected uint8 or float32 of two or more dimensions. "
+            f"Give {cure}."
+        )
+    soft = t.ndim == 2
+    if not 1 <= t.ndim <= 2 or t.dtype.kind not in ("iufb" if soft else "iu"):
+        raise DataError(
+            f"{NAME}: t is {t.dtype} of shape {t.shape}, expected integers (n,), or numbers (n, classes). "
+            "Give t.astype(np.int64)."
+        )
+    if soft and t.shape[1] < 2:
+        raise DataError(f"{NAME}: t has shape {t.shape}, expected (n,), or (n, classes). Give t.ravel().")
+    if len(x) != len(t):
+        raise DataError(f"{NAME}: x has {len(x)} rows and t has {len(t)}, the same number was expected.")
+    check_shape(NAME, x.shape[1:])
+    layout = Layout(
+        name=NAME,
+        path=None,
+        shape=x.shape[1:],
+        dtype=x.dtype,
+        classes=t.shape[1] if soft else None,
+        scale=None,
+        soft=soft,
+        label_dtype=t.dtype,
+        width=t.shape[1] if soft else 1,
+        **one_batch(len(x), 0, 0),
+    )
+    views = Views(layout, np.ascontiguousarray(x).reshape(-1), np.ascontiguousarray(t).reshape(-1))
+    return StoredSource(layout, views, scale)

@@ -1,0 +1,200 @@
+"""Arrow schemas: which columns are accepted, and what the project records beside them.
+
+Knows the allow-list of columns and the metadata keys. Does not know where data lies.
+
+Features: column `image`, `x` or `features`, a fixed-size list or `arrow.fixed_shape_tensor` of uint8 or float32.
+Targets: column `label`, `t` or `labels`, an integer of any width, or a fixed-size list of float32 or float64 with
+one number for each class. No other column.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from streameval.errors import DataError
+from streameval.storage.flatbuffer import Malformed, Table
+from streameval.storage.layout import check_shape
+from streameval.storage.record import Record, parse
+
+FEATURE_NAMES = ("image", "x", "features")
+TARGET_NAMES = ("label", "t", "labels")
+FEATURE_TYPES = ("uint8", "float32")
+FIXED_SHAPE_TENSOR = "arrow.fixed_shape_tensor"
+RECORD_KEY = "streameval"
+RECORD_HASH_KEY = "streameval.sha256"
+
+INT, FLOATING_POINT, FIXED_SIZE_LIST = 2, 3, 16
+TYPE_NAMES = dict(
+    enumerate(
+        "none null int float binary utf8 bool decimal date time timestamp interval list struct union "
+        "fixed_size_binary fixed_size_list map duration large_binary large_utf8 large_list run_end_encoded "
+        "binary_view utf8_view list_view large_list_view".split()
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the allow-list.
+
+    numbers  numbers in a row of it
+    width    None for a plain column, else the length of its fixed-size lists
+    """
+
+    name: str
+    dtype: np.dtype[Any]
+    width: int | None
+    shape: tuple[int, ...] | None = None
+
+    @property
+    def numbers(self) -> int:
+        """Numbers in a row."""
+        return self.width or 1
+
+    @property
+    def nodes(self) -> int:
+        """Arrow arrays that make up the column: the list and what it holds, or one."""
+        return 1 if self.width is None else 2
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row."""
+        return self.numbers * self.dtype.itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a schema says: the two columns in the file's order, and what the project recorded, if it did."""
+
+    columns: tuple[Column, Column]
+    image: Column
+    label: Column
+    shape: tuple[int, ...]
+    classes: int | None
+    record: Record | None
+
+
+def read(schema: Table | None, name: str) -> Header:
+    """Return what a schema says. Raises DataError when it is outside the allow-list."""
+    if schema is None:
+        raise Malformed("it has no schema")
+    if schema.number(0, "h") != 0:
+        raise DataError(
+            f"{name}: big-endian numbers were found, little-endian expected. Write it on this machine."
+        )
+    columns = tuple(_column(field, name) for field in schema.tables(1))
+    images = [column for column in columns if column.name in FEATURE_NAMES]
+    labels = [column for column in columns if column.name in TARGET_NAMES]
+    if len(columns) != 2 or len(images) != 1 or len(labels) != 1:
+        raise DataError(
+            f"{name}: columns {[column.name for column in columns]} were found, expected two: features "
+            f"({', '.join(FEATURE_NAMES)}) and targets ({', '.join(TARGET_NAMES)}). "
+            "Keep those two: table.select([...]).rename_columns(['image', 'label'])."
+        )
+    image, label = images[0], labels[0]
+    _check_types(image, label, name)
+    shape = image.shape or (image.numbers,)
+    check_shape(name, shape)
+    record = _record(schema.pairs(2), name)
+    classes = None if record is None else record.classes
+    if label.width is not None and classes not in (None, label.width):
+        raise DataError(f"{name}: targets of {label.width} numbers, but {classes} classes are recorded.")
+    return Header(
+        columns=(columns[0], columns[1]),
+        image=image,
+        label=label,
+        shape=shape,
+        classes=label.width or classes,
+        record=record,
+    )
+
+
+def record_pairs(record: Record) -> dict[str, str]:
+    """Return the schema metadata that hold `record`."""
+    return {RECORD_KEY: record.text(), RECORD_HASH_KEY: record.sha256}
+
+
+def _column(field: Table, name: str) -> Column:
+    """Return one column, or raise DataError saying its type."""
+    title, kind, detail = field.text(0), field.number(2, "B"), field.table(3)
+    extension = field.pairs(6)
+    tensor = extension.get("ARROW:extension:name")
+    children = list(field.tables(5))
+    dtype, width = None, None
+    if field.table(4) is None and detail is not None:
+        if kind == FIXED_SIZE_LIST and len(children) == 1:
+            width = detail.number(0, "i")
+            child_kind, child = children[0].number(2, "B"), children[0].table(3)
+            plain = child is not None and not list(children[0].tables(5)) and children[0].table(4) is None
+            dtype = _number_type(child_kind, child) if plain else None
+        elif not children:
+            dtype = _number_type(kind, detail)
+    if dtype is None or (width is not None and width < 1) or tensor not in (None, FIXED_SHAPE_TENSOR):
+        found = tensor or (
+            "dictionary" if field.table(4) is not None else TYPE_NAMES.get(kind, f"type {kind}")
+        )
+        inner = f" of {TYPE_NAMES.get(children[0].number(2, 'B'), '?')}" if children else ""
+        raise DataError(
+            f"{name}: column {title!r} is of type {found}{inner}, expected fixed_shape_tensor or fixed_size_list of "
+            "uint8 or float32 for features, an integer or a fixed_size_list of floats for targets. "
+            "Cast the column, and write the file again."
+        )
+    shape = (
+        None if tensor is None else _tensor_shape(extension.get("ARROW:extension:metadata", ""), width, name)
+    )
+    return Column(title, dtype, width, shape)
+
+
+def _number_type(kind: int, detail: Table | None) -> np.dtype[Any] | None:
+    if detail is None:
+        return None
+    if kind == INT:
+        bits, signed = detail.number(0, "i"), detail.number(1, "B")
+        return np.dtype(f"{'i' if signed else 'u'}{bits // 8}") if bits in (8, 16, 32, 64) else None
+    if kind == FLOATING_POINT:
+        return {1: np.dtype("f4"), 2: np.dtype("f8")}.get(detail.number(0, "h"))
+    return None
+
+
+def _tensor_shape(text: str, width: int | None, name: str) -> tuple[int, ...]:
+    """Return the shape that a fixed-shape tensor's JSON gives; its order must be row-major."""
+    try:
+        detail = json.loads(text)
+        shape = tuple(detail["shape"])
+        order = detail.get("permutation") or list(range(len(shape)))
+        right = all(type(side) is int and side > 0 for side in shape) and math.prod(shape) == width
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        right, order, shape = False, [], ()
+    if not right or order != list(range(len(shape))):
+        raise DataError(
+            f"{name}: fixed_shape_tensor metadata {text[:200]!r}, expected a row-major shape of {width} numbers. "
+            "Write the file again with pa.fixed_shape_tensor(pa.uint8(), shape)."
+        )
+    return shape
+
+
+def _check_types(image: Column, label: Column, name: str) -> None:
+    if image.width is None or image.dtype.name not in FEATURE_TYPES:
+        found = f"{image.dtype} x {image.numbers}"
+        raise DataError(
+            f"{name}: features {image.name!r} are {found}, expected a fixed_size_list or fixed_shape_tensor of "
+            "uint8 or float32. Cast the column, and write the file again."
+        )
+    plain = label.width is None
+    if label.shape is not None or label.dtype.kind not in ("iu" if plain else "f"):
+        found = f"{label.dtype} x {label.numbers}"
+        raise DataError(
+            f"{name}: targets {label.name!r} are {found}, expected integers, or a fixed_size_list of float32 or "
+            "float64 with one number for each class. Cast the column, and write the file again."
+        )
+
+
+def _record(pairs: dict[str, str], name: str) -> Record | None:
+    """Return what the project recorded, None in a foreign file."""
+    text = pairs.get(RECORD_KEY)
+    return None if text is None else parse(text, pairs.get(RECORD_HASH_KEY), name)

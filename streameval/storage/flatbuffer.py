@@ -1,0 +1,102 @@
+"""Reading flatbuffer tables out of bytes, where every offset is distrusted.
+
+Knows the wire format (https://flatbuffers.dev/internals). Does not know Arrow. Whatever the bytes hold, the
+outcome is a value or `Malformed`: nothing is read outside them, and nothing is allocated from a number in them.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+
+class Malformed(Exception):
+    """The bytes are not what they claim to be; the caller adds which file and where."""
+
+
+class Table:
+    """One table: slots by number, absent ones giving the default."""
+
+    __slots__ = ("_at", "_data", "_vtable", "_vtable_size")
+
+    def __init__(self, data: bytes, at: int) -> None:
+        self._data = data
+        self._at = at
+        self._vtable = at - _number(data, at, "<i")
+        self._vtable_size = _number(data, self._vtable, "<H")
+
+    def number(self, slot: int, code: str, default: int = 0) -> int:
+        """Return the scalar in `slot`; `code` is a struct code such as "q"."""
+        at = self._field(slot)
+        return default if at is None else _number(self._data, at, "<" + code)
+
+    def table(self, slot: int) -> Table | None:
+        """Return the table that `slot` points to."""
+        at = self._field(slot)
+        return None if at is None else Table(self._data, self._follow(at))
+
+    def text(self, slot: int) -> str:
+        """Return the string in `slot`, "" when absent."""
+        at = self._field(slot)
+        if at is None:
+            return ""
+        return self._text_at(self._follow(at))
+
+    def structs(self, slot: int, code: str) -> list[tuple[Any, ...]]:
+        """Return the vector of structs in `slot`, each unpacked with `code`."""
+        packed = struct.Struct("<" + code)
+        start, count = self._vector(slot, packed.size)
+        return list(packed.iter_unpack(self._data[start : start + count * packed.size]))
+
+    def tables(self, slot: int) -> Iterator[Table]:
+        """Yield the tables of the vector in `slot`."""
+        start, count = self._vector(slot, 4)
+        for at in range(start, start + 4 * count, 4):
+            yield Table(self._data, self._follow(at))
+
+    def pairs(self, slot: int) -> dict[str, str]:
+        """Return a vector of (key, value) tables as a dict; the last of equal keys counts."""
+        return {pair.text(0): pair.text(1) for pair in self.tables(slot)}
+
+    def _field(self, slot: int) -> int | None:
+        place = 4 + 2 * slot
+        if place + 2 > self._vtable_size:
+            return None
+        offset = _number(self._data, self._vtable + place, "<H")
+        return self._at + offset if offset else None
+
+    def _follow(self, at: int) -> int:
+        return at + _number(self._data, at, "<I")
+
+    def _vector(self, slot: int, size: int) -> tuple[int, int]:
+        at = self._field(slot)
+        if at is None:
+            return 0, 0
+        start = self._follow(at)
+        count = _number(self._data, start, "<I")
+        if start + 4 + count * size > len(self._data):
+            raise Malformed(f"a list of {count} items does not fit in {len(self._data)} bytes")
+        return start + 4, count
+
+    def _text_at(self, start: int) -> str:
+        size = _number(self._data, start, "<I")
+        raw = self._data[start + 4 : start + 4 + size]
+        if len(raw) != size:
+            raise Malformed(f"a text of {size} bytes does not fit in {len(self._data)} bytes")
+        try:
+            return raw.decode()
+        except UnicodeDecodeError:
+            raise Malformed("a text is not UTF-8") from None
+
+
+def root(data: bytes) -> Table:
+    """Return the outermost table of a flatbuffer."""
+    return Table(data, _number(data, 0, "<I"))
+
+
+def _number(data: bytes, at: int, code: str) -> int:
+    if at < 0 or at + struct.calcsize(code) > len(data):
+        raise Malformed(f"offset {at} lies outside {len(data)} bytes")
+    value: int = struct.unpack_from(code, data, at)[0]
+    return value

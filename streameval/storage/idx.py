@@ -1,0 +1,221 @@
+"""IDX files, the format that MNIST comes in: headers, and content in order, raw or gzip.
+
+Knows the format (http://yann.lecun.com/exdb/mnist: magic, sizes, bytes). Does not know targets' meaning.
+Sizes come from the header only after they were compared with the file; what is decompressed stops at them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import math
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
+
+from streameval.errors import DataError, StorageError
+from streameval.files import storage_errors
+from streameval.storage.layout import Layout, check_shape, one_batch
+from streameval.storage.mapping import File
+
+GZIP = b"\x1f\x8b"
+UNSIGNED_BYTE = 0x08
+MAX_DIMENSIONS = 8
+READ_BYTES = 1 << 20
+ROLES = {"images": "two or more dimensions", "labels": "one dimension"}
+
+
+@dataclass(frozen=True, slots=True)
+class IdxFile:
+    """An IDX file whose header was checked: `shape` counts the rows first, the data begin at `offset`."""
+
+    path: Path
+    shape: tuple[int, ...]
+    offset: int
+    zipped: bool
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return self.shape[0]
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes in a row."""
+        return math.prod(self.shape[1:])
+
+    @property
+    def data_bytes(self) -> int:
+        """Bytes of all rows."""
+        return self.rows * self.row_bytes
+
+    def blocks(self, rows: int) -> Iterator[bytes]:
+        """Yield the content, `rows` rows at a time, the last time fewer.
+
+        Raises:
+            DataError: the file ends early, goes on after its last row, or is damaged (gzip).
+        """
+        with opened(self.path) as file:
+            exactly(file, self.path, self.offset)
+            left = self.rows
+            while left:
+                take = min(rows, left)
+                yield exactly(file, self.path, take * self.row_bytes)
+                left -= take
+            _at_end(file, self)
+
+    def sha256(self) -> str:
+        """Return the SHA-256 of the decompressed file, header included; read in pieces, checked to its end."""
+        total = hashlib.sha256()
+        with opened(self.path) as file:
+            left = self.offset + self.data_bytes
+            while left:
+                part = exactly(file, self.path, min(left, READ_BYTES))
+                total.update(part)
+                left -= len(part)
+            _at_end(file, self)
+        return total.hexdigest()
+
+
+def read_header(path: str | os.PathLike[str], role: str) -> IdxFile:
+    """Check the header of an IDX file of unsigned bytes; `role` is "images" or "labels".
+
+    Raises:
+        DataError: wrong magic, type or dimensions, or a raw file of another size than the header declares.
+    """
+    place = Path(path)
+    File(place).close()  # a regular file that can be read, else StorageError
+    with opened(place) as file:
+        magic = exactly(file, place, 4)
+        zeros, kind, dimensions = struct.unpack(">HBB", magic)
+        if zeros or kind != UNSIGNED_BYTE or not 1 <= dimensions <= MAX_DIMENSIONS:
+            raise DataError(
+                f"{place}: begins with {magic.hex()}, expected 000008 and the number of dimensions: an IDX file of "
+                "unsigned bytes, raw or gzip. Check that the path is right."
+            )
+        if (dimensions == 1) != (role == "labels"):
+            raise DataError(
+                f"{place}: {dimensions} dimension(s) were found, {ROLES[role]} expected for {role}. "
+                "Are images and labels swapped? The images come first."
+            )
+        shape = struct.unpack(f">{dimensions}I", exactly(file, place, 4 * dimensions))
+    if dimensions > 1:
+        check_shape(str(place), shape[1:])
+    found = IdxFile(place, shape, 4 + 4 * dimensions, is_gzip(place))
+    if not found.zipped:
+        _check_size(found)
+    return found
+
+
+def layout(images: IdxFile, labels: IdxFile) -> Layout:
+    """Return where the rows of a pair of IDX files lie, decompressed or raw."""
+    check_counts(images, labels)
+    return Layout(
+        name=str(images.path),
+        path=str(images.path),
+        shape=images.shape[1:],
+        dtype=np.dtype(np.uint8),
+        classes=None,
+        scale=None,
+        soft=False,
+        label_dtype=np.dtype(np.uint8),
+        width=1,
+        **one_batch(images.rows, images.offset, labels.offset),
+    )
+
+
+def check_counts(images: IdxFile, labels: IdxFile) -> None:
+    """Raise DataError when there are not as many labels as images."""
+    if images.rows != labels.rows:
+        raise DataError(
+            f"{images.path}: {images.rows} images were found, but {labels.rows} labels in {labels.path}; the same "
+            "number was expected. Take both files from the same data set."
+        )
+
+
+def is_gzip(path: Path) -> bool:
+    """Say whether a file begins as gzip files do."""
+    with storage_errors(path), path.open("rb") as file:
+        return file.read(2) == GZIP
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a raw or gzip file for reading; damage in a gzip file becomes a DataError."""
+    with storage_errors(path), contextlib.ExitStack() as stack:
+        file: BinaryIO = stack.enter_context(path.open("rb"))
+        if is_gzip(path):
+            file = cast(BinaryIO, stack.enter_context(gzip.GzipFile(fileobj=file, mode="rb")))
+        try:
+            yield file
+        except EOFError:
+            raise DataError(
+                f"{path}: the gzip file ends early: {path.stat().st_size} bytes were found, more were expected. "
+                "Download or copy it again."
+            ) from None
+        except (gzip.BadGzipFile, zlib.error) as error:
+            raise DataError(
+                f"{path}: the gzip file is damaged, or something follows it: {error}. Download or copy it again."
+            ) from None
+
+
+def exactly(file: BinaryIO, path: Path, size: int) -> bytes:
+    """Read `size` bytes. Raises DataError when there are fewer."""
+    parts: list[bytes] = []
+    left = size
+    while left:
+        part = file.read(min(left, READ_BYTES))
+        if not part:
+            raise DataError(
+                f"{path}: ends {left} bytes early, at offset {file.tell()} of its (decompressed) content. "
+                "Download or copy it again."
+            )
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
+
+
+def _at_end(file: BinaryIO, idx: IdxFile) -> None:
+    if file.read(1):
+        raise DataError(
+            f"{idx.path}: goes on after the {idx.offset + idx.data_bytes} bytes that its header declares (shape "
+            f"{idx.shape}), expected its end. Download or copy it again."
+        )
+
+
+def _check_size(idx: IdxFile) -> None:
+    found = idx.path.stat().st_size
+    expected = idx.offset + idx.data_bytes
+    if found != expected:
+        raise DataError(
+            f"{idx.path}: {found} bytes were found, {expected} expected for shape {idx.shape}. "
+            "Download or copy it again."
+        )
+
+
+MEMORY_LIMIT = 256 << 20
+
+
+def decompressed(idx: IdxFile) -> bytes:
+    """Return the whole content, header included, of a gzip file of at most 256 MiB.
+
+    Raises:
+        StorageError: it would be more.
+        DataError: the file is damaged, or not as long as its header declares.
+    """
+    if idx.data_bytes > MEMORY_LIMIT:
+        raise StorageError(
+            f"{idx.path}: {idx.data_bytes} bytes when decompressed, at most {MEMORY_LIMIT} are held in memory. "
+            "Convert it first: streameval convert IMAGES LABELS data.arrow"
+        )
+    with opened(idx.path) as file:
+        content = exactly(file, idx.path, idx.offset + idx.data_bytes)
+        _at_end(file, idx)
+    return content

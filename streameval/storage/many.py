@@ -1,0 +1,119 @@
+"""Several data sets as one, rows numbered through.
+
+Knows only `Source`. Does not know formats or files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from itertools import chain
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streameval.errors import DataError, UsageError
+from streameval.storage import blocks
+from streameval.storage.source import Chunk, Span
+from streameval.storage.stored import StoredSource, row_numbers
+
+ALIKE = ("shape", "dtype", "scale", "soft", "classes")
+
+
+class ManySource:
+    """Sources of one form, one after another. Fulfils `Source`.
+
+    Chunks never cross from one source into the next, and are views as those of their sources are. `take` within one
+    source is a view too; rows from several are copied together. `fingerprint` is that of the same rows in one file,
+    unless nothing short of reading more than 1 GiB would tell: then "parts-sha256:..." over the parts' own.
+    """
+
+    def __init__(self, name: str, parts: Sequence[StoredSource]) -> None:
+        first = parts[0]
+        for part in parts[1:]:
+            for what in ALIKE:
+                found, expected = getattr(part, what), getattr(first, what)
+                if found != expected:
+                    raise DataError(
+                        f"{part.name}: {what} is {found}, expected {expected} as in {first.name}. Files that are "
+                        "read as one data set must be alike: convert them the same way."
+                    )
+        self.name = name
+        self.path: str | None = name
+        self.shape, self.features, self.dtype = first.shape, first.features, first.dtype
+        self.classes, self.scale, self.soft = first.classes, first.scale, first.soft
+        self.sources = dict(chain.from_iterable(part.sources.items() for part in parts))
+        self._parts = tuple(parts)
+        self._starts = np.cumsum([0, *(part.rows for part in parts)], dtype=np.int64)
+        self.rows = int(self._starts[-1])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What identifies the content: the same as for one file of these rows, where that can be told."""
+        hashes = [part.hashes for part in self._parts if part.rows]
+        aligned = all(part.rows % blocks.BLOCK_ROWS == 0 for part in self._parts[:-1])
+        if aligned and all(block is not None for block in hashes):
+            return blocks.fingerprint(
+                self, chain.from_iterable(block for block in hashes if block is not None)
+            )
+        if self.rows * self.features * self.dtype.itemsize <= blocks.HASH_UP_TO:
+            return blocks.computed_fingerprint(self)
+        return blocks.parts_fingerprint(part.fingerprint for part in self._parts)
+
+    def chunks(self, span: Span, chunk_rows: int) -> Iterator[Chunk]:
+        """Yield chunks of at most `chunk_rows` rows that tile `span` in order. Errors as in `StoredSource`."""
+        if not 0 <= span.start <= span.stop <= self.rows:
+            raise UsageError(
+                f"{self.name}: rows {span.start} to {span.stop} asked for, but it has {self.rows} rows, "
+                f"counted from 0. Ask for rows within 0:{self.rows}."
+            )
+        for part, first in zip(self._parts, self._starts[:-1].tolist(), strict=True):
+            inside = Span(max(span.start - first, 0), min(span.stop - first, part.rows))
+            if inside.start < inside.stop:
+                for chunk in part.chunks(inside, chunk_rows):
+                    here = chunk.rows
+                    rows = range(first + here[0], first + here[-1] + 1)
+                    yield Chunk(rows, chunk.values, chunk.offsets, chunk.features, chunk.t)
+
+    def take(self, rows: NDArray[np.int64]) -> Chunk:
+        """Return exactly these rows, in this order, repeats kept. Errors as in `StoredSource`."""
+        wanted = row_numbers(self.name, rows, self.rows)
+        which = np.searchsorted(self._starts, wanted, side="right") - 1
+        used = np.unique(which).tolist() or [0]
+        if len(used) == 1:
+            chunk = self._parts[used[0]].take(wanted - self._starts[used[0]])
+            return Chunk(wanted, chunk.values, chunk.offsets, chunk.features, chunk.t)
+        values = np.empty((len(wanted), self.features), self.dtype)
+        t = np.empty(
+            (len(wanted), self.classes or 0) if self.soft else len(wanted), "f8" if self.soft else "i8"
+        )
+        for one in used:
+            mine = np.flatnonzero(which == one)
+            chunk = self._parts[one].take(wanted[mine] - self._starts[one])
+            values[mine], t[mine] = chunk.x, chunk.t
+        offsets = np.arange(len(wanted), dtype=np.int64) * self.features
+        return Chunk(wanted, values.reshape(-1), offsets, self.features, t)
+
+    def check_unchanged(self) -> None:
+        """Raise DataError if a file changed (fstat: size, mtime, inode) since it was opened."""
+        for part in self._parts:
+            part.check_unchanged()
+
+    def check_content(self) -> int:
+        """Compare every block with its recorded hashes; return how many. Raises DataError naming file and block."""
+        return sum(part.check_content() for part in self._parts)
+
+    def close(self) -> None:
+        """Give the files back."""
+        for part in self._parts:
+            part.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: {len(self._parts)} parts, {self.rows} rows of {self.dtype} {self.shape}>"

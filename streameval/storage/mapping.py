@@ -1,0 +1,156 @@
+"""Files that are read by position or through a memory mapping, and noticed when they change.
+
+Knows file descriptors, mmap and madvise: the only place that maps a file. Does not know any format.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import stat
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streameval.errors import DataError, StorageError
+from streameval.files import storage_errors
+
+RELEASE_ABOVE = 64 << 20
+"""Files up to this many bytes stay mapped; of larger ones the pages behind the reader are given back."""
+
+MADV_WILLNEED = 3
+MADV_DONTNEED = 4
+
+
+class File:
+    """A regular file opened for reading, with what identified it at that moment."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        with storage_errors(self.path):
+            found = self.path.stat()
+            if not stat.S_ISREG(found.st_mode):
+                raise StorageError(f"{self.path}: is not a regular file. Give the path of a data file.")
+            self._handle = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        self._close: Callable[[], Any] = weakref.finalize(self, os.close, self._handle)
+        self._identity = _identity(os.fstat(self._handle))
+        self.size = self._identity[0]
+
+    def read(self, at: int, size: int) -> bytes:
+        """Return exactly the `size` bytes at position `at`. Raises DataError when the file ends before."""
+        data = bytearray(size)
+        self.read_into(memoryview(data), at)
+        return bytes(data)
+
+    def read_into(self, out: memoryview, at: int) -> None:
+        """Fill `out` with the bytes from position `at` on. Raises DataError when the file ends before."""
+        done = 0
+        while done < len(out):
+            with storage_errors(self.path):
+                got = os.preadv(self._descriptor(), [out[done:]], at + done)
+            if got == 0:
+                raise DataError(
+                    f"{self.path}: the file ends at offset {at + done}, but {len(out) - done} more bytes were "
+                    f"expected there; it had {self.size} bytes when it was opened. It was cut short while it "
+                    "was read: restore it, and run again."
+                )
+            done += got
+
+    def ahead(self, at: int, size: int) -> None:
+        """Ask the system to begin reading these bytes into its cache."""
+        os.posix_fadvise(self._descriptor(), at, size, os.POSIX_FADV_WILLNEED)
+
+    def check_size(self) -> None:
+        """Raise DataError when the file has not the size that it had when it was opened."""
+        found = os.fstat(self._descriptor()).st_size
+        if found != self.size:
+            raise DataError(
+                f"{self.path}: the file changed while it was read: it is {found} bytes long now, expected "
+                f"{self.size} as when it was opened. Let no one write to it, and run again."
+            )
+
+    def check_unchanged(self) -> None:
+        """Raise DataError when the file was written to, or another one lies at its path by now."""
+        self.check_size()
+        try:
+            there = _identity(self.path.stat())
+        except OSError:
+            there = None
+        for found in (_identity(os.fstat(self._descriptor())), there):
+            if found != self._identity:
+                raise DataError(
+                    f"{self.path}: the file changed while it was read: found (size, mtime_ns, inode, device) "
+                    f"{found or 'no file'}, expected {self._identity} as when it was opened. "
+                    "Let no one write to it, and run again."
+                )
+
+    def close(self) -> None:
+        """Give the descriptor back; a second call does nothing."""
+        self._close()
+        self._handle = -1
+
+    def map(self) -> Mapping:
+        """Map the whole file read-only."""
+        self.check_size()
+        with storage_errors(self.path):
+            held = mmap.mmap(self._descriptor(), self.size, access=mmap.ACCESS_READ)
+        return Mapping(self, np.frombuffer(held, np.uint8))
+
+    def _descriptor(self) -> int:
+        if self._handle < 0:
+            raise StorageError(f"{self.path}: the data set was closed. Open it again.")
+        return self._handle
+
+
+class Mapping:
+    """A whole file as memory. The bytes are given back when the last view of them dies.
+
+    A file that is cut short while it is mapped kills the process with SIGBUS when a missing page is touched.
+    `check_size` before every chunk catches nearly all such cases; `io="pread"` catches them all.
+    """
+
+    def __init__(self, file: File, content: NDArray[np.uint8]) -> None:
+        self.file = file
+        self.bytes = content
+        self.releases = file.size > RELEASE_ABOVE
+        self._address = content.ctypes.data
+        self._madvise = _madvise() if self.releases else None
+
+    def view(self, dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Return the largest prefix of the file that is whole numbers of `dtype`, as 1-D array."""
+        whole = len(self.bytes) - len(self.bytes) % dtype.itemsize
+        return self.bytes[:whole].view(dtype)
+
+    def ahead(self, start: int, stop: int) -> None:
+        """Begin to read these bytes of a large file, so that reading overlaps computing."""
+        self._advise(start, stop + mmap.PAGESIZE - 1, MADV_WILLNEED)
+
+    def behind(self, start: int, stop: int) -> None:
+        """Give the whole pages of these bytes back, the one that holds `stop` excepted."""
+        self._advise(start, stop, MADV_DONTNEED)
+
+    def _advise(self, start: int, stop: int, advice: int) -> None:
+        if self._madvise is None:
+            return
+        first = start - start % mmap.PAGESIZE
+        length = stop - stop % mmap.PAGESIZE - first
+        if length > 0:
+            self._madvise(self._address + first, length, advice)
+
+
+def _identity(found: os.stat_result) -> tuple[int, int, int, int]:
+    return found.st_size, found.st_mtime_ns, found.st_ino, found.st_dev
+
+
+def _madvise() -> Callable[[int, int, int], int]:
+    """Return madvise of the C library: unlike that of Python's mmap, it lets other threads run meanwhile."""
+    function = ctypes.CDLL(None, use_errno=True).madvise
+    function.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    function.restype = ctypes.c_int
+    call: Callable[[int, int, int], int] = function
+    return call

@@ -1,0 +1,161 @@
+"""Folders of images.npy, labels.npy and manifest.json: where their rows lie.
+
+Knows the headers of .npy files and the manifest. Does not know how data are fetched.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from streameval.errors import DataError
+from streameval.storage.layout import Layout, check_shape, one_batch
+from streameval.storage.mapping import File
+from streameval.storage.record import Record, parse
+from streameval.storage.blocks import BLOCK_ROWS, Hashes
+
+IMAGES, LABELS, MANIFEST = "images.npy", "labels.npy", "manifest.json"
+MAGIC = b"\x93NUMPY"
+MAX_HEADER = 10_000
+MAX_MANIFEST = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class NpyFile:
+    """A .npy file whose header was checked: the data begin at `offset`, in row-major order."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    offset: int
+
+
+def layout(images: File, labels: File, manifest: Path | None) -> Layout:
+    """Return where the rows of a pair of .npy files lie; a manifest, where there is one, is checked against them.
+
+    Raises:
+        DataError: a damaged header, another dtype, shape or size than expected, or a manifest that disagrees.
+    """
+    x, t = read_header(images), read_header(labels)
+    name = str(images.path.parent if manifest is not None else images.path)
+    if x.dtype.name not in ("uint8", "float32") or len(x.shape) < 2:
+        raise DataError(
+            f"{images.path}: {x.dtype} of shape {x.shape} was found, expected uint8 or float32 of two or more "
+            "dimensions, rows first. Save it again: np.save(path, x.astype(np.float32))"
+        )
+    soft = len(t.shape) == 2
+    if (
+        len(t.shape) not in (1, 2)
+        or t.dtype.kind not in ("iuf" if soft else "iu")
+        or t.shape[-1:] == (0,)
+        and soft
+    ):
+        raise DataError(
+            f"{labels.path}: {t.dtype} of shape {t.shape} was found, expected integers (rows,) or numbers "
+            "(rows, classes). Save it again: np.save(path, t.astype(np.int64))"
+        )
+    if x.shape[0] != t.shape[0]:
+        raise DataError(
+            f"{images.path}: {x.shape[0]} rows were found, but {t.shape[0]} in {labels.path}; the same number was "
+            "expected. Take both files from the same data set."
+        )
+    check_shape(name, x.shape[1:])
+    record, hashes = (None, None) if manifest is None else _read_manifest(manifest, x.shape[0])
+    width = t.shape[1] if soft else 1
+    classes = None if record is None else record.classes
+    if soft and classes not in (None, width):
+        raise DataError(
+            f"{labels.path}: rows of {width} numbers, but {classes} classes are recorded in {manifest}."
+        )
+    return Layout(
+        name=name,
+        path=name,
+        shape=x.shape[1:],
+        dtype=x.dtype,
+        classes=width if soft else classes,
+        scale=None if record is None else record.scale,
+        soft=soft,
+        label_dtype=t.dtype,
+        width=width,
+        **one_batch(x.shape[0], x.offset, t.offset),
+        hashes=hashes,
+        sources={} if record is None else record.sources,
+    )
+
+
+def read_header(file: File) -> NpyFile:
+    """Check the header of a .npy file against its size. Raises DataError."""
+    start = file.read(0, min(file.size, MAX_HEADER))
+    stream = io.BytesIO(start)
+    try:
+        version = np.lib.format.read_magic(stream)
+        readers = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }
+        shape, columns_first, dtype = readers[version](stream, max_header_size=MAX_HEADER)
+    except (ValueError, KeyError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+        raise DataError(
+            f"{file.path}: begins with {start[:8]!r}, expected the header of a .npy file ({type(error).__name__}). "
+            "Save it again with np.save."
+        ) from None
+    if columns_first or dtype.hasobject or dtype.kind not in "iuf" or not dtype.isnative:
+        raise DataError(
+            f"{file.path}: dtype {dtype.str}, fortran_order {columns_first}; little-endian numbers in row-major "
+            "order were expected. Save it again: np.save(path, np.ascontiguousarray(array))"
+        )
+    offset = stream.tell()
+    expected = offset + dtype.itemsize * _product(shape, file)
+    if file.size != expected or offset % dtype.itemsize:
+        raise DataError(
+            f"{file.path}: {file.size} bytes were found, {expected} expected for {dtype} of shape {shape}. "
+            "Restore it from a good copy, or convert it again."
+        )
+    return NpyFile(shape, dtype, offset)
+
+
+def manifest_text(record: Record, hashes: list[Hashes]) -> str:
+    """Return the manifest: the record as text with its SHA-256, and the hashes of each block, one a line."""
+    lines = ",\n".join(json.dumps(list(block)) for block in hashes)
+    record_lines = f'"record": {json.dumps(record.text())},\n"sha256": {json.dumps(record.sha256)}'
+    return f'{{\n{record_lines},\n"blocks": [\n{lines}\n]\n}}\n'
+
+
+def _read_manifest(path: Path, rows: int) -> tuple[Record, tuple[Hashes, ...]]:
+    file = File(path)
+    if file.size > MAX_MANIFEST:
+        raise DataError(
+            f"{path}: {file.size} bytes, expected at most {MAX_MANIFEST}. Convert the data again."
+        )
+    try:
+        content = json.loads(file.read(0, file.size))
+        text, sha256 = content["record"], content["sha256"]
+        hashes = tuple((str(one), str(two)) for one, two in content["blocks"])
+        sound = isinstance(text, str) and isinstance(sha256, str)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        sound = False
+    finally:
+        file.close()
+    if not sound or len(hashes) != -(-rows // BLOCK_ROWS):
+        raise DataError(
+            f"{path}: not the manifest of {rows} rows. Convert the data again, or remove it to read the arrays alone."
+        )
+    record = parse(text, sha256, str(path))
+    if record.rows != rows:
+        raise DataError(
+            f"{path}: {record.rows} rows are recorded, {rows} were found. Convert the data again."
+        )
+    return record, hashes
+
+
+def _product(shape: tuple[int, ...], file: File) -> int:
+    total = 1
+    for side in shape:
+        if type(side) is not int or side < 0:
+            raise DataError(f"{file.path}: shape {shape}, expected counts. Save it again with np.save.")
+        total *= side
+    return total

@@ -1,0 +1,75 @@
+"""What is written down beside the data: rows, classes, scale, where they came from, and its own hash.
+
+Knows the record's names and types. Does not know the file that it lies in: schema metadata or manifest.json.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from streameval.errors import DataError
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The record of a data set written by the project.
+
+    sources  name of a source file -> SHA-256 of its decompressed content
+    """
+
+    rows: int
+    classes: int | None
+    scale: float
+    sources: Mapping[str, str] = field(default_factory=dict)
+    version: int = VERSION
+    generator: str = "streameval"
+
+    def text(self) -> str:
+        """Return the record as one line of JSON."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the record's text, kept beside it."""
+        return hashlib.sha256(self.text().encode()).hexdigest()
+
+
+def parse(text: str, sha256: str | None, name: str) -> Record:
+    """Return the record that `text` holds. Raises DataError when it was altered or is from a later version."""
+    found = hashlib.sha256(text.encode()).hexdigest()
+    if found != sha256:
+        raise DataError(
+            f"{name}: what is recorded beside the data has SHA-256 {found}, expected {sha256}. It is damaged: "
+            "restore the file from a good copy, or convert it again."
+        )
+    try:
+        fields = json.loads(text)
+        record = Record(**fields) if isinstance(fields, dict) else None
+    except (ValueError, TypeError, RecursionError):
+        record = None
+    if record is None or not _sound(record):
+        raise DataError(
+            f"{name}: the record {text[:200]!r} was not understood, expected version {VERSION}. It comes from "
+            "another version of streameval: convert the data again with this one."
+        )
+    return record
+
+
+def _sound(record: Record) -> bool:
+    whole: tuple[Any, ...] = (record.rows, record.version)
+    return (
+        all(type(number) is int and number >= 0 for number in whole)
+        and record.version == VERSION
+        and (record.classes is None or (type(record.classes) is int and record.classes > 0))
+        and type(record.scale) is float
+        and math.isfinite(record.scale)
+        and record.scale > 0
+        and isinstance(record.sources, dict)
+    )

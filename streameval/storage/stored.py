@@ -1,0 +1,179 @@
+"""The one Source behind every format: a layout, and a way to get at its rows.
+
+Knows how chunks are cut, checked and handed on. Does not know formats or files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streameval.errors import DataError, UsageError
+from streameval.storage import blocks, targets
+from streameval.storage.access import Access
+from streameval.storage.layout import Layout, Piece, choose_scale
+from streameval.storage.source import Chunk, Span
+
+
+class StoredSource:
+    """Rows of one file, one pair of files, or one pair of arrays. Fulfils `Source`.
+
+    Chunks of a mapped file and of arrays are views: `values` is the memory of the whole file, offsets point into
+    it. A chunk never crosses a record batch. `sources` are the recorded hashes of what the data were made from.
+    """
+
+    def __init__(self, layout: Layout, access: Access, scale: float | None) -> None:
+        self.name = layout.name
+        self.path = layout.path
+        self.rows = layout.rows
+        self.shape = layout.shape
+        self.features = layout.features
+        self.dtype = layout.dtype
+        self.classes = layout.classes
+        self.scale = choose_scale(layout.name, scale, layout.scale, layout.dtype)
+        self.soft = layout.soft
+        self.sources: Mapping[str, str] = layout.sources
+        self.hashes = layout.hashes
+        self._layout = layout
+        self._access = access
+        self._files = access.files
+        self._t_dtype = np.dtype(np.float64 if layout.soft else np.int64)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What identifies the content: see `blocks`. Computed once, from recorded hashes where there are some."""
+        if self.hashes is not None:
+            return blocks.fingerprint(self, self.hashes)
+        return blocks.computed_fingerprint(self)
+
+    def chunks(self, span: Span, chunk_rows: int) -> Iterator[Chunk]:
+        """Yield chunks of at most `chunk_rows` rows that tile `span` in order, views where the data are mapped.
+
+        While a chunk is being used, the next one is being fetched; of a large mapped file the pages of the chunk
+        before are given back.
+
+        Raises:
+            UsageError: the span is not within the rows, or `chunk_rows` < 1.
+            DataError: the file changed its length.
+            LabelError: a label is out of range; the first row and the number of such rows are named.
+        """
+        for piece in self._pieces(span, chunk_rows):
+            values, offsets, labels = self._access.piece(piece)
+            rows = range(piece.start, piece.stop)
+            yield Chunk(rows, values, offsets, self.features, self._targets(labels, rows))
+
+    def take(self, rows: NDArray[np.int64]) -> Chunk:
+        """Return exactly these rows, in this order, repeats kept: a view where the data are mapped.
+
+        Raises:
+            UsageError: a row is out of range, or the numbers are not integers.
+            DataError, LabelError: as in `chunks`.
+        """
+        wanted = row_numbers(self.name, rows, self.rows)
+        for file in self._files:
+            file.check_size()
+        if self.rows == 0:
+            nothing = np.empty((0, self._layout.width) if self.soft else 0, self._t_dtype)
+            return Chunk(wanted, np.empty(0, self.dtype), wanted, self.features, nothing)
+        values, offsets, labels = self._access.pick(wanted)
+        return Chunk(wanted, values, offsets, self.features, self._targets(labels, wanted))
+
+    def check_unchanged(self) -> None:
+        """Raise DataError if a file changed (fstat: size, mtime, inode) since it was opened."""
+        for file in self._files:
+            file.check_unchanged()
+
+    def check_content(self) -> int:
+        """Compare every block with its recorded hashes; return how many, 0 where none are recorded.
+
+        Raises:
+            DataError: a block differs; its number and rows are named.
+        """
+        if self.hashes is None:
+            return 0
+        for number, (block, recorded) in enumerate(
+            zip(Span(0, self.rows).cut(blocks.BLOCK_ROWS), self.hashes, strict=True)
+        ):
+            found = blocks.hash_block(self._raw_parts(block))
+            for what, is_, was in zip(("features", "targets"), found, recorded, strict=True):
+                if is_ != was:
+                    raise DataError(
+                        f"{self.name}, block {number} (rows {block.start} to {block.stop - 1}): the {what} have "
+                        f"SHA-256 {is_}, expected {was} as recorded. Restore the file from a good copy, or convert "
+                        "it again."
+                    )
+        return len(self.hashes)
+
+    def close(self) -> None:
+        """Give the files back; the data set cannot be read any more, chunks at hand stay valid."""
+        for file in self._files:
+            file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: {self.rows} rows of {self.dtype} {self.shape}, classes {self.classes}>"
+
+    def _pieces(self, span: Span, chunk_rows: int) -> Iterator[Piece]:
+        """Yield pieces, fetching the next one early and giving back the one before."""
+        pieces = self._layout.pieces(span, chunk_rows)
+        piece = next(pieces, None)
+        while piece is not None:
+            after = next(pieces, None)
+            if after is not None:
+                self._access.ahead(after)
+            for file in self._files:
+                file.check_size()
+            yield piece
+            self._access.behind(piece)
+            piece = after
+
+    def _raw_parts(self, span: Span) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+        """Yield features and targets of `span`, unchecked."""
+        for piece in self._pieces(span, blocks.BLOCK_ROWS):
+            values, offsets, labels = self._access.piece(piece)
+            rows = piece.stop - piece.start
+            yield values[offsets[0] : offsets[0] + rows * self.features], labels.astype(self._t_dtype)
+
+    def _targets(self, labels: NDArray[Any], rows: NDArray[np.int64] | range) -> NDArray[Any]:
+        t = labels.astype(self._t_dtype)
+        if not targets.all_right(t, self.classes):
+            self._refuse(t, rows)
+        return t
+
+    def _refuse(self, t: NDArray[Any], rows: NDArray[np.int64] | range) -> None:
+        """Raise the error about bad targets: for a pass, counted over the whole source; for a pick, over it."""
+        located: Iterator[targets.Located] = iter([(rows, t)])
+        if isinstance(rows, range):
+            pieces = self._layout.pieces(Span(0, self.rows), blocks.BLOCK_ROWS)
+            located = (
+                (range(p.start, p.stop), self._access.piece(p)[2].astype(self._t_dtype)) for p in pieces
+            )
+        raise targets.refuse(self.name, self.classes, located)
+
+
+def row_numbers(name: str, rows: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
+    """Return `rows` as contiguous int64. Raises UsageError when one is not an integer in [0, limit)."""
+    wanted = np.asarray(rows)
+    if wanted.ndim != 1 or (wanted.dtype.kind not in "iu" and len(wanted)):
+        raise UsageError(
+            f"{name}: row numbers of shape {wanted.shape} and dtype {wanted.dtype}, expected one dimension of "
+            "integers. For a mask: np.flatnonzero(mask)."
+        )
+    wanted = np.ascontiguousarray(wanted, np.int64)
+    # As unsigned numbers, negative rows are larger than any count: one comparison checks both ends.
+    if len(wanted) and int(wanted.view(np.uint64).max()) >= limit:
+        bad = (wanted < 0) | (wanted >= limit)
+        raise UsageError(
+            f"{name}: row {wanted[np.argmax(bad)]} asked for ({np.count_nonzero(bad)} such), but it has {limit} "
+            f"rows, counted from 0. Ask for rows from 0 to {limit - 1}."
+        )
+    return wanted

@@ -1,0 +1,55 @@
+"""Checking targets: integer labels within the classes, one-hot and soft rows finite and not negative.
+
+Knows targets as they are handed on: (n,) int64 or (n, classes) float64. Does not know where they come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streameval.errors import LabelError
+
+Located = tuple[NDArray[np.int64] | range, NDArray[Any]]
+"""Row numbers, and their targets."""
+
+
+def all_right(t: NDArray[Any], classes: int | None) -> bool:
+    """Say whether every target is usable: labels in [0, classes), soft rows finite and not negative."""
+    if len(t) == 0:
+        return True
+    if t.ndim == 2:
+        low, high = t.min(), t.max()
+        return bool(low >= 0 and high < np.inf)  # NaN fails the first comparison
+    # As unsigned numbers, negative labels are larger than any class: one comparison checks both ends.
+    return int(t.view(np.uint64).max()) < (classes or 1 << 63)
+
+
+def refuse(name: str, classes: int | None, located: Iterable[Located]) -> LabelError:
+    """Return the error that names the first bad row and says how many there are in `located`."""
+    count, first, found = 0, -1, ""
+    for rows, t in located:
+        bad = _bad(t, classes)
+        if count == 0 and bad.any():
+            place = int(np.argmax(bad))
+            first, found = int(rows[place]), str(t[place].tolist())
+        count += int(np.count_nonzero(bad))
+    if found.startswith("["):
+        return LabelError(
+            f"{name}, row {first}: target {found} ({count} such rows), expected finite numbers, none of them "
+            "negative. Correct the targets."
+        )
+    expected = "labels counted from 0" if classes is None else f"{classes} classes (0..{classes - 1})"
+    return LabelError(
+        f"{name}, row {first}: label {found} ({count} such rows), expected {expected}. "
+        "If the labels count from 1: streameval convert --first-label 1"
+    )
+
+
+def _bad(t: NDArray[Any], classes: int | None) -> NDArray[np.bool_]:
+    if t.ndim == 2:
+        return ~(np.isfinite(t) & (t >= 0)).all(axis=1)
+    return (t < 0) if classes is None else (t < 0) | (t >= classes)
