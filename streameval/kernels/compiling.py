@@ -14,6 +14,7 @@ import numba
 _LOCK = threading.RLock()
 
 device = numba.njit(nogil=True, forceinline=True)
+shared = numba.njit(nogil=True)
 
 
 def kernel(*, parallel: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:

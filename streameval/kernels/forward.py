@@ -1,0 +1,137 @@
+"""The forward pass and the loss of many rows: the two functions Python calls, for uint8 and float32 rows.
+
+Threads take tiles of rows from a counter; a tile goes through all layers while it is in the cache, and no
+(rows x features) float matrix ever exists. A row's results depend on that row alone.
+"""
+
+from __future__ import annotations
+
+import numba
+
+from streameval.kernels.activations import activate
+from streameval.kernels.blocks import next_number, transpose_rows
+from streameval.kernels.compiling import device, kernel, shared
+from streameval.kernels.dense import add_dense, fill_bias
+from streameval.kernels.first_layer import first_layer_bytes
+from streameval.kernels.host import TILE_ROWS
+from streameval.kernels.lanes import fma, load_f32, store
+from streameval.kernels.losses import cross_entropy_tile
+
+# The columns of the table of layers.
+INPUTS, OUTPUTS, PADDED, BLOCK, ACTIVATION, WEIGHTS, BIASES = range(7)
+# Inputs of a float32 layer that are turned into lanes at a time: 512 x 48 rows are 96 KiB.
+INPUT_BLOCK = 512
+
+
+@kernel(parallel=True)
+def forward_bytes(
+    values, offsets, labels, soft, eps, layers, weights, first, planes, first_weights, scales,
+    work, doubles, ints, places, counter, loss, predicted, probabilities,
+):  # fmt: skip
+    """Write loss, predicted class and probabilities of the uint8 rows at `offsets`.
+
+    values uint8 · offsets (n,) int64 · labels (n,) int64 or soft (n, classes) float64, the other one empty ·
+    layers int64, the columns above, and first, planes, first_weights, scales: see `packing` · work float32,
+    doubles float64, ints int32, places int64: scratch, a row for each thread · counter (1,) int64, zero ·
+    loss (n,) float64 · predicted (n,) int64 · probabilities (n, classes) float32, or (0, 0) if not wanted
+    """
+    n = offsets.shape[0]
+    tiles = (n + TILE_ROWS - 1) // TILE_ROWS
+    for thread in numba.prange(work.shape[0]):
+        tile = next_number(counter)
+        while tile < tiles:
+            _tile_of_bytes(
+                values, offsets, labels, soft, eps, layers, weights, first, planes, first_weights, scales,
+                work[thread], doubles[thread], ints[thread], places[thread], tile * TILE_ROWS,
+                min(TILE_ROWS, n - tile * TILE_ROWS), loss, predicted, probabilities,
+            )  # fmt: skip
+            tile = next_number(counter)
+
+
+@kernel(parallel=True)
+def forward_floats(
+    values, offsets, labels, soft, eps, layers, weights, work, doubles, places, counter, loss, predicted, probabilities,
+):  # fmt: skip
+    """Write loss, predicted class and probabilities of the float32 rows at `offsets`; NaN is the loss of a row
+    with a feature that is not finite. Arguments as in `forward_bytes`; values float32.
+    """
+    n = offsets.shape[0]
+    tiles = (n + TILE_ROWS - 1) // TILE_ROWS
+    for thread in numba.prange(work.shape[0]):
+        tile = next_number(counter)
+        while tile < tiles:
+            _tile_of_floats(
+                values, offsets, labels, soft, eps, layers, weights,
+                work[thread], doubles[thread], places[thread], tile * TILE_ROWS,
+                min(TILE_ROWS, n - tile * TILE_ROWS), loss, predicted, probabilities,
+            )  # fmt: skip
+            tile = next_number(counter)
+
+
+@shared
+def _tile_of_bytes(
+    values, offsets, labels, soft, eps, layers, weights, first, planes, first_weights, scales,
+    work, doubles, ints, places, start, count, loss, predicted, probabilities,
+):  # fmt: skip
+    half = work.shape[0] // 2
+    first_layer_bytes(
+        values, offsets, start, count, first, planes, first_weights, scales, work, half, ints, places, work, 0
+    )
+    activate(work, 0, layers[0, OUTPUTS] * TILE_ROWS, layers[0, ACTIVATION])
+    at = _further_layers(layers, weights, work, half, (count + 15) // 16)
+    classes = layers[-1, OUTPUTS]
+    cross_entropy_tile(work, at, classes, labels, soft, eps, start, count, doubles, loss, predicted, probabilities)
+
+
+@shared
+def _tile_of_floats(
+    values, offsets, labels, soft, eps, layers, weights,
+    work, doubles, places, start, count, loss, predicted, probabilities,
+):  # fmt: skip
+    half, marks = work.shape[0] // 2, work.shape[0] // 2 - TILE_ROWS
+    vectors = (count + 15) // 16
+    for i in range(TILE_ROWS):
+        # Lanes past the last row repeat it; nobody reads what they give.
+        places[i] = offsets[start + min(i, count - 1)]
+        work[marks + i] = 0.0
+    _first_layer_floats(values, places, layers, weights, work, half, marks, vectors)
+    activate(work, 0, layers[0, OUTPUTS] * TILE_ROWS, layers[0, ACTIVATION])
+    at = _further_layers(layers, weights, work, half, vectors)
+    for r in range(0, TILE_ROWS, 16):
+        store(work, at + r, load_f32(work, at + r) + load_f32(work, marks + r))
+    classes = layers[-1, OUTPUTS]
+    cross_entropy_tile(work, at, classes, labels, soft, eps, start, count, doubles, loss, predicted, probabilities)
+
+
+@device
+def _first_layer_floats(values, places, layers, weights, work, half, marks, vectors):
+    """The sums of the first layer, and 0 in `marks` for finite rows, NaN for others: x * 0 says which."""
+    inputs, block = layers[0, INPUTS], layers[0, BLOCK]
+    fill_bias(weights, layers[0, BIASES], layers[0, PADDED], work, 0)
+    for k in range(0, inputs, INPUT_BLOCK):
+        size = min(INPUT_BLOCK, inputs - k)
+        for r in range(0, 16 * vectors, 16):
+            for c in range(0, size, 16):
+                transpose_rows(values, places, r, k + c, inputs, work, half + c * TILE_ROWS + r, TILE_ROWS)
+            mark = load_f32(work, marks + r)
+            for c in range(size):
+                mark = fma(load_f32(work, half + c * TILE_ROWS + r), 0.0, mark)
+            store(work, marks + r, mark)
+        for j in range(0, layers[0, PADDED], block):
+            at = layers[0, WEIGHTS] + j * inputs + k * block
+            add_dense(work, half, size, weights, at, block, block, work, j * TILE_ROWS, vectors)
+
+
+@device
+def _further_layers(layers, weights, work, half, vectors):
+    """All layers after the first, to and fro between the two halves of `work`; returns where the logits are."""
+    at, other = 0, half
+    for i in range(1, layers.shape[0]):
+        padded = layers[i, PADDED]
+        fill_bias(weights, layers[i, BIASES], padded, work, other)
+        add_dense(
+            work, at, layers[i, INPUTS], weights, layers[i, WEIGHTS], padded, layers[i, BLOCK], work, other, vectors
+        )
+        activate(work, other, other + layers[i, OUTPUTS] * TILE_ROWS, layers[i, ACTIVATION])
+        at, other = other, at
+    return at

@@ -1,0 +1,167 @@
+"""A network as the flat arrays that the kernels read: packed once, used for every tile.
+
+Knows layouts. The rules here depend on the weights and on the host's tile sizes only, never on the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streameval.kernels.dense import BLOCKS
+from streameval.kernels.first_layer import BYTE_BLOCKS
+from streameval.kernels.forward import INPUT_BLOCK
+from streameval.kernels.host import TILE_ROWS
+from streameval.kernels.names import ACTIVATIONS
+
+# Three balanced base-256 digits: the largest is 127 * 65536 + 127 * 256 + 127.
+_LARGEST = 127 * 65536
+# A pixel times a digit is at most 255 * 128: so many of them fit into an int32.
+_MOST_PIXELS = 2**31 // (255 * 128) - 4
+# A column keeps its digits in 24 bits if its largest weight is at most so many times its median one.
+_SPREAD = 1024.0
+
+
+class LayerLike(Protocol):
+    """What packing asks of a layer: weight (inputs, outputs), bias (outputs,) float32, activation name."""
+
+    @property
+    def weight(self) -> NDArray[np.float32]: ...
+    @property
+    def bias(self) -> NDArray[np.float32]: ...
+    @property
+    def activation(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Packed:
+    """A network ready for the kernels, for rows of one dtype and scale."""
+
+    features: int
+    classes: int
+    layers: NDArray[np.int64]
+    weights: NDArray[np.float32]
+    first: NDArray[np.int64]
+    planes: NDArray[np.int8]
+    first_weights: NDArray[np.float32]
+    scales: NDArray[np.float64]
+    # Scratch of one thread: numbers of float32 and int32.
+    work: int
+    ints: int
+
+    @property
+    def is_bytes(self) -> bool:
+        return self.first.size > 0
+
+
+def pack(layers: Sequence[LayerLike], *, dtype: Any, scale: float) -> Packed:
+    """Pack a network for uint8 or float32 rows whose stored values are multiplied by `scale`."""
+    is_bytes = np.dtype(dtype) == np.uint8
+    table = np.zeros((len(layers), 7), np.int64)
+    parts: list[NDArray[np.float32]] = []
+    size = 0
+    for i, layer in enumerate(layers):
+        inputs, outputs = layer.weight.shape
+        block = min(BLOCKS, key=lambda b: (-(-outputs // b) * b, -b))
+        padded = -(-outputs // block) * block
+        table[i] = inputs, outputs, padded, block, ACTIVATIONS.index(layer.activation), size, size
+        if i > 0 or not is_bytes:
+            weight = layer.weight if i > 0 or scale == 1.0 else _scaled(layer.weight, scale)
+            parts.append(_blocked(weight, padded, block))
+            size += inputs * padded
+            table[i, 6] = size
+        parts.append(_padded(layer.bias, padded))
+        size += padded
+    features, classes = layers[0].weight.shape[0], layers[-1].weight.shape[1]
+    tallest = max(max(_up(int(row[2]), 16) for row in table), 0 if is_bytes else min(_up(features, 16), INPUT_BLOCK))
+    work = 2 * (tallest + 1) * TILE_ROWS
+    common = {"features": features, "classes": classes, "layers": table, "weights": np.concatenate(parts)}
+    if not is_bytes:
+        return Packed(**common, **_no_bytes(), work=work, ints=1)
+    first = _first_layer(layers[0], scale)
+    width, lanes = first["first"][2:4]
+    work = max(work, 2 * 16 * int(width))
+    return Packed(**common, **first, work=work, ints=2 * (features + 32) + 16 * int(lanes) + 64)
+
+
+def _blocked(weight: NDArray[np.float32], padded: int, block: int) -> NDArray[np.float32]:
+    """(inputs, outputs) as [padded / block][inputs][block], the padding zero, flat."""
+    inputs, outputs = weight.shape
+    full = np.zeros((inputs, padded), np.float32)
+    full[:, :outputs] = weight
+    return np.ascontiguousarray(full.reshape(inputs, padded // block, block).transpose(1, 0, 2)).ravel()
+
+
+def _padded(bias: NDArray[np.float32], padded: int) -> NDArray[np.float32]:
+    full = np.zeros(padded, np.float32)
+    full[: len(bias)] = bias
+    return full
+
+
+def _scaled(weight: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
+    return (weight.astype(np.float64) * scale).astype(np.float32)
+
+
+def _first_layer(layer: LayerLike, scale: float) -> dict[str, Any]:
+    weight = layer.weight.astype(np.float64)
+    features, outputs = weight.shape
+    width = _up(outputs, 16)
+    finite = bool(np.isfinite(weight).all())
+    exact = finite and _holds_in_24_bits(weight)
+    factor = np.ones(outputs)
+    if exact:
+        largest = np.abs(weight).max(axis=0, initial=0.0)
+        factor = np.where(largest > 0.0, largest / _LARGEST, 1.0)
+        weight = np.rint(weight / factor)
+    integers = exact and features <= _MOST_PIXELS
+    block = min(BYTE_BLOCKS, key=lambda b: (_up(3 * outputs, 16 * b), -b))
+    lanes = _up(3 * outputs, 16 * block)
+    flat = np.zeros((features, width), np.float32)
+    flat[:, :outputs] = weight
+    scales = np.zeros((2, width))
+    scales[0, :outputs] = factor * scale
+    scales[1, :outputs] = layer.bias
+    return {
+        "first": np.array([features, outputs, width, lanes, block, integers, finite], np.int64),
+        "planes": _planes(weight, lanes) if integers else np.empty(0, np.int8),
+        "first_weights": flat.ravel(),
+        "scales": scales.ravel(),
+    }
+
+
+def _holds_in_24_bits(weight: NDArray[np.float64]) -> bool:
+    """Whether 24-bit integers lose no more than float32 would, column by column."""
+    size = np.abs(weight)
+    typical = np.array([np.median(column[column > 0.0]) if column.any() else 0.0 for column in size.T])
+    return bool((size.max(axis=0, initial=0.0) <= _SPREAD * typical).all())
+
+
+def _planes(weight: NDArray[np.float64], lanes: int) -> NDArray[np.int8]:
+    """Integers (features, outputs) as balanced base-256 digits: [feature / 4][lane][4], lanes p0, p1, p2."""
+    features, outputs = weight.shape
+    rest = weight.astype(np.int64)
+    groups = features // 4
+    out = np.zeros((groups, lanes, 4), np.int8)
+    for plane in range(3):
+        digit = (rest + 128) % 256 - 128 if plane < 2 else rest
+        rest = (rest - digit) // 256
+        grouped = digit[: 4 * groups].reshape(groups, 4, outputs).transpose(0, 2, 1)
+        out[:, plane * outputs : (plane + 1) * outputs] = grouped
+    return out.ravel()
+
+
+def _no_bytes() -> dict[str, Any]:
+    return {
+        "first": np.empty(0, np.int64),
+        "planes": np.empty(0, np.int8),
+        "first_weights": np.empty(0, np.float32),
+        "scales": np.empty(0),
+    }
+
+
+def _up(number: int, multiple: int) -> int:
+    return -(-number // multiple) * multiple
