@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 from streameval.errors import DataError
 from streameval.storage.compressed import decompress
-from streameval.storage.flatbuffer import Malformed
+from streameval.storage.flatbuffer import MalformedError
 from streameval.storage.layout import Layout, Piece
 from streameval.storage.mapping import File, Mapping
 
-MAX_BATCH_BYTES = 256 << 20
 TOUCHED_ROWS = 1_024
 """Picked rows after which a large mapping is given back: each may map 64 KiB around it, 64 MiB in all."""
 
@@ -186,12 +185,6 @@ class Decompressed:
         self._layout = layout
         self._file = file
         self._held: tuple[int, NDArray[Any], NDArray[Any]] | None = None
-        largest = int(np.diff(layout.starts).max(initial=0)) * (layout.value_bytes + layout.label_bytes)
-        if largest > MAX_BATCH_BYTES:
-            raise DataError(
-                f"{layout.name}: a compressed record batch of {largest} bytes, expected at most {MAX_BATCH_BYTES}. "
-                "Write the file again uncompressed, or in smaller batches (max_chunksize=16384)."
-            )
 
     @property
     def files(self) -> tuple[File, ...]:
@@ -234,7 +227,7 @@ class Decompressed:
         try:
             raw = decompress(self._file.read(*place.values), rows * layout.value_bytes, place.codec)
             raw_labels = decompress(self._file.read(*place.labels), rows * layout.label_bytes, place.codec)
-        except Malformed as error:
+        except MalformedError as error:
             raise DataError(
                 f"{layout.name}: record batch {batch} is damaged: {error}. Restore the file from a good copy."
             ) from None
@@ -245,7 +238,7 @@ class Decompressed:
 
 
 def _even_batches(starts: NDArray[np.int64]) -> int:
-    """Return the rows of every batch but the last, if they are alike, else 0: then a division finds the batch."""
+    """Return the rows of every batch but the last if they are alike (a division finds the batch), else 0."""
     rows = np.diff(starts)
     return int(rows[0]) if len(rows) > 1 and (rows[:-1] == rows[0]).all() and rows[-1] <= rows[0] else 0
 
@@ -255,4 +248,4 @@ def _batch_of(starts: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.
 
 
 def _raw(array: NDArray[Any]) -> memoryview:
-    return memoryview(array.reshape(-1).view(np.uint8))
+    return array.reshape(-1).view(np.uint8).data

@@ -30,8 +30,8 @@ def open_arrays(x: NDArray[Any], t: NDArray[Any], scale: float | None) -> Stored
     if x.ndim < 2 or x.dtype not in (np.dtype(np.uint8), np.dtype(np.float32)):
         cure = "x.reshape(1, -1) for one row" if x.ndim < 2 else "x.astype(np.float32)"
         raise DataError(
-            f"{NAME}: x is {x.dtype} of shape {x.shape}, expected uint8 or float32 of two or more dimensions. "
-            f"Give {cure}."
+            f"{NAME}: x is {x.dtype} of shape {x.shape}, expected uint8 or float32 of two or more "
+            f"dimensions. Give {cure}."
         )
     soft = t.ndim == 2
     if not 1 <= t.ndim <= 2 or t.dtype.kind not in ("iufb" if soft else "iu"):
@@ -44,6 +44,7 @@ def open_arrays(x: NDArray[Any], t: NDArray[Any], scale: float | None) -> Stored
     if len(x) != len(t):
         raise DataError(f"{NAME}: x has {len(x)} rows and t has {len(t)}, the same number was expected.")
     check_shape(NAME, x.shape[1:])
+    starts, value_at, label_at = one_batch(len(x), 0, 0)
     layout = Layout(
         name=NAME,
         path=None,
@@ -54,7 +55,9 @@ def open_arrays(x: NDArray[Any], t: NDArray[Any], scale: float | None) -> Stored
         soft=soft,
         label_dtype=t.dtype,
         width=t.shape[1] if soft else 1,
-        **one_batch(len(x), 0, 0),
+        starts=starts,
+        value_at=value_at,
+        label_at=label_at,
     )
     views = Views(layout, np.ascontiguousarray(x).reshape(-1), np.ascontiguousarray(t).reshape(-1))
     return StoredSource(layout, views, scale)

@@ -1,8 +1,8 @@
 """Arrow IPC files: where their rows lie. Reads headers only, and trusts none of them.
 
 Knows the file format (https://arrow.apache.org/docs/format/Columnar.html). The headers are parsed here rather
-than by pyarrow: a few hundred bytes for each batch are read instead of the batch, the same way serves mapped and
-positioned reading, nothing is imported, and no mutated file reaches code that is not memory-safe.
+than by pyarrow: a few hundred bytes for each batch are read instead of the batch, the same way serves mapped
+and positioned reading, nothing is imported, and no mutated file reaches code that is not memory-safe.
 """
 
 from __future__ import annotations
@@ -12,19 +12,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from streameval.errors import DataError
 from streameval.storage import arrow_schema as schemas
 from streameval.storage.arrow_schema import Column, Header
+from streameval.storage.blocks import BLOCK_ROWS
 from streameval.storage.compressed import decompress
-from streameval.storage.flatbuffer import Malformed, Table, root
+from streameval.storage.flatbuffer import MalformedError, Table, root
 from streameval.storage.layout import Compressed, Layout
 from streameval.storage.mapping import File
+from streameval.storage.validity import nulls
 
 MAGIC = b"ARROW1"
 STREAM = b"\xff\xff\xff\xff"
 MAX_HEADER = 64 << 20
+MAX_BATCH_BYTES = 256 << 20
 FIRST_MESSAGE = 8
 RECORD_BATCH = 3
 CODECS = {0: "lz4", 1: "zstd"}
@@ -45,8 +47,8 @@ class _Batch:
 def layout(file: File) -> Layout:
     """Return where the rows of an Arrow file lie.
 
-    Raises DataError for anything but an uncompressed or compressed Arrow IPC file of one feature column and one
-    label column of the forms in `arrow_schema`, without nulls, whole, with consistent headers.
+    Raises DataError for anything but an uncompressed or compressed Arrow IPC file of one feature column and
+    one label column of the forms in `arrow_schema`, without nulls, whole, with consistent headers.
     """
     name = str(file.path)
     footer_at, footer = _footer(file)
@@ -54,14 +56,14 @@ def layout(file: File) -> Layout:
         header = schemas.read(footer.table(1), name)
         blocks = footer.structs(3, "qi4xq")
         if footer.structs(2, "qi4xq"):
-            raise Malformed("it holds dictionary batches, expected plain columns")
+            raise MalformedError("it holds dictionary batches, expected plain columns")
         _check_blocks(blocks, footer_at)
         batches: list[_Batch] = []
         rows = 0
         for number, block in enumerate(blocks):
             batches.append(_at_batch(number, file, block, header, rows))
             rows += batches[-1].rows
-    except Malformed as error:
+    except MalformedError as error:
         raise DataError(
             f"{name}: not a usable Arrow file: {error}. Restore it from a good copy, or write it again with "
             "`streameval convert`."
@@ -78,6 +80,7 @@ def _join(name: str, header: Header, batches: list[_Batch]) -> Layout:
             "Restore it from a good copy, or convert it again."
         )
     hashes = tuple(batch.hashes for batch in batches if batch.hashes is not None)
+    whole = len(hashes) == len(batches) and all(batch.rows == BLOCK_ROWS for batch in batches[:-1])
     codecs = {batch.codec for batch in batches}
     if len(codecs) > 1:
         raise DataError(
@@ -99,7 +102,7 @@ def _join(name: str, header: Header, batches: list[_Batch]) -> Layout:
         starts=starts,
         value_at=np.array([batch.values[0] for batch in batches], np.int64),
         label_at=np.array([batch.labels[0] for batch in batches], np.int64),
-        hashes=hashes if len(hashes) == len(batches) and record is not None else None,
+        hashes=hashes if whole and record is not None else None,
         compressed=compressed,
         sources={} if record is None else record.sources,
     )
@@ -121,8 +124,8 @@ def _footer(file: File) -> tuple[int, Table]:
     tail = file.read(max(file.size - 10, 0), min(10, file.size))
     if file.size < 2 * FIRST_MESSAGE + 10 or tail[4:] != MAGIC:
         raise DataError(
-            f"{name}: cut short, or still being written: {file.size} bytes were found{_expected_size(file)}, and an "
-            f"Arrow file ends with {MAGIC!r}. Copy or convert it again."
+            f"{name}: cut short, or still being written: {file.size} bytes were found{_expected_size(file)}, "
+            f"and an Arrow file ends with {MAGIC!r}. Copy or convert it again."
         )
     size = struct.unpack("<i", tail[:4])[0]
     at = file.size - 10 - size
@@ -132,12 +135,12 @@ def _footer(file: File) -> tuple[int, Table]:
         )
     try:
         return at, root(file.read(at, size))
-    except Malformed as error:
+    except MalformedError as error:
         raise DataError(f"{name}: the footer is damaged: {error}. Restore it from a good copy.") from None
 
 
 def _expected_size(file: File) -> str:
-    """Return ", at least N were expected (why)" for a file that has lost its end, as far as it can be told."""
+    """Return ", at least N were expected (why)" for a file that lost its end, as far as can be told."""
     expected, why = 0, ""
     try:
         for at, message, end in _messages(file):
@@ -148,7 +151,7 @@ def _expected_size(file: File) -> str:
                 expected, why = end + needed, f"its header and the data of {rows} rows"
             elif end > max(expected, file.size):
                 expected, why = end, f"the record batch at offset {at}"
-    except (Malformed, DataError):
+    except (MalformedError, DataError):
         pass
     return f", at least {expected} were expected ({why})" if expected > file.size else ""
 
@@ -170,11 +173,11 @@ def _messages(file: File) -> Iterator[tuple[int, Table, int]]:
 
 
 def _message_size(start: bytes) -> tuple[int, int]:
-    """Return the size of a message's table and of the prefix before it (4 bytes before Arrow 0.15, else 8)."""
+    """Return the size of a message's table, and of the prefix before it: 8, or 4 before Arrow 0.15."""
     first, second = struct.unpack("<ii", start)
     size, prefix = (second, 8) if first == -1 else (first, 4)
     if not 0 <= size <= MAX_HEADER:
-        raise Malformed(f"a header claims {size} bytes")
+        raise MalformedError(f"a header claims {size} bytes")
     return size, prefix
 
 
@@ -183,8 +186,9 @@ def _check_blocks(blocks: list[tuple[int, int, int]], footer_at: int) -> None:
     end = FIRST_MESSAGE
     for number, (at, header, body) in enumerate(blocks):
         if at < end or header < 8 or body < 0 or at + header + body > footer_at:
-            raise Malformed(
-                f"record batch {number} claims the bytes {at} to {at + header + body}, expected within {end} to {footer_at}"
+            raise MalformedError(
+                f"record batch {number} claims the bytes {at} to {at + header + body}, expected within {end} "
+                f"to {footer_at}"
             )
         end = at + header + body
 
@@ -192,8 +196,8 @@ def _check_blocks(blocks: list[tuple[int, int, int]], footer_at: int) -> None:
 def _at_batch(number: int, file: File, block: tuple[int, int, int], header: Header, first: int) -> _Batch:
     try:
         return _batch(file, block, header, first)
-    except Malformed as error:
-        raise Malformed(f"record batch {number}: {error}") from None
+    except MalformedError as error:
+        raise MalformedError(f"record batch {number}: {error}") from None
 
 
 def _batch(file: File, block: tuple[int, int, int], header: Header, first: int) -> _Batch:
@@ -208,17 +212,19 @@ def _batch(file: File, block: tuple[int, int, int], header: Header, first: int) 
         mine, nodes = nodes[: column.nodes], nodes[column.nodes :]
         places, buffers = buffers[: 1 + column.nodes], buffers[1 + column.nodes :]
         _check_lengths(mine, rows, column)
+        if len(places) != 1 + column.nodes:
+            raise MalformedError(f"column {column.name!r} is missing")
         for start, length in places:
             if start < 0 or length < 0 or start + length > body_bytes:
-                raise Malformed(f"column {column.name!r} lies outside the batch")
-        for (count, nulls), (start, length) in zip(mine, places, strict=False):
-            if nulls or length:
-                bits = _bits(file, (body + start, length), count, codec)
-                _check_nulls(bits, nulls, column, file, first, count // max(rows, 1))
+                raise MalformedError(f"column {column.name!r} lies outside the batch")
         found[column.name] = (body + places[-1][0], places[-1][1])
         _check_data(found[column.name], rows, column, codec)
+        for (count, declared), (start, length) in zip(mine, places[:-1], strict=True):
+            if declared or length:
+                bitmap = _bitmap(file, (body + start, length), count, codec)
+                _check_nulls(nulls(bitmap, count), declared, column, file, first, count // max(rows, 1))
     if nodes or buffers:
-        raise Malformed("it holds more columns than the schema")
+        raise MalformedError("it holds more columns than the schema")
     pairs = message.pairs(4)
     recorded = (pairs.get(HASH_KEYS[0], ""), pairs.get(HASH_KEYS[1], ""))
     return _Batch(
@@ -229,46 +235,49 @@ def _batch(file: File, block: tuple[int, int, int], header: Header, first: int) 
 def _record_batch(file: File, block: tuple[int, int, int]) -> tuple[Table, Table]:
     at, header_bytes, body_bytes = block
     if header_bytes > MAX_HEADER:
-        raise Malformed(f"its header claims {header_bytes} bytes")
+        raise MalformedError(f"its header claims {header_bytes} bytes")
     raw = file.read(at, header_bytes)
     size, prefix = _message_size(raw[:8])
     if prefix + size > header_bytes:
-        raise Malformed(f"its header claims {prefix + size} bytes, the footer {header_bytes}")
+        raise MalformedError(f"its header claims {prefix + size} bytes, the footer {header_bytes}")
     message = root(raw[prefix : prefix + size])
     batch = message.table(2)
     if message.number(1, "B") != RECORD_BATCH or batch is None or message.number(3, "q") != body_bytes:
-        raise Malformed("it is not a record batch of the size that the footer records")
+        raise MalformedError("it is not a record batch of the size that the footer records")
     return message, batch
 
 
 def _check_lengths(nodes: list[tuple[int, int]], rows: int, column: Column) -> None:
     expected = [rows, rows * column.numbers][: column.nodes]
     if rows < 0 or [length for length, _ in nodes] != expected:
-        raise Malformed(f"column {column.name!r} has lengths {[n for n, _ in nodes]}, expected {expected}")
+        raise MalformedError(
+            f"column {column.name!r} has lengths {[n for n, _ in nodes]}, expected {expected}"
+        )
 
 
-def _bits(file: File, place: tuple[int, int], count: int, codec: str | None) -> NDArray[np.uint8]:
-    """Return the validity bitmap of `count` values, `count` numbers of 0 (null) or 1."""
+def _bitmap(file: File, place: tuple[int, int], count: int, codec: str | None) -> bytes:
+    """Return the validity bitmap of `count` values."""
     at, length = place
     size = -(-count // 8)
-    if codec is None and length < size:
-        raise Malformed(f"{length} bytes of validity bits for {count} values")
-    raw = file.read(at, size) if codec is None else decompress(file.read(at, length), size, codec)
-    return np.unpackbits(np.frombuffer(raw, np.uint8), bitorder="little", count=count)
+    if codec is not None:
+        return decompress(file.read(at, length), size, codec)
+    if length < size:
+        raise MalformedError(f"{length} bytes of validity bits for {count} values")
+    return file.read(at, size)
 
 
 def _check_nulls(
-    bits: NDArray[np.uint8], nulls: int, column: Column, file: File, first: int, per_row: int
+    found: tuple[int, int], declared: int, column: Column, file: File, first: int, per_row: int
 ) -> None:
-    """Refuse nulls, and counts of them that lie; `per_row` bits belong to a row, `first` is the batch's first row."""
-    missing = len(bits) - int(np.count_nonzero(bits))
-    if missing != nulls:
-        raise Malformed(f"column {column.name!r} declares {nulls} nulls and has {missing}")
+    """Refuse nulls, and counts of them that lie. A row has `per_row` values; `first` begins the batch."""
+    missing, place = found
+    if missing != declared:
+        raise MalformedError(f"column {column.name!r} declares {declared} nulls and has {missing}")
     if missing:
-        row = first + int(np.argmin(bits)) // per_row
         raise DataError(
-            f"{file.path}: column {column.name!r} has nulls ({missing}, the first in row {row}), expected "
-            "none. Drop those rows, or fill them, and write the file again."
+            f"{file.path}: column {column.name!r} has nulls ({missing}, the first in row "
+            f"{first + place // per_row}), expected none. Drop those rows, or fill them, and write the file "
+            "again."
         )
 
 
@@ -276,11 +285,17 @@ def _check_data(place: tuple[int, int], rows: int, column: Column, codec: str | 
     at, length = place
     needed = rows * column.row_bytes
     if codec is None and (length < needed or at % column.dtype.itemsize):
-        raise Malformed(
+        raise MalformedError(
             f"column {column.name!r} has {length} bytes at {at} for {rows} rows, expected {needed}, aligned"
         )
+    if codec is not None and needed > MAX_BATCH_BYTES:
+        raise MalformedError(
+            f"{needed} bytes of column {column.name!r} are compressed in one piece, at most "
+            f"{MAX_BATCH_BYTES} are accepted: write it uncompressed, or in smaller batches "
+            "(max_chunksize=16384)"
+        )
     if codec is not None and rows and length < 8:
-        raise Malformed(f"column {column.name!r} has {length} compressed bytes for {rows} rows")
+        raise MalformedError(f"column {column.name!r} has {length} compressed bytes for {rows} rows")
 
 
 def _codec(batch: Table) -> str | None:
@@ -289,5 +304,5 @@ def _codec(batch: Table) -> str | None:
         return None
     codec, method = compression.number(0, "b"), compression.number(1, "b")
     if codec not in CODECS or method != 0:
-        raise Malformed(f"compression {codec} with method {method} is unknown")
+        raise MalformedError(f"compression {codec} with method {method} is unknown")
     return CODECS[codec]

@@ -2,9 +2,10 @@
 
 Knows the allow-list of columns and the metadata keys. Does not know where data lies.
 
-Features: column `image`, `x` or `features`, a fixed-size list or `arrow.fixed_shape_tensor` of uint8 or float32.
-Targets: column `label`, `t` or `labels`, an integer of any width, or a fixed-size list of float32 or float64 with
-one number for each class. No other column.
+Features: column `image`, `x` or `features`, a fixed-size list or `arrow.fixed_shape_tensor` of uint8 or
+float32.
+Targets: column `label`, `t` or `labels`, an integer of any width, or a fixed-size list of float32 or
+float64 with one number for each class. No other column.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from streameval.errors import DataError
-from streameval.storage.flatbuffer import Malformed, Table
+from streameval.storage.flatbuffer import MalformedError, Table
 from streameval.storage.layout import check_shape
 from streameval.storage.record import Record, parse
 
@@ -29,13 +30,24 @@ RECORD_KEY = "streameval"
 RECORD_HASH_KEY = "streameval.sha256"
 
 INT, FLOATING_POINT, FIXED_SIZE_LIST = 2, 3, 16
-TYPE_NAMES = dict(
-    enumerate(
-        "none null int float binary utf8 bool decimal date time timestamp interval list struct union "
-        "fixed_size_binary fixed_size_list map duration large_binary large_utf8 large_list run_end_encoded "
-        "binary_view utf8_view list_view large_list_view".split()
-    )
-)
+TYPE_NAMES = {
+    1: "null",
+    INT: "int",
+    FLOATING_POINT: "float",
+    4: "binary",
+    5: "utf8",
+    6: "bool",
+    7: "decimal",
+    8: "date",
+    10: "timestamp",
+    12: "list",
+    13: "struct",
+    15: "fixed_size_binary",
+    FIXED_SIZE_LIST: "fixed_size_list",
+    17: "map",
+    21: "large_list",
+}
+"""Numbers of the types in Arrow's Schema.fbs, as messages call them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +94,7 @@ class Header:
 def read(schema: Table | None, name: str) -> Header:
     """Return what a schema says. Raises DataError when it is outside the allow-list."""
     if schema is None:
-        raise Malformed("it has no schema")
+        raise MalformedError("it has no schema")
     if schema.number(0, "h") != 0:
         raise DataError(
             f"{name}: big-endian numbers were found, little-endian expected. Write it on this machine."
@@ -140,9 +152,9 @@ def _column(field: Table, name: str) -> Column:
         )
         inner = f" of {TYPE_NAMES.get(children[0].number(2, 'B'), '?')}" if children else ""
         raise DataError(
-            f"{name}: column {title!r} is of type {found}{inner}, expected fixed_shape_tensor or fixed_size_list of "
-            "uint8 or float32 for features, an integer or a fixed_size_list of floats for targets. "
-            "Cast the column, and write the file again."
+            f"{name}: column {title!r} is of type {found}{inner}, expected fixed_shape_tensor or "
+            "fixed_size_list of uint8 or float32 for features, an integer or a fixed_size_list of floats for "
+            "targets. Cast the column, and write the file again."
         )
     shape = (
         None if tensor is None else _tensor_shape(extension.get("ARROW:extension:metadata", ""), width, name)
@@ -157,7 +169,8 @@ def _number_type(kind: int, detail: Table | None) -> np.dtype[Any] | None:
         bits, signed = detail.number(0, "i"), detail.number(1, "B")
         return np.dtype(f"{'i' if signed else 'u'}{bits // 8}") if bits in (8, 16, 32, 64) else None
     if kind == FLOATING_POINT:
-        return {1: np.dtype("f4"), 2: np.dtype("f8")}.get(detail.number(0, "h"))
+        name = {1: "float32", 2: "float64"}.get(detail.number(0, "h"))
+        return None if name is None else np.dtype(name)
     return None
 
 
@@ -172,8 +185,8 @@ def _tensor_shape(text: str, width: int | None, name: str) -> tuple[int, ...]:
         right, order, shape = False, [], ()
     if not right or order != list(range(len(shape))):
         raise DataError(
-            f"{name}: fixed_shape_tensor metadata {text[:200]!r}, expected a row-major shape of {width} numbers. "
-            "Write the file again with pa.fixed_shape_tensor(pa.uint8(), shape)."
+            f"{name}: fixed_shape_tensor metadata {text[:200]!r}, expected a row-major shape of {width} "
+            "numbers. Write the file again with pa.fixed_shape_tensor(pa.uint8(), shape)."
         )
     return shape
 
@@ -182,15 +195,15 @@ def _check_types(image: Column, label: Column, name: str) -> None:
     if image.width is None or image.dtype.name not in FEATURE_TYPES:
         found = f"{image.dtype} x {image.numbers}"
         raise DataError(
-            f"{name}: features {image.name!r} are {found}, expected a fixed_size_list or fixed_shape_tensor of "
-            "uint8 or float32. Cast the column, and write the file again."
+            f"{name}: features {image.name!r} are {found}, expected a fixed_size_list or fixed_shape_tensor "
+            "of uint8 or float32. Cast the column, and write the file again."
         )
     plain = label.width is None
     if label.shape is not None or label.dtype.kind not in ("iu" if plain else "f"):
         found = f"{label.dtype} x {label.numbers}"
         raise DataError(
-            f"{name}: targets {label.name!r} are {found}, expected integers, or a fixed_size_list of float32 or "
-            "float64 with one number for each class. Cast the column, and write the file again."
+            f"{name}: targets {label.name!r} are {found}, expected integers, or a fixed_size_list of float32 "
+            "or float64 with one number for each class. Cast the column, and write the file again."
         )
 
 

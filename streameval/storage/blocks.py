@@ -1,11 +1,11 @@
 """Hashes of blocks of 16,384 rows, and the fingerprint that they make up.
 
-Knows SHA-256 and what counts as the content. Does not know formats: the same rows give the same fingerprint from
-every one of them.
+Knows SHA-256 and what counts as the content. Does not know formats: the same rows give the same fingerprint
+from every one of them.
 
-A block's hashes are those of its features, as stored, and of its targets, as int64 labels or float64 rows (so the
-width of the integers in a file does not matter). The fingerprint covers shape, dtype, scale, the width of soft
-targets, and all hashes. The number of classes of integer labels is not content.
+A block's hashes are those of its features, as stored, and of its targets, as int64 labels or float64 rows (so
+the width of the integers in a file does not matter). The fingerprint covers shape, dtype, scale, the width of
+soft targets, and all hashes. The number of classes of integer labels is not content.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def fingerprint(source: Source, hashes: Iterable[Hashes]) -> str:
 def computed_fingerprint(source: Source) -> str:
     """Return the fingerprint of a source that records no hashes, by reading it.
 
-    Above 1 GiB that would take too long: then "sample-sha256:..." over the number of rows and 4,096 evenly spaced
-    rows, which tells data sets apart but does not see every change.
+    Above 1 GiB that would take too long: then "sample-sha256:..." over the number of rows and 4,096 evenly
+    spaced rows, which tells data sets apart but does not see every change.
     """
     if source.rows * source.features * source.dtype.itemsize <= HASH_UP_TO:
         return fingerprint(source, _hashes(source))
@@ -75,7 +75,7 @@ def _form(source: Source) -> str:
 
 
 def _bytes(array: NDArray[Any]) -> memoryview:
-    return memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
 def parts_fingerprint(parts: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 
-from streameval.storage.flatbuffer import Malformed
+from streameval.storage.flatbuffer import MalformedError
 
 PREFIX = 8
 STORED = -1
@@ -16,18 +16,18 @@ STORED = -1
 def decompress(raw: bytes, size: int, codec: str) -> bytes:
     """Return the first `size` bytes that a compressed Arrow buffer holds.
 
-    The buffer begins with its decompressed size, int64; -1 says that the rest is stored as it is. Nothing beyond
-    that size is allocated, and it must not be more than 64 bytes (the padding) above `size`.
+    The buffer begins with its decompressed size, int64; -1 says that the rest is stored as it is. Nothing
+    beyond that size is allocated, and it must not be more than 64 bytes (the padding) above `size`.
 
     Raises:
-        Malformed: the size is another one, or the codec refuses the bytes.
+        MalformedError: the size is another one, or the codec refuses the bytes.
     """
     import pyarrow as pa
 
     if not size and not raw:
         return b""
     if len(raw) < PREFIX:
-        raise Malformed(f"a compressed buffer of {len(raw)} bytes, expected at least {PREFIX}")
+        raise MalformedError(f"a compressed buffer of {len(raw)} bytes, expected at least {PREFIX}")
     claimed = struct.unpack_from("<q", raw)[0]
     body = raw[PREFIX:]
     if claimed == STORED:
@@ -36,7 +36,7 @@ def decompress(raw: bytes, size: int, codec: str) -> bytes:
         try:
             body = pa.decompress(body, decompressed_size=claimed, codec=codec, asbytes=True)
         except (OSError, ValueError, MemoryError, pa.ArrowException) as error:
-            raise Malformed(f"{codec} refused {len(raw)} bytes: {error}") from None
+            raise MalformedError(f"{codec} refused {len(raw)} bytes: {error}") from None
     if not size <= claimed <= size + 64 or len(body) < size:
-        raise Malformed(f"a compressed buffer holds {claimed} bytes, expected {size}")
+        raise MalformedError(f"a compressed buffer holds {claimed} bytes, expected {size}")
     return body[:size]

@@ -36,8 +36,8 @@ def convert(
     first_label  the number that the labels count from; it is subtracted
     progress     called with (rows done, rows in all) after each block
 
-    Both inputs are read once to check and hash them (gzip to its last byte), then once more to write: memory holds
-    one block of 16,384 rows. The output appears whole or not at all, under a lock.
+    Both inputs are read once to check and hash them (gzip to its last byte), then once more to write: memory
+    holds one block of 16,384 rows. The output appears whole or not at all, under a lock.
 
     Raises:
         DataError: an input is damaged, of another form, or longer or shorter than its header says.

@@ -1,7 +1,7 @@
 """Reading flatbuffer tables out of bytes, where every offset is distrusted.
 
 Knows the wire format (https://flatbuffers.dev/internals). Does not know Arrow. Whatever the bytes hold, the
-outcome is a value or `Malformed`: nothing is read outside them, and nothing is allocated from a number in them.
+outcome is a value or `MalformedError`: nothing is read outside them, or allocated from a number in them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 
-class Malformed(Exception):
+class MalformedError(Exception):
     """The bytes are not what they claim to be; the caller adds which file and where."""
 
 
@@ -76,18 +76,18 @@ class Table:
         start = self._follow(at)
         count = _number(self._data, start, "<I")
         if start + 4 + count * size > len(self._data):
-            raise Malformed(f"a list of {count} items does not fit in {len(self._data)} bytes")
+            raise MalformedError(f"a list of {count} items does not fit in {len(self._data)} bytes")
         return start + 4, count
 
     def _text_at(self, start: int) -> str:
         size = _number(self._data, start, "<I")
         raw = self._data[start + 4 : start + 4 + size]
         if len(raw) != size:
-            raise Malformed(f"a text of {size} bytes does not fit in {len(self._data)} bytes")
+            raise MalformedError(f"a text of {size} bytes does not fit in {len(self._data)} bytes")
         try:
             return raw.decode()
         except UnicodeDecodeError:
-            raise Malformed("a text is not UTF-8") from None
+            raise MalformedError("a text is not UTF-8") from None
 
 
 def root(data: bytes) -> Table:
@@ -97,6 +97,6 @@ def root(data: bytes) -> Table:
 
 def _number(data: bytes, at: int, code: str) -> int:
     if at < 0 or at + struct.calcsize(code) > len(data):
-        raise Malformed(f"offset {at} lies outside {len(data)} bytes")
+        raise MalformedError(f"offset {at} lies outside {len(data)} bytes")
     value: int = struct.unpack_from(code, data, at)[0]
     return value

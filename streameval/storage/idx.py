@@ -72,7 +72,7 @@ class IdxFile:
             _at_end(file, self)
 
     def sha256(self) -> str:
-        """Return the SHA-256 of the decompressed file, header included; read in pieces, checked to its end."""
+        """Return the SHA-256 of the decompressed file, header included, having checked it to its end."""
         total = hashlib.sha256()
         with opened(self.path) as file:
             left = self.offset + self.data_bytes
@@ -97,8 +97,8 @@ def read_header(path: str | os.PathLike[str], role: str) -> IdxFile:
         zeros, kind, dimensions = struct.unpack(">HBB", magic)
         if zeros or kind != UNSIGNED_BYTE or not 1 <= dimensions <= MAX_DIMENSIONS:
             raise DataError(
-                f"{place}: begins with {magic.hex()}, expected 000008 and the number of dimensions: an IDX file of "
-                "unsigned bytes, raw or gzip. Check that the path is right."
+                f"{place}: begins with {magic.hex()}, expected 000008 and the number of dimensions: an IDX "
+                "file of unsigned bytes, raw or gzip. Check that the path is right."
             )
         if (dimensions == 1) != (role == "labels"):
             raise DataError(
@@ -117,6 +117,7 @@ def read_header(path: str | os.PathLike[str], role: str) -> IdxFile:
 def layout(images: IdxFile, labels: IdxFile) -> Layout:
     """Return where the rows of a pair of IDX files lie, decompressed or raw."""
     check_counts(images, labels)
+    starts, value_at, label_at = one_batch(images.rows, images.offset, labels.offset)
     return Layout(
         name=str(images.path),
         path=str(images.path),
@@ -127,7 +128,9 @@ def layout(images: IdxFile, labels: IdxFile) -> Layout:
         soft=False,
         label_dtype=np.dtype(np.uint8),
         width=1,
-        **one_batch(images.rows, images.offset, labels.offset),
+        starts=starts,
+        value_at=value_at,
+        label_at=label_at,
     )
 
 
@@ -135,8 +138,8 @@ def check_counts(images: IdxFile, labels: IdxFile) -> None:
     """Raise DataError when there are not as many labels as images."""
     if images.rows != labels.rows:
         raise DataError(
-            f"{images.path}: {images.rows} images were found, but {labels.rows} labels in {labels.path}; the same "
-            "number was expected. Take both files from the same data set."
+            f"{images.path}: {images.rows} images were found, but {labels.rows} labels in {labels.path}; the "
+            "same number was expected. Take both files from the same data set."
         )
 
 
@@ -157,12 +160,13 @@ def opened(path: Path) -> Iterator[BinaryIO]:
             yield file
         except EOFError:
             raise DataError(
-                f"{path}: the gzip file ends early: {path.stat().st_size} bytes were found, more were expected. "
-                "Download or copy it again."
+                f"{path}: the gzip file ends early: {path.stat().st_size} bytes were found, more were "
+                "expected. Download or copy it again."
             ) from None
         except (gzip.BadGzipFile, zlib.error) as error:
             raise DataError(
-                f"{path}: the gzip file is damaged, or something follows it: {error}. Download or copy it again."
+                f"{path}: the gzip file is damaged, or something follows it: {error}. Download or copy it "
+                "again."
             ) from None
 
 
@@ -185,8 +189,8 @@ def exactly(file: BinaryIO, path: Path, size: int) -> bytes:
 def _at_end(file: BinaryIO, idx: IdxFile) -> None:
     if file.read(1):
         raise DataError(
-            f"{idx.path}: goes on after the {idx.offset + idx.data_bytes} bytes that its header declares (shape "
-            f"{idx.shape}), expected its end. Download or copy it again."
+            f"{idx.path}: goes on after the {idx.offset + idx.data_bytes} bytes that its header declares "
+            f"(shape {idx.shape}), expected its end. Download or copy it again."
         )
 
 
@@ -212,8 +216,8 @@ def decompressed(idx: IdxFile) -> bytes:
     """
     if idx.data_bytes > MEMORY_LIMIT:
         raise StorageError(
-            f"{idx.path}: {idx.data_bytes} bytes when decompressed, at most {MEMORY_LIMIT} are held in memory. "
-            "Convert it first: streameval convert IMAGES LABELS data.arrow"
+            f"{idx.path}: {idx.data_bytes} bytes when decompressed, at most {MEMORY_LIMIT} are held in "
+            "memory. Convert it first: streameval convert IMAGES LABELS data.arrow"
         )
     with opened(idx.path) as file:
         content = exactly(file, idx.path, idx.offset + idx.data_bytes)

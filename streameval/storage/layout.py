@@ -21,6 +21,8 @@ SCALES = {"uint8": 1.0 / 255.0, "float32": 1.0}
 
 MAX_FEATURES = 1 << 28
 
+Positions = NDArray[np.int64]
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -111,14 +113,11 @@ class Layout:
             batch += 1
 
 
-def one_batch(rows: int, value_at: int, label_at: int) -> dict[str, NDArray[np.int64]]:
-    """Return the positions of a data set whose rows all lie one after another, as Layout's fields."""
+def one_batch(rows: int, value_at: int, label_at: int) -> tuple[Positions, Positions, Positions]:
+    """Return `starts`, `value_at` and `label_at` of a data set whose rows all lie one after another."""
     batches = 1 if rows else 0
-    return {
-        "starts": np.array([0, rows][: batches + 1], np.int64),
-        "value_at": np.full(batches, value_at, np.int64),
-        "label_at": np.full(batches, label_at, np.int64),
-    }
+    starts = np.array([0, rows][: batches + 1], np.int64)
+    return starts, np.full(batches, value_at, np.int64), np.full(batches, label_at, np.int64)
 
 
 def check_shape(name: str, shape: tuple[int, ...]) -> int:

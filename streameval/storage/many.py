@@ -24,9 +24,10 @@ ALIKE = ("shape", "dtype", "scale", "soft", "classes")
 class ManySource:
     """Sources of one form, one after another. Fulfils `Source`.
 
-    Chunks never cross from one source into the next, and are views as those of their sources are. `take` within one
-    source is a view too; rows from several are copied together. `fingerprint` is that of the same rows in one file,
-    unless nothing short of reading more than 1 GiB would tell: then "parts-sha256:..." over the parts' own.
+    Chunks never cross from one source into the next, and are views as those of their sources are. `take`
+    within one source is a view too; rows from several are copied together. `fingerprint` is that of the same
+    rows in one file, unless nothing short of reading more than 1 GiB would tell: then "parts-sha256:..." over
+    the parts' own.
     """
 
     def __init__(self, name: str, parts: Sequence[StoredSource]) -> None:
@@ -36,8 +37,8 @@ class ManySource:
                 found, expected = getattr(part, what), getattr(first, what)
                 if found != expected:
                     raise DataError(
-                        f"{part.name}: {what} is {found}, expected {expected} as in {first.name}. Files that are "
-                        "read as one data set must be alike: convert them the same way."
+                        f"{part.name}: {what} is {found}, expected {expected} as in {first.name}. Files that "
+                        "are read as one data set must be alike: convert them the same way."
                     )
         self.name = name
         self.path: str | None = name
@@ -62,7 +63,7 @@ class ManySource:
         return blocks.parts_fingerprint(part.fingerprint for part in self._parts)
 
     def chunks(self, span: Span, chunk_rows: int) -> Iterator[Chunk]:
-        """Yield chunks of at most `chunk_rows` rows that tile `span` in order. Errors as in `StoredSource`."""
+        """Yield chunks of at most `chunk_rows` rows that tile `span` in order, as `StoredSource` does."""
         if not 0 <= span.start <= span.stop <= self.rows:
             raise UsageError(
                 f"{self.name}: rows {span.start} to {span.stop} asked for, but it has {self.rows} rows, "
@@ -101,7 +102,7 @@ class ManySource:
             part.check_unchanged()
 
     def check_content(self) -> int:
-        """Compare every block with its recorded hashes; return how many. Raises DataError naming file and block."""
+        """Compare every block with its recorded hashes; return how many. DataError names file and block."""
         return sum(part.check_content() for part in self._parts)
 
     def close(self) -> None:

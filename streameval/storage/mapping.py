@@ -55,9 +55,9 @@ class File:
                 got = os.preadv(self._descriptor(), [out[done:]], at + done)
             if got == 0:
                 raise DataError(
-                    f"{self.path}: the file ends at offset {at + done}, but {len(out) - done} more bytes were "
-                    f"expected there; it had {self.size} bytes when it was opened. It was cut short while it "
-                    "was read: restore it, and run again."
+                    f"{self.path}: the file ends at offset {at + done}, but {len(out) - done} more bytes "
+                    f"were expected there; it had {self.size} bytes when it was opened. It was cut short "
+                    "while it was read: restore it, and run again."
                 )
             done += got
 

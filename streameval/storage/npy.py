@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from streameval.errors import DataError
+from streameval.storage.blocks import BLOCK_ROWS, Hashes
 from streameval.storage.layout import Layout, check_shape, one_batch
 from streameval.storage.mapping import File
 from streameval.storage.record import Record, parse
-from streameval.storage.blocks import BLOCK_ROWS, Hashes
 
 IMAGES, LABELS, MANIFEST = "images.npy", "labels.npy", "manifest.json"
 MAGIC = b"\x93NUMPY"
@@ -35,7 +35,7 @@ class NpyFile:
 
 
 def layout(images: File, labels: File, manifest: Path | None) -> Layout:
-    """Return where the rows of a pair of .npy files lie; a manifest, where there is one, is checked against them.
+    """Return where the rows of a pair of .npy files lie; a manifest is checked against them.
 
     Raises:
         DataError: a damaged header, another dtype, shape or size than expected, or a manifest that disagrees.
@@ -44,15 +44,14 @@ def layout(images: File, labels: File, manifest: Path | None) -> Layout:
     name = str(images.path.parent if manifest is not None else images.path)
     if x.dtype.name not in ("uint8", "float32") or len(x.shape) < 2:
         raise DataError(
-            f"{images.path}: {x.dtype} of shape {x.shape} was found, expected uint8 or float32 of two or more "
-            "dimensions, rows first. Save it again: np.save(path, x.astype(np.float32))"
+            f"{images.path}: {x.dtype} of shape {x.shape} was found, expected uint8 or float32 of two or "
+            "more dimensions, rows first. Save it again: np.save(path, x.astype(np.float32))"
         )
     soft = len(t.shape) == 2
     if (
         len(t.shape) not in (1, 2)
         or t.dtype.kind not in ("iuf" if soft else "iu")
-        or t.shape[-1:] == (0,)
-        and soft
+        or (t.shape[-1:] == (0,) and soft)
     ):
         raise DataError(
             f"{labels.path}: {t.dtype} of shape {t.shape} was found, expected integers (rows,) or numbers "
@@ -60,8 +59,8 @@ def layout(images: File, labels: File, manifest: Path | None) -> Layout:
         )
     if x.shape[0] != t.shape[0]:
         raise DataError(
-            f"{images.path}: {x.shape[0]} rows were found, but {t.shape[0]} in {labels.path}; the same number was "
-            "expected. Take both files from the same data set."
+            f"{images.path}: {x.shape[0]} rows were found, but {t.shape[0]} in {labels.path}; the same "
+            "number was expected. Take both files from the same data set."
         )
     check_shape(name, x.shape[1:])
     record, hashes = (None, None) if manifest is None else _read_manifest(manifest, x.shape[0])
@@ -71,6 +70,7 @@ def layout(images: File, labels: File, manifest: Path | None) -> Layout:
         raise DataError(
             f"{labels.path}: rows of {width} numbers, but {classes} classes are recorded in {manifest}."
         )
+    starts, value_at, label_at = one_batch(x.shape[0], x.offset, t.offset)
     return Layout(
         name=name,
         path=name,
@@ -81,7 +81,9 @@ def layout(images: File, labels: File, manifest: Path | None) -> Layout:
         soft=soft,
         label_dtype=t.dtype,
         width=width,
-        **one_batch(x.shape[0], x.offset, t.offset),
+        starts=starts,
+        value_at=value_at,
+        label_at=label_at,
         hashes=hashes,
         sources={} if record is None else record.sources,
     )
@@ -100,13 +102,13 @@ def read_header(file: File) -> NpyFile:
         shape, columns_first, dtype = readers[version](stream, max_header_size=MAX_HEADER)
     except (ValueError, KeyError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
         raise DataError(
-            f"{file.path}: begins with {start[:8]!r}, expected the header of a .npy file ({type(error).__name__}). "
-            "Save it again with np.save."
+            f"{file.path}: begins with {start[:8]!r}, expected the header of a .npy file "
+            f"({type(error).__name__}). Save it again with np.save."
         ) from None
     if columns_first or dtype.hasobject or dtype.kind not in "iuf" or not dtype.isnative:
         raise DataError(
-            f"{file.path}: dtype {dtype.str}, fortran_order {columns_first}; little-endian numbers in row-major "
-            "order were expected. Save it again: np.save(path, np.ascontiguousarray(array))"
+            f"{file.path}: dtype {dtype.str}, fortran_order {columns_first}; little-endian numbers in "
+            "row-major order were expected. Save it again: np.save(path, np.ascontiguousarray(array))"
         )
     offset = stream.tell()
     expected = offset + dtype.itemsize * _product(shape, file)
@@ -142,7 +144,8 @@ def _read_manifest(path: Path, rows: int) -> tuple[Record, tuple[Hashes, ...]]:
         file.close()
     if not sound or len(hashes) != -(-rows // BLOCK_ROWS):
         raise DataError(
-            f"{path}: not the manifest of {rows} rows. Convert the data again, or remove it to read the arrays alone."
+            f"{path}: not the manifest of {rows} rows. Convert the data again, or remove it to read the "
+            "arrays alone."
         )
     record = parse(text, sha256, str(path))
     if record.rows != rows:

@@ -61,6 +61,6 @@ def _check_replaceable(path: Path) -> None:
     others = [name for name in others if name not in (IMAGES, LABELS, MANIFEST)]
     if others:
         raise UsageError(
-            f"{path}: a folder that holds other files ({', '.join(others[:3])}), expected a new path or an earlier "
-            "data set. Choose another destination."
+            f"{path}: a folder that holds other files ({', '.join(others[:3])}), expected a new path or an "
+            "earlier data set. Choose another destination."
         )

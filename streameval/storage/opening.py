@@ -31,9 +31,9 @@ FORMS = (
 )
 GLOB = re.compile(r"[*?\[]")
 CURES = {
-    b"PAR1": "a Parquet file was found. Write it as Arrow: pyarrow.parquet.read_table(PATH), then pa.ipc.new_file",
+    b"PAR1": "a Parquet file was found. Write it as Arrow: pq.read_table(PATH), then pa.ipc.new_file(...)",
     b"PK\x03\x04": "a zip or .npz file was found. Open its arrays: se.open((x, t))",
-    b"\x93NUM": f"one .npy file was found. Give the folder that holds {npy.IMAGES} and {npy.LABELS}, or both paths",
+    npy.MAGIC[:4]: "one .npy file was found. Give the folder of images.npy and labels.npy, or both paths",
     b"\x00\x00\x08\x01": "IDX labels alone were found. Give both paths: se.open((images, labels))",
     b"\x00\x00\x08\x03": "IDX images alone were found. Give both paths: se.open((images, labels))",
     b"\x1f\x8b\x08": "one gzip file was found. Give IDX images and labels: se.open((images, labels))",
@@ -43,11 +43,12 @@ CURES = {
 def open(data: object, *, io: str = "mmap", scale: float | None = None) -> Source:
     """Open a data set; nothing but headers is read.
 
-    data   a path (str or PathLike) to an .arrow file (Arrow IPC file), or to a folder of images.npy, labels.npy and
-           manifest.json; a folder, glob or list of several of them, one row numbering, files in natural order
-           (part-2 before part-10; a list in its own order); a tuple (images, labels) of paths of IDX files, raw or
-           .gz, or of .npy files; a tuple (x, t) of arrays: x uint8 or float32 of two or more dimensions, t integers
-           (n,) or one-hot/soft (n, classes). A Source is returned as it is.
+    data   a path (str or PathLike) to an .arrow file (Arrow IPC file), or to a folder of images.npy,
+           labels.npy and manifest.json; a folder, glob or list of several of them, one row numbering, files
+           in natural order (part-2 before part-10; a list in its own order); a tuple (images, labels) of
+           paths of IDX files, raw or .gz, or of .npy files; a tuple (x, t) of arrays: x uint8 or float32 of
+           two or more dimensions, t integers (n,) or one-hot/soft (n, classes). A Source is returned as it
+           is.
     io     "mmap", or "pread" to read by position into memory, for file systems where mapping is unsafe
     scale  factor from stored values to features; default: as recorded, else 1/255 for uint8, 1 for float32
 
@@ -114,8 +115,8 @@ def _open_arrow(path: Path, io: str, scale: float | None) -> StoredSource:
     layout = arrow.layout(file)
     if layout.compressed is not None:
         warnings.warn(
-            f"{path}: compressed ({layout.compressed[0].codec}), so it is decompressed batch by batch, not mapped. "
-            "An uncompressed file is several times faster to read.",
+            f"{path}: compressed ({layout.compressed[0].codec}), so it is decompressed batch by batch, not "
+            "mapped. An uncompressed file is several times faster to read.",
             StreamevalWarning,
             stacklevel=4,
         )
@@ -136,8 +137,8 @@ def _open_pair(images: Path, labels: Path, io: str, scale: float | None) -> Stor
         return _open_npy(images, labels, None, io, scale)
     if start == arrow.MAGIC:
         raise UsageError(
-            f"{images}: an Arrow file in a pair, expected IDX images and labels. To read several Arrow files as one, "
-            "give a list: se.open([first, second])."
+            f"{images}: an Arrow file in a pair, expected IDX images and labels. To read several Arrow files "
+            "as one, give a list: se.open([first, second])."
         )
     x, t = idx.read_header(images, "images"), idx.read_header(labels, "labels")
     layout = idx.layout(x, t)

@@ -42,12 +42,12 @@ class Record:
 
 
 def parse(text: str, sha256: str | None, name: str) -> Record:
-    """Return the record that `text` holds. Raises DataError when it was altered or is from a later version."""
+    """Return the record that `text` holds. Raises DataError when it was altered, or is of another version."""
     found = hashlib.sha256(text.encode()).hexdigest()
     if found != sha256:
         raise DataError(
-            f"{name}: what is recorded beside the data has SHA-256 {found}, expected {sha256}. It is damaged: "
-            "restore the file from a good copy, or convert it again."
+            f"{name}: what is recorded beside the data has SHA-256 {found}, expected {sha256}. It is "
+            "damaged: restore the file from a good copy, or convert it again."
         )
     try:
         fields = json.loads(text)
@@ -56,8 +56,8 @@ def parse(text: str, sha256: str | None, name: str) -> Record:
         record = None
     if record is None or not _sound(record):
         raise DataError(
-            f"{name}: the record {text[:200]!r} was not understood, expected version {VERSION}. It comes from "
-            "another version of streameval: convert the data again with this one."
+            f"{name}: the record {text[:200]!r} was not understood, expected version {VERSION}. It comes "
+            "from another version of streameval: convert the data again with this one."
         )
     return record
 

@@ -58,7 +58,8 @@ class Chunk:
         first = int(self.offsets[0])
         if np.array_equal(self.offsets, first + self.features * np.arange(n)):
             return self.values[first : first + n * self.features].reshape(n, self.features)
-        return self.values[self.offsets[:, None] + np.arange(self.features)]
+        gathered: NDArray[Any] = self.values[self.offsets[:, None] + np.arange(self.features)]
+        return gathered
 
 
 @runtime_checkable

@@ -22,8 +22,9 @@ from streameval.storage.source import Chunk, Span
 class StoredSource:
     """Rows of one file, one pair of files, or one pair of arrays. Fulfils `Source`.
 
-    Chunks of a mapped file and of arrays are views: `values` is the memory of the whole file, offsets point into
-    it. A chunk never crosses a record batch. `sources` are the recorded hashes of what the data were made from.
+    Chunks of a mapped file and of arrays are views: `values` is the memory of the whole file, offsets point
+    into it. A chunk never crosses a record batch. `sources` are the recorded hashes of what the data were
+    made from.
     """
 
     def __init__(self, layout: Layout, access: Access, scale: float | None) -> None:
@@ -45,16 +46,16 @@ class StoredSource:
 
     @cached_property
     def fingerprint(self) -> str:
-        """What identifies the content: see `blocks`. Computed once, from recorded hashes where there are some."""
+        """What identifies the content, from recorded hashes where there are some: see `blocks`."""
         if self.hashes is not None:
             return blocks.fingerprint(self, self.hashes)
         return blocks.computed_fingerprint(self)
 
     def chunks(self, span: Span, chunk_rows: int) -> Iterator[Chunk]:
-        """Yield chunks of at most `chunk_rows` rows that tile `span` in order, views where the data are mapped.
+        """Yield chunks of at most `chunk_rows` rows that tile `span` in order; views of mapped data.
 
-        While a chunk is being used, the next one is being fetched; of a large mapped file the pages of the chunk
-        before are given back.
+        While a chunk is being used, the next one is being fetched; of a large mapped file the pages of the
+        chunk before are given back.
 
         Raises:
             UsageError: the span is not within the rows, or `chunk_rows` < 1.
@@ -102,9 +103,9 @@ class StoredSource:
             for what, is_, was in zip(("features", "targets"), found, recorded, strict=True):
                 if is_ != was:
                     raise DataError(
-                        f"{self.name}, block {number} (rows {block.start} to {block.stop - 1}): the {what} have "
-                        f"SHA-256 {is_}, expected {was} as recorded. Restore the file from a good copy, or convert "
-                        "it again."
+                        f"{self.name}, block {number} (rows {block.start} to {block.stop - 1}): the {what} "
+                        f"have SHA-256 {is_}, expected {was} as recorded. Restore the file from a good copy, "
+                        "or convert it again."
                     )
         return len(self.hashes)
 
@@ -150,7 +151,7 @@ class StoredSource:
         return t
 
     def _refuse(self, t: NDArray[Any], rows: NDArray[np.int64] | range) -> None:
-        """Raise the error about bad targets: for a pass, counted over the whole source; for a pick, over it."""
+        """Raise the error about bad targets, counted over the source for a pass, over `rows` for a pick."""
         located: Iterator[targets.Located] = iter([(rows, t)])
         if isinstance(rows, range):
             pieces = self._layout.pieces(Span(0, self.rows), blocks.BLOCK_ROWS)
@@ -165,15 +166,15 @@ def row_numbers(name: str, rows: NDArray[np.int64], limit: int) -> NDArray[np.in
     wanted = np.asarray(rows)
     if wanted.ndim != 1 or (wanted.dtype.kind not in "iu" and len(wanted)):
         raise UsageError(
-            f"{name}: row numbers of shape {wanted.shape} and dtype {wanted.dtype}, expected one dimension of "
-            "integers. For a mask: np.flatnonzero(mask)."
+            f"{name}: row numbers of shape {wanted.shape} and dtype {wanted.dtype}, expected one dimension "
+            "of integers. For a mask: np.flatnonzero(mask)."
         )
     wanted = np.ascontiguousarray(wanted, np.int64)
     # As unsigned numbers, negative rows are larger than any count: one comparison checks both ends.
     if len(wanted) and int(wanted.view(np.uint64).max()) >= limit:
         bad = (wanted < 0) | (wanted >= limit)
         raise UsageError(
-            f"{name}: row {wanted[np.argmax(bad)]} asked for ({np.count_nonzero(bad)} such), but it has {limit} "
-            f"rows, counted from 0. Ask for rows from 0 to {limit - 1}."
+            f"{name}: row {wanted[np.argmax(bad)]} asked for ({np.count_nonzero(bad)} such), but it has "
+            f"{limit} rows, counted from 0. Ask for rows from 0 to {limit - 1}."
         )
     return wanted

@@ -51,5 +51,7 @@ def refuse(name: str, classes: int | None, located: Iterable[Located]) -> LabelE
 
 def _bad(t: NDArray[Any], classes: int | None) -> NDArray[np.bool_]:
     if t.ndim == 2:
-        return ~(np.isfinite(t) & (t >= 0)).all(axis=1)
-    return (t < 0) if classes is None else (t < 0) | (t >= classes)
+        right: NDArray[np.bool_] = (np.isfinite(t) & (t >= 0)).all(axis=1)
+    else:
+        right = (t >= 0) & (t < (classes or np.inf))
+    return ~right

@@ -30,7 +30,7 @@ Progress = Callable[[int, int], None]
 
 
 class Writer(Protocol):
-    """A format that blocks are written to; entered, it makes the output appear when it is left without an error."""
+    """A format that blocks are written to."""
 
     def write(self, x: NDArray[Any], t: NDArray[Any], hashes: Hashes) -> None:
         """Write one block: x (n, features), t (n,) or (n, classes), in the dtypes of the form."""
@@ -93,7 +93,7 @@ def create(
 
 
 def choose_format(path: Path, format: str | None) -> str:
-    """Return the format's name: the one given, else by the path's ending. Raises UsageError when it is unknown."""
+    """Return the format's name: the given one, else by the path's ending. Raises UsageError."""
     chosen = format or ("arrow" if path.suffix == ".arrow" else "npy")
     if chosen not in WRITERS:
         raise UsageError(f"{path}: format {chosen!r}, expected one of {', '.join(WRITERS)}.")
@@ -117,7 +117,8 @@ def _form(
         raise UsageError(f"{path}: dtype {dtype}, expected uint8 or float32.")
     if rows < 0 or (classes is not None and classes < 1) or (soft and classes is None):
         raise UsageError(
-            f"{path}: rows {rows} and classes {classes}, expected counts; one-hot and soft targets need classes."
+            f"{path}: rows {rows} and classes {classes}, expected counts; one-hot and soft targets need "
+            "classes."
         )
     incoming = iter(batches)
     first = next(incoming, None)
@@ -134,7 +135,7 @@ def _form(
 
 
 def _label_dtype(classes: int | None, given: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the smallest unsigned dtype that holds every class; that of the first batch when they are not known."""
+    """Return the smallest unsigned dtype that holds every class; uint8 or int64 when they are not known."""
     if classes is None:
         return np.dtype(np.uint8) if given == np.uint8 else np.dtype(np.int64)
     return np.min_scalar_type(classes - 1)
