@@ -162,7 +162,6 @@ def digits(
         shape=SHAPE,
         dtype=np.dtype(np.uint8),
         classes=CLASSES,
-        sources={"digits": f"drawn, seed {seed}"},
         format=format,
         progress=progress,
     )
