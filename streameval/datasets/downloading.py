@@ -1,0 +1,193 @@
+"""Get a file whose content is known by its hash, from the first place that has it.
+
+Knows HTTP, folders, gzip and SHA-256. Does not know which files a data set is made of. What arrives is
+bounded, checked while it is written, and becomes visible only when its hash is right.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import itertools
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from streameval.errors import StorageError
+from streameval.files import atomic_file
+
+BLOCK = 1 << 16
+TIMEOUT = 30.0  # seconds without a byte
+DEADLINE = 900.0  # seconds for one file: a server may also send one byte now and then
+SLACK = 1 << 16  # bytes by which gzip may exceed the content, headers included
+
+GZIP = b"\x1f\x8b"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A file: its name without .gz, the size in bytes and SHA-256 (hex) of its content, unpacked."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+class _RefusalError(Exception):
+    """One place cannot give the file; the text says why."""
+
+
+def obtain(
+    wanted: Wanted,
+    places: Sequence[str | Path],
+    target: Path,
+    *,
+    progress: Callable[[int], None] | None = None,
+) -> None:
+    """Write the unpacked content of `wanted` to `target`, from the first place that has it, whole or not.
+
+    places    URLs (http, https) and paths of files, raw or gzip, tried in order
+    progress  called with the number of bytes written so far, from the start again at each place
+
+    Raises:
+        StorageError: no place has it, what each said; or `target` cannot be written.
+    """
+    said = []
+    for place in places:
+        try:
+            with atomic_file(target) as file:
+                _copy(_blocks(place, wanted), wanted, file, progress)
+            return
+        except _RefusalError as error:
+            said.append(f"{place}: {error}")
+    raise StorageError(
+        f"{wanted.name} could not be had. {'; '.join(said)}. "
+        "Check the network, or give a folder or another mirror: --from DIR_OR_URL."
+    )
+
+
+def holds(path: Path, wanted: Wanted) -> bool:
+    """Say whether the file at `path`, raw or gzip, has exactly the wanted content."""
+    if not path.is_file():
+        return False
+    try:
+        _copy(_blocks(path, wanted), wanted, None, None)
+    except _RefusalError:
+        return False
+    return True
+
+
+def _copy(
+    blocks: Iterable[bytes], wanted: Wanted, file: IO[bytes] | None, progress: Callable[[int], None] | None
+) -> None:
+    """Write the unpacked blocks to `file`, if there is one, and check size and hash at the end."""
+    digest, done = hashlib.sha256(), 0
+    for block in _unpacked(blocks, wanted.size):
+        digest.update(block)
+        done += len(block)
+        if file is not None:
+            file.write(block)
+        if progress is not None:
+            progress(done)
+    if done != wanted.size:
+        raise _RefusalError(f"{done} bytes, expected {wanted.size}")
+    if digest.hexdigest() != wanted.sha256:
+        raise _RefusalError(f"SHA-256 {digest.hexdigest()[:16]}…, expected {wanted.sha256[:16]}…")
+
+
+def _unpacked(blocks: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """Yield the content, unpacked if it begins like gzip, and stop at more than `size` bytes."""
+    source, head, done = iter(blocks), b"", 0
+    while len(head) < 2 and (block := next(source, b"")):
+        head += block
+    parts: Iterable[bytes] = itertools.chain([head], source)
+    for part in _gunzip(parts) if head.startswith(GZIP) else parts:
+        done += len(part)
+        if done > size:
+            raise _RefusalError(f"more than the expected {size} bytes")
+        yield part
+
+
+def _gunzip(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Unpack one gzip stream, at most `BLOCK` bytes at a time however well it was packed."""
+    machine = zlib.decompressobj(wbits=31)
+    try:
+        for block in blocks:
+            part = machine.decompress(block, BLOCK)
+            while part:
+                yield part
+                part = machine.decompress(machine.unconsumed_tail, BLOCK)
+    except zlib.error as error:
+        raise _RefusalError(f"damaged gzip ({error})") from None
+    if not machine.eof:
+        raise _RefusalError("the gzip stream ends early")
+
+
+def _blocks(place: str | Path, wanted: Wanted) -> Iterator[bytes]:
+    """Yield a place's bytes; what goes wrong while reading is `_RefusalError`, never an error of writing."""
+    try:
+        if isinstance(place, Path):
+            with place.open("rb") as file:
+                yield from iter(lambda: file.read(BLOCK), b"")
+        else:
+            yield from _http(place, wanted.size + SLACK)
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise _RefusalError(f"HTTP {error.code} {error.reason}") from None
+    except urllib.error.URLError as error:
+        raise _RefusalError(str(error.reason)) from None
+    except http.client.IncompleteRead as error:
+        raise _RefusalError(f"the connection was cut ({error})") from None
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise _RefusalError(str(error) or type(error).__name__) from None
+
+
+def _http(url: str, limit: int) -> Iterator[bytes]:
+    stop, done = time.monotonic() + DEADLINE, 0
+    request = urllib.request.Request(url, headers={"User-Agent": "streameval", "Accept-Encoding": "identity"})
+    with _opener().open(request, timeout=TIMEOUT) as response:
+        promised = response.headers.get("Content-Length", "")
+        while block := response.read1(BLOCK):
+            done += len(block)
+            if done > limit:
+                raise _RefusalError(f"more than {limit} bytes were sent")
+            if time.monotonic() > stop:
+                raise _RefusalError(f"not there after {DEADLINE:.0f} s")
+            yield block
+    if promised.isdigit() and done < int(promised):
+        raise _RefusalError(f"the connection was cut after {done} of {promised} bytes")
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """Return an opener of http and https alone: no file:, no ftp:, no data:, whatever a redirect says."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.UnknownHandler(),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+        _SameScheme(),
+    ):
+        opener.add_handler(handler)
+    return opener
+
+
+class _SameScheme(urllib.request.HTTPRedirectHandler):
+    """Follows redirects within http or within https, and no other."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        old, new = (urllib.parse.urlsplit(url).scheme for url in (req.full_url, newurl))
+        if old != new:
+            fp.close()
+            raise urllib.error.URLError(f"a redirect from {old} to another scheme, {newurl[:80]!r}: refused")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
