@@ -27,10 +27,10 @@ from streameval.models import load
 ROOT = Path(__file__).resolve().parent.parent
 SEEDS = st.integers(0, 2**64 - 1)
 
-# SHA-256 of 50,000 rows of seed 1, images, then labels as little-endian int64: enough rows that threads do run
-# at the same time. It is here so that no one changes the digits by accident: files and digests that users hold
-# depend on them. A change on purpose needs a line in CHANGELOG.md, the demo network trained again, and only
-# then the new hash here.
+# SHA-256 of 50,000 rows of seed 1, images, then labels as little-endian int64: enough rows that threads do
+# run at the same time. It is here so that no one changes the digits by accident: files and digests that users
+# hold depend on them. A change on purpose needs a line in CHANGELOG.md, the demo network trained again, and
+# only then the new hash here.
 PINNED = "ce8d77c1e8aaa4ceaf46dfdbf20a7e247f89b5871d275facd3ee52b75308f485"
 
 HASH_PINNED_ROWS = """
