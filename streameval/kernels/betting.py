@@ -15,7 +15,6 @@ from __future__ import annotations
 from math import log, sqrt
 from typing import Any
 
-import numpy as np
 from numba import prange
 
 from streameval.kernels.compiling import device, kernel
@@ -27,7 +26,17 @@ TOLERANCE = 1e-10  # of the range; the end reported is the outer one
 
 
 @kernel()
-def bets_onward(x: Any, start: int, stop: int, population: int, rate: float, aimed: bool, prior: float, state: Any, bets: Any) -> None:
+def bets_onward(
+    x: Any,
+    start: int,
+    stop: int,
+    population: int,
+    rate: float,
+    aimed: bool,
+    prior: float,
+    state: Any,
+    bets: Any,
+) -> None:
     """Write the bets on rows start..stop-1, each from the rows before it alone.
 
         l_i = rate * N / (N - i + 1) / (v_(i-1) if aimed else sqrt(v_(i-1)))
@@ -46,7 +55,9 @@ def bets_onward(x: Any, start: int, stop: int, population: int, rate: float, aim
 
 
 @kernel()
-def betting_limits(x: Any, bets: Any, stop: int, population: int, threshold: float, low: float, high: float, out: Any) -> None:
+def betting_limits(
+    x: Any, bets: Any, stop: int, population: int, threshold: float, low: float, high: float, out: Any
+) -> None:
     """Write the ends of the interval that the first `stop` rows leave, all looks on the way counted.
 
     x, bets (n,) float64 · threshold ln(2 / a) · low, high: the mean lies between them for certain · out (2,)
@@ -56,7 +67,9 @@ def betting_limits(x: Any, bets: Any, stop: int, population: int, threshold: flo
 
 
 @kernel(parallel=True)
-def betting_limits_trials(x: Any, population: int, rate: float, prior: float, threshold: float, bets: Any, out: Any) -> None:
+def betting_limits_trials(
+    x: Any, population: int, rate: float, prior: float, threshold: float, bets: Any, out: Any
+) -> None:
     """Write the interval of each trial, a row of x, with bets tuned to its length.
 
     x (trials, n) float64 in [0, 1] · bets (trials, n) float64, scratch · out (trials, 2) float64
@@ -76,11 +89,15 @@ def betting_limits_trials(x: Any, population: int, rate: float, prior: float, th
         if population > 0:
             low, high = total / population, (total + population - n) / population
         out[trial, 0] = _limit(x[trial], bets[trial], n, population, threshold, low, high, False)
-        out[trial, 1] = 1.0 - _limit(x[trial], bets[trial], n, population, threshold, 1.0 - high, 1.0 - low, True)
+        out[trial, 1] = 1.0 - _limit(
+            x[trial], bets[trial], n, population, threshold, 1.0 - high, 1.0 - low, True
+        )
 
 
 @kernel(parallel=True)
-def betting_capital_trials(x: Any, population: int, rate: float, prior: float, truth: float, looks: bool, bets: Any, out: Any) -> None:
+def betting_capital_trials(
+    x: Any, population: int, rate: float, prior: float, truth: float, looks: bool, bets: Any, out: Any
+) -> None:
     """Write the largest log-capital that each trial ever reached against the true mean, from each side.
 
     The truth is missed exactly where this passes ln(2 / a). Far cheaper than the interval itself.
@@ -112,7 +129,7 @@ def _bet(count: Any, spread: Any, population: Any, rate: Any, aimed: Any, prior:
 
 @device
 def _log_capital(x: Any, bets: Any, stop: Any, population: Any, m: Any, mirrored: Any, peak: Any) -> Any:
-    """Return log K(m) after `stop` rows, or with `peak` the largest it was on the way (0 before the first)."""
+    """Return log K(m) after `stop` rows, or with `peak` the largest on the way (0 before the first)."""
     settled, capital, top, best = 0.0, 1.0, 0.0, 1.0
     seen = 0.0
     since = 0
@@ -139,7 +156,9 @@ def _log_capital(x: Any, bets: Any, stop: Any, population: Any, m: Any, mirrored
 
 
 @device
-def _limit(x: Any, bets: Any, stop: Any, population: Any, threshold: Any, low: Any, high: Any, mirrored: Any) -> Any:
+def _limit(
+    x: Any, bets: Any, stop: Any, population: Any, threshold: Any, low: Any, high: Any, mirrored: Any
+) -> Any:
     """Return a point below which every m is spoken against, within TOLERANCE of the largest such.
 
     The Illinois form of false position, with a halving wherever it is slow.

@@ -18,10 +18,10 @@ def permuted_positions(first: int, keys: Any, left: int, right: int, population:
 
     keys (rounds,) uint64 · left * right >= population, each below 2**32 · out (n,) int64
 
-    A position is the pair (l, r) with position = l * right + r. Every round adds a keyed hash of one part
-    to the other, modulo its size: a Feistel network on a rectangle. Results outside the population are
-    sent round again ("cycle walking"); the rectangle is larger by less than sqrt(population), so almost
-    none are. Positions never meet: the thread count cannot change the answer.
+    A position is the pair (column, row) with position = column * right + row. Every round
+    adds a keyed hash of one part to the other, modulo its size: a Feistel network on a rectangle. Results
+    outside the population are sent round again ("cycle walking"); the rectangle is larger by less than
+    sqrt(population), so almost none are. Positions never meet: the thread count cannot change the answer.
     """
     for i in prange(out.shape[0]):
         out[i] = _walk(np.uint64(first + i), keys, np.uint64(left), np.uint64(right), np.uint64(population))
@@ -50,16 +50,16 @@ def _walk(position: Any, keys: Any, left: Any, right: Any, population: Any) -> A
 
 @device
 def _rounds(position: Any, keys: Any, left: Any, right: Any) -> Any:
-    l = position // right
-    r = position - l * right
+    column = position // right
+    row = position - column * right
     for i in range(0, keys.shape[0], 2):
-        l += _below(_mix(r ^ keys[i]), left)
-        if l >= left:
-            l -= left
-        r += _below(_mix(l ^ keys[i + 1]), right)
-        if r >= right:
-            r -= right
-    return l * right + r
+        column += _below(_mix(row ^ keys[i]), left)
+        if column >= left:
+            column -= left
+        row += _below(_mix(column ^ keys[i + 1]), right)
+        if row >= right:
+            row -= right
+    return column * right + row
 
 
 @device

@@ -12,7 +12,7 @@ Waudby-Smith & Ramdas (2024), "Estimating means of bounded random variables by b
 
 from __future__ import annotations
 
-from math import log, sqrt
+from math import inf, log, sqrt
 from typing import Any
 
 from numba import prange
@@ -38,7 +38,9 @@ def predictable_onward(
 
 
 @kernel(parallel=True)
-def predictable_trials(x: Any, population: int, rate: float, prior: float, threshold: float, states: Any, out: Any) -> None:
+def predictable_trials(
+    x: Any, population: int, rate: float, prior: float, threshold: float, states: Any, out: Any
+) -> None:
     """Write the interval of each trial, a row of x, with bets tuned to its length.
 
     x (trials, n) float64 in [0, 1] · states (trials, 7) zeros, scratch · out (trials, 2) float64
@@ -47,6 +49,20 @@ def predictable_trials(x: Any, population: int, rate: float, prior: float, thres
         for i in range(x.shape[1]):
             _step(x[trial, i], population, rate, False, prior, states[trial])
         out[trial, 0], out[trial, 1] = _ends(population, threshold, states[trial])
+
+
+@kernel()
+def spread_onward(x: Any, state: Any, out: Any) -> None:
+    """Write the standard deviation (ddof 1, infinite for one row) after each further row, by Welford's update.
+
+    x (n,) float64 · state (3,) float64, zeros at first: count, mean, summed squared deviation · out (n,)
+    """
+    for i in range(x.shape[0]):
+        state[0] += 1.0
+        gap = x[i] - state[1]
+        state[1] += gap / state[0]
+        state[2] += gap * (x[i] - state[1])
+        out[i] = sqrt(state[2] / (state[0] - 1.0)) if state[0] > 1.0 else inf
 
 
 @device

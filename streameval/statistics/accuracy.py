@@ -27,9 +27,13 @@ def accuracy_interval(
     if population is None:
         low = _clopper_pearson(correct, rows, tail)
         high = 1.0 - _clopper_pearson(rows - correct, rows, tail)
-        return Interval(low, high, level, "clopper-pearson", "The rows were drawn at random with replacement.")
+        return Interval(
+            low, high, level, "clopper-pearson", "The rows were drawn at random with replacement."
+        )
     if rows > population:
-        raise UsageError(f"{rows} rows drawn without replacement from {population}: at most {population} can be.")
+        raise UsageError(
+            f"{rows} rows drawn without replacement from {population}: at most {population} can be."
+        )
     low = _fewest(correct, rows, population, tail) / population
     high = (population - _fewest(rows - correct, rows, population, tail)) / population
     return Interval(low, high, level, "hypergeometric", "The rows were drawn at random without replacement.")
@@ -99,7 +103,7 @@ def _log_choose(n: int, k: int) -> float:
 
 
 def incomplete_beta(a: float, b: float, x: float) -> float:
-    """Return I_x(a, b), the chance that a beta(a, b) variable is at most x; a continued fraction, by Lentz."""
+    """Return I_x(a, b), the chance that a beta(a, b) variable is at most x: Lentz's continued fraction."""
     if x <= 0.0 or x >= 1.0:
         return float(x >= 1.0)
     if x > (a + 1.0) / (a + b + 2.0):

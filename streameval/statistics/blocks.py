@@ -1,4 +1,4 @@
-"""Samples of whole contiguous blocks, cheap to read, and their honest variance. Knows row numbers and losses."""
+"""Samples of contiguous blocks, cheap to read, and their honest variance. Knows row numbers and losses."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ class Blocks:
         found = np.asarray(losses, np.float64)
         sizes = self.stops - self.starts
         if found.shape != (int(sizes.sum()),):
-            raise UsageError(f"losses: found shape {found.shape}, ({sizes.sum()},) was expected: one per row.")
+            raise UsageError(
+                f"losses: found shape {found.shape}, ({sizes.sum()},) was expected: one per row."
+            )
         totals = np.add.reduceat(found, np.concatenate([[0], np.cumsum(sizes)[:-1]]))
         mean = float(totals.sum() / sizes.sum())
         drawn = len(sizes)
@@ -53,12 +55,10 @@ class Blocks:
         return Estimate(mean, variance, len(found))
 
 
-def blocks(
-    population: int, size: int, *, block_rows: int, seed: int | np.random.Generator = 0
-) -> Blocks:
-    """Draw contiguous blocks of `block_rows` rows, as many as `size` rows need; the last of a file may be short.
+def blocks(population: int, size: int, *, block_rows: int, seed: int | np.random.Generator = 0) -> Blocks:
+    """Draw contiguous blocks of `block_rows` rows, as many as `size` rows need.
 
-    The file is cut into tiles from row 0. Raises UsageError for sizes below 1.
+    The file is cut into tiles from row 0; its last tile may be short. Raises UsageError for sizes below 1.
     """
     if block_rows < 1 or size < 1:
         raise UsageError(f"{size} rows in blocks of {block_rows}: both must be 1 or more.")

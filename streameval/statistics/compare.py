@@ -202,7 +202,9 @@ def _trials(
         mean - population.mean,
         float(found.std(ddof=1)) if trials > 1 else math.nan,
         _predicted_sd(population, size, replace),
-        MappingProxyType({str(q): float(value) for q, value in zip(QUANTILES, np.quantile(found, QUANTILES))}),
+        MappingProxyType(
+            {str(q): float(value) for q, value in zip(QUANTILES, np.quantile(found, QUANTILES), strict=True)}
+        ),
         MappingProxyType({name: tally.coverage() for name, tally in tallies.items()}),
     )
 
@@ -221,10 +223,12 @@ def _check(sizes: Sequence[int], trials: int, population: int, replace: bool) ->
     if trials < 1:
         raise UsageError(f"trials {trials}: at least one was expected.")
     if not sizes or min(sizes) < 1:
-        raise UsageError(f"sizes {list(sizes)}: batch sizes of one row or more were expected, such as 10, 100, 1000.")
+        raise UsageError(
+            f"sizes {list(sizes)}: batch sizes of one row or more were expected, such as 10, 100, 1000."
+        )
     if not replace and max(sizes) > population:
         raise UsageError(
-            f"size {max(sizes)}: only {population} different rows exist. Draw with replacement, or fewer rows."
+            f"size {max(sizes)}: only {population} different rows exist. Draw fewer, or with replacement."
         )
 
 

@@ -43,7 +43,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The audit. `false_alarm` bounds the chance that a random order is flagged at all; `limit` is the |z| for it."""
+    """The audit. `false_alarm` bounds the chance that a random order is flagged at all, by |z| > `limit`."""
 
     random: bool
     even: float | None
@@ -58,15 +58,19 @@ class Order:
         return asdict(self)
 
 
-def audit_order(losses: Any, population: Population | None = None, *, false_alarm: float = FALSE_ALARM) -> Order:
+def audit_order(
+    losses: Any, population: Population | None = None, *, false_alarm: float = FALSE_ALARM
+) -> Order:
     """Say whether a file's order looks random, and the price of pretending that it is.
 
     Each look is a z-score whose law under a random order is known, so nothing is shuffled; the limit is
     Bonferroni's over all looks. A stride counts its residues separately; a group or block too small for a
-    normal law (fewer rows than 5 skewness^2 a group, fewer than ten blocks) is left out. One pass, O(1) memory.
+    normal law (fewer rows than 5 skewness^2 a group, fewer than ten blocks) is left out. One pass.
     """
     if not 0.0 < false_alarm < 1.0:
-        raise UsageError(f"false alarm rate {false_alarm}: a number between 0 and 1 was expected, such as 0.001.")
+        raise UsageError(
+            f"false alarm rate {false_alarm}: a number between 0 and 1 was expected, such as 0.001."
+        )
     whole = Population.of(losses) if population is None else population
     residues, blocks, slope = _sums(losses, whole)
     strides = [(stride, *_groups(residues, stride, whole)) for stride in STRIDES if _fits(stride, whole)]
@@ -90,7 +94,7 @@ def audit_order(losses: Any, population: Population | None = None, *, false_alar
 def _sums(
     losses: Any, whole: Population
 ) -> tuple[NDArray[np.float64], dict[int, NDArray[np.float64]], float]:
-    """Return sums and counts by residue (2, CYCLE), sums of whole blocks by size, and the trend's correlation."""
+    """Return sums and counts by residue (2, CYCLE), sums of whole blocks, and the trend's correlation."""
     residues = np.zeros((2, CYCLE))
     parts: dict[int, list[NDArray[np.float64]]] = {size: [] for size in BLOCKS}
     piece = math.lcm(CYCLE, BLOCKS[-1])
@@ -167,14 +171,16 @@ def _message(flagged: list[Finding], even: float | None, odd: float | None, whol
     said = []
     strides = [finding for finding in flagged if finding.kind == "stride"]
     if strides:
-        worst = max(strides, key=lambda finding: abs(finding.price))
-        said.append(f"every {worst.size}th row alone is wrong by up to {abs(worst.price):.0%}")
+        clearest = max(strides, key=lambda finding: abs(finding.z))
+        said.append(f"taking one row in {clearest.size} is wrong by up to {abs(clearest.price):.1%}")
     if any(finding.size == 2 for finding in strides) and even is not None and odd is not None:
         said.append(f"even rows have mean loss {even:.4f}, odd rows {odd:.4f}")
     tiles = [finding for finding in flagged if finding.kind == "block"]
     if tiles:
         worst = max(tiles, key=lambda finding: finding.price)
-        said.append(f"blocks of {worst.size} rows have {worst.price:.1f} times the variance of as many random rows")
+        said.append(
+            f"blocks of {worst.size} rows have {worst.price:.1f} times the variance of as many random rows"
+        )
     trend = [finding for finding in flagged if finding.kind == "trend"]
     if trend:
         said.append(f"the loss drifts along the file (correlation {trend[0].price:+.3f})")

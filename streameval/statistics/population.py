@@ -27,15 +27,19 @@ class Population:
 
     @classmethod
     def of(cls, losses: Any) -> Population:
-        """Read all losses twice, in pieces of 8 MB. Raises UsageError if there are none, DataError if not finite."""
+        """Read all losses twice, in pieces of 8 MB. UsageError if there are none, DataError if not finite."""
         if losses.ndim != 1 or len(losses) == 0:
-            raise UsageError(f"losses: found shape {losses.shape}, a flat array of at least one loss was expected.")
+            raise UsageError(
+                f"losses: found shape {losses.shape}, a flat array of at least one loss was expected."
+            )
         sums, lows, highs = [], [], []
         for start in range(0, len(losses), PIECE):
             piece = np.asarray(losses[start : start + PIECE], np.float64)
             if not np.isfinite(piece).all():
                 row = start + int(np.flatnonzero(~np.isfinite(piece))[0])
-                raise DataError(f"losses, row {row}: not finite. Evaluate with eps > 0, or leave the row out.")
+                raise DataError(
+                    f"losses, row {row}: not finite. Evaluate with eps > 0, or leave the row out."
+                )
             sums.append(math.fsum(piece))
             lows.append(float(piece.min()))
             highs.append(float(piece.max()))

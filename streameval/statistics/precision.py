@@ -28,7 +28,12 @@ class Precision:
 
 
 def rows_needed(
-    half_width: float, sd: float, *, population: int | None = None, level: float = 0.95, method: str = "normal"
+    half_width: float,
+    sd: float,
+    *,
+    population: int | None = None,
+    level: float = 0.95,
+    method: str = "normal",
 ) -> int:
     """Return about how many random rows make an interval of this half-width.
 

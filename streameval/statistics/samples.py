@@ -50,7 +50,9 @@ def given(rows: Any, population: int) -> NDArray[np.int64]:
     _check(population, 0)
     found = np.asarray(rows)
     if found.ndim != 1:
-        raise UsageError(f"rows: found an array of shape {found.shape}, a flat list of row numbers was expected.")
+        raise UsageError(
+            f"rows: found an array of shape {found.shape}, a flat list of row numbers was expected."
+        )
     if found.dtype == np.bool_:
         if len(found) != population:
             raise UsageError(
@@ -60,7 +62,9 @@ def given(rows: Any, population: int) -> NDArray[np.int64]:
     if found.size == 0:
         return np.empty(0, np.int64)
     if not np.issubdtype(found.dtype, np.integer):
-        raise UsageError(f"rows: found dtype {found.dtype}, integers were expected. Try rows.astype('int64').")
+        raise UsageError(
+            f"rows: found dtype {found.dtype}, integers were expected. Try rows.astype('int64')."
+        )
     outside = np.flatnonzero((found < 0) | (found >= population))
     if len(outside):
         raise UsageError(
@@ -86,7 +90,7 @@ class Permutation:
     def of(cls, population: int, *, seed: int | np.random.Generator = 0) -> Permutation:
         """Return the permutation that `seed` names. A generator seeds one permutation and moves on."""
         _check(population, 0)
-        return cls(population, branch(number(seed)).generate_state(rounds(population), np.uint64))
+        return cls(population, keys(branch(number(seed)), population))
 
     def take(self, start: int, stop: int) -> NDArray[np.int64]:
         """Return the rows at places start..stop-1 of the order, (stop - start,) int64."""
@@ -101,9 +105,14 @@ class Permutation:
 
 
 def rectangle(population: int) -> tuple[int, int]:
-    """Return the sides of a nearly square rectangle that holds `population`, with less than a row to spare."""
+    """Return the sides of a nearly square rectangle that holds `population`, less than a row to spare."""
     left = math.isqrt(population - 1) + 1
     return left, -(-population // left)
+
+
+def keys(stream: np.random.SeedSequence, population: int) -> NDArray[np.uint64]:
+    """Return one key for each round of the network, (rounds,) uint64."""
+    return np.asarray(stream.generate_state(rounds(population), np.uint64), np.uint64)
 
 
 def rounds(population: int) -> int:

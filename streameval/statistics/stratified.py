@@ -1,4 +1,4 @@
-"""Samples taken class by class, and what they say of the whole. Knows labels as numbers, not what they mean."""
+"""Samples taken class by class, and what they say of the whole. Knows labels as numbers."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ class Strata:
         """
         found = np.asarray(losses, np.float64)
         if found.shape != self.rows.shape:
-            raise UsageError(f"losses: found shape {found.shape}, {self.rows.shape} was expected: one per row.")
+            raise UsageError(
+                f"losses: found shape {found.shape}, {self.rows.shape} was expected: one per row."
+            )
         parts = np.split(found, np.cumsum(self.counts)[:-1])
         total = int(self.sizes.sum())
         mean, variance = 0.0, 0.0
@@ -63,9 +65,7 @@ class Strata:
         return Estimate(mean, variance, len(found))
 
 
-def stratified(
-    labels: Any, size: int, *, seed: int | np.random.Generator = 0, spread: Any = None
-) -> Strata:
+def stratified(labels: Any, size: int, *, seed: int | np.random.Generator = 0, spread: Any = None) -> Strata:
     """Draw `size` rows without replacement, shared out among the classes.
 
     labels: (N,) integers in [0, k). spread: None for shares proportional to the classes' sizes, or (k,)
@@ -75,7 +75,9 @@ def stratified(
     """
     found = np.asarray(labels)
     if found.ndim != 1 or not np.issubdtype(found.dtype, np.integer) or len(found) == 0:
-        raise UsageError(f"labels: found {found.dtype} of shape {found.shape}, a flat list of integers was expected.")
+        raise UsageError(
+            f"labels: found {found.dtype} of shape {found.shape}, a flat list of integers was expected."
+        )
     sizes = np.bincount(found).astype(np.int64)
     counts = allocate(sizes, size, spread)
     root = number(seed)
@@ -96,14 +98,16 @@ def allocate(sizes: NDArray[np.int64], size: int, spread: Any = None) -> NDArray
     least = np.minimum(sizes, 2)
     if not least.sum() <= size <= sizes.sum():
         raise UsageError(
-            f"size {size}: {least.sum()} to {sizes.sum()} rows can be shared out among {np.count_nonzero(sizes)} "
-            "classes, two at least for each."
+            f"size {size}: {least.sum()} to {sizes.sum()} rows can be shared out among "
+            f"{np.count_nonzero(sizes)} classes, two at least for each."
         )
     pull = sizes.astype(np.float64)
     if spread is not None:
         known = np.asarray(spread, np.float64)
         if known.shape != sizes.shape or not np.all(known >= 0) or not np.isfinite(known).all():
-            raise UsageError(f"spread: one finite standard deviation >= 0 for each of {len(sizes)} classes was expected.")
+            raise UsageError(
+                f"spread: one finite standard deviation >= 0 for each of {len(sizes)} classes was expected."
+            )
         pull = pull * known
     if not pull.any():
         pull = sizes.astype(np.float64)

@@ -7,6 +7,7 @@ and asymptotic confidence sequences".
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -15,27 +16,37 @@ from streameval.statistics.intervals.batch import Batch, Floats
 from streameval.statistics.intervals.interval import Method
 from streameval.statistics.intervals.normal import warn
 
-TUNED_FOR = 500.0  # draws at which the sequence is narrowest; fixed, or looking at many n would not be allowed
+TUNED_FOR = (
+    500.0  # draws at which the sequence is narrowest; fixed, or looking at many n would not be allowed
+)
 
 
 def limits(batch: Batch, level: float, bounds: Bounds | None) -> tuple[Floats, Floats]:
-    """Return mean -+ s sqrt(2 (t r^2 + 1) / (t^2 r^2) ln(sqrt(t r^2 + 1) / a)), a = 1 - level, t = n / (1 - n/N).
+    """Return mean -+ s sqrt(2 (t r^2 + 1) / (t^2 r^2) ln(sqrt(t r^2 + 1) / a)), with t = n / (1 - n/N).
 
-    Without replacement, t (mean_n - mean) is a martingale of variance t s^2, so t is the clock to use.
+    a = 1 - level. Without replacement, t (mean_n - mean) is a martingale of variance t s^2: t is its clock.
     r^2 = (2 ln(1/a) + ln(2 ln(1/a) + 1)) / 500 makes it narrowest at t = 500.
     """
-    miss = 1.0 - level
-    t = batch.effective
-    tuned = -2.0 * math.log(miss) + math.log(-2.0 * math.log(miss) + 1.0)
-    grown = t * tuned / TUNED_FOR
-    half = batch.sd * math.sqrt(2.0 * (grown + 1.0) / (t * grown) * math.log(math.sqrt(grown + 1.0) / miss))
+    half = batch.sd * margin(batch.effective, level)
     return np.asarray(batch.mean - half), np.asarray(batch.mean + half)
 
+
+def margin(t: Any, level: float) -> Any:
+    """Return the half-width for a spread of 1 at the clock's time t, a number or an array."""
+    miss = 1.0 - level
+    tuned = -2.0 * math.log(miss) + math.log(-2.0 * math.log(miss) + 1.0)
+    grown = t * tuned / TUNED_FOR
+    return np.sqrt(2.0 * (grown + 1.0) / (t * grown) * np.log(np.sqrt(grown + 1.0) / miss))
+
+
+ASSUMES = (
+    "The rows were drawn at random, and looking began only after enough rows for means to be nearly normal."
+)
 
 ASYMPTOTIC = Method(
     name="asymptotic",
     limits=limits,
-    assumes="The rows were drawn at random, and looking began only after enough rows for means to be nearly normal.",
+    assumes=ASSUMES,
     warn=warn,
     bounded=False,
     anytime=True,

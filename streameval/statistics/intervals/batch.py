@@ -31,7 +31,9 @@ class Batch:
         """Return one sample as a batch. Raises UsageError if it is empty, not flat, or larger than N."""
         found = np.asarray(losses, np.float64)
         if found.ndim != 1 or len(found) == 0:
-            raise UsageError(f"losses: found shape {found.shape}, a flat list of at least one loss was expected.")
+            raise UsageError(
+                f"losses: found shape {found.shape}, a flat list of at least one loss was expected."
+            )
         if population is not None and len(found) > population:
             raise UsageError(
                 f"losses: {len(found)} of them, drawn without replacement from {population} rows. "
@@ -39,13 +41,15 @@ class Batch:
             )
         if not np.isfinite(found).all():
             row = int(np.flatnonzero(~np.isfinite(found))[0])
-            raise DataError(f"losses, entry {row}: {found[row]}, a finite loss was expected. Evaluate with eps > 0.")
+            raise DataError(
+                f"losses, entry {row}: {found[row]}, a finite loss was expected. Evaluate with eps > 0."
+            )
         return cls(found[None, :], population)
 
     @property
     def n(self) -> int:
         """Rows in each sample."""
-        return self.values.shape[1]
+        return int(self.values.shape[1])
 
     @property
     def exhausted(self) -> bool:

@@ -49,7 +49,9 @@ def log_capital(batch: Batch, level: float, truth: float, bounds: Bounds | None,
     x = batch.scaled((low, high))
     out = np.empty((len(x), 2))
     goal = (truth - low) / (high - low)
-    betting_capital_trials(x, batch.population or 0, rate(batch, level), PRIOR, goal, ever, np.empty_like(x), out)
+    betting_capital_trials(
+        x, batch.population or 0, rate(batch, level), PRIOR, goal, ever, np.empty_like(x), out
+    )
     return out
 
 
@@ -66,7 +68,7 @@ def rate(batch: Batch, level: float) -> float:
 BETTING = Method(
     name="betting",
     limits=limits,
-    assumes="The rows were drawn at random and are given in the order drawn, and no loss lies outside the bounds.",
+    assumes="The rows were drawn at random, are given in the order drawn, and no loss is out of bounds.",
     warn=silent,
     bounded=True,
     anytime=True,

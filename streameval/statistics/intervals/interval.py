@@ -101,7 +101,7 @@ class Method:
         return high < truth, low > truth
 
     def interval(self, batch: Batch, level: float, bounds: Bounds | None) -> Interval:
-        """Return the interval of a batch of one trial, with what it assumes and a warning where one is due."""
+        """Return the interval of a batch of one trial, with a warning where one is due."""
         low, high = self.ends(batch, level, bounds)
         warning = None if batch.exhausted else self.warn(batch)
         return Interval(float(low[0]), float(high[0]), level, self.name, self.assumes, warning)
@@ -134,7 +134,7 @@ def silent(batch: Batch) -> str | None:
 
 
 def _forced(batch: Batch, bounds: Bounds, low: Floats, high: Floats) -> tuple[Floats, Floats]:
-    """Cut to [(S + (N-n) lowest) / N, (S + (N-n) highest) / N], or to the bounds if drawn with replacement."""
+    """Cut to [(S + (N-n) lowest) / N, (S + (N-n) highest) / N]; to the bounds with replacement."""
     seen = 0.0 if batch.population is None else batch.n / batch.population
     least = batch.mean * seen + bounds[0] * (1.0 - seen)
     most = batch.mean * seen + bounds[1] * (1.0 - seen)

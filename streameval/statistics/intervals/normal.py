@@ -9,7 +9,9 @@ from streameval.statistics.intervals.batch import Batch, Floats
 from streameval.statistics.intervals.interval import Method, flat, quantile
 
 FEWEST_ROWS = 30  # below, not even the skewness is known
-ROWS_FOR_SKEWNESS = 25  # n >= 25 skewness^2, a rule of thumb: then both tails are within about a point of nominal
+ROWS_FOR_SKEWNESS = (
+    25  # n >= 25 skewness^2, a rule of thumb: then both tails are within about a point of nominal
+)
 
 
 def limits(batch: Batch, level: float, bounds: Bounds | None) -> tuple[Floats, Floats]:
@@ -37,7 +39,7 @@ def warn(batch: Batch) -> str | None:
 NORMAL = Method(
     name="normal",
     limits=limits,
-    assumes="The rows were drawn at random, and the mean of this many losses is close to normally distributed.",
+    assumes="The rows were drawn at random, and the mean of this many losses is nearly normally distributed.",
     warn=warn,
     bounded=False,
     anytime=False,

@@ -31,7 +31,7 @@ def limits(batch: Batch, level: float, bounds: Bounds | None) -> tuple[Floats, F
 PREDICTABLE = Method(
     name="predictable",
     limits=limits,
-    assumes="The rows were drawn at random and are given in the order drawn, and no loss lies outside the bounds.",
+    assumes="The rows were drawn at random, are given in the order drawn, and no loss is out of bounds.",
     warn=silent,
     bounded=True,
     anytime=True,

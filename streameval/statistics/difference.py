@@ -1,0 +1,96 @@
+"""The difference estimator: a new model's loss from a few rows and an older model's stored losses.
+
+Knows the older losses of all rows and a callable for the new ones. Does not know either model.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streameval.errors import UsageError
+from streameval.statistics.bounds import Bounds, difference_bounds
+from streameval.statistics.intervals import Interval, interval
+from streameval.statistics.paired import DIFFERENCE_PRIOR
+from streameval.statistics.population import Population
+from streameval.statistics.stratified import Estimate
+from streameval.statistics.until import Read, Step, Stopped, until
+
+
+def difference_estimate(old: Any, rows: NDArray[np.int64], new: Any) -> Estimate:
+    """Estimate the mean of the new losses of all rows from those of some, drawn without replacement.
+
+        mean = mean(old) + mean_i(new_i - old_i)      variance = (1 - n/N) s_d^2 / n
+
+    old: (N,) stored losses, an array or a mapped file · rows: (n,) those drawn · new: (n,) their new losses.
+    """
+    gap = np.asarray(new, np.float64) - np.asarray(old[rows], np.float64)
+    count, population = len(gap), len(old)
+    if count < 2:
+        raise UsageError(f"{count} rows: at least two were expected, or the variance is unknown.")
+    mean = Population.of(old).mean + float(gap.mean())
+    return Estimate(mean, (1 - count / population) * float(gap.var(ddof=1)) / count, count)
+
+
+def difference_interval(
+    old: Any,
+    rows: NDArray[np.int64],
+    new: Any,
+    method: str = "normal",
+    *,
+    level: float = 0.95,
+    bounds: Bounds | None,
+) -> Interval:
+    """Return the interval of the mean of the new losses, from a row of `INTERVALS` on the differences.
+
+    bounds: those of a single loss, `loss_bounds(eps)`.
+    """
+    gap = np.asarray(new, np.float64) - np.asarray(old[rows], np.float64)
+    found = interval(gap, method, level=level, population=len(old), bounds=difference_bounds(bounds))
+    mean = Population.of(old).mean
+    return dataclasses.replace(found, low=mean + found.low, high=mean + found.high)
+
+
+def difference_until(
+    read: Read,
+    old: Any,
+    *,
+    half_width: float,
+    level: float = 0.95,
+    seed: int | np.random.Generator = 0,
+    bounds: Bounds | None,
+    method: str = "betting",
+    on_step: Callable[[Step], None] | None = None,
+) -> Stopped:
+    """Read random rows of the new model until its full loss is known to +- half_width.
+
+    As `until`, on new_i - old_i, to whose mean the known mean of `old` is added: the closer the two models,
+    the fewer rows. bounds: those of a single loss. The guarantee is that of `until`, whatever `old` is.
+    """
+    mean = Population.of(old).mean
+
+    def gap(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        return np.asarray(np.asarray(read(rows), np.float64) - np.asarray(old[rows], np.float64))
+
+    def shifted(step: Step) -> None:
+        if on_step is not None:
+            on_step(
+                dataclasses.replace(step, loss=mean + step.loss, low=mean + step.low, high=mean + step.high)
+            )
+
+    found = until(
+        gap,
+        len(old),
+        half_width=half_width,
+        level=level,
+        seed=seed,
+        bounds=difference_bounds(bounds),
+        method=method,
+        prior=DIFFERENCE_PRIOR,
+        on_step=shifted,
+    )
+    return dataclasses.replace(found, loss=mean + found.loss, low=mean + found.low, high=mean + found.high)

@@ -1,0 +1,299 @@
+"""Intervals that may be looked at after every row, fed row by row. Know losses in the order of the draw.
+
+A sequence is fed in pieces of any size; what it says after row t depends on the first t rows alone.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streameval.errors import UsageError
+from streameval.statistics.bounds import Bounds, needed
+from streameval.statistics.intervals.asymptotic import margin
+from streameval.statistics.intervals.batch import Batch, Floats
+from streameval.statistics.intervals.betting import PRIOR, threshold
+from streameval.statistics.intervals.interval import checked_level
+
+
+FIRST_STOP = 500  # of the asymptotic sequence, where it is narrowest
+
+
+class Sequence(Protocol):
+    """An anytime-valid interval of a mean, aimed at a half-width."""
+
+    @property
+    def fed(self) -> int:
+        """Rows fed so far."""
+
+    def feed(self, losses: Any) -> None:
+        """Take in further losses, (n,), in the order of the draw."""
+
+    def at(self, rows: int) -> tuple[float, float, float]:
+        """Return mean, low and high after the first `rows` rows, 1 <= rows <= fed."""
+
+    def stop(self, after: int) -> int | None:
+        """Return a row in after+1..fed at which the interval has become narrow enough, or None."""
+
+
+class _Fed:
+    """Losses taken in so far, scaled to [0, 1], with their running sums. O(rows fed) memory."""
+
+    def __init__(
+        self, population: int | None, half_width: float, level: float, bounds: Bounds | None
+    ) -> None:
+        if not 0.0 < half_width < math.inf:
+            raise UsageError(f"half-width {half_width}: a positive number was expected, such as 0.01.")
+        self.population = population
+        self.level = checked_level(level)
+        self.bounds = bounds
+        self.low, self.high = bounds if bounds is not None else (0.0, 1.0)
+        self.range = self.high - self.low
+        self.target = half_width / self.range
+        self.fed = 0
+        self.x: Floats = np.empty(1024)
+        self.sums: Floats = np.empty(1024)
+        self.totals: list[float] = []  # of the losses as they came, for the exact mean at the end
+
+    def take(self, losses: Any) -> int:
+        """Append; return how many were there before."""
+        before = self.fed
+        batch = Batch.of(losses)
+        scaled = batch.values[0] if self.bounds is None else batch.scaled(self.bounds)[0]
+        after = before + len(scaled)
+        if self.population is not None and after > self.population:
+            raise UsageError(f"{after} rows fed, but the population has {self.population}.")
+        self.x = grown(self.x, before, after)
+        self.sums = grown(self.sums, before, after)
+        self.x[before:after] = scaled
+        start = self.sums[before - 1] if before else 0.0
+        # The running sum starts from the last one, so that the pieces' sizes leave no trace in the digits.
+        self.sums[before:after] = np.cumsum(np.concatenate([[start], scaled]))[1:]
+        self.totals.append(math.fsum(losses))
+        self.fed = after
+        return before
+
+    def mean(self, rows: int) -> float:
+        """Return the mean of the first `rows` losses, in nats; at n = N from the losses as they came."""
+        if rows == self.population:
+            return math.fsum(self.totals) / rows
+        return self.low + self.range * float(self.sums[rows - 1]) / rows
+
+    def forced(self, rows: int) -> tuple[float, float]:
+        """Return what the first rows force, on the [0, 1] scale: [S / N, (S + N - t) / N]."""
+        if self.population is None:
+            return 0.0, 1.0
+        total = float(self.sums[rows - 1])
+        return total / self.population, (total + self.population - rows) / self.population
+
+    def outward(self, rows: int, low: float, high: float) -> tuple[float, float, float]:
+        """Return mean, low and high in nats, from ends on the [0, 1] scale; exact at n = N."""
+        mean = self.mean(rows)
+        if rows == self.population:
+            return mean, mean, mean
+        return mean, min(self.low + self.range * low, mean), max(self.low + self.range * high, mean)
+
+
+class Betting:
+    """The capital processes with bets aimed at the wanted half-width e.
+
+        l_i = e / v_(i-1) * N / (N - i + 1)
+
+    which is sqrt(2 ln(2/a) / (v n*)) N / (N - i + 1) with n* = 2 ln(2/a) v / e^2 draws and the running
+    variance for v: the growth of the capital against a mean off by e is then largest. `prior` is the
+    variance of a row imagined before the first, on the scale of the range: 1/4, the largest there is, is
+    right for losses; differences of losses are mostly tiny and want a tiny one. Any value is valid.
+    """
+
+    def __init__(
+        self,
+        population: int | None,
+        *,
+        half_width: float,
+        level: float = 0.95,
+        bounds: Bounds | None,
+        prior: float = PRIOR,
+    ) -> None:
+        self._rows = _Fed(population, half_width, level, needed(bounds, "betting"))
+        self._prior = prior
+        self._state = np.zeros(3)
+        self._bets: Floats = np.empty(1024)
+
+    @property
+    def fed(self) -> int:
+        return self._rows.fed
+
+    def feed(self, losses: Any) -> None:
+        from streameval.kernels.betting import bets_onward
+
+        rows = self._rows
+        before = rows.take(losses)
+        self._bets = grown(self._bets, before, rows.fed)
+        bets_onward(
+            rows.x,
+            before,
+            rows.fed,
+            rows.population or 0,
+            rows.target,
+            True,
+            self._prior,
+            self._state,
+            self._bets,
+        )
+
+    def at(self, rows: int) -> tuple[float, float, float]:
+        fed = self._rows
+        if rows == fed.population:
+            return fed.outward(rows, 0.0, 1.0)
+        return fed.outward(rows, *self._ends(rows))
+
+    def stop(self, after: int) -> int | None:
+        """Found by halving between `after` and the last row fed, if the interval suffices there."""
+        fed = self._rows
+        if not self._suffices(fed.fed):
+            return None
+        low, high = after, fed.fed
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self._suffices(middle):
+                high = middle
+            else:
+                low = middle
+        return high
+
+    def _suffices(self, rows: int) -> bool:
+        _, low, high = self.at(rows)
+        return high - low <= 2.0 * self._rows.target * self._rows.range
+
+    def _ends(self, rows: int) -> tuple[float, float]:
+        from streameval.kernels.betting import betting_limits
+
+        fed = self._rows
+        out = np.empty(2)
+        betting_limits(
+            fed.x, self._bets, rows, fed.population or 0, threshold(fed.level), *fed.forced(rows), out
+        )
+        return float(out[0]), float(out[1])
+
+
+class Predictable:
+    """The predictable empirical Bernstein bound with the same bets: wider, but O(1) time for each row."""
+
+    def __init__(
+        self,
+        population: int | None,
+        *,
+        half_width: float,
+        level: float = 0.95,
+        bounds: Bounds | None,
+        prior: float = PRIOR,
+    ) -> None:
+        self._rows = _Fed(population, half_width, level, needed(bounds, "predictable"))
+        self._prior = prior
+        self._state = np.zeros(7)
+        self._ends: Floats = np.empty((1024, 2))
+
+    @property
+    def fed(self) -> int:
+        return self._rows.fed
+
+    def feed(self, losses: Any) -> None:
+        from streameval.kernels.statistics_predictable import predictable_onward
+
+        fed = self._rows
+        before = fed.take(losses)
+        self._ends = grown(self._ends, before, fed.fed)
+        predictable_onward(
+            fed.x[before : fed.fed],
+            fed.population or 0,
+            fed.target,
+            True,
+            self._prior,
+            threshold(fed.level),
+            self._state,
+            self._ends[before : fed.fed],
+        )
+
+    def at(self, rows: int) -> tuple[float, float, float]:
+        return self._rows.outward(rows, float(self._ends[rows - 1, 0]), float(self._ends[rows - 1, 1]))
+
+    def stop(self, after: int) -> int | None:
+        """The first such row."""
+        fed = self._rows
+        width = self._ends[after : fed.fed, 1] - self._ends[after : fed.fed, 0]
+        narrow = np.flatnonzero(width <= 2.0 * fed.target)
+        if len(narrow):
+            return after + 1 + int(narrow[0])
+        return fed.fed if fed.fed == fed.population else None
+
+
+class Asymptotic:
+    """The asymptotic confidence sequence: no bounds needed, and no guarantee for few rows.
+
+    It does not stop before `FIRST_STOP` rows: until then the spread is not known well enough.
+    """
+
+    def __init__(
+        self,
+        population: int | None,
+        *,
+        half_width: float,
+        level: float = 0.95,
+        bounds: Bounds | None = None,
+        prior: float = PRIOR,
+    ) -> None:
+        # Neither bounds nor a prior enter the formula: the losses are kept as they are.
+        self._rows = _Fed(population, half_width, level, None)
+        self._moments = np.zeros(3)
+        self._sd: Floats = np.empty(1024)
+
+    @property
+    def fed(self) -> int:
+        return self._rows.fed
+
+    def feed(self, losses: Any) -> None:
+        from streameval.kernels.statistics_predictable import spread_onward
+
+        fed = self._rows
+        before = fed.take(losses)
+        self._sd = grown(self._sd, before, fed.fed)
+        spread_onward(fed.x[before : fed.fed], self._moments, self._sd[before : fed.fed])
+
+    def at(self, rows: int) -> tuple[float, float, float]:
+        mean = float(self._rows.sums[rows - 1]) / rows
+        half = float(self._half(np.array([rows]))[0]) if rows != self._rows.population else 0.0
+        return self._rows.outward(rows, mean - half, mean + half)
+
+    def stop(self, after: int) -> int | None:
+        """The first such row."""
+        fed = self._rows
+        rows = np.arange(max(after + 1, min(FIRST_STOP, fed.population or FIRST_STOP)), fed.fed + 1)
+        inside = rows[rows != fed.population]
+        narrow = np.flatnonzero(self._half(inside) <= fed.target)
+        if len(narrow):
+            return int(inside[narrow[0]])
+        return fed.fed if fed.fed == fed.population else None
+
+    def _half(self, rows: NDArray[np.int64]) -> Floats:
+        population = self._rows.population
+        clock = rows / (1.0 - rows / population) if population is not None else rows.astype(np.float64)
+        return np.asarray(self._sd[rows - 1] * margin(clock, self._rows.level))
+
+
+SEQUENCES: dict[str, type[Betting] | type[Predictable] | type[Asymptotic]] = {
+    "betting": Betting,
+    "predictable": Predictable,
+    "asymptotic": Asymptotic,
+}
+
+
+def grown(array: NDArray[np.float64], used: int, wanted: int) -> NDArray[np.float64]:
+    """Return the array, or a copy of its used part with room for `wanted` and to spare."""
+    if wanted <= len(array):
+        return array
+    larger = np.empty((max(wanted, 2 * len(array)), *array.shape[1:]))
+    larger[:used] = array[:used]
+    return larger
