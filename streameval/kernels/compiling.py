@@ -1,31 +1,65 @@
 """How kernels are compiled, cached and called.
 
-`kernel` marks a function that Python calls; `device` one that only kernels call.
+`kernel` marks a function that Python calls, `shared` and `device` ones that only kernels call: `shared` is
+compiled once, `device` into each caller. Nothing is compiled, and no environment read, before the first call.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import numba
 
-_LOCK = threading.RLock()
+from streameval.errors import KernelError
+from streameval.kernels.caching import use_cache
 
 device = numba.njit(nogil=True, forceinline=True)
 shared = numba.njit(nogil=True)
 
+# One parallel kernel at a time: Numba's workqueue layer aborts the process when two threads enter it.
+_LOCK = threading.RLock()
+
+
+class _Threads:
+    """Whether parallel kernels ran in this process, and whether it is a fork of one where they did."""
+
+    started = False
+    lost = False
+
+    @classmethod
+    def after_fork(cls) -> None:
+        global _LOCK
+        cls.lost = cls.lost or cls.started
+        _LOCK = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_Threads.after_fork)
+
 
 def kernel(*, parallel: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Compile a bare loop at its first call, keep the machine code on disk, run one kernel at a time."""
+    """Compile a bare loop at its first call, keep the machine code on disk, run one kernel at a time.
+
+    The caller raises KernelError in a fork of a process that ran parallel kernels: their threads are not there.
+    """
 
     def wrap(function: Callable[..., None]) -> Callable[..., None]:
-        compiled = numba.njit(nogil=True, parallel=parallel, cache=True)(function)
+        compiled = numba.njit(nogil=True, parallel=parallel)(function)
 
-        def call(*args: Any) -> None:
+        def call(*arguments: Any) -> None:
+            if parallel and _Threads.lost:
+                raise KernelError(
+                    "This process was forked from one that had already computed, and the threads did not come along. "
+                    'Start workers with multiprocessing.get_context("spawn") or "forkserver", '
+                    "or compute only in the children."
+                )
             with _LOCK:
-                compiled(*args)
+                if not compiled.signatures:
+                    use_cache(compiled)
+                    _Threads.started = _Threads.started or parallel
+                compiled(*arguments)
 
         call.__doc__ = function.__doc__
         call.__name__ = function.__name__

@@ -1,0 +1,64 @@
+"""The loss of a model over all of the data, exact, fast and in bounded memory; and what a mini-batch tells about it.
+
+Every name is loaded at its first use: importing the package compiles nothing and reads no environment.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from streameval.datasets.mnist import load_mnist as load_mnist
+    from streameval.evaluation.evaluate import Step as Step
+    from streameval.evaluation.evaluate import evaluate as evaluate
+    from streameval.evaluation.evaluate import per_sample_losses as per_sample_losses
+    from streameval.evaluation.evaluate import stream as stream
+    from streameval.evaluation.predict import cross_entropy_error as cross_entropy_error
+    from streameval.evaluation.predict import predict as predict
+    from streameval.evaluation.report import Report as Report
+    from streameval.models.loading import load as load_model
+    from streameval.models.mlp import Layer as Layer
+    from streameval.models.mlp import Mlp as Mlp
+    from streameval.storage.converting import convert as convert
+    from streameval.storage.opening import open as open
+    from streameval.storage.source import Source as Source
+    from streameval.storage.source import Span as Span
+
+# Where each public name lives: (module, its name there).
+_HOMES = {
+    "Layer": ("models.mlp", "Layer"),
+    "Mlp": ("models.mlp", "Mlp"),
+    "Report": ("evaluation.report", "Report"),
+    "Source": ("storage.source", "Source"),
+    "Span": ("storage.source", "Span"),
+    "Step": ("evaluation.evaluate", "Step"),
+    "convert": ("storage.converting", "convert"),
+    "cross_entropy_error": ("evaluation.predict", "cross_entropy_error"),
+    "evaluate": ("evaluation.evaluate", "evaluate"),
+    "load_mnist": ("datasets.mnist", "load_mnist"),
+    "load_model": ("models.loading", "load"),
+    "open": ("storage.opening", "open"),
+    "per_sample_losses": ("evaluation.evaluate", "per_sample_losses"),
+    "predict": ("evaluation.predict", "predict"),
+    "stream": ("evaluation.evaluate", "stream"),
+}
+
+__all__ = sorted([*_HOMES, "__version__"])
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("streameval")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    value = getattr(import_module(f"{__name__}.{module}"), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

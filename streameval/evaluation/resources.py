@@ -1,0 +1,65 @@
+"""What a pass costs: seconds, threads, and the peaks of anonymous and file-backed memory, as the kernel counts."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+# Reading /proc takes about 30 microseconds; a look every 50 ms costs nothing.
+_PERIOD = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """seconds of wall time · rows a second · threads · peak resident memory of the process, bytes, sampled
+    during the pass: anonymous pages and pages of files. Zero where the system does not tell."""
+
+    seconds: float
+    rows_per_second: float
+    threads: int
+    peak_anon_bytes: int
+    peak_file_bytes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON, with the contract's names."""
+        return asdict(self)
+
+
+class Meter:
+    """Measures one pass: call `look` often, `resources` at the end."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+        self._next = 0.0
+        self._anon = self._file = 0
+
+    def look(self) -> None:
+        """Take a sample of the memory in use, if the last one is old."""
+        now = time.perf_counter()
+        if now >= self._next:
+            self._next = now + _PERIOD
+            self._sample()
+
+    def resources(self, rows: int, threads: int) -> Resources:
+        """What it came to, for `rows` rows."""
+        seconds = time.perf_counter() - self._start
+        self._sample()
+        rate = rows / seconds if seconds > 0 else 0.0
+        return Resources(seconds, rate, threads, self._anon, self._file)
+
+    def _sample(self) -> None:
+        found = memory()
+        self._anon = max(self._anon, found.get("RssAnon", 0))
+        self._file = max(self._file, found.get("RssFile", 0))
+
+
+def memory() -> dict[str, int]:
+    """The process's memory in bytes by the names of /proc/self/status; empty where there is none."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return {}
+    pairs = (line.split(":", 1) for line in lines if line.endswith(" kB"))
+    return {name: 1024 * int(value.split()[0]) for name, value in pairs}

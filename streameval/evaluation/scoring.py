@@ -1,0 +1,123 @@
+"""From a model and a chunk of rows to one loss a row: the only thing evaluation asks of a model.
+
+Knows how a network meets the kernels: packing, scratch, threads. Does not know files or sums.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streameval.errors import LabelError, ModelError, UsageError
+from streameval.models.mlp import Mlp
+from streameval.storage.source import Chunk, Source
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """One value a row: loss (n,) float64 in nats, true and predicted class (n,) int64."""
+
+    loss: NDArray[np.float64]
+    target: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+
+
+class Scorer(Protocol):
+    """Turns chunks of one source into scores. A row's scores depend on that row alone."""
+
+    classes: int
+
+    def score(self, chunk: Chunk) -> Scores:
+        """Score every row of the chunk. Raises LabelError for a label outside the classes."""
+
+
+class NetworkScorer:
+    """Scores rows with a network, by the kernels; holds the packed weights and the threads' scratch."""
+
+    def __init__(self, model: Mlp, source: Source, *, eps: float, threads: int | None = None) -> None:
+        from streameval.kernels import threads as cpus
+        from streameval.kernels.packing import pack
+        from streameval.kernels.running import Scratch
+
+        check_fit(model, source)
+        self.classes = model.classes
+        self.threads = check_threads(threads) if threads is not None else cpus.available()
+        self._name = source.name
+        self._eps = check_eps(eps)
+        self._packed = pack(model.layers, dtype=source.dtype, scale=source.scale)
+        self._scratch = Scratch.of(self._packed, self.threads)
+
+    def score(self, chunk: Chunk) -> Scores:
+        """See `Scorer`. Scores of a row whose features are not finite have a loss of NaN."""
+        loss, predicted = np.empty(len(chunk)), np.empty(len(chunk), np.int64)
+        soft = chunk.t.ndim == 2
+        target = np.argmax(chunk.t, axis=1) if soft else chunk.t
+        if not soft:
+            check_labels(chunk, self.classes, self._name)
+        self._run(chunk, loss, predicted, _NO_PROBABILITIES)
+        return Scores(loss, target, predicted)
+
+    def probabilities(self, chunk: Chunk) -> NDArray[np.float32]:
+        """Softmax of the logits, float32 (n, classes); the chunk's targets are not looked at."""
+        out = np.empty((len(chunk), self.classes), np.float32)
+        self._run(chunk, np.empty(len(chunk)), np.empty(len(chunk), np.int64), out)
+        return out
+
+    def _run(self, chunk: Chunk, loss: Any, predicted: Any, probabilities: Any) -> None:
+        from streameval.kernels.running import forward
+
+        labels, soft = (_NO_LABELS, chunk.t) if chunk.t.ndim == 2 else (chunk.t, _NO_SOFT)
+        forward(
+            self._packed, self._scratch, chunk.values, chunk.offsets, labels, soft, self._eps,
+            loss, predicted, probabilities,
+        )  # fmt: skip
+
+
+_NO_LABELS = np.empty(0, np.int64)
+_NO_SOFT = np.empty((0, 0))
+_NO_PROBABILITIES = np.empty((0, 0), np.float32)
+
+
+def check_fit(model: Mlp, source: Source) -> None:
+    """Raise ModelError unless the network takes rows like these."""
+    if model.features != source.features:
+        raise ModelError(
+            f"{model.path or 'the model'} takes {model.features} features, but the rows of {source.name} have "
+            f"{source.features} ({' x '.join(map(str, source.shape))}). Choose the model that belongs to this data."
+        )
+    if source.soft and source.classes != model.classes:
+        raise ModelError(
+            f"{model.path or 'the model'} has {model.classes} classes, but the targets of {source.name} have "
+            f"{source.classes}. Choose the model that belongs to this data."
+        )
+
+
+def check_labels(chunk: Chunk, classes: int, name: str) -> None:
+    """Raise LabelError, naming the first row, if a label is not in [0, classes)."""
+    labels = chunk.t
+    if len(labels) == 0 or (labels.min() >= 0 and labels.max() < classes):
+        return
+    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
+    first = int(wrong[0])
+    raise LabelError(
+        f"{name}, row {chunk.rows[first]}: label {int(labels[first])}, but the model has {classes} classes "
+        f"(0..{classes - 1}); {len(wrong)} such rows among the {len(labels)} looked at. "
+        "If the labels count from 1: streameval convert --first-label 1"
+    )
+
+
+def check_eps(eps: float) -> float:
+    """eps as a float; raise UsageError unless 0 <= eps < 1."""
+    if not 0.0 <= eps < 1.0:
+        raise UsageError(f"eps: {eps!r}, expected a number from 0 (exact log-softmax) to below 1, for instance 1e-7.")
+    return float(eps)
+
+
+def check_threads(threads: int) -> int:
+    """threads; raise UsageError unless it is 1 or more."""
+    if threads < 1:
+        raise UsageError(f"threads: {threads}, expected 1 or more.")
+    return threads

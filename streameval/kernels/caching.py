@@ -1,0 +1,181 @@
+"""Where compiled kernels are kept, and what happens when they cannot be read.
+
+The folder's name holds the versions of all that the machine code depends on: the kernels' sources (Numba itself
+looks at one file only), Numba, Python and what is compiled for. Each file carries its own hash, since damaged
+machine code would not raise but crash.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import pickle
+import platform
+import shutil
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba.core import caching
+
+from streameval.errors import StreamevalWarning
+from streameval.kernels.host import features, level
+
+_HASH_BYTES = 32
+
+
+def use_cache(dispatcher: Any) -> None:
+    """Let a compiled function load its machine code from the cache folder, and store it there."""
+    dispatcher._cache = _KernelCache(dispatcher.py_func)
+
+
+@functools.cache
+def cache_folder() -> Path | None:
+    """The folder of compiled kernels, made if need be; None, with one warning, where none can be written.
+
+    STREAMEVAL_CACHE_DIR, else `streameval` in the user's cache folder; in it one folder for each version.
+    """
+    chosen = os.environ.get("STREAMEVAL_CACHE_DIR")
+    if chosen:
+        base = Path(chosen)
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "streameval"
+    folder = base / f"kernels-{_version()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        _warn(
+            f"{folder}: compiled kernels cannot be kept there ({error.strerror}), so they are compiled anew in every "
+            "process. Set STREAMEVAL_CACHE_DIR to a folder that can be written."
+        )
+        return None
+    return folder
+
+
+def remove_cache() -> None:
+    """Delete this version's compiled kernels."""
+    folder = cache_folder()
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+@functools.cache
+def _version() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    parts = (numba.__version__, sys.version, platform.machine(), level(), *sorted(features()))
+    digest.update("\n".join(parts).encode())
+    return f"{digest.hexdigest()[:16]}-{level()}"
+
+
+class _Locator(caching._CacheLocator):
+    """Says that a function lives in the cache folder and never goes stale there."""
+
+    def __init__(self, function: Any, file: str) -> None:
+        self._py_file = file
+        self._name = f"{Path(file).stem}.{function.__name__}"
+
+    def get_cache_path(self) -> str:
+        return str(cache_folder() or "")
+
+    def get_source_stamp(self) -> str:
+        return _version()
+
+    def get_disambiguator(self) -> str:
+        return self._name
+
+    @classmethod
+    def from_function(cls, function: Any, file: str) -> _Locator:
+        return cls(function, file)
+
+
+class _CompiledKernel(caching.CompileResultCacheImpl):
+    _locator_classes = (_Locator,)
+
+
+class _HashedFile(caching.IndexDataCacheFile):
+    """Numba's pair of files, index and data, each behind a SHA-256 of what follows."""
+
+    def _load_index(self) -> Any:
+        try:
+            return pickle.loads(_checked(Path(self._index_path)))
+        except FileNotFoundError:
+            return {}
+
+    def _save_index(self, overloads: Any) -> None:
+        self._write(self._index_path, overloads)
+
+    def _load_data(self, name: str) -> Any:
+        return pickle.loads(_checked(Path(self._data_path(name))))
+
+    def _save_data(self, name: str, data: Any) -> None:
+        self._write(self._data_path(name), data)
+
+    def _write(self, path: str, content: Any) -> None:
+        data = self._dump(content)
+        with self._open_for_write(path) as file:
+            file.write(hashlib.sha256(data).digest() + data)
+
+
+class _KernelCache(caching.FunctionCache):
+    """A function's cache that treats what it cannot read as absent, deletes it, and says so once."""
+
+    _impl_class = _CompiledKernel
+
+    def __init__(self, function: Any) -> None:
+        super().__init__(function)
+        self._cache_file = _HashedFile(
+            cache_path=self._cache_path,
+            filename_base=self._impl.filename_base,
+            source_stamp=self._impl.locator.get_source_stamp(),
+        )
+        if cache_folder() is None:
+            self.disable()
+
+    def load_overload(self, signature: Any, target: Any) -> Any:
+        try:
+            return super().load_overload(signature, target)
+        except _UNREADABLE as error:
+            _warn(f"{self._cache_path}: a compiled kernel is damaged ({error}); it is compiled again.")
+            remove_cache()
+            return None
+
+    def save_overload(self, signature: Any, data: Any) -> None:
+        try:
+            super().save_overload(signature, data)
+        except OSError as error:
+            _warn(
+                f"{self._cache_path}: a compiled kernel could not be kept ({error.strerror}); it is compiled again "
+                "in the next process. Free some space, or set STREAMEVAL_CACHE_DIR."
+            )
+        except _UNREADABLE:
+            # The index another process left is damaged: start a new one.
+            remove_cache()
+            super().save_overload(signature, data)
+
+
+class _DamagedError(ValueError):
+    """A cached file whose hash does not match."""
+
+
+_UNREADABLE = (_DamagedError, pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, ImportError)
+
+
+def _checked(path: Path) -> bytes:
+    stored = path.read_bytes()
+    expected, data = stored[:_HASH_BYTES], stored[_HASH_BYTES:]
+    if hashlib.sha256(data).digest() != expected:
+        raise _DamagedError(f"{path.name}: hash differs")
+    return data
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, StreamevalWarning, stacklevel=3)

@@ -1,0 +1,72 @@
+"""Sums of losses as integers: any order, any cut, any number of threads gives the same ones.
+
+Knows limbs and counters. What they mean, and how they merge, is `evaluation.state`'s to know.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from streameval.kernels.compiling import kernel
+
+# A loss is counted in units of 2**-40 nats; from 2**22 nats on it does not fit and counts as not finite.
+UNITS = 2.0**40
+TOO_LARGE = 2.0**22
+# Sums of products of 21-bit limbs stay below 2**63 for so many rows.
+MOST_ROWS = 2**19
+
+# The columns of `sums`: rows, correct, the limbs of the sum and of the sum of squares, rows left out and the
+# first of them; of `classes`: rows, correct, low and high half of the sum.
+ROWS, CORRECT, LOW, HIGH, AA, AB, AC, BC, CC, LEFT_OUT, FIRST_LEFT_OUT = range(11)
+
+
+@kernel()
+def fold_rows(loss, target, predicted, rows, sums, classes, confusion, extremes, worst_loss, worst_row):
+    """Add rows to integer sums, and keep the extremes and the rows with the largest losses.
+
+    loss (n,) float64, nats · target, predicted, rows (n,) int64, n <= MOST_ROWS · sums (11,) int64 ·
+    classes (c, 4) int64 · confusion (c, c) int64, or (0, 0) · extremes (2,) float64, smallest and largest ·
+    worst_loss (k,) float64 and worst_row (k,) int64, from the largest on; equal losses by row number
+
+    q = rint(loss * 2**40) = a + b 2**21 + c 2**42; q**2 = a a + 2 a b 2**21 + (2 a c + b b) 2**42 + ...
+    """
+    mask = (1 << 21) - 1
+    last = worst_loss.shape[0] - 1
+    for i in range(loss.shape[0]):
+        value = loss[i]
+        if not abs(value) < TOO_LARGE:
+            if sums[LEFT_OUT] == 0:
+                sums[FIRST_LEFT_OUT] = rows[i]
+            sums[LEFT_OUT] += 1
+            continue
+        q = np.int64(np.rint(value * UNITS))
+        a, b, c = q & mask, (q >> 21) & mask, q >> 42
+        sums[ROWS] += 1
+        sums[LOW] += q & 0x7FFFFFFF
+        sums[HIGH] += q >> 31
+        sums[AA] += a * a
+        sums[AB] += a * b
+        sums[AC] += 2 * a * c + b * b
+        sums[BC] += b * c
+        sums[CC] += c * c
+        right = np.int64(target[i] == predicted[i])
+        sums[CORRECT] += right
+        row = classes[target[i]]
+        row[0] += 1
+        row[1] += right
+        row[2] += q & 0x7FFFFFFF
+        row[3] += q >> 31
+        if confusion.shape[0] > 0:
+            confusion[target[i], predicted[i]] += 1
+        extremes[0] = min(extremes[0], value)
+        extremes[1] = max(extremes[1], value)
+        if last >= 0 and not value < worst_loss[last]:
+            j = last
+            if value == worst_loss[last] and rows[i] > worst_row[last]:
+                continue
+            while j > 0 and (worst_loss[j - 1] < value or (worst_loss[j - 1] == value and worst_row[j - 1] > rows[i])):
+                worst_loss[j] = worst_loss[j - 1]
+                worst_row[j] = worst_row[j - 1]
+                j -= 1
+            worst_loss[j] = value
+            worst_row[j] = rows[i]

@@ -1,0 +1,71 @@
+"""One call from packed weights and rows to filled outputs: scratch, thread count, the choice of the kernel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streameval.kernels.forward import forward_bytes, forward_floats
+from streameval.kernels.host import TILE_ROWS
+from streameval.kernels.packing import Packed
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scratch:
+    """Memory the threads work in, a row for each: allocated once, never by a tile."""
+
+    work: NDArray[np.float32]
+    doubles: NDArray[np.float64]
+    ints: NDArray[np.int32]
+    places: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, packed: Packed, threads: int) -> Scratch:
+        return cls(
+            np.empty((threads, packed.work), np.float32),
+            np.empty((threads, 4 * TILE_ROWS), np.float64),
+            np.empty((threads, packed.ints), np.int32),
+            np.empty((threads, TILE_ROWS), np.int64),
+        )
+
+
+def forward(
+    packed: Packed,
+    scratch: Scratch,
+    values: NDArray[Any],
+    offsets: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    soft: NDArray[np.float64],
+    eps: float,
+    loss: NDArray[np.float64],
+    predicted: NDArray[np.int64],
+    probabilities: NDArray[np.float32],
+) -> None:
+    """Fill loss, predicted and probabilities for the rows at `offsets`; shapes as in `forward.forward_bytes`."""
+    if len(offsets) == 0:
+        return
+    counter = np.zeros(1, np.int64)
+    # A mapping is read-only: as read-only views all arrays have one type, and one kernel serves them.
+    values, labels, soft = _frozen(values), _frozen(labels), _frozen(soft)
+    p, s = packed, scratch
+    if p.is_bytes:
+        forward_bytes(
+            values, offsets, labels, soft, eps, p.layers, p.weights, p.first, p.planes, p.first_weights, p.scales,
+            s.work, s.doubles, s.ints, s.places, counter, loss, predicted, probabilities,
+        )  # fmt: skip
+    else:
+        forward_floats(
+            values, offsets, labels, soft, eps, p.layers, p.weights,
+            s.work, s.doubles, s.places, counter, loss, predicted, probabilities,
+        )  # fmt: skip
+
+
+def _frozen(array: NDArray[Any]) -> NDArray[Any]:
+    if not array.flags.writeable:
+        return array
+    view = array.view()
+    view.flags.writeable = False
+    return view
