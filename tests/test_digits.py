@@ -223,6 +223,7 @@ def test_a_missing_folder_is_named(tmp_path):
         digits(tmp_path / "nowhere" / "drawn.arrow", rows=10)
 
 
+@pytest.mark.slow
 def test_the_training_script_makes_a_network_like_the_one_shipped(tmp_path):
     """From the same seeds; the machine's matrix product may change the last bits and, step by step, more."""
     said = _run("examples/train_demo_network.py", tmp_path / "network.safetensors")
