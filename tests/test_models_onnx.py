@@ -92,7 +92,7 @@ def test_each_activation_means_what_onnx_says(tmp_path, operator, name, settings
 
 
 def test_a_graph_with_pixels_flatten_scale_and_softmax_gives_the_reference_probabilities(tmp_path):
-    """The usual export: Cast, Div by 255, Flatten, MatMul + Add, Gemm with transB, alpha and beta, Softmax."""
+    """The usual export: Cast, Div by 255, Flatten, MatMul + Add, Gemm with alpha and beta, Softmax."""
     nodes = [
         helper.make_node("Cast", ["x"], ["c"], to=FLOAT),
         helper.make_node("Div", ["c", "k"], ["d"]),

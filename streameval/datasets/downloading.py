@@ -65,11 +65,17 @@ def obtain(
                 _copy(_blocks(place, wanted), wanted, file, progress)
             return
         except _RefusalError as error:
-            said.append(f"{place}: {error}")
+            said.append(f"{place}: {_one_line(str(error))}")
     raise StorageError(
         f"{wanted.name} could not be had. {'; '.join(said)}. "
         "Check the network, or give a folder or another mirror: --from DIR_OR_URL."
     )
+
+
+def _one_line(text: str) -> str:
+    """Return what may come from a server as one short line that no terminal obeys."""
+    plain = "".join(letter if letter.isprintable() else " " for letter in text)
+    return " ".join(plain.split())[:200]
 
 
 def holds(path: Path, wanted: Wanted) -> bool:
