@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from streameval.storage.opening import open as open
     from streameval.storage.source import Source as Source
     from streameval.storage.source import Span as Span
+    from streameval.studies.minibatch import minibatch as minibatch
 
 # Where each public name lives: (module, its name there).
 _HOMES = {
@@ -38,6 +39,7 @@ _HOMES = {
     "evaluate": ("evaluation.evaluate", "evaluate"),
     "load_mnist": ("datasets.mnist", "load_mnist"),
     "load_model": ("models.loading", "load"),
+    "minibatch": ("studies.minibatch", "minibatch"),
     "open": ("storage.opening", "open"),
     "per_sample_losses": ("evaluation.evaluate", "per_sample_losses"),
     "predict": ("evaluation.predict", "predict"),

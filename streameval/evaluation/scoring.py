@@ -6,7 +6,8 @@ Knows how a network meets the kernels: packing, scratch, threads. Does not know 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 from streameval.errors import LabelError, ModelError, UsageError
 from streameval.models.mlp import Mlp
 from streameval.storage.source import Chunk, Source
+
+if TYPE_CHECKING:
+    from streameval.kernels.packing import Packed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,7 +43,6 @@ class NetworkScorer:
 
     def __init__(self, model: Mlp, source: Source, *, eps: float, threads: int | None = None) -> None:
         from streameval.kernels import threads as cpus
-        from streameval.kernels.packing import pack
         from streameval.kernels.running import Scratch
 
         check_fit(model, source)
@@ -47,7 +50,7 @@ class NetworkScorer:
         self.threads = check_threads(threads) if threads is not None else cpus.available()
         self._name = source.name
         self._eps = check_eps(eps)
-        self._packed = pack(model.layers, dtype=source.dtype, scale=source.scale)
+        self._packed = _packed(model, source)
         self._scratch = Scratch.of(self._packed, self.threads)
 
     def score(self, chunk: Chunk) -> Scores:
@@ -74,6 +77,20 @@ class NetworkScorer:
             self._packed, self._scratch, chunk.values, chunk.offsets, labels, soft, self._eps,
             loss, predicted, probabilities,
         )  # fmt: skip
+
+
+# Packing takes milliseconds, an evaluation little more: a model is packed once for each kind of rows.
+_PACKED: WeakKeyDictionary[Mlp, dict[tuple[str, float], Packed]] = WeakKeyDictionary()
+
+
+def _packed(model: Mlp, source: Source) -> Packed:
+    from streameval.kernels.packing import pack
+
+    kept = _PACKED.setdefault(model, {})
+    key = (source.dtype.str, source.scale)
+    if key not in kept:
+        kept[key] = pack(model.layers, dtype=source.dtype, scale=source.scale)
+    return kept[key]
 
 
 _NO_LABELS = np.empty(0, np.int64)

@@ -1,0 +1,128 @@
+"""Mini-batch losses as the article takes them, each with an interval for the loss of all rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streameval.errors import DataError, UsageError
+from streameval.evaluation.evaluate import EPS
+from streameval.evaluation.report import data_dict, model_dict
+from streameval.models.mlp import Mlp
+from streameval.statistics import intervals, samples
+from streameval.statistics.bounds import loss_bounds
+from streameval.statistics.intervals import Interval
+from streameval.statistics.seeds import branch, generator
+from streameval.storage.opening import open
+from streameval.storage.source import Source
+from streameval.studies.reading import LossReader
+
+SCHEMA = "streameval/minibatch/1"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MiniBatch:
+    """One mini-batch: its mean loss in nats, its row numbers (size,) int64, its losses (size,) float64, and where
+    that puts the loss of all rows."""
+
+    loss: float
+    rows: NDArray[np.int64]
+    losses: NDArray[np.float64]
+    interval: Interval
+
+    @property
+    def size(self) -> int:
+        """Number of rows drawn, repeats counted."""
+        return len(self.rows)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MiniBatches:
+    """Mini-batches drawn from one data set with one seed; `loss` and `interval` are those of the first."""
+
+    batches: tuple[MiniBatch, ...]
+    replace: bool
+    seed: int | None
+    eps: float
+    model: Mlp
+    data: Source
+
+    @property
+    def loss(self) -> float:
+        """Mean loss of the first batch, in nats."""
+        return self.batches[0].loss
+
+    @property
+    def interval(self) -> Interval:
+        """Interval of the first batch."""
+        return self.batches[0].interval
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON, with the contract's names."""
+        return {
+            "schema": SCHEMA,
+            "batches": [
+                {"loss": b.loss, "size": b.size, "rows": b.rows.tolist(), "interval": b.interval.to_dict()}
+                for b in self.batches
+            ],
+            "replace": self.replace,
+            "seed": self.seed,
+            "eps": self.eps,
+            "model": model_dict(self.model),
+            "data": data_dict(self.data, self.model.classes),
+        }
+
+
+def minibatch(
+    model: Mlp,
+    data: Any,
+    *,
+    size: int = 100,
+    batches: int = 1,
+    seed: int | np.random.Generator = 0,
+    replace: bool = True,
+    level: float = 0.95,
+    method: str = "skew",
+    eps: float = EPS,
+    threads: int | None = None,
+) -> MiniBatches:
+    """Draw random rows, as in the article, and return their mean loss with an interval for the full loss.
+
+    size     rows of a batch · batches: how many batches
+    seed     an int, or a Generator that goes on where it is; the same seed draws the same rows anywhere
+    replace  True: `Generator.integers(0, rows, size)` for each batch in turn, repeats happen, as in the article.
+             False: the rows of a batch differ
+    method   a row of `streameval.statistics.intervals.INTERVALS`
+
+    Raises:
+        UsageError: a size or count below 1, or over the number of rows without replacement.
+        DataError: a data set without rows; and the errors of `evaluate`.
+    """
+    source = open(data)
+    if size < 1 or batches < 1:
+        raise UsageError(f"size {size}, batches {batches}: both must be 1 or more.")
+    if source.rows == 0:
+        raise DataError(f"{source.name}: no rows, so none can be drawn.")
+    read = LossReader(model, source, eps=eps, threads=threads)
+    bounds = loss_bounds(eps)
+    population = None if replace else source.rows
+    stream = generator(seed)
+    drawn = []
+    for number in range(batches):
+        if replace:
+            rows = samples.with_replacement(source.rows, size, seed=stream)
+        else:
+            rows = samples.without_replacement(source.rows, size, seed=_of_batch(seed, number))
+        losses = read(rows)
+        found = intervals.interval(losses, method, level=level, population=population, bounds=bounds)
+        drawn.append(MiniBatch(float(losses.mean()), rows, losses, found))
+    source.check_unchanged()
+    return MiniBatches(tuple(drawn), replace, seed if isinstance(seed, int) else None, float(eps), model, source)
+
+
+def _of_batch(seed: int | np.random.Generator, number: int) -> int | np.random.Generator:
+    """Another permutation for each batch."""
+    return seed if isinstance(seed, np.random.Generator) else np.random.default_rng(branch(seed, number))
