@@ -6,6 +6,7 @@ Knows how chunks are cut, checked and handed on. Does not know formats or files.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -17,6 +18,9 @@ from streameval.storage import blocks, targets
 from streameval.storage.access import Access
 from streameval.storage.layout import Layout, Piece, choose_scale
 from streameval.storage.source import Chunk, Span
+
+RELEASE_BYTES = 8 << 20
+"""Pages are given back this many bytes at a time: giving back each chunk costs more than reading it."""
 
 
 class StoredSource:
@@ -124,9 +128,9 @@ class StoredSource:
         return f"<{self.name}: {self.rows} rows of {self.dtype} {self.shape}, classes {self.classes}>"
 
     def _pieces(self, span: Span, chunk_rows: int) -> Iterator[Piece]:
-        """Yield pieces, fetching the next one early and giving back the one before."""
+        """Yield pieces, fetching the next one early and giving back those before, some MiB at a time."""
         pieces = self._layout.pieces(span, chunk_rows)
-        piece = next(pieces, None)
+        piece, used = next(pieces, None), None
         while piece is not None:
             after = next(pieces, None)
             if after is not None:
@@ -134,7 +138,11 @@ class StoredSource:
             for file in self._files:
                 file.check_size()
             yield piece
-            self._access.behind(piece)
+            used = piece if used is None else replace(used, stop=piece.stop)
+            last_of_batch = after is None or after.batch != piece.batch
+            if last_of_batch or (used.stop - used.start) * self._layout.value_bytes >= RELEASE_BYTES:
+                self._access.behind(used)
+                used = None
             piece = after
 
     def _raw_parts(self, span: Span) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
