@@ -27,6 +27,13 @@ def permuted_positions(first: int, keys: Any, left: int, right: int, population:
         out[i] = _walk(np.uint64(first + i), keys, np.uint64(left), np.uint64(right), np.uint64(population))
 
 
+@kernel()
+def few_permuted_positions(first: int, keys: Any, left: int, right: int, population: int, out: Any) -> None:
+    """Write the same as `permuted_positions` on one thread: for few rows, waking the others takes longer."""
+    for i in range(out.shape[0]):
+        out[i] = _walk(np.uint64(first + i), keys, np.uint64(left), np.uint64(right), np.uint64(population))
+
+
 @kernel(parallel=True)
 def permuted_trials(keys: Any, left: int, right: int, population: int, out: Any) -> None:
     """Write the first positions of many permutations, one for each row of keys.

@@ -53,7 +53,7 @@ def predictable_trials(
 
 @kernel()
 def spread_onward(x: Any, state: Any, out: Any) -> None:
-    """Write the standard deviation (ddof 1, infinite for one row) after each further row, by Welford's update.
+    """Write the standard deviation (ddof 1, infinite for one row) after each row, by Welford's update.
 
     x (n,) float64 · state (3,) float64, zeros at first: count, mean, summed squared deviation · out (n,)
     """

@@ -18,7 +18,6 @@ from streameval.statistics.intervals.batch import Batch, Floats
 from streameval.statistics.intervals.betting import PRIOR, threshold
 from streameval.statistics.intervals.interval import checked_level
 
-
 FIRST_STOP = 500  # of the asymptotic sequence, where it is narrowest
 
 
@@ -62,7 +61,10 @@ class _Fed:
         """Append; return how many were there before."""
         before = self.fed
         batch = Batch.of(losses)
-        scaled = batch.values[0] if self.bounds is None else batch.scaled(self.bounds)[0]
+        scaled = batch.values[0]
+        if self.bounds is not None:
+            batch.check(self.bounds)
+            scaled = batch.scaled(self.bounds)[0]
         after = before + len(scaled)
         if self.population is not None and after > self.population:
             raise UsageError(f"{after} rows fed, but the population has {self.population}.")

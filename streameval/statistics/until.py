@@ -82,13 +82,17 @@ def until(
     """Read random rows, without replacement, until the interval is narrow enough; then stop.
 
     read        row numbers (n,) int64 -> their losses (n,), in the same order; it may read them in any order
-    half_width  in nats · bounds: `loss_bounds(eps)` · method: a row of `SEQUENCES`, "asymptotic" needs no bounds
+    half_width  in nats
+    bounds      `loss_bounds(eps)`
+    method      a row of `SEQUENCES`; "asymptotic" needs no bounds
     prior       see `sequences.Betting`
     on_step     called at every look, for a live display
 
     The guarantee holds for finite samples ("asymptotic": for many rows) and however often one looks: with
-    probability `level`, over the draw of the order, every interval shown contains the full loss. The looks, and the row it stops at,
-    depend on the losses and the seed alone, not on how `read` works. Raises UsageError, DataError.
+    probability `level`, over the draw of the order, every interval shown contains the full loss. The looks,
+    and the row it stops at, depend on the losses and the seed alone, not on how `read` works.
+
+    Raises UsageError, DataError.
     """
     step = None
     fetched = 0

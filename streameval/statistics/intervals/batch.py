@@ -91,16 +91,19 @@ class Batch:
         return np.asarray(self.values - self.mean[:, None])
 
     def scaled(self, bounds: Bounds) -> Floats:
-        """Return the values as (v - low) / (high - low), in [0, 1].
-
-        Raises DataError for a loss outside by more than rounding (1e-6 of the range).
-        """
+        """Return the values as (v - low) / (high - low), in [0, 1]; those outside by rounding are moved in."""
         low, high = bounds
         scaled = (self.values - low) / (high - low)
-        if scaled.min() < -1e-6 or scaled.max() > 1 + 1e-6:
-            worst = self.values.flat[int(np.argmax(np.abs(scaled - 0.5)))]
+        return np.asarray(np.clip(scaled, 0.0, 1.0, out=scaled))
+
+    def check(self, bounds: Bounds) -> None:
+        """Raise DataError for a loss outside the bounds by more than rounding (1e-6 of the range)."""
+        low, high = bounds
+        least, most = float(self.values.min()), float(self.values.max())
+        slack = 1e-6 * (high - low)
+        if least < low - slack or most > high + slack:
+            worst = least if least < low - slack else most
             raise DataError(
                 f"losses: {worst} lies outside the bounds {low} to {high}, so that no guarantee would hold. "
                 "Give the bounds of the eps that the losses were computed with."
             )
-        return np.asarray(np.clip(scaled, 0.0, 1.0, out=scaled))

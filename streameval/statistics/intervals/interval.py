@@ -79,7 +79,7 @@ class Method:
         already force, and every interval is widened to hold its own mean, where it would not.
         """
         checked_level(level)
-        limits = needed(bounds, self.name) if self.bounded else bounds
+        limits = self._checked(batch, bounds)
         if batch.exhausted:
             exact = np.array([math.fsum(row) / batch.n for row in batch.values])
             return exact, exact
@@ -96,7 +96,7 @@ class Method:
             never = np.zeros(len(batch.values), np.bool_)
             return never, never
         if self.misses is not None:
-            return self.misses(batch, level, truth, needed(bounds, self.name) if self.bounded else bounds)
+            return self.misses(batch, level, truth, self._checked(batch, bounds))
         low, high = self.ends(batch, level, bounds)
         return high < truth, low > truth
 
@@ -105,6 +105,13 @@ class Method:
         low, high = self.ends(batch, level, bounds)
         warning = None if batch.exhausted else self.warn(batch)
         return Interval(float(low[0]), float(high[0]), level, self.name, self.assumes, warning)
+
+    def _checked(self, batch: Batch, bounds: Bounds | None) -> Bounds | None:
+        if not self.bounded:
+            return bounds
+        limits = needed(bounds, self.name)
+        batch.check(limits)
+        return limits
 
 
 def checked_level(level: float) -> float:
