@@ -79,15 +79,16 @@ def _format(head: bytes, suffix: str) -> str:
     """Return the name of the module that reads a file which begins with `head`."""
     if not head:
         raise ModelError("the file is empty, expected weights.")
+    # Before all others: a safetensors file begins with a length, which may look like any other's first bytes.
+    if head[4:9] == b"\0\0\0\0{":
+        return "safetensors"
     for magic, meaning in STRANGERS.items():
         if head.startswith(magic):
             raise ModelError(meaning)
-    if head.startswith(b"PK"):
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return "npz"
     if head[:1] == b"\x80" and head[1:2] <= b"\x05":
         return "pickle"
-    if head[4:9] == b"\0\0\0\0{":  # the length of its header, eight bytes, and the header
-        return "safetensors"
     for form, suffixes in FORMATS.items():
         if suffix in suffixes:
             return form

@@ -181,6 +181,8 @@ def _group(style: Style, arrays: dict[str, NDArray[Any]]) -> _Pairs:
         layer = (match or style.bias.fullmatch(name) or [name, ""])[1] or ""
         if layer in home:
             raise ModelError(f"two arrays for the same layer, {_some([name])} and another, expected one.")
+        if array.dtype.kind != "f":
+            raise ModelError(f"{_some([name])}: numbers of type {array.dtype}, expected floating point.")
         if match and (array.ndim != 2 or array.size == 0):
             raise ModelError(f"{_some([name])}: shape {array.shape}; only dense layers, (n, m), are read.")
         if not match and array.size != max(array.shape, default=1):
