@@ -1,0 +1,355 @@
+"""Every format is the same rows: chunks, picks and fingerprints agree with the plain arrays."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from streameval import storage
+from streameval.errors import DataError, StorageError, UsageError
+from streameval.storage import Span
+
+ROWS = 40_000
+FORMS = ("arrays", "arrow", "arrow pread", "npy", "npy pread", "idx", "idx pread", "idx.gz", "many")
+
+
+def drawn(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (rows, 3, 4), dtype=np.uint8), rng.integers(0, 10, rows)
+
+
+def write_idx(folder: Path, x: np.ndarray, t: np.ndarray, ending: str = "") -> tuple[Path, Path]:
+    contents = {
+        "images": struct.pack(">HBB3I", 0, 8, 3, *x.shape) + x.tobytes(),
+        "labels": struct.pack(">HBBI", 0, 8, 1, len(t)) + t.astype(np.uint8).tobytes(),
+    }
+    for name, content in contents.items():
+        raw = gzip.compress(content, 1) if ending == ".gz" else content
+        (folder / (name + ending)).write_bytes(raw)
+    return folder / ("images" + ending), folder / ("labels" + ending)
+
+
+def make(folder: Path, x: np.ndarray, t: np.ndarray) -> None:
+    """Write the rows in every format into `folder`."""
+    write_idx(folder, x, t)
+    zipped = write_idx(folder, x, t, ".gz")
+    storage.convert(*zipped, folder / "all.arrow", classes=10)
+    storage.convert(*zipped, folder / "all", classes=10)
+    (folder / "parts").mkdir()
+    cuts = [0, 1, 700, 17_000, 17_000, len(x)]
+    for number, (start, stop) in enumerate(zip(cuts, cuts[1:], strict=False)):
+        storage.create(
+            folder
+            / "parts"
+            / f"part-{8 + number}.arrow",  # 8, 9, 10, 11, 12: the order of numbers, not of letters
+            [(x[start:stop], t[start:stop])],
+            rows=stop - start,
+            shape=(3, 4),
+            dtype=np.uint8,
+            classes=10,
+        )
+
+
+def open_form(folder: Path, form: str, x: np.ndarray, t: np.ndarray) -> storage.Source:
+    name, _, way = form.partition(" ")
+    data = {
+        "arrays": (x, t),
+        "arrow": folder / "all.arrow",
+        "npy": str(folder / "all"),
+        "idx": (folder / "images", folder / "labels"),
+        "idx.gz": (str(folder / "images.gz"), folder / "labels.gz"),
+        "many": folder / "parts",
+    }[name]
+    return storage.open(data, io=way or "mmap")
+
+
+@pytest.fixture(scope="module")
+def rows() -> tuple[np.ndarray, np.ndarray]:
+    return drawn(ROWS)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, rows: tuple[np.ndarray, np.ndarray]) -> Path:
+    made = tmp_path_factory.mktemp("formats")
+    make(made, *rows)
+    return made
+
+
+@pytest.fixture(scope="module", params=FORMS)
+def source(
+    request: pytest.FixtureRequest, folder: Path, rows: tuple[np.ndarray, np.ndarray]
+) -> storage.Source:
+    return open_form(folder, request.param, *rows)
+
+
+def test_a_source_says_what_it_holds(source):
+    assert isinstance(source, storage.Source)
+    assert (source.rows, source.shape, source.features) == (ROWS, (3, 4), 12)
+    assert source.dtype == np.uint8
+    assert source.scale == 1 / 255
+    assert source.soft is False
+    assert source.classes in (10, None)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, ROWS), st.integers(0, ROWS), st.sampled_from([700, 4096, 16_384, 16_385, ROWS]))
+def test_chunks_tile_any_span_in_order(source, rows, one, other, chunk_rows):
+    x, t = rows
+    start, stop = sorted((one, other))
+    at = start
+    for chunk in source.chunks(Span(start, stop), chunk_rows):
+        here = slice(at, at + len(chunk))
+        assert 1 <= len(chunk) <= chunk_rows
+        assert list(chunk.rows) == list(range(at, at + len(chunk)))
+        assert np.array_equal(chunk.x.reshape(-1, 3, 4), x[here])
+        assert np.array_equal(chunk.t, t[here])
+        assert chunk.t.dtype == np.int64
+        assert chunk.offsets.dtype == np.int64
+        at += len(chunk)
+    assert at == stop
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.integers(0, ROWS - 1), max_size=60))
+def test_take_returns_exactly_these_rows_repeats_and_order_kept(source, rows, wanted):
+    x, t = rows
+    chunk = source.take(np.array(wanted, np.int64))
+    assert np.asarray(chunk.rows).tolist() == wanted
+    assert np.array_equal(chunk.x.reshape(-1, 3, 4), x[wanted])
+    assert np.array_equal(chunk.t, t[wanted])
+    assert chunk.t.dtype == np.int64
+
+
+def test_the_same_rows_have_the_same_fingerprint_in_every_format(source, rows):
+    assert source.fingerprint == storage.open(rows).fingerprint
+    assert source.fingerprint.startswith("sha256:")
+
+
+def test_another_pixel_label_order_shape_or_scale_has_another_fingerprint(rows):
+    x, t = rows
+    changed_x, changed_t = x.copy(), t.copy()
+    changed_x[39_999, 2, 3] ^= 1
+    changed_t[0] = (t[0] + 1) % 10
+    others = [(changed_x, t), (x, changed_t), (x[::-1], t[::-1]), (x.reshape(-1, 4, 3), t), (x[1:], t[1:])]
+    prints = [storage.open(pair).fingerprint for pair in [(x, t), *others]]
+    prints.append(storage.open((x, t), scale=1.0).fingerprint)
+    assert len(set(prints)) == len(prints)
+
+
+@pytest.mark.parametrize("bad", [[-1], [ROWS], [0, 5, ROWS + 7], [[1]], [0.5]])
+def test_rows_out_of_range_are_refused(source, bad):
+    with pytest.raises(UsageError, match=r"row"):
+        source.take(np.array(bad))
+
+
+@pytest.mark.parametrize("span", [Span(-1, 4), Span(0, ROWS + 1), Span(5, 4)])
+def test_spans_out_of_range_are_refused(source, span):
+    with pytest.raises(UsageError, match="asked for"):
+        list(source.chunks(span, 100))
+
+
+def test_chunks_of_no_rows_are_refused(source):
+    with pytest.raises(UsageError, match="at least 1"):
+        list(source.chunks(Span(0, 10), 0))
+
+
+def test_recorded_blocks_are_compared_and_counted(folder, rows):
+    assert storage.open(folder / "all.arrow").check_content() == 3
+    assert storage.open(folder / "all").check_content() == 3
+    assert storage.open(folder / "parts").check_content() == 1 + 1 + 1 + 0 + 2
+    assert storage.open(rows).check_content() == 0
+
+
+@pytest.mark.parametrize("form", ["arrays", "arrow", "npy", "idx"])
+def test_features_are_never_copied(folder, rows, form):
+    """Chunks and picks of one source lie in the same memory: the whole file's, or the array's."""
+    source = open_form(folder, form, *rows)
+    pick = source.take(np.array([0, ROWS - 1]))
+    for chunk in source.chunks(Span(0, ROWS), 5_000):
+        assert chunk.values.ctypes.data == pick.values.ctypes.data
+        assert np.shares_memory(chunk.x, pick.values)
+    if form == "arrays":
+        assert np.shares_memory(pick.values, rows[0])
+    else:
+        path = {"arrow": "all.arrow", "npy": "all/images.npy", "idx": "images"}[form]
+        assert len(pick.values) == (folder / path).stat().st_size
+        assert not pick.values.flags.writeable
+
+
+def test_float32_features_are_seen_in_place_whatever_the_length_of_the_file(tmp_path):
+    x = np.random.default_rng(1).random((1001, 5), dtype=np.float32)
+    t = np.arange(1001) % 3
+    for name in ("f.arrow", "f"):
+        storage.create(tmp_path / name, [(x, t)], rows=1001, shape=(5,), dtype=np.float32, classes=3)
+        source = storage.open(tmp_path / name)
+        chunk = source.take(np.arange(1001))
+        assert chunk.values.dtype == np.float32
+        assert source.scale == 1.0
+        assert np.array_equal(chunk.x, x)
+        assert source.fingerprint == storage.open((x, t)).fingerprint
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32, np.float64, bool])
+def test_one_hot_targets_come_as_float64_rows(tmp_path, dtype):
+    x, labels = drawn(20_000)
+    t = np.eye(10)[labels].astype(dtype)
+    whole = storage.open((x, t))
+    assert (whole.soft, whole.classes) == (True, 10)
+    prints = {whole.fingerprint}
+    for name, way in (("s.arrow", "mmap"), ("s", "mmap"), ("s.arrow", "pread"), ("s", "pread")):
+        if way == "mmap":
+            shape = (3, 4)
+            storage.create(
+                tmp_path / name, [(x, t)], rows=20_000, shape=shape, dtype="uint8", classes=10, soft=True
+            )
+        source = storage.open(tmp_path / name, io=way)
+        assert (source.soft, source.classes) == (True, 10)
+        chunk = source.take(np.array([3, 19_999, 3]))
+        assert chunk.t.dtype == np.float64
+        assert np.array_equal(chunk.t, t[[3, 19_999, 3]])
+        assert np.array_equal(np.concatenate([c.t for c in source.chunks(Span(0, 20_000), 999)]), t)
+        assert source.check_content() == 2
+        prints.add(source.fingerprint)
+    assert len(prints) == 1
+
+
+def test_arrays_that_are_not_contiguous_are_accepted():
+    x, t = drawn(100)
+    source = storage.open((x[::2], t[::2]))
+    assert np.array_equal(source.take(np.arange(50)).x.reshape(-1, 3, 4), x[::2])
+
+
+@pytest.mark.parametrize(
+    ("x", "t", "cure"),
+    [
+        (np.zeros((5, 2)), np.zeros(5, int), r"x\.astype\(np\.float32\)"),
+        (np.zeros((5, 2), ">f4"), np.zeros(5, int), r"x\.astype"),
+        (np.zeros((5, 2), np.int32), np.zeros(5, int), r"x\.astype"),
+        (np.zeros(5, np.uint8), np.zeros(5, int), r"x\.reshape\(1, -1\)"),
+        (np.zeros((5, 0), np.uint8), np.zeros(5, int), "shape"),
+        (np.zeros((5, 2), np.uint8), np.zeros(5), r"t\.astype\(np\.int64\)"),
+        (np.zeros((5, 2), np.uint8), np.zeros((5, 1), int), r"t\.ravel\(\)"),
+        (np.zeros((5, 2), np.uint8), np.zeros((5, 2, 2)), "t is float64"),
+        (np.zeros((5, 2), np.uint8), np.array(list("abcde")), "t is <U1"),
+        (np.zeros((5, 2), np.uint8), np.zeros(4, int), "5 rows and t has 4"),
+    ],
+)
+def test_arrays_of_another_form_are_refused_with_the_cure(x, t, cure):
+    with pytest.raises(DataError, match=cure):
+        storage.open((x, t))
+
+
+def test_a_source_is_returned_as_it_is(rows, monkeypatch):
+    source = storage.open(rows)
+    monkeypatch.setattr(
+        "streameval.storage.blocks.computed_fingerprint", lambda _: pytest.fail("it was read")
+    )
+    assert storage.open(source) is source
+    with pytest.raises(UsageError, match="open already"):
+        storage.open(source, scale=1.0)
+
+
+@pytest.mark.parametrize("data", [None, 5, (), (1, 2), [], [1], ("a", "b", "c"), np.zeros((3, 3))])
+def test_anything_else_is_refused_with_what_is_accepted(data):
+    with pytest.raises(UsageError, match="expected an .arrow file"):
+        storage.open(data)
+
+
+def test_an_unknown_way_of_reading_is_refused(rows):
+    with pytest.raises(UsageError, match="mmap, pread"):
+        storage.open(rows, io="mapped")
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_scale_that_means_nothing_is_refused(rows, scale):
+    with pytest.raises(UsageError, match="scale"):
+        storage.open(rows, scale=scale)
+
+
+def test_a_recorded_scale_is_used_unless_another_is_given(tmp_path):
+    x, t = drawn(10)
+    for name in ("a.arrow", "a"):
+        storage.create(tmp_path / name, [(x, t)], rows=10, shape=(3, 4), dtype="uint8", scale=0.5)
+        assert storage.open(tmp_path / name).scale == 0.5
+        assert storage.open(tmp_path / name, scale=2.0).scale == 2.0
+
+
+def test_a_glob_and_a_list_are_one_source(folder, rows):
+    x, _ = rows
+    glob = storage.open(str(folder / "parts" / "part-*.arrow"))
+    given = storage.open([folder / "parts" / f"part-{n}.arrow" for n in (11, 12, 8, 9, 10)])
+    assert glob.fingerprint == storage.open(rows).fingerprint
+    assert given.rows == ROWS
+    assert np.array_equal(given.take(np.array([0])).x.reshape(3, 4), x[17_000])
+    with pytest.raises(StorageError, match="no file matches"):
+        storage.open(str(folder / "nothing-*.arrow"))
+
+
+def test_parts_cut_at_blocks_keep_the_fingerprint_without_reading(tmp_path, rows, monkeypatch):
+    x, t = rows
+    for number, start in enumerate(range(0, ROWS, 16_384)):
+        part = slice(start, start + 16_384)
+        dest = tmp_path / f"{number}.arrow"
+        storage.create(dest, [(x[part], t[part])], rows=len(x[part]), shape=(3, 4), dtype="uint8")
+    expected = storage.open(rows).fingerprint
+    monkeypatch.setattr(
+        "streameval.storage.blocks.computed_fingerprint", lambda _: pytest.fail("it was read")
+    )
+    assert storage.open(tmp_path).fingerprint == expected
+
+
+def test_what_is_too_large_to_hash_is_sampled_and_says_so(folder, rows, monkeypatch):
+    monkeypatch.setattr("streameval.storage.blocks.HASH_UP_TO", 1_000)
+    x, t = rows
+    sampled = storage.open(rows).fingerprint
+    changed = x.copy()
+    changed[-1, 0, 0] ^= 1
+    assert sampled.startswith("sample-sha256:")
+    assert storage.open((x.copy(), t)).fingerprint == sampled
+    assert storage.open((changed, t)).fingerprint != sampled
+    assert storage.open((x[:-1], t[:-1])).fingerprint != sampled
+    parts = storage.open(folder / "parts").fingerprint
+    assert parts.startswith("parts-sha256:")
+    assert storage.open(folder / "parts").fingerprint == parts
+
+
+def test_parts_of_another_form_are_refused(tmp_path):
+    x, t = drawn(10)
+    storage.create(tmp_path / "a.arrow", [(x, t)], rows=10, shape=(3, 4), dtype="uint8")
+    storage.create(tmp_path / "b.arrow", [(x.reshape(-1, 4, 3), t)], rows=10, shape=(4, 3), dtype="uint8")
+    with pytest.raises(DataError, match=r"b\.arrow: shape is \(4, 3\), expected \(3, 4\)"):
+        storage.open(tmp_path)
+
+
+def test_a_closed_source_says_so_and_its_chunks_stay_valid(folder, rows):
+    with storage.open(folder / "all.arrow") as source:
+        chunk = source.take(np.array([5]))
+    source.close()
+    assert np.array_equal(chunk.x.reshape(3, 4), rows[0][5])
+    with pytest.raises(StorageError, match="closed"):
+        source.take(np.array([5]))
+
+
+def test_reading_imports_neither_pyarrow_nor_numba(folder):
+    code = (
+        "import sys, numpy as np, streameval.storage as s; d = s.open(sys.argv[1]); d.take(np.array([1])); "
+        "d.fingerprint; sys.exit(any(m in sys.modules for m in ('pyarrow', 'numba', 'click', 'rich')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code, folder / "all.arrow"], check=False).returncode == 0
+
+
+def test_files_without_hashes_that_numpy_wrote_are_read(tmp_path):
+    x, t = drawn(300)
+    np.save(tmp_path / "images.npy", x)
+    np.save(tmp_path / "labels.npy", t)
+    pair = storage.open((tmp_path / "images.npy", tmp_path / "labels.npy"))
+    assert pair.check_content() == 0
+    assert storage.open(tmp_path).fingerprint == pair.fingerprint == storage.open((x, t)).fingerprint
