@@ -21,6 +21,7 @@ from streameval.storage.compressed import decompress
 from streameval.storage.flatbuffer import MalformedError, Table, root
 from streameval.storage.layout import Compressed, Layout
 from streameval.storage.mapping import File
+from streameval.storage.record import REWRITTEN
 from streameval.storage.validity import nulls
 
 MAGIC = b"ARROW1"
@@ -74,13 +75,16 @@ def layout(file: File) -> Layout:
 def _join(name: str, header: Header, batches: list[_Batch]) -> Layout:
     starts = np.cumsum([0, *(batch.rows for batch in batches)], dtype=np.int64)
     record = header.record
-    if record is not None and record.rows != starts[-1]:
-        raise DataError(
-            f"{name}: its record batches hold {starts[-1]} rows, but its header records {record.rows}. "
-            "Restore it from a good copy, or convert it again."
-        )
+    if record is not None:
+        record.check(int(starts[-1]), header.shape, header.image.dtype, name)
     hashes = tuple(batch.hashes for batch in batches if batch.hashes is not None)
     whole = len(hashes) == len(batches) and all(batch.rows == BLOCK_ROWS for batch in batches[:-1])
+    if (record is not None and not whole) or (record is None and hashes):
+        raise DataError(
+            f"{name}: {len(hashes)} of {len(batches)} record batches carry hashes, and "
+            f"{'a' if record is not None else 'no'} record is in the header; all of it was expected, in "
+            f"batches of {BLOCK_ROWS} rows, or none. {REWRITTEN}"
+        )
     codecs = {batch.codec for batch in batches}
     if len(codecs) > 1:
         raise DataError(
@@ -102,7 +106,7 @@ def _join(name: str, header: Header, batches: list[_Batch]) -> Layout:
         starts=starts,
         value_at=np.array([batch.values[0] for batch in batches], np.int64),
         label_at=np.array([batch.labels[0] for batch in batches], np.int64),
-        hashes=hashes if whole and record is not None else None,
+        hashes=hashes if record is not None else None,
         compressed=compressed,
         sources={} if record is None else record.sources,
     )

@@ -209,5 +209,6 @@ def _check_types(image: Column, label: Column, name: str) -> None:
 
 def _record(pairs: dict[str, str], name: str) -> Record | None:
     """Return what the project recorded, None in a foreign file."""
-    text = pairs.get(RECORD_KEY)
-    return None if text is None else parse(text, pairs.get(RECORD_HASH_KEY), name)
+    if RECORD_KEY not in pairs and RECORD_HASH_KEY not in pairs:
+        return None
+    return parse(pairs.get(RECORD_KEY, ""), pairs.get(RECORD_HASH_KEY), name)

@@ -64,6 +64,8 @@ def layout(images: File, labels: File, manifest: Path | None) -> Layout:
         )
     check_shape(name, x.shape[1:])
     record, hashes = (None, None) if manifest is None else _read_manifest(manifest, x.shape[0])
+    if record is not None:
+        record.check(x.shape[0], x.shape[1:], x.dtype, name)
     width = t.shape[1] if soft else 1
     classes = None if record is None else record.classes
     if soft and classes not in (None, width):
@@ -121,9 +123,9 @@ def read_header(file: File) -> NpyFile:
 
 
 def manifest_text(record: Record, hashes: list[Hashes]) -> str:
-    """Return the manifest: the record as text with its SHA-256, and the hashes of each block, one a line."""
+    """Return the manifest: the record with its SHA-256, and the hashes of each block, one a line."""
     lines = ",\n".join(json.dumps(list(block)) for block in hashes)
-    record_lines = f'"record": {json.dumps(record.text())},\n"sha256": {json.dumps(record.sha256)}'
+    record_lines = f'"record": {record.text()},\n"sha256": {json.dumps(record.sha256)}'
     return f'{{\n{record_lines},\n"blocks": [\n{lines}\n]\n}}\n'
 
 
@@ -135,9 +137,9 @@ def _read_manifest(path: Path, rows: int) -> tuple[Record, tuple[Hashes, ...]]:
         )
     try:
         content = json.loads(file.read(0, file.size))
-        text, sha256 = content["record"], content["sha256"]
+        text, sha256 = json.dumps(content["record"], sort_keys=True), content["sha256"]
         hashes = tuple((str(one), str(two)) for one, two in content["blocks"])
-        sound = isinstance(text, str) and isinstance(sha256, str)
+        sound = isinstance(sha256, str)
     except (ValueError, KeyError, TypeError, RecursionError):
         sound = False
     finally:
@@ -148,10 +150,6 @@ def _read_manifest(path: Path, rows: int) -> tuple[Record, tuple[Hashes, ...]]:
             "arrays alone."
         )
     record = parse(text, sha256, str(path))
-    if record.rows != rows:
-        raise DataError(
-            f"{path}: {record.rows} rows are recorded, {rows} were found. Convert the data again."
-        )
     return record, hashes
 
 

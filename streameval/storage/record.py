@@ -12,9 +12,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
+
 from streameval.errors import DataError
 
 VERSION = 1
+REWRITTEN = (
+    "Restore it from a good copy, or convert it again. If it was made from another file with pyarrow, leave "
+    "the metadata out: table.replace_schema_metadata(None)."
+)
+"""What to do about data and a record that do not belong together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +32,8 @@ class Record:
     """
 
     rows: int
+    shape: tuple[int, ...]
+    dtype: str
     classes: int | None
     scale: float
     sources: Mapping[str, str] = field(default_factory=dict)
@@ -34,6 +43,15 @@ class Record:
     def text(self) -> str:
         """Return the record as one line of JSON."""
         return json.dumps(asdict(self), sort_keys=True)
+
+    def check(self, rows: int, shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> None:
+        """Raise DataError unless the data are of the form that is recorded."""
+        found, expected = (rows, shape, dtype.name), (self.rows, self.shape, self.dtype)
+        if found != expected:
+            raise DataError(
+                f"{name}: rows, shape and dtype {found} were found, but {expected} are recorded beside them. "
+                f"{REWRITTEN}"
+            )
 
     @property
     def sha256(self) -> str:
@@ -51,8 +69,8 @@ def parse(text: str, sha256: str | None, name: str) -> Record:
         )
     try:
         fields = json.loads(text)
-        record = Record(**fields) if isinstance(fields, dict) else None
-    except (ValueError, TypeError, RecursionError):
+        record = Record(**{**fields, "shape": tuple(fields["shape"])})
+    except (ValueError, TypeError, KeyError, RecursionError):
         record = None
     if record is None or not _sound(record):
         raise DataError(

@@ -130,7 +130,8 @@ def _form(
         label_dtype = _label_dtype(
             classes, np.dtype(np.int64) if first is None else np.asarray(first[1]).dtype
         )
-    record = Record(rows, classes, choose_scale(str(path), scale, None, dtype), dict(sources))
+    factor = choose_scale(str(path), scale, None, dtype)
+    record = Record(rows, shape, dtype.name, classes, factor, dict(sources))
     return Form(shape, dtype, label_dtype, classes if soft else None, record), incoming
 
 
