@@ -92,7 +92,7 @@ def test_a_higher_level_is_never_narrower(method, population):
     values = sample(seed=3)
     levels = (0.5, 0.8, 0.9, 0.95, 0.99, 0.999)
     found = [interval(values, method, level=level, population=population, bounds=BOUNDS) for level in levels]
-    for narrow, wide in zip(found, found[1:], strict=False):
+    for narrow, wide in itertools.pairwise(found):
         assert wide.low <= narrow.low + 1e-8
         assert wide.high >= narrow.high - 1e-8
 

@@ -101,7 +101,7 @@ def test_every_order_of_a_few_rows_is_as_likely(population):
 
 @pytest.mark.parametrize("population", [1000, 60000, 10**9])
 def test_places_and_rows_are_independent(population):
-    """Chi-squared of 20 x 20 cells: which part of the population the k-th twentieth of 1,000 rows comes from."""
+    """Chi-squared of 20 x 20 cells: which twentieth of the rows each twentieth of the draws comes from."""
     trials, n = 400, 1000
     keys = np.random.default_rng(1).integers(0, 2**64, (trials, rounds(population)), dtype=np.uint64)
     out = np.empty((trials, n), np.int64)

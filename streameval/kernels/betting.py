@@ -96,9 +96,17 @@ def betting_limits_trials(
 
 @kernel(parallel=True)
 def betting_capital_trials(
-    x: Any, population: int, rate: float, prior: float, truth: float, looks: bool, bets: Any, out: Any
+    x: Any,
+    population: int,
+    rate: float,
+    aimed: bool,
+    prior: float,
+    truth: float,
+    ever: bool,
+    bets: Any,
+    out: Any,
 ) -> None:
-    """Write the largest log-capital that each trial ever reached against the true mean, from each side.
+    """Write the log-capital that each trial won against the true mean, from each side; `ever`: at its largest.
 
     The truth is missed exactly where this passes ln(2 / a). Far cheaper than the interval itself.
     x (trials, n) float64 · bets (trials, n) scratch · out (trials, 2): against "too low", "too high"
@@ -108,13 +116,13 @@ def betting_capital_trials(
         count, mean, spread = 0.0, 0.0, 0.0
         for i in range(n):
             value = x[trial, i]
-            bets[trial, i] = _bet(count, spread, population, rate, False, prior)
+            bets[trial, i] = _bet(count, spread, population, rate, aimed, prior)
             count += 1.0
             gap = value - mean
             mean += gap / count
             spread += gap * (value - mean)
-        out[trial, 0] = _log_capital(x[trial], bets[trial], n, population, truth, False, looks)
-        out[trial, 1] = _log_capital(x[trial], bets[trial], n, population, 1.0 - truth, True, looks)
+        out[trial, 0] = _log_capital(x[trial], bets[trial], n, population, truth, False, ever)
+        out[trial, 1] = _log_capital(x[trial], bets[trial], n, population, 1.0 - truth, True, ever)
 
 
 @device

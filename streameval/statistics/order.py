@@ -18,6 +18,7 @@ from streameval.statistics.population import Population
 
 STRIDES = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 15, 16, 32, 64)
 CYCLE = 20160  # every stride divides it, so one pass over the residues serves all
+PIECE_ROWS = 1_000_000  # read at once; whole blocks of every size
 BLOCKS = (10, 100, 1000, 5000)
 FEWEST_BLOCKS = 10
 FALSE_ALARM = 0.001
@@ -46,7 +47,7 @@ class Order:
     """The audit. `false_alarm` bounds the chance that a random order is flagged at all, by |z| > `limit`."""
 
     random: bool
-    even: float | None
+    even: float
     odd: float | None
     findings: tuple[Finding, ...]
     limit: float
@@ -76,44 +77,51 @@ def audit_order(
     strides = [(stride, *_groups(residues, stride, whole)) for stride in STRIDES if _fits(stride, whole)]
     looks = [("stride", stride, _strongest(z), _largest(gap)) for stride, z, gap in strides]
     tests = sum(stride for stride, _, _ in strides)
-    for size, sums in blocks.items():
-        if len(sums) >= FEWEST_BLOCKS and whole.sd > 0:
-            looks.append(("block", size, *_block(sums, size, whole)))
+    for size, (count, squares) in blocks.items():
+        if count >= FEWEST_BLOCKS and whole.sd > 0:
+            looks.append(("block", size, *_block(count, squares, size, whole)))
             tests += 1
     if whole.rows > 2 and whole.sd > 0:
         looks.append(("trend", 0, slope * math.sqrt(whole.rows - 1), slope))
         tests += 1
     limit = quantile(1.0 - false_alarm / max(1, tests))
     findings = tuple(Finding(kind, size, z, abs(z) > limit, price) for kind, size, z, price in looks)
-    even = _group_mean(residues, 0)
-    odd = _group_mean(residues, 1) if whole.rows > 1 else None
+    even = _group_mean(residues, 0, whole)
+    odd = _group_mean(residues, 1, whole) if whole.rows > 1 else None
     flagged = [finding for finding in findings if finding.flagged]
     return Order(not flagged, even, odd, findings, limit, false_alarm, _message(flagged, even, odd, whole))
 
 
-def _sums(
-    losses: Any, whole: Population
-) -> tuple[NDArray[np.float64], dict[int, NDArray[np.float64]], float]:
-    """Return sums and counts by residue (2, CYCLE), sums of whole blocks, and the trend's correlation."""
+def _sums(losses: Any, whole: Population) -> tuple[NDArray[np.float64], dict[int, tuple[int, float]], float]:
+    """Return sums and counts by residue (2, CYCLE), the blocks, and the trend's correlation.
+
+    The blocks: size -> how many whole ones, and the sum of their means' squared deviations.
+    """
     residues = np.zeros((2, CYCLE))
-    parts: dict[int, list[NDArray[np.float64]]] = {size: [] for size in BLOCKS}
-    piece = math.lcm(CYCLE, BLOCKS[-1])
+    blocks = dict.fromkeys(BLOCKS, (0, 0.0))
     products = []
     middle = 0.5 * (whole.rows - 1)
-    for start in range(0, whole.rows, piece):
-        values = np.asarray(losses[start : start + piece], np.float64)
-        full = len(values) // CYCLE * CYCLE
-        residues[0] += values[:full].reshape(-1, CYCLE).sum(axis=0)
-        residues[1] += full // CYCLE
-        residues[0, : len(values) - full] += values[full:]
-        residues[1, : len(values) - full] += 1
-        for size in BLOCKS:
-            count = len(values) // size
-            parts[size].append(values[: count * size].reshape(count, size).sum(axis=1))
-        products.append(float(np.dot(values - whole.mean, np.arange(start, start + len(values)) - middle)))
+    for start in range(0, whole.rows, PIECE_ROWS):
+        gaps = np.asarray(losses[start : start + PIECE_ROWS], np.float64) - whole.mean
+        residues += np.roll(_by_residue(gaps), start % CYCLE, axis=1)
+        for size, (count, squares) in blocks.items():
+            fit = len(gaps) // size
+            means = gaps[: fit * size].reshape(fit, size).mean(axis=1)
+            blocks[size] = count + fit, squares + float(np.dot(means, means))
+        products.append(float(np.dot(gaps, np.arange(start, start + len(gaps)) - middle)))
     scale = whole.sd * math.sqrt(whole.rows * (whole.rows + 1) / 12.0) * (whole.rows - 1)
-    slope = math.fsum(products) / scale if scale > 0 else 0.0
-    return residues, {size: np.concatenate(sums) for size, sums in parts.items()}, slope
+    return residues, blocks, math.fsum(products) / scale if scale > 0 else 0.0
+
+
+def _by_residue(gaps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (2, CYCLE): sums and counts of the rows 0, CYCLE, 2 CYCLE... of the piece; 1, CYCLE + 1...; ..."""
+    found = np.zeros((2, CYCLE))
+    full = len(gaps) // CYCLE * CYCLE
+    found[0] = gaps[:full].reshape(-1, CYCLE).sum(axis=0)
+    found[1] = full // CYCLE
+    found[0, : len(gaps) - full] += gaps[full:]
+    found[1, : len(gaps) - full] += 1
+    return found
 
 
 def _fits(stride: int, whole: Population) -> bool:
@@ -123,13 +131,13 @@ def _fits(stride: int, whole: Population) -> bool:
 def _groups(
     residues: NDArray[np.float64], stride: int, whole: Population
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the z-score and relative error of each residue's mean.
+    """Return the z-score and relative error of each residue's mean. residues: sums of loss - mean, counts.
 
     The mean of n rows of N at random has variance S^2 (1 - n/N) / n and, to first order, skewness
     g (1 - 2n/N) / sqrt(n (1 - n/N)); Cornish and Fisher's z - skewness (z^2 - 1) / 6 takes that out.
     """
     sums, counts = residues.reshape(2, -1, stride).sum(axis=1)
-    gap = sums / counts - whole.mean
+    gap = sums / counts
     share = counts / whole.rows
     z = gap / (whole.sd * np.sqrt((1.0 - share) / counts))
     skewness = whole.skewness * (1.0 - 2.0 * share) / np.sqrt(counts * (1.0 - share))
@@ -139,7 +147,7 @@ def _groups(
     return z, gap / whole.mean if whole.mean else gap * 0.0
 
 
-def _block(sums: NDArray[np.float64], size: int, whole: Population) -> tuple[float, float]:
+def _block(count: int, squares: float, size: int, whole: Population) -> tuple[float, float]:
     """Return z and the ratio of the variance of blocks' means to that of as many random rows.
 
     The ratio of B blocks varies about 1 by v = 2 / (B - 1) + kurtosis / (size B) if the order is random;
@@ -147,14 +155,14 @@ def _block(sums: NDArray[np.float64], size: int, whole: Population) -> tuple[flo
     """
     expected = whole.sd**2 * (1.0 - size / whole.rows) / size
     # Blocks of one population are drawn without replacement: their spread about its mean, not their own.
-    ratio = float(np.mean((sums / size - whole.mean) ** 2)) / expected
-    wobble = 2.0 / (len(sums) - 1) + max(whole.kurtosis, -1.0) / (size * len(sums))
+    ratio = squares / count / expected
+    wobble = 2.0 / (count - 1) + max(whole.kurtosis, -1.0) / (size * count)
     return (ratio ** (1 / 3) - (1.0 - wobble / 9.0)) / math.sqrt(wobble / 9.0), ratio
 
 
-def _group_mean(residues: NDArray[np.float64], parity: int) -> float | None:
+def _group_mean(residues: NDArray[np.float64], parity: int, whole: Population) -> float:
     sums, counts = residues[:, parity::2].sum(axis=1)
-    return float(sums / counts)
+    return whole.mean + float(sums / counts)
 
 
 def _strongest(z: NDArray[np.float64]) -> float:
@@ -165,7 +173,7 @@ def _largest(gap: NDArray[np.float64]) -> float:
     return float(gap[np.argmax(np.abs(gap))])
 
 
-def _message(flagged: list[Finding], even: float | None, odd: float | None, whole: Population) -> str:
+def _message(flagged: list[Finding], even: float, odd: float | None, whole: Population) -> str:
     if not flagged:
         return "Nothing speaks against a random order; a keyed permutation is safe whatever the order."
     said = []
@@ -173,7 +181,7 @@ def _message(flagged: list[Finding], even: float | None, odd: float | None, whol
     if strides:
         clearest = max(strides, key=lambda finding: abs(finding.z))
         said.append(f"taking one row in {clearest.size} is wrong by up to {abs(clearest.price):.1%}")
-    if any(finding.size == 2 for finding in strides) and even is not None and odd is not None:
+    if any(finding.size == 2 for finding in strides) and odd is not None:
         said.append(f"even rows have mean loss {even:.4f}, odd rows {odd:.4f}")
     tiles = [finding for finding in flagged if finding.kind == "block"]
     if tiles:

@@ -40,7 +40,7 @@ class Population:
                 raise DataError(
                     f"losses, row {row}: not finite. Evaluate with eps > 0, or leave the row out."
                 )
-            sums.append(math.fsum(piece))
+            sums.append(float(piece.sum()))
             lows.append(float(piece.min()))
             highs.append(float(piece.max()))
         rows = len(losses)

@@ -91,7 +91,7 @@ class Batch:
         return np.asarray(self.values - self.mean[:, None])
 
     def scaled(self, bounds: Bounds) -> Floats:
-        """Return the values as (v - low) / (high - low), in [0, 1]; those outside by rounding are moved in."""
+        """Return the values as (v - low) / (high - low), in [0, 1]; rounding outside is moved in."""
         low, high = bounds
         scaled = (self.values - low) / (high - low)
         return np.asarray(np.clip(scaled, 0.0, 1.0, out=scaled))

@@ -38,10 +38,19 @@ def misses(batch: Batch, level: float, truth: float, bounds: Bounds | None) -> t
     return capital[:, 1] >= threshold(level), capital[:, 0] >= threshold(level)
 
 
-def log_capital(batch: Batch, level: float, truth: float, bounds: Bounds | None, *, ever: bool) -> Floats:
+def log_capital(
+    batch: Batch,
+    level: float,
+    truth: float,
+    bounds: Bounds | None,
+    *,
+    ever: bool,
+    half_width: float | None = None,
+) -> Floats:
     """Return the log-capital won against `truth`, (trials, 2): by betting that it is too low, too high.
 
-    ever: the largest along the way, which says whether any look at all would have missed.
+    ever        the largest along the way, which says whether any look at all would have missed
+    half_width  bets aimed at it, as `until` makes them; None: bets tuned to the number of rows
     """
     from streameval.kernels.betting import betting_capital_trials
 
@@ -49,9 +58,9 @@ def log_capital(batch: Batch, level: float, truth: float, bounds: Bounds | None,
     x = batch.scaled((low, high))
     out = np.empty((len(x), 2))
     goal = (truth - low) / (high - low)
-    betting_capital_trials(
-        x, batch.population or 0, rate(batch, level), PRIOR, goal, ever, np.empty_like(x), out
-    )
+    aimed = half_width is not None
+    stake = half_width / (high - low) if half_width is not None else rate(batch, level)
+    betting_capital_trials(x, batch.population or 0, stake, aimed, PRIOR, goal, ever, np.empty_like(x), out)
     return out
 
 

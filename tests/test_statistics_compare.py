@@ -1,0 +1,325 @@
+"""Mini-batches against the full loss, precision, order, peeking and budget, on made-up populations."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import tracemalloc
+
+import naive_statistics as naive
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from streameval.errors import DataError, UsageError
+from streameval.statistics.bounds import loss_bounds
+from streameval.statistics.budget import Budget, clipped_mass, rounding_error, twin_rows
+from streameval.statistics.compare import DRAWS_AT_ONCE, compare_losses, draws
+from streameval.statistics.intervals import INTERVALS, interval
+from streameval.statistics.order import BLOCKS, STRIDES, audit_order
+from streameval.statistics.peeking import peeking
+from streameval.statistics.population import Population
+from streameval.statistics.precision import precision_table, rows_needed
+
+
+def skewed(n=5000, seed=0):
+    return np.minimum(np.random.default_rng(seed).exponential(0.4, n), 16.0)
+
+
+# --- population --------------------------------------------------------------------------------------------
+
+
+def test_the_population_is_scipys_and_does_not_depend_on_the_pieces(monkeypatch):
+    values = skewed(7001)
+    found = Population.of(values)
+    assert found.mean == pytest.approx(math.fsum(values) / 7001, rel=1e-14)
+    assert found.sd == pytest.approx(values.std(ddof=1), rel=1e-12)
+    assert found.skewness == pytest.approx(stats.skew(values), rel=1e-11)
+    assert found.kurtosis == pytest.approx(stats.kurtosis(values), rel=1e-10)
+    assert (found.smallest, found.largest) == (values.min(), values.max())
+    monkeypatch.setattr("streameval.statistics.population.PIECE", 100)
+    small = Population.of(values)
+    assert dataclasses.astuple(small) == pytest.approx(dataclasses.astuple(found), rel=1e-11)
+
+
+def test_populations_of_one_row_none_or_nothing_finite():
+    assert Population.of(np.array([0.5])) == Population(1, 0.5, 0.0, 0.0, 0.0, 0.5, 0.5)
+    assert Population.of(np.full(9, 0.1)).skewness == 0.0
+    with pytest.raises(UsageError, match="at least one loss"):
+        Population.of(np.empty(0))
+    with pytest.raises(DataError, match="row 3: not finite"):
+        Population.of(np.array([0.0, 1.0, 2.0, math.inf]))
+
+
+# --- compare -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_a_trial_is_what_a_user_would_have_seen(replace):
+    """Coverage, mean, sd and quantiles recomputed one interval at a time."""
+    losses = skewed()
+    found = compare_losses(losses, sizes=(40,), trials=25, seed=5, level=0.8, replace=replace).batches[0]
+    rows = np.concatenate(list(draws(5000, 40, 25, seed=5, replace=replace)))
+    truth = math.fsum(losses) / 5000
+    means = losses[rows].mean(axis=1)
+    assert found.mean == pytest.approx(means.mean(), rel=1e-12)
+    assert found.bias == pytest.approx(means.mean() - truth, rel=1e-9)
+    assert found.sd == pytest.approx(means.std(ddof=1), rel=1e-12)
+    assert found.quantiles["0.25"] == pytest.approx(np.quantile(means, 0.25), rel=1e-12)
+    for method, coverage in found.coverage.items():
+        each = [
+            interval(
+                losses[r], method, level=0.8, population=None if replace else 5000, bounds=loss_bounds(1e-7)
+            )
+            for r in rows
+        ]
+        assert coverage.covered == pytest.approx(np.mean([truth in i for i in each]))
+        assert coverage.miss_low == pytest.approx(np.mean([i.high < truth for i in each]))
+        assert coverage.miss_high == pytest.approx(np.mean([i.low > truth for i in each]))
+        assert coverage.half_width == pytest.approx(np.mean([i.half_width for i in each]), rel=1e-9)
+
+
+def test_the_predicted_sd_is_exact():
+    """Over all samples of 2 rows from 4, listed one by one, with and without replacement."""
+    losses = np.array([0.1, 0.5, 2.0, 3.0])
+    ordered = [(a, b) for a in range(4) for b in range(4)]
+    for replace, pairs in [(True, ordered), (False, [(a, b) for a, b in ordered if a != b])]:
+        exact = np.std([losses[list(pair)].mean() for pair in pairs])
+        found = compare_losses(losses, sizes=(2,), trials=3, replace=replace).batches[0]
+        assert found.predicted_sd == pytest.approx(exact, rel=1e-12)
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_draws_do_not_depend_on_the_pieces_or_on_other_sizes(replace, monkeypatch):
+    losses = skewed(500)
+    whole = compare_losses(losses, sizes=(10, 30), trials=50, seed=3, replace=replace)
+    monkeypatch.setattr("streameval.statistics.compare.DRAWS_AT_ONCE", 70)
+    pieces = compare_losses(losses, sizes=(30,), trials=50, seed=3, replace=replace)
+    assert pieces.batches[0].quantiles == whole.batches[1].quantiles
+    assert pieces.batches[0].mean == whole.batches[1].mean
+    for name in INTERVALS:
+        assert pieces.batches[0].coverage[name].covered == whole.batches[1].coverage[name].covered
+    other = compare_losses(losses, sizes=(30,), trials=50, seed=4, replace=replace)
+    assert other.batches[0].mean != whole.batches[1].mean
+
+
+def test_whole_populations_leave_nothing_to_chance():
+    losses = skewed(64)
+    found = compare_losses(losses, sizes=(64,), trials=5, replace=False).batches[0]
+    assert found.sd == pytest.approx(0.0, abs=1e-15)
+    assert found.predicted_sd == 0.0
+    for coverage in found.coverage.values():
+        assert (coverage.covered, coverage.half_width) == (1.0, 0.0)
+
+
+def test_the_dictionary_is_json_with_the_contracts_names():
+    found = compare_losses(skewed(300), sizes=(1, 10), trials=20, bytes_per_row=785, seconds_per_row=1e-6)
+    plain = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    names = "size trials mean bias sd predicted_sd quantiles coverage"
+    assert set(plain["batches"][1]) == set(names.split())
+    assert set(plain["batches"][1]["coverage"]["betting"]) == {
+        "covered",
+        "miss_low",
+        "miss_high",
+        "half_width",
+    }
+    assert {"half_width", "rows", "fraction", "bytes", "seconds"} < set(plain["precision"][0])
+    assert plain["batches"][0]["coverage"]["normal"]["half_width"] is None  # one row gives no ends
+    row = plain["precision"][0]
+    assert row["bytes"] == row["rows"] * 785
+    assert row["seconds"] == pytest.approx(row["rows"] * 1e-6)
+    assert {"random", "even", "odd", "findings"} < set(plain["order"])
+
+
+def test_without_eps_the_guaranteed_intervals_are_left_out_or_refused():
+    found = compare_losses(skewed(300), sizes=(10,), trials=5, eps=0.0)
+    assert set(found.batches[0].coverage) == {"normal", "skew", "asymptotic"}
+    with pytest.raises(UsageError, match="eps = 0"):
+        compare_losses(skewed(300), sizes=(10,), trials=5, eps=0.0, intervals=["betting"])
+
+
+def test_impossible_comparisons_say_so():
+    losses = skewed(50)
+    for options, said in [
+        ({"trials": 0}, "trials 0"),
+        ({"sizes": ()}, "batch sizes"),
+        ({"sizes": (0,)}, "batch sizes"),
+        ({"sizes": (51,), "replace": False}, "only 50 different rows"),
+        ({"sizes": (5,), "intervals": ["exact"]}, "Choose one of normal"),
+        ({"sizes": (5,), "level": 2.0}, "level 2.0"),
+    ]:
+        with pytest.raises(UsageError, match=said):
+            compare_losses(losses, **options)
+
+
+def test_memory_does_not_grow_with_the_population(tmp_path):
+    """1.2 and 3.6 million losses in mapped files: the arrays made on the way are as large for both."""
+    peaks = []
+    for rows in (1_200_000, 3_600_000):
+        path = tmp_path / f"{rows}.npy"
+        np.save(path, skewed(rows))
+        losses = np.load(path, mmap_mode="r")
+        tracemalloc.start()
+        compare_losses(losses, sizes=(100,), trials=200)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.1 * peaks[0] + 100_000
+    assert peaks[1] < 100e6
+    assert DRAWS_AT_ONCE * 16 < 100e6
+
+
+# --- precision ---------------------------------------------------------------------------------------------
+
+
+@given(
+    st.floats(1e-4, 1.0), st.floats(1e-3, 10.0), st.integers(1, 10**9), st.sampled_from(["normal", "betting"])
+)
+@settings(max_examples=100, deadline=None)
+def test_the_rows_needed_make_the_half_width_and_no_fewer_do(half_width, sd, population, method):
+    rows = rows_needed(half_width, sd, population=population, method=method)
+    cost = stats.norm.ppf(0.975) if method == "normal" else math.sqrt(2 * math.log(40))
+
+    def width(n):
+        return cost * sd * math.sqrt((1 - n / population) / n)
+
+    assert 1 <= rows <= population
+    assert width(rows) <= half_width * (1 + 1e-9)
+    if rows > 1:
+        assert width(rows - 1) >= half_width * (1 - 1e-9)
+
+
+def test_the_table_is_projected_to_larger_populations():
+    table = precision_table(0.675, 60000, half_widths=(0.01,), bytes_per_row=785)
+    expected = [(size, method) for size in (60000, 10**7, 10**9) for method in ("normal", "betting")]
+    assert [(row.population, row.method) for row in table] == expected
+    assert all(row.seconds is None and row.bytes == row.rows * 785 for row in table)
+    assert rows_needed(0.01, 0.0) == 1
+    for wrong in ({"half_width": 0.0, "sd": 1.0}, {"half_width": 0.1, "sd": math.nan}):
+        with pytest.raises(UsageError):
+            rows_needed(**wrong)
+    with pytest.raises(UsageError, match="normal or betting"):
+        rows_needed(0.1, 1.0, method="skew")
+
+
+# --- order -------------------------------------------------------------------------------------------------
+
+
+def test_the_looks_are_the_obvious_numbers():
+    losses = skewed(50_000)
+    found = audit_order(losses)
+    mean = losses.mean()
+    assert found.even == pytest.approx(losses[::2].mean(), rel=1e-12)
+    assert found.odd == pytest.approx(losses[1::2].mean(), rel=1e-12)
+    for look in found.findings:
+        if look.kind == "stride":
+            errors = [losses[r :: look.size].mean() / mean - 1 for r in range(look.size)]
+            assert abs(look.price) == pytest.approx(max(map(abs, errors)), rel=1e-9)
+        elif look.kind == "block":
+            blocks = losses[: 50_000 // look.size * look.size].reshape(-1, look.size).mean(axis=1)
+            expected = losses.var(ddof=1) * (1 - look.size / 50_000) / look.size
+            assert look.price == pytest.approx(((blocks - mean) ** 2).mean() / expected, rel=1e-9)
+        else:
+            assert look.price == pytest.approx(np.corrcoef(losses, np.arange(50_000))[0, 1], rel=1e-6)
+    assert {look.size for look in found.findings if look.kind == "stride"} == set(STRIDES)
+    assert {look.size for look in found.findings if look.kind == "block"} == set(BLOCKS)
+
+
+@pytest.mark.parametrize("kind", ["exponential", "normal", "constant", "rare"])
+def test_random_orders_are_rarely_flagged(kind):
+    """Stated rate 0.01 an audit, 200 audits: 8 or more alarms have probability 0.001 at that rate."""
+    rng = np.random.default_rng(0)
+    values = {
+        "exponential": rng.exponential(size=30_000),
+        "normal": rng.normal(size=30_000),
+        "constant": np.full(30_000, 0.5),
+        "rare": (rng.random(30_000) < 0.002) * 16.0,
+    }[kind]
+    whole = Population.of(values)
+    alarms = sum(not audit_order(rng.permutation(values), whole, false_alarm=0.01).random for _ in range(200))
+    assert alarms <= 7
+
+
+@pytest.mark.parametrize(
+    ("spoil", "kind", "size"),
+    [
+        (lambda i: 1 + 0.2 * (i % 2), "stride", 2),
+        (lambda i: 1 + 0.4 * (i % 7 == 3), "stride", 7),
+        (lambda i: 1 + 0.5 * np.sin(i / 700), "block", 1000),
+        (lambda i: 1 + i / 40_000, "trend", 0),
+    ],
+)
+def test_each_kind_of_order_is_found(spoil, kind, size):
+    losses = skewed(40_000) * spoil(np.arange(40_000))
+    found = audit_order(losses)
+    assert not found.random
+    assert next(look for look in found.findings if (look.kind, look.size) == (kind, size)).flagged
+    assert "not random" in found.message
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 29, 100])
+def test_short_files_have_an_audit(rows):
+    found = audit_order(skewed(rows))
+    assert found.random
+    assert found.even == pytest.approx(skewed(rows)[::2].mean(), rel=1e-12)
+    assert (found.odd is None) == (rows == 1)
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+# --- peeking -----------------------------------------------------------------------------------------------
+
+
+def test_peeking_counts_what_following_each_order_shows():
+    """Bounds are wide, so the guaranteed ones hardly ever miss; the normal one nearly always does."""
+    found = peeking(skewed(3000), orders=100, half_width=0.02, bounds=loss_bounds(1e-7), seed=1)
+    assert (found.orders, found.rows) == (100, 3000)
+    assert found.betting <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 100)
+    assert found.predictable <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 100)
+    assert found.normal > 0.5
+    with pytest.raises(UsageError, match="5 orders of 9999 rows"):
+        peeking(skewed(3000), orders=5, rows=9999, bounds=loss_bounds(1e-7))
+
+
+# --- budget ------------------------------------------------------------------------------------------------
+
+
+def test_rounding_is_measured_on_one_percent():
+    rows = twin_rows(60_000, seed=1)
+    assert len(rows) == 600
+    assert (np.diff(rows) > 0).all()
+    assert len(twin_rows(50)) == 50
+    exact = skewed(600)
+    found = rounding_error(exact + 1e-8, exact, population=60_000)
+    assert found.mean == pytest.approx(1e-8, rel=1e-6)
+    assert found.largest == pytest.approx(1e-8, rel=1e-6)
+    assert found.interval.low <= found.mean <= found.interval.high
+    json.dumps(Budget(0.01, found).to_dict(), allow_nan=False)
+    with pytest.raises(UsageError, match="same rows"):
+        rounding_error(exact, exact[1:], population=600)
+    with pytest.raises(UsageError, match="share"):
+        twin_rows(100, share=0.0)
+
+
+@given(st.lists(st.floats(1e-12, 1.0), min_size=1, max_size=30), st.sampled_from([1e-7, 1e-3, 0.0]))
+@settings(max_examples=100, deadline=None)
+def test_clipping_is_the_difference_of_the_two_losses(probabilities, eps):
+    exact = [-math.log(y) for y in probabilities]
+    clipped = [-math.log(y + eps) for y in probabilities]
+    found = clipped_mass(np.array(exact), eps)
+    assert found.mean == pytest.approx(np.mean(exact) - np.mean(clipped), rel=1e-6, abs=1e-14)
+    assert found.rows == sum(e - c > 1e-3 * e for e, c in zip(exact, clipped, strict=True)) or eps == 0.0
+
+
+def test_rows_of_probability_zero_are_counted_apart():
+    found = clipped_mass(np.array([0.5, math.inf, 800.0]), 1e-7)
+    assert found.infinite == 1
+    assert found.mean == pytest.approx((0.0 + 800.0 + math.log(1e-7)) / 2, rel=1e-6)
+    with pytest.raises(UsageError):
+        clipped_mass(np.array([]), 1e-7)
+
+
+def test_naive_moments_agree_with_numpy():
+    """The twin itself is checked, on numbers whose moments are known."""
+    assert naive.moments([0.0, 0.0, 0.0, 4.0]) == pytest.approx((1.0, 2.0, 24 / 4 / 3**1.5))
