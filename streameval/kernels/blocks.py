@@ -56,7 +56,7 @@ def make_dense_block(vectors: int, outputs: int) -> Callable[..., None]:
                     result += [emit_fma(b, x[v], w, carried[j * vectors + v]) for v in range(vectors)]
                 return result
 
-            for place, total in zip(places, _loop(b, count_, totals, body), strict=True):
+            for place, total in zip(places, emit_loop(b, count_, totals, body), strict=True):
                 _store(b, total, place, 4)
             return context.get_dummy_value()
 
@@ -112,7 +112,7 @@ def make_byte_block(registers: int) -> Callable[..., None]:
                     result += [b_.call(dot, [carried[2 * k + row], pixels[row], w]) for row in range(2)]
                 return result
 
-            totals = _loop(b_, count_, [zero] * (2 * registers), body)
+            totals = emit_loop(b_, count_, [zero] * (2 * registers), body)
             for row, to in enumerate((to_a_, to_b_)):
                 place = element_pointer(context, b_, signature.args[8], sums_, to)
                 for k in range(registers):
@@ -160,7 +160,7 @@ def list_groups(typing: Any, values: Any, a: Any, b: Any, count: Any, groups: An
             return [builder.add(carried[0], found)]
 
         steps_needed = builder.lshr(builder.add(count_, _I64(15)), _I64(4))
-        return _loop(builder, steps_needed, [_I64(0)], body)[0]
+        return emit_loop(builder, steps_needed, [_I64(0)], body)[0]
 
     n = types.int64
     return n(values, n, n, n, groups), emit
@@ -223,7 +223,7 @@ def _transposed(builder: ir.IRBuilder, rows: list[ir.Value]) -> list[ir.Value]:
     return rows
 
 
-def _loop(
+def emit_loop(
     builder: ir.IRBuilder,
     count: ir.Value,
     start: list[ir.Value],

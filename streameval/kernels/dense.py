@@ -11,14 +11,14 @@ from streameval.kernels.compiling import device
 from streameval.kernels.host import TILE_ROWS, wide_registers
 from streameval.kernels.lanes import splat_f32, store
 
-# Outputs whose sums are in registers at once, for 3 vectors of rows (24 of 32 registers) or, where a vector
+# Outputs whose sums are in registers at once, for 2 vectors of rows (24 of 32 registers) or, where a vector
 # takes two registers, for 1 (12 of 16). A layer uses the size that pads it least.
-BLOCKS = (8, 5, 4) if wide_registers() else (6, 5, 4)
-_LARGE, _MEDIUM, _SMALL = BLOCKS
+BLOCKS = (12, 10, 8, 4) if wide_registers() else (6, 5, 4, 1)
+_A, _B, _C, _D = BLOCKS
 _WHOLE_TILE = wide_registers()
 
-_tile_large, _tile_medium, _tile_small = (make_dense_block(3, outputs) for outputs in BLOCKS)
-_lane_large, _lane_medium, _lane_small = (make_dense_block(1, outputs) for outputs in BLOCKS)
+_tile_a, _tile_b, _tile_c, _tile_d = (make_dense_block(2, outputs) for outputs in BLOCKS)
+_lane_a, _lane_b, _lane_c, _lane_d = (make_dense_block(1, outputs) for outputs in BLOCKS)
 
 
 @device
@@ -36,22 +36,26 @@ def add_dense(rows, at, inputs, weights, start, outputs, block, sums, to, vector
 
     weights are packed block by block: [outputs / block][inputs][block].
     """
-    if _WHOLE_TILE and vectors == 3:
+    if _WHOLE_TILE and vectors == 2:
         for j in range(0, outputs, block):
             place = to + j * TILE_ROWS
-            if block == _LARGE:
-                _tile_large(rows, at, TILE_ROWS, inputs, weights, start + j * inputs, sums, place)
-            elif block == _MEDIUM:
-                _tile_medium(rows, at, TILE_ROWS, inputs, weights, start + j * inputs, sums, place)
+            if block == _A:
+                _tile_a(rows, at, TILE_ROWS, inputs, weights, start + j * inputs, sums, place)
+            elif block == _B:
+                _tile_b(rows, at, TILE_ROWS, inputs, weights, start + j * inputs, sums, place)
+            elif block == _C:
+                _tile_c(rows, at, TILE_ROWS, inputs, weights, start + j * inputs, sums, place)
             else:
-                _tile_small(rows, at, TILE_ROWS, inputs, weights, start + j * inputs, sums, place)
+                _tile_d(rows, at, TILE_ROWS, inputs, weights, start + j * inputs, sums, place)
         return
     for j in range(0, outputs, block):
         for r in range(0, 16 * vectors, 16):
             place = to + j * TILE_ROWS + r
-            if block == _LARGE:
-                _lane_large(rows, at + r, TILE_ROWS, inputs, weights, start + j * inputs, sums, place)
-            elif block == _MEDIUM:
-                _lane_medium(rows, at + r, TILE_ROWS, inputs, weights, start + j * inputs, sums, place)
+            if block == _A:
+                _lane_a(rows, at + r, TILE_ROWS, inputs, weights, start + j * inputs, sums, place)
+            elif block == _B:
+                _lane_b(rows, at + r, TILE_ROWS, inputs, weights, start + j * inputs, sums, place)
+            elif block == _C:
+                _lane_c(rows, at + r, TILE_ROWS, inputs, weights, start + j * inputs, sums, place)
             else:
-                _lane_small(rows, at + r, TILE_ROWS, inputs, weights, start + j * inputs, sums, place)
+                _lane_d(rows, at + r, TILE_ROWS, inputs, weights, start + j * inputs, sums, place)

@@ -8,6 +8,7 @@ float32 weights and are summed in float64, in order, by the same code.
 
 from __future__ import annotations
 
+from streameval.kernels.amx import copy_row, tile_block
 from streameval.kernels.blocks import list_groups, make_byte_block, transpose_rows
 from streameval.kernels.compiling import device
 from streameval.kernels.host import TILE_ROWS, byte_engine
@@ -17,26 +18,33 @@ from streameval.kernels.lanes import fma, load_f32, load_f64, load_i32, narrow, 
 BYTE_BLOCKS = (12, 10, 8, 4)
 _bytes_12, _bytes_10, _bytes_8, _bytes_4 = (make_byte_block(registers) for registers in BYTE_BLOCKS)
 _INTEGERS = byte_engine() != "float64"
+_TILES = byte_engine() == "amx"
 
 # The columns of the table that describes the layer.
-FEATURES, OUTPUTS, WIDTH, LANES, BLOCK, INTEGERS, SKIP = range(7)
+FEATURES, OUTPUTS, WIDTH, LANES, BLOCK, INTEGERS, SKIP, STRIDE = range(8)
 
 
 @device
 def first_layer_bytes(values, offsets, first, count, net, planes, weights, scales, work, z, ints, places, sums, to):
     """Write the first layer's sums, before the activation, of `count` rows to the tile `sums` at `to`.
 
-    values uint8 · offsets (n,) int64 · net int64, the columns above · planes int8 [feature / 4][LANES][4] ·
+    values uint8 · offsets (n,) int64 · net int64, the columns above · planes int8, see `packing` ·
     weights float32 [feature][WIDTH] · scales float64 [2][WIDTH], factor and bias · scratch: work float32 with
     room for 16 * WIDTH at `z`; ints int32; places int64, 16
     """
     width = net[WIDTH]
     for i in range(16):
         places[i] = z + i * width
+    if _TILES and net[INTEGERS] == 1:
+        _integer_tile(values, offsets, first, count, net, planes, ints)
     for r in range(0, count, 16):
         rows = min(16, count - r)
-        if _INTEGERS and net[INTEGERS] == 1:
-            _integer_rows(values, offsets, first + r, rows, net, planes, weights, scales, work, z, ints)
+        if _TILES and net[INTEGERS] == 1:
+            from_sums = TILE_ROWS * net[STRIDE] + r * net[LANES]
+            _scale_rows(values, offsets, first + r, rows, net, ints, from_sums, weights, scales, work, z)
+        elif _INTEGERS and net[INTEGERS] == 1:
+            from_sums = _integer_rows(values, offsets, first + r, rows, net, planes, ints)
+            _scale_rows(values, offsets, first + r, rows, net, ints, from_sums, weights, scales, work, z)
         else:
             for i in range(rows):
                 _float_row(values, offsets[first + r + i], net, weights, scales, work, z + i * width, ints)
@@ -45,8 +53,17 @@ def first_layer_bytes(values, offsets, first, count, net, planes, weights, scale
 
 
 @device
-def _integer_rows(values, offsets, first, rows, net, planes, weights, scales, work, z, ints):
-    """Two rows at a time: the groups of four pixels that are zero in both are left out."""
+def _integer_tile(values, offsets, first, count, net, planes, ints):
+    """A whole tile at once, zero pixels included; rows are copied to where the tile registers load them from."""
+    stride = net[STRIDE]
+    for i in range(count):
+        copy_row(values, offsets[first + i], 4 * (net[FEATURES] // 4), ints, i * stride)
+    tile_block(ints, 0, stride, planes, net[LANES], ints, TILE_ROWS * stride)
+
+
+@device
+def _integer_rows(values, offsets, first, rows, net, planes, ints):
+    """Two rows at a time: the groups of four pixels that are zero in both are left out. Returns where the sums are."""
     groups, lanes = net[FEATURES] // 4, net[LANES]
     sums = 2 * (groups + 16)
     dense = False
@@ -75,8 +92,14 @@ def _integer_rows(values, offsets, first, rows, net, planes, weights, scales, wo
             else:
                 _bytes_4(values, a, b, ints, count, planes, 4 * at, 4 * lanes, ints, to_a, to_b)
             at += 16 * block
+    return sums
+
+
+@device
+def _scale_rows(values, offsets, first, rows, net, ints, at, weights, scales, work, z):
     for i in range(rows):
-        _scale_row(values, offsets[first + i], net, ints, sums + i * lanes, weights, scales, work, z + i * net[WIDTH])
+        row, to = offsets[first + i], z + i * net[WIDTH]
+        _scale_row(values, row, net, ints, at + i * net[LANES], weights, scales, work, to)
 
 
 @device

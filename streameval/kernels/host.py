@@ -12,8 +12,8 @@ import sys
 
 from numba.core.registry import cpu_target
 
-# Rows of a tile: three vectors of sixteen rows are in flight at once where there are 32 registers of 512 bits.
-TILE_ROWS = 48
+# Rows of a tile: two vectors of sixteen, so that with 12 outputs the sums fill 24 of 32 registers of 512 bits.
+TILE_ROWS = 32
 LANES = 16
 
 

@@ -12,10 +12,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval.kernels import amx
 from streameval.kernels.dense import BLOCKS
 from streameval.kernels.first_layer import BYTE_BLOCKS
 from streameval.kernels.forward import INPUT_BLOCK
-from streameval.kernels.host import TILE_ROWS
+from streameval.kernels.host import TILE_ROWS, byte_engine
 from streameval.kernels.names import ACTIVATIONS
 
 # Three balanced base-256 digits: the largest is 127 * 65536 + 127 * 256 + 127.
@@ -79,13 +80,15 @@ def pack(layers: Sequence[LayerLike], *, dtype: Any, scale: float) -> Packed:
     features, classes = layers[0].weight.shape[0], layers[-1].weight.shape[1]
     tallest = max(max(_up(int(row[2]), 16) for row in table), 0 if is_bytes else min(_up(features, 16), INPUT_BLOCK))
     work = 2 * (tallest + 1) * TILE_ROWS
-    common = {"features": features, "classes": classes, "layers": table, "weights": np.concatenate(parts)}
+    common = {"features": features, "classes": classes, "layers": table, "weights": aligned(np.concatenate(parts))}
     if not is_bytes:
         return Packed(**common, **_no_bytes(), work=work, ints=1)
     first = _first_layer(layers[0], scale)
     width, lanes = first["first"][2:4]
     work = max(work, 2 * 16 * int(width))
-    return Packed(**common, **first, work=work, ints=2 * (features + 32) + 16 * int(lanes) + 64)
+    # Rows as the tile registers want them, or lists of pixels; then the sums.
+    ints = TILE_ROWS * (int(first["first"][7]) + int(lanes)) + 2 * (features + 32) + 64
+    return Packed(**common, **first, work=work, ints=_up(ints, 16))
 
 
 def _blocked(weight: NDArray[np.float32], padded: int, block: int) -> NDArray[np.float32]:
@@ -109,7 +112,7 @@ def _scaled(weight: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
 def _first_layer(layer: LayerLike, scale: float) -> dict[str, Any]:
     weight = layer.weight.astype(np.float64)
     features, outputs = weight.shape
-    width = _up(outputs, 16)
+    width, stride = _up(outputs, 16), _up(features // 4, 16)
     finite = bool(np.isfinite(weight).all())
     exact = finite and _holds_in_24_bits(weight)
     factor = np.ones(outputs)
@@ -118,16 +121,17 @@ def _first_layer(layer: LayerLike, scale: float) -> dict[str, Any]:
         factor = np.where(largest > 0.0, largest / _LARGEST, 1.0)
         weight = np.rint(weight / factor)
     integers = exact and features <= _MOST_PIXELS
+    tiles = byte_engine() == "amx"
     block = min(BYTE_BLOCKS, key=lambda b: (_up(3 * outputs, 16 * b), -b))
-    lanes = _up(3 * outputs, 16 * block)
+    lanes = _up(3 * outputs, amx.BLOCK_LANES if tiles else 16 * block)
     flat = np.zeros((features, width), np.float32)
     flat[:, :outputs] = weight
     scales = np.zeros((2, width))
     scales[0, :outputs] = factor * scale
     scales[1, :outputs] = layer.bias
     return {
-        "first": np.array([features, outputs, width, lanes, block, integers, finite], np.int64),
-        "planes": _planes(weight, lanes) if integers else np.empty(0, np.int8),
+        "first": np.array([features, outputs, width, lanes, block, integers, finite, stride], np.int64),
+        "planes": (_tiles if tiles else _groups)(_digits(weight, lanes)) if integers else np.empty(0, np.int8),
         "first_weights": flat.ravel(),
         "scales": scales.ravel(),
     }
@@ -140,18 +144,43 @@ def _holds_in_24_bits(weight: NDArray[np.float64]) -> bool:
     return bool((size.max(axis=0, initial=0.0) <= _SPREAD * typical).all())
 
 
-def _planes(weight: NDArray[np.float64], lanes: int) -> NDArray[np.int8]:
-    """Integers (features, outputs) as balanced base-256 digits: [feature / 4][lane][4], lanes p0, p1, p2."""
+def _digits(weight: NDArray[np.float64], lanes: int) -> NDArray[np.int8]:
+    """Integers (features, outputs) as three balanced base-256 digits: (features / 4, 4, lanes), lowest digit first.
+
+    Up to three features after the last whole group of four are left out: the kernel adds them itself.
+    """
     features, outputs = weight.shape
-    rest = weight.astype(np.int64)
     groups = features // 4
-    out = np.zeros((groups, lanes, 4), np.int8)
+    rest = weight[: 4 * groups].astype(np.int32)
+    out = np.zeros((4 * groups, lanes), np.int8)
     for plane in range(3):
-        digit = (rest + 128) % 256 - 128 if plane < 2 else rest
-        rest = (rest - digit) // 256
-        grouped = digit[: 4 * groups].reshape(groups, 4, outputs).transpose(0, 2, 1)
-        out[:, plane * outputs : (plane + 1) * outputs] = grouped
-    return out.ravel()
+        digit = rest.astype(np.int8)  # the low byte, as a number from -128 to 127
+        rest = (rest - digit) >> 8
+        out[:, plane * outputs : (plane + 1) * outputs] = digit
+    return out.reshape(groups, 4, lanes)
+
+
+def _groups(digits: NDArray[np.int8]) -> NDArray[np.int8]:
+    """For vpdpbusd: [group][lane][4]."""
+    return aligned(np.ascontiguousarray(digits.transpose(0, 2, 1)).ravel())
+
+
+def _tiles(digits: NDArray[np.int8]) -> NDArray[np.int8]:
+    """For tile registers: [lane / 16][group / 16][group % 16][lane % 16][4], groups padded to sixteen."""
+    groups, _, lanes = digits.shape
+    full = np.zeros((_up(groups, 16), 4, lanes), np.int8)
+    full[:groups] = digits
+    shaped = full.reshape(-1, 16, 4, lanes // 16, 16)
+    return aligned(np.ascontiguousarray(shaped.transpose(3, 0, 1, 4, 2)).ravel())
+
+
+def aligned(flat: NDArray[Any]) -> NDArray[Any]:
+    """A copy that starts at a multiple of 64 bytes, as whole cache lines and tile registers want it."""
+    room = np.empty(flat.nbytes + 64, np.uint8)
+    start = -room.ctypes.data % 64
+    out = room[start : start + flat.nbytes].view(flat.dtype)
+    out[:] = flat
+    return out
 
 
 def _no_bytes() -> dict[str, Any]:

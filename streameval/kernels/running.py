@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from streameval.kernels.forward import forward_bytes, forward_floats
 from streameval.kernels.host import TILE_ROWS
-from streameval.kernels.packing import Packed
+from streameval.kernels.packing import Packed, aligned
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,10 +25,10 @@ class Scratch:
     @classmethod
     def of(cls, packed: Packed, threads: int) -> Scratch:
         return cls(
-            np.empty((threads, packed.work), np.float32),
-            np.empty((threads, 4 * TILE_ROWS), np.float64),
-            np.empty((threads, packed.ints), np.int32),
-            np.empty((threads, TILE_ROWS), np.int64),
+            _rows(threads, packed.work, np.float32),
+            _rows(threads, 4 * TILE_ROWS, np.float64),
+            _rows(threads, packed.ints, np.int32),
+            _rows(threads, TILE_ROWS, np.int64),
         )
 
 
@@ -61,6 +61,13 @@ def forward(
             values, offsets, labels, soft, eps, p.layers, p.weights,
             s.work, s.doubles, s.places, counter, loss, predicted, probabilities,
         )  # fmt: skip
+
+
+def _rows(threads: int, length: int, dtype: Any) -> NDArray[Any]:
+    """(threads, length or a little more), every row from a multiple of 64 bytes on: no line has two writers."""
+    line = 64 // np.dtype(dtype).itemsize
+    length = -(-length // line) * line
+    return aligned(np.zeros(threads * length, dtype)).reshape(threads, length)
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:

@@ -1,0 +1,105 @@
+"""Integer sums of byte rows by AMX: sixteen rows x sixteen lanes x 64 bytes in one instruction.
+
+Knows tile registers. The sums are the same integers as those of `blocks.make_byte_block`, zero pixels included.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from streameval.kernels.blocks import emit_loop
+from streameval.kernels.lanes import element_pointer, llvm_function
+
+_I8, _I32, _I64 = (ir.IntType(bits) for bits in (8, 32, 64))
+_POINTER = _I8.as_pointer()
+# A tile register: sixteen rows of 64 bytes. Rows that do not start at a multiple of 64 load 20 times slower.
+TILE_BYTES = 1024
+# Rows and lanes of a block: 2 x 2 tiles of sums, two of rows and two of weights are all eight registers, so that
+# four loads feed four products.
+BLOCK_ROWS = BLOCK_LANES = 32
+_SUMS, _ROWS, _WEIGHTS = (0, 1, 2, 3), (4, 5), (6, 7)
+
+
+@intrinsic
+def tile_block(typing: Any, rows: Any, at: Any, stride: Any, planes: Any, lanes: Any, sums: Any, to: Any) -> Any:
+    """Multiply 32 rows of bytes with int8 weights into int32 sums.
+
+        sums[r, l] = sum_k rows[r, k] * planes[k, l]
+
+    rows uint8, in int32 words: row r from `rows[at + r * stride]` on, `stride` words a row, a multiple of 16 ·
+    planes int8 [lanes / 16][k / 64][16][16][4], zero for the padding of a row · sums int32: row r from
+    `sums[to + r * lanes]` on. Needs AMX-INT8, and the permission `host` asks for.
+    """
+
+    def emit(context: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
+        rows_, at_, stride_, planes_, lanes_, sums_, to_ = arguments
+        row = b.bitcast(element_pointer(context, b, signature.args[0], rows_, at_), _POINTER)
+        weights = b.bitcast(element_pointer(context, b, signature.args[3], planes_, _I64(0)), _POINTER)
+        out = b.bitcast(element_pointer(context, b, signature.args[5], sums_, to_), _POINTER)
+        row_bytes, out_bytes = b.shl(stride_, _I64(2)), b.shl(lanes_, _I64(2))
+        steps, columns = b.lshr(stride_, _I64(4)), b.lshr(lanes_, _I64(5))
+        load = llvm_function(b, "llvm.x86.tileloadd64", ir.VoidType(), [_I8, _POINTER, _I64])
+        save = llvm_function(b, "llvm.x86.tilestored64", ir.VoidType(), [_I8, _POINTER, _I64])
+        zero = llvm_function(b, "llvm.x86.tilezero", ir.VoidType(), [_I8])
+        # The first factor is unsigned, the second signed.
+        multiply = llvm_function(b, "llvm.x86.tdpbusd", ir.VoidType(), [_I8, _I8, _I8])
+        _configure(b)
+
+        def column(n: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
+            for register in _SUMS:
+                b.call(zero, [_I8(register)])
+
+            def step(k: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
+                for half, register in enumerate(_ROWS):
+                    start = b.add(b.mul(row_bytes, _I64(16 * half)), b.mul(k, _I64(64)))
+                    b.call(load, [_I8(register), b.gep(row, [start]), row_bytes])
+                for half, register in enumerate(_WEIGHTS):
+                    tile = b.add(b.mul(b.add(b.mul(n, _I64(2)), _I64(half)), steps), k)
+                    b.call(load, [_I8(register), b.gep(weights, [b.mul(tile, _I64(TILE_BYTES))]), _I64(64)])
+                for register in _SUMS:
+                    b.call(multiply, [_I8(register), _I8(_ROWS[register // 2]), _I8(_WEIGHTS[register % 2])])
+                return []
+
+            emit_loop(b, steps, [], step)
+            for register in _SUMS:
+                start = b.add(
+                    b.mul(out_bytes, _I64(16 * (register // 2))), b.add(b.mul(n, _I64(128)), _I64(64 * (register % 2)))
+                )
+                b.call(save, [_I8(register), b.gep(out, [start]), out_bytes])
+            return []
+
+        emit_loop(b, columns, [], column)
+        b.call(llvm_function(b, "llvm.x86.tilerelease", ir.VoidType(), []), [])
+        return context.get_dummy_value()
+
+    n = types.int64
+    return types.void(rows, n, n, planes, n, sums, n), emit
+
+
+@intrinsic
+def copy_row(typing: Any, values: Any, start: Any, count: Any, words: Any, at: Any) -> Any:
+    """Copy `count` bytes from values[start] on to the int32 array `words` from element `at` on."""
+
+    def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
+        values_, start_, count_, words_, at_ = arguments
+        source = element_pointer(context, builder, signature.args[0], values_, start_)
+        target = element_pointer(context, builder, signature.args[3], words_, at_)
+        cgutils.raw_memcpy(builder, target, source, count_, 1)
+        return context.get_dummy_value()
+
+    n = types.int64
+    return types.void(values, n, n, words, n), emit
+
+
+def _configure(builder: ir.IRBuilder) -> None:
+    """Palette 1, all eight tile registers sixteen rows of 64 bytes."""
+    content = bytes([1] + [0] * 15) + bytes([64, 0] * 8) + bytes(16) + bytes([16] * 8) + bytes(8)
+    stored = cgutils.global_constant(
+        builder.module, "streameval_tile_config", ir.Constant(ir.ArrayType(_I8, 64), bytearray(content))
+    )
+    load = llvm_function(builder, "llvm.x86.ldtilecfg", ir.VoidType(), [_POINTER])
+    builder.call(load, [builder.bitcast(stored, _POINTER)])
