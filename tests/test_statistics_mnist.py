@@ -149,7 +149,7 @@ def test_until_reads_a_third_for_a_hundredth_and_nearly_all_for_a_thousandth(los
 
 
 def test_a_previous_checkpoint_saves_most_rows(mnist_dir, losses):
-    """For +-0.001: 14,000 rows instead of 58,000 by the normal law; fewer with a finite-sample guarantee too."""
+    """For +-0.001: 14,000 rows instead of 58,000 by the normal law; fewer with a guarantee, too."""
     old = naive.mnist_losses(mnist_dir, "earlier")
     gain = losses.var() / (losses - old).var()
     assert 80 < gain < 100
@@ -233,7 +233,7 @@ def test_the_order_is_found_out(losses):
 
 
 def test_a_random_order_of_the_same_losses_is_not_flagged(losses):
-    """Stated false-alarm rate 0.001 an audit: one of 300 or more has probability 0.26, two 0.04, three 0.004."""
+    """Stated rate 0.001 an audit, 300 audits: three alarms or fewer with probability 0.9997."""
     rng = np.random.default_rng(0)
     whole = Population.of(losses)
     alarms = sum(not audit_order(rng.permutation(losses), whole).random for _ in range(300))

@@ -106,7 +106,7 @@ def betting_capital_trials(
     bets: Any,
     out: Any,
 ) -> None:
-    """Write the log-capital that each trial won against the true mean, from each side; `ever`: at its largest.
+    """Write the log-capital each trial won against the true mean, from each side; `ever`: the largest.
 
     The truth is missed exactly where this passes ln(2 / a). Far cheaper than the interval itself.
     x (trials, n) float64 · bets (trials, n) scratch · out (trials, 2): against "too low", "too high"

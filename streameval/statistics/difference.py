@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import UsageError
-from streameval.statistics.bounds import Bounds, difference_bounds
+from streameval.statistics.bounds import Bounds
 from streameval.statistics.intervals import Interval, interval
 from streameval.statistics.paired import DIFFERENCE_PRIOR
 from streameval.statistics.population import Population
@@ -50,9 +50,9 @@ def difference_interval(
     bounds: those of a single loss, `loss_bounds(eps)`.
     """
     gap = np.asarray(new, np.float64) - np.asarray(old[rows], np.float64)
-    found = interval(gap, method, level=level, population=len(old), bounds=difference_bounds(bounds))
-    mean = Population.of(old).mean
-    return dataclasses.replace(found, low=mean + found.low, high=mean + found.high)
+    whole = Population.of(old)
+    found = interval(gap, method, level=level, population=whole.rows, bounds=_bounds(bounds, whole))
+    return dataclasses.replace(found, low=whole.mean + found.low, high=whole.mean + found.high)
 
 
 def difference_until(
@@ -69,9 +69,12 @@ def difference_until(
     """Read random rows of the new model until its full loss is known to +- half_width.
 
     As `until`, on new_i - old_i, to whose mean the known mean of `old` is added: the closer the two models,
-    the fewer rows. bounds: those of a single loss. The guarantee is that of `until`, whatever `old` is.
+    the fewer rows. bounds: those of a single loss. The guarantee is that of `until`, whatever `old` is; it
+    includes rows not read whose loss went from least to largest, so very small half-widths take many rows
+    however close the models are: at -log(1e-7) = 16 nats, 60,000 rows and 0.001, about 40,000 of them.
     """
-    mean = Population.of(old).mean
+    whole = Population.of(old)
+    mean = whole.mean
 
     def gap(rows: NDArray[np.int64]) -> NDArray[np.float64]:
         return np.asarray(np.asarray(read(rows), np.float64) - np.asarray(old[rows], np.float64))
@@ -88,9 +91,14 @@ def difference_until(
         half_width=half_width,
         level=level,
         seed=seed,
-        bounds=difference_bounds(bounds),
+        bounds=_bounds(bounds, whole),
         method=method,
         prior=DIFFERENCE_PRIOR,
         on_step=shifted,
     )
     return dataclasses.replace(found, loss=mean + found.loss, low=mean + found.low, high=mean + found.high)
+
+
+def _bounds(bounds: Bounds | None, old: Population) -> Bounds | None:
+    """A new loss lies within the bounds, and the old ones are all known: their extremes narrow the range."""
+    return None if bounds is None else (bounds[0] - old.largest, bounds[1] - old.smallest)

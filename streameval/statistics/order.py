@@ -114,7 +114,7 @@ def _sums(losses: Any, whole: Population) -> tuple[NDArray[np.float64], dict[int
 
 
 def _by_residue(gaps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return (2, CYCLE): sums and counts of the rows 0, CYCLE, 2 CYCLE... of the piece; 1, CYCLE + 1...; ..."""
+    """Return (2, CYCLE): sums and counts of the rows of a piece that leave the same remainder."""
     found = np.zeros((2, CYCLE))
     full = len(gaps) // CYCLE * CYCLE
     found[0] = gaps[:full].reshape(-1, CYCLE).sum(axis=0)

@@ -1,4 +1,7 @@
-"""What looking after every row does to intervals: those made for it, and the normal one. Knows losses only."""
+"""What looking after every row does to intervals: to those made for it, and to the normal one.
+
+Knows losses, as an array or a mapped file. Does not know the formulas.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ FIRST_LOOK = 30  # where the naive looker begins; with fewer rows it would be wr
 
 @dataclass(frozen=True, slots=True)
 class Peeking:
-    """Shares of `orders` random orders in which some look, after any row up to `rows`, missed the full loss."""
+    """Shares of random orders in which some look, after any row up to `rows`, missed the full loss."""
 
     orders: int
     rows: int
@@ -49,7 +52,7 @@ def peeking(
     """Follow the intervals of `until`, and the normal one, along random orders, and count who ever missed.
 
     losses: (N,) an array or a mapped file · rows: how far to follow each order, at most 60,000 unless told.
-    The first two should miss in at most 1 - level of the orders; the normal interval was not made for looking.
+    The first two should miss in at most 1 - level of the orders; the normal one was not made for looking.
     """
     low, high = needed(bounds, "betting")
     whole = Population.of(losses)

@@ -1,0 +1,318 @@
+"""Reading until the loss is known: stops where it should, misses as rarely as promised, ends exact."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import math
+
+import naive_statistics as naive
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streameval.errors import DataError, UsageError
+from streameval.statistics.bounds import difference_bounds, loss_bounds
+from streameval.statistics.difference import difference_estimate, difference_interval, difference_until
+from streameval.statistics.paired import paired, paired_until
+from streameval.statistics.samples import Permutation, without_replacement
+from streameval.statistics.sequences import SEQUENCES
+from streameval.statistics.until import until, until_steps
+
+BOUNDS = (0.0, 16.0)
+EVERY = pytest.mark.parametrize("method", SEQUENCES)
+
+
+def skewed(n=20_000, seed=0):
+    return np.minimum(np.random.default_rng(seed).exponential(0.4, n), 16.0)
+
+
+def reader(losses):
+    return lambda rows: losses[rows]
+
+
+# --- sequences ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("population", [None, 150])
+def test_the_betting_sequence_is_the_naive_one_at_every_row(population):
+    values = skewed(120)
+    sequence = SEQUENCES["betting"](population, half_width=0.2, level=0.9, bounds=BOUNDS)
+    sequence.feed(values)
+    x = (values / 16.0).tolist()
+    stakes = naive.bets(x, population, 0.2 / 16.0, True)
+    price = math.log(2 / 0.1)
+    for rows in (1, 2, 31, 32, 33, 64, 100, 120):
+        mean, low, high = sequence.at(rows)
+        assert mean == pytest.approx(values[:rows].mean(), rel=1e-12)
+        forced = naive.certain(values[:rows].tolist(), population, BOUNDS, -math.inf, math.inf)
+        # At the ends the capital is the price, unless what the rows force is narrower still.
+        for end, side, limit in ((low, 1, forced[0]), (high, -1, forced[1])):
+            if end == pytest.approx(limit, abs=1e-9):
+                continue
+            m = end / 16.0
+            losses = x[:rows] if side > 0 else [1 - v for v in x[:rows]]
+            capital = naive.log_capital(losses, stakes[:rows], m if side > 0 else 1 - m, population)[-1]
+            assert capital == pytest.approx(price, abs=1e-5)
+
+
+@EVERY
+@given(cuts=st.lists(st.integers(0, 300), max_size=6))
+@settings(max_examples=25, deadline=None)
+def test_pieces_leave_no_trace(method, cuts):
+    values = skewed(300)
+    whole = SEQUENCES[method](400, half_width=0.1, bounds=BOUNDS)
+    whole.feed(values)
+    parts = SEQUENCES[method](400, half_width=0.1, bounds=BOUNDS)
+    for a, b in itertools.pairwise([0, *sorted(cuts), 300]):
+        if b > a:
+            parts.feed(values[a:b])
+    assert parts.fed == 300
+    for rows in (1, 77, 300):
+        assert parts.at(rows) == whole.at(rows)
+
+
+@EVERY
+def test_the_interval_at_a_row_depends_on_no_later_row(method):
+    values = skewed(1000)
+    short = SEQUENCES[method](None, half_width=0.05, bounds=BOUNDS)
+    short.feed(values[:600])
+    long = SEQUENCES[method](None, half_width=0.05, bounds=BOUNDS)
+    long.feed(np.concatenate([values[:600], np.full(400, 9.0)]))
+    assert short.at(600) == long.at(600)
+
+
+@EVERY
+def test_more_rows_than_there_are_is_refused(method):
+    sequence = SEQUENCES[method](10, half_width=0.1, bounds=BOUNDS)
+    with pytest.raises(UsageError, match="11 rows fed, but the population has 10"):
+        sequence.feed(np.zeros(11))
+
+
+# --- until -------------------------------------------------------------------------------------------------
+
+
+@EVERY
+def test_it_stops_once_narrow_enough_and_not_before(method):
+    losses = skewed()
+    found = until(reader(losses), 20_000, half_width=0.03, bounds=BOUNDS, method=method)
+    assert found.stopped == "precision"
+    assert 0.0 < found.half_width <= 0.03
+    assert found.low <= found.loss <= found.high
+    assert found.fraction == found.rows_read / 20_000
+    assert found.rows_read <= found.rows_fetched <= 1.06 * found.rows_read + 64
+    rows = Permutation.of(20_000, seed=0).take(0, found.rows_read)
+    assert found.loss == pytest.approx(losses[rows].mean(), rel=1e-12)
+    sequence = SEQUENCES[method](20_000, half_width=0.03, bounds=BOUNDS)
+    sequence.feed(losses[rows])
+    _, low, high = sequence.at(found.rows_read - 1)
+    assert high - low > 0.06
+
+
+@EVERY
+@pytest.mark.parametrize("population", [1, 2, 63, 64, 65, 500, 1000])
+def test_at_the_end_it_is_exact(method, population):
+    losses = skewed(population)
+    found = until(reader(losses), population, half_width=1e-12, bounds=BOUNDS, method=method)
+    assert found.stopped == "exhausted"
+    assert found.loss == found.low == found.high
+    assert found.loss == pytest.approx(math.fsum(losses) / population, rel=1e-15)
+    assert (found.half_width, found.fraction, found.rows_read) == (0.0, 1.0, population)
+
+
+@EVERY
+def test_each_order_misses_as_rarely_as_promised(method):
+    """400 seeds at level 0.8, every look counted: at a rate of 0.2, 105 misses or more have probability 0.001."""
+    losses = skewed(3000) ** 2
+    losses = np.minimum(losses, 16.0)
+    truth = losses.mean()
+    missed = 0
+    for seed in range(400):
+        steps = until_steps(
+            reader(losses), 3000, half_width=0.12, level=0.8, bounds=BOUNDS, seed=seed, method=method
+        )
+        missed += any(not step.low - 1e-12 <= truth <= step.high + 1e-12 for step in steps)
+    assert missed <= 104
+
+
+def test_the_result_does_not_depend_on_how_rows_are_read():
+    losses = skewed()
+
+    def by_offset(rows):
+        order = np.argsort(rows)
+        out = np.empty(len(rows))
+        out[order] = [losses[row] for row in rows[order]]
+        return out
+
+    plain = until(reader(losses), 20_000, half_width=0.05, bounds=BOUNDS, seed=3)
+    assert until(by_offset, 20_000, half_width=0.05, bounds=BOUNDS, seed=3) == plain
+    assert until(reader(losses), 20_000, half_width=0.05, bounds=BOUNDS, seed=4) != plain
+
+
+def test_steps_are_shown_and_the_last_is_the_answer():
+    losses = skewed()
+    shown = []
+    found = until(reader(losses), 20_000, half_width=0.05, bounds=BOUNDS, on_step=shown.append)
+    steps = list(until_steps(reader(losses), 20_000, half_width=0.05, bounds=BOUNDS))
+    assert shown == steps
+    assert [step.rows_read for step in steps] == sorted({step.rows_read for step in steps})
+    assert (steps[-1].rows_read, steps[-1].low, steps[-1].high) == (found.rows_read, found.low, found.high)
+    assert steps[0].half_width > steps[-1].half_width
+
+
+def test_smaller_half_widths_read_more():
+    losses = skewed()
+    read = [
+        until(reader(losses), 20_000, half_width=h, bounds=BOUNDS).rows_read for h in (0.2, 0.1, 0.05, 0.02)
+    ]
+    assert read == sorted(read)
+    assert read[0] < read[-1] / 4
+
+
+def test_ten_million_rows_take_a_few_thousand_reads():
+    losses = skewed(1_000_000)
+    found = until(lambda rows: losses[rows % 1_000_000], 10**7, half_width=0.01, bounds=loss_bounds(1e-7))
+    assert found.fraction < 0.01
+    assert found.stopped == "precision"
+
+
+def test_it_is_frozen_and_its_dictionary_is_json():
+    found = until(reader(skewed()), 20_000, half_width=0.1, bounds=BOUNDS)
+    plain = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    names = "loss half_width level low high rows_read rows_fetched fraction method stopped assumes seed"
+    assert set(plain) == set(names.split())
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        found.loss = 0.0
+
+
+def test_without_eps_only_the_asymptotic_form_runs():
+    losses = skewed() * 100
+    with pytest.raises(UsageError, match="eps = 0"):
+        until(reader(losses), 20_000, half_width=0.1, bounds=loss_bounds(0.0))
+    found = until(reader(losses), 20_000, half_width=5.0, bounds=None, method="asymptotic")
+    assert found.low <= losses.mean() <= found.high
+    assert found.rows_read >= 500
+
+
+def test_wrong_arguments_and_wrong_losses_are_refused():
+    losses = skewed(100)
+    for options, said in [
+        ({"half_width": 0.0}, "half-width 0.0"),
+        ({"half_width": math.nan}, "half-width nan"),
+        ({"half_width": 0.1, "level": 1.0}, "level 1.0"),
+        ({"half_width": 0.1, "method": "normal"}, "betting or predictable or asymptotic"),
+        ({"half_width": 0.1, "seed": -1}, "seed"),
+    ]:
+        with pytest.raises(UsageError, match=said):
+            until(reader(losses), 100, bounds=BOUNDS, **options)
+    with pytest.raises(UsageError, match=r"64 rows were asked for, losses of shape \(3,\)"):
+        until(lambda rows: losses[:3], 100, half_width=0.1, bounds=BOUNDS)
+    with pytest.raises(DataError, match="outside the bounds"):
+        until(reader(losses + 16), 100, half_width=0.1, bounds=BOUNDS)
+    with pytest.raises(UsageError, match="population of 0"):
+        until(reader(losses), 0, half_width=0.1, bounds=BOUNDS)
+
+
+# --- pairs -------------------------------------------------------------------------------------------------
+
+
+def models(n=4000):
+    rng = np.random.default_rng(0)
+    first = rng.exponential(0.4, n)
+    return {"a": first, "b": np.abs(first + rng.normal(0.01, 0.02, n)), "c": rng.exponential(0.5, n)}
+
+
+@pytest.mark.parametrize("population", [None, 4000, 9000])
+def test_a_pair_is_the_obvious_numbers(population, monkeypatch):
+    monkeypatch.setattr("streameval.statistics.paired.PIECE", 300)
+    losses, labels = models(), np.random.default_rng(1).integers(0, 3, 4000)
+    pairs = paired(losses, labels=labels, population=population)
+    assert [(pair.first, pair.second) for pair in pairs] == [("a", "b"), ("a", "c")]
+    for pair in pairs:
+        one, two = losses[pair.first], losses[pair.second]
+        gap = two - one
+        assert pair.difference == pytest.approx(gap.mean(), rel=1e-10)
+        assert pair.sd == pytest.approx(gap.std(ddof=1), rel=1e-10)
+        assert pair.correlation == pytest.approx(np.corrcoef(one, two)[0, 1], rel=1e-9)
+        assert pair.win_rate == np.mean(two < one)
+        assert pair.tie_rate == np.mean(two == one)
+        low, high = (gap.mean(),) * 2
+        if population != 4000:
+            low, high = naive.normal(gap, 0.95, population, None)
+        assert (pair.interval.low, pair.interval.high) == pytest.approx((low, high), rel=1e-9)
+        for row in pair.per_class:
+            inside = gap[labels == row.label]
+            assert row.rows == len(inside)
+            assert row.difference == pytest.approx(inside.mean(), rel=1e-9)
+            assert row.stderr == pytest.approx(inside.std(ddof=1) / math.sqrt(len(inside)), rel=1e-7)
+            assert row.win_rate == np.mean(inside < 0)
+        json.dumps(pair.to_dict(), allow_nan=False)
+    assert pairs[0].unpaired_half_width > 5 * pairs[0].interval.half_width or population == 4000
+
+
+def test_pairs_of_few_or_equal_rows_have_answers():
+    same = paired({"a": np.array([0.1, 0.2]), "b": np.array([0.1, 0.2])})[0]
+    assert (same.difference, same.tie_rate, same.win_rate, same.interval.half_width) == (0.0, 1.0, 0.0, 0.0)
+    assert "too few" in same.interval.warning
+    one = paired({"a": np.array([0.1]), "b": np.array([0.3])}, labels=[0])[0]
+    assert one.interval.low == -math.inf
+    assert one.correlation is None
+    assert one.per_class[0].stderr is None
+    for losses, said in [
+        ({"a": np.zeros(3)}, "1 models"),
+        ({"a": np.zeros(3), "b": np.zeros(4)}, "different lengths"),
+    ]:
+        with pytest.raises(UsageError, match=said):
+            paired(losses)
+    with pytest.raises(UsageError, match="labels: 1 for 3 rows"):
+        paired({"a": np.zeros(3), "b": np.zeros(3)}, labels=[0])
+
+
+def test_a_pair_read_until_known_finds_the_difference():
+    losses = models()
+    both = np.array([losses["a"], losses["b"]])
+    found = paired_until(lambda rows: both[:, rows], 4000, half_width=0.05, bounds=BOUNDS)
+    truth = (losses["b"] - losses["a"]).mean()
+    assert found.low <= truth <= found.high
+    assert found.half_width <= 0.05
+    assert found.rows_read < 3000
+    with pytest.raises(UsageError, match="two models"):
+        paired_until(lambda rows: both[0, rows], 4000, half_width=0.05, bounds=BOUNDS)
+
+
+# --- the difference estimator ------------------------------------------------------------------------------
+
+
+def test_old_losses_make_new_ones_cheap():
+    losses = models()
+    old, new = losses["a"], losses["b"]
+    rows = without_replacement(4000, 200, seed=1)
+    found = difference_estimate(old, rows, new[rows])
+    gap = new[rows] - old[rows]
+    assert found.mean == pytest.approx(old.mean() + gap.mean(), rel=1e-12)
+    assert found.variance == pytest.approx((1 - 0.05) * gap.var(ddof=1) / 200, rel=1e-12)
+    assert abs(found.mean - new.mean()) < 4 * found.stderr
+    plain = (1 - 0.05) * new[rows].var(ddof=1) / 200
+    assert found.variance < plain / 50
+    inside = difference_interval(old, rows, new[rows], bounds=BOUNDS)
+    assert inside.low <= found.mean <= inside.high
+    wide = difference_interval(old, rows, new[rows], "betting", bounds=BOUNDS)
+    assert wide.low <= inside.low <= inside.high <= wide.high
+
+
+def test_a_new_model_read_until_known_by_its_difference():
+    losses = models(20_000)
+    shown = []
+    found = difference_until(
+        lambda rows: losses["b"][rows], losses["a"], half_width=0.005, bounds=BOUNDS, on_step=shown.append
+    )
+    alone = until(reader(losses["b"]), 20_000, half_width=0.005, bounds=BOUNDS)
+    assert found.low <= losses["b"].mean() <= found.high
+    assert found.rows_read < 0.6 * alone.rows_read
+    assert (shown[-1].low, shown[-1].high) == (found.low, found.high)
+    assert difference_bounds(BOUNDS) == (-16.0, 16.0)
+    whole = difference_until(lambda rows: losses["c"][rows], losses["a"], half_width=1e-12, bounds=BOUNDS)
+    assert whole.loss == pytest.approx(losses["c"].mean(), rel=1e-12)
+    assert whole.stopped == "exhausted"
