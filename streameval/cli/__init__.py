@@ -1,0 +1,138 @@
+"""The command line: arguments in, calls, output out.
+
+Knows exit codes, signals and streams. Does not know any command: `commands` lists them, one file each.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any, NoReturn, TextIO
+
+from streameval.errors import StorageError, StreamevalError, StreamevalWarning
+
+PROGRAM = "streameval"
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and end the process with its exit code.
+
+    0 done · 2 usage · 3 bad data · 4 bad model · 5 I/O, disk or memory · 6 a check did not hold
+    7 incomplete, can be resumed · 8 locked · 130/143 Ctrl-C, SIGTERM
+    """
+    _never_fail_to_print()
+    _one_line_warnings()
+    signals = _Signals()
+    try:
+        code = _run(sys.argv[1:] if arguments is None else list(arguments))
+        _flush()
+    except KeyboardInterrupt:
+        code = signals.exit_code
+    except BrokenPipeError:
+        code = _reader_left()
+    except StreamevalError as error:
+        code = _say(str(error), error.exit_code)
+    except MemoryError:
+        code = _say("not enough memory. Try fewer rows at a time: --chunk-rows 1000.", StorageError.exit_code)
+    except OSError as error:
+        code = _say(_of_system(error), StorageError.exit_code)
+    sys.exit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    import click
+
+    from streameval.cli.commands import cli
+    from streameval.cli.completion import answer
+
+    if answer(cli):
+        return 0
+    try:
+        with cli.make_context(PROGRAM, arguments) as context:
+            cli.invoke(context)
+    except click.exceptions.Exit as wish:
+        return wish.exit_code
+    except click.ClickException as error:
+        error.show(sys.stderr)
+        return error.exit_code
+    return 0
+
+
+class _Signals:
+    """Turns the first Ctrl-C or SIGTERM into KeyboardInterrupt, so that what must be put away is put away;
+    a second one ends the process at once."""
+
+    def __init__(self) -> None:
+        self._last = signal.SIGINT
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # Who starts us with a signal ignored (nohup, a shell's background job) wants it ignored.
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._interrupt)
+
+    @property
+    def exit_code(self) -> int:
+        """128 and the signal's number."""
+        return 128 + self._last
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        self._last = signal.Signals(number)
+        for one in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(one, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+
+def _never_fail_to_print() -> None:
+    """Let a path that the terminal's encoding cannot show be printed escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _one_line_warnings() -> None:
+    """Show each warning of the project once, as one line; those of others as Python does."""
+    usual, shown = warnings.showwarning, set()
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if not issubclass(category, StreamevalWarning):
+            usual(message, category, filename, lineno, file, line)
+        elif str(message) not in shown:
+            shown.add(str(message))
+            print(f"{PROGRAM}: warning: {message}", file=sys.stderr)
+
+    warnings.simplefilter("always", StreamevalWarning)
+    warnings.showwarning = show
+
+
+def _flush() -> None:
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _reader_left() -> int:
+    """End quietly when whoever read stdout is gone: files were written before anything was printed."""
+    quiet: Any = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(quiet, sys.stdout.fileno())
+    return 0
+
+
+def _say(message: str, code: int) -> int:
+    print(f"{PROGRAM}: error: {message}", file=sys.stderr)
+    return code
+
+
+def _of_system(error: OSError) -> str:
+    place = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+    cure = " Free some space, or write elsewhere." if error.errno == errno.ENOSPC else ""
+    return f"{place}{error.strerror or error}.{cure}"

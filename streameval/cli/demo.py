@@ -1,0 +1,29 @@
+"""`streameval demo`: the whole idea in one command, offline."""
+
+from __future__ import annotations
+
+import click
+
+from streameval.cli import options
+
+
+@click.command()
+@options.option("--rows", type=int, default=60_000, show_default=True, help="Digits to draw.")
+@options.option("--size", type=int, default=100, show_default=True, help="Rows of a mini-batch.")
+@options.option("--batches", type=int, default=10, show_default=True, help="Mini-batches to take.")
+@options.seed
+@options.threads
+@options.as_json
+def command(rows: int, size: int, batches: int, seed: int, threads: int | None, as_json: bool) -> None:
+    """Draw digits, evaluate the network that ships with the package on all of them, and compare with mini-batches.
+
+    Needs no network and no file. Everything is written to a temporary folder that is removed at the end.
+    """
+    from streameval.cli import demonstration, output
+    from streameval.reports.progress import progress
+
+    with progress("drawing") as told:
+        result = demonstration.run(
+            rows=rows, size=size, batches=batches, seed=seed, threads=threads, progress=told
+        )
+    output.show(result, as_json, demonstration.text)

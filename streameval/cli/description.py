@@ -1,0 +1,116 @@
+"""What a data set or a model is, as plain values and as text.
+
+Knows which of the two a path is. Does not know any format.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from streameval.reports.numbers import bytes_, count
+from streameval.reports.terminal import Look, fields
+
+if TYPE_CHECKING:
+    from streameval.models.mlp import Mlp
+    from streameval.storage.source import Source
+
+SCHEMA = "streameval/info/1"
+# The first bytes of single files that are data sets, or parts of some: `open` says what to do with those.
+DATA = (b"ARROW1", b"\xff\xff\xff\xff", b"PAR1", b"\x93NUMPY", b"\x00\x00\x08", b"\x1f\x8b")
+
+
+def is_data(path: str) -> bool:
+    """True for folders, globs, and files that begin as data do."""
+    from streameval.files import storage_errors
+
+    place = Path(path)
+    if place.is_dir() or place.suffix == ".arrow" or (not place.exists() and set(path) & set("*?[")):
+        return True
+    with storage_errors(path), place.open("rb") as file:
+        return file.read(8).startswith(DATA)
+
+
+def data_set(source: Source, *, check: bool = False) -> dict[str, Any]:
+    """A data set; `check` compares its content with the recorded hashes. Raises DataError if it differs."""
+    described = {
+        "schema": SCHEMA,
+        "kind": "data",
+        "path": source.path,
+        "rows": source.rows,
+        "shape": list(source.shape),
+        "features": source.features,
+        "dtype": source.dtype.name,
+        "targets": "soft" if source.soft else "integers",
+        "classes": source.classes,
+        "scale": source.scale,
+        "fingerprint": source.fingerprint,
+        "sources": dict(getattr(source, "sources", {})),
+        "bytes": _size(Path(source.path)) if source.path else None,
+    }
+    return described | {"blocks_checked": source.check_content()} if check else described
+
+
+def model(network: Mlp) -> dict[str, Any]:
+    """A network."""
+    return {
+        "schema": SCHEMA,
+        "kind": "model",
+        "path": network.path,
+        "layers": list(network.sizes),
+        "activations": list(network.activations),
+        "parameters": network.parameters,
+        "notes": list(network.notes),
+        "sha256": network.sha256,
+        "bytes": _size(Path(network.path)) if network.path else None,
+    }
+
+
+def text(found: dict[str, Any], look: Look) -> str:
+    """Either, for people."""
+    pairs = _model_pairs(found) if found["kind"] == "model" else _data_pairs(found)
+    return look.finish([look.bold(str(found["path"])), *fields(pairs, look)])
+
+
+def _data_pairs(found: dict[str, Any]) -> list[tuple[str, str]]:
+    pairs = [
+        ("rows", f"{count(found['rows'])} of {' x '.join(map(str, found['shape']))} {found['dtype']}"),
+        ("classes", "not recorded" if found["classes"] is None else str(found["classes"])),
+        ("targets", "integer labels" if found["targets"] == "integers" else "one-hot or soft rows"),
+        ("scale", _scale(found["scale"])),
+        ("content", found["fingerprint"]),
+    ]
+    if found["bytes"] is not None:
+        pairs.append(("size", bytes_(found["bytes"])))
+    pairs += [("made from", f"{name}  sha256 {digest}") for name, digest in found["sources"].items()]
+    if "blocks_checked" in found:
+        checked = found["blocks_checked"]
+        said = (
+            f"all {checked} blocks are as recorded"
+            if checked
+            else "no hashes are recorded: nothing to compare"
+        )
+        pairs.append(("check", said))
+    return pairs
+
+
+def _model_pairs(found: dict[str, Any]) -> list[tuple[str, str]]:
+    pairs = [
+        ("layers", "-".join(map(str, found["layers"]))),
+        ("activations", ", ".join(found["activations"])),
+        ("parameters", count(found["parameters"])),
+        ("sha256", found["sha256"]),
+        ("size", bytes_(found["bytes"])),
+    ]
+    return pairs + [("note", note) for note in found["notes"]]
+
+
+def _scale(scale: float) -> str:
+    return f"1/{round(1 / scale)}" if scale < 1 and 1 / round(1 / scale) == scale else f"{scale:g}"
+
+
+def _size(path: Path) -> int | None:
+    """Bytes on disk of a file, or of the files in a folder; None for a pattern."""
+    if path.is_file():
+        return path.stat().st_size
+    return sum(one.stat().st_size for one in path.iterdir() if one.is_file()) if path.is_dir() else None

@@ -1,0 +1,59 @@
+"""`streameval evaluate`: the exact loss of a model over a data set."""
+
+from __future__ import annotations
+
+import click
+
+from streameval.cli import options
+
+
+@click.command()
+@options.model_argument
+@options.data_argument
+@options.option("--rows", metavar="FILE|START:STOP", help="Only these rows; repeats count. Default: all.")
+@options.option("--losses", metavar="OUT.arrow", help="Write the loss of every row to this file.")
+@options.evaluation
+@options.as_json
+def command(
+    model: str,
+    data: str,
+    rows: str | None,
+    losses: str | None,
+    eps: float,
+    chunk_rows: int,
+    threads: int | None,
+    scale: float | None,
+    activation: str | None,
+    allow_nonfinite: bool,
+    io: str,
+    as_json: bool,
+) -> None:
+    """Print the exact loss of MODEL over DATA.
+
+    MODEL is a .pkl, .npz, .safetensors or .onnx file of a network of dense layers. DATA is an .arrow file, a folder
+    of images.npy and labels.npy, or a folder or quoted glob of several of them.
+    """
+    from functools import partial
+
+    from streameval.cli import inputs, kernels, output
+    from streameval.evaluation import evaluate
+    from streameval.evaluation import losses as to_file
+    from streameval.reports import progress, text
+
+    network = inputs.load_model(model, activation, allow_nonfinite=allow_nonfinite)
+    source = inputs.open_data(data, io=io, scale=scale)
+    run = partial(to_file.evaluate_to_file, path=losses) if losses else evaluate.evaluate
+    selected = inputs.parse_rows(rows)
+    kernels.ready(network, source)
+    with progress.progress("evaluating") as told:
+        report = run(
+            network,
+            source,
+            rows=selected,
+            eps=eps,
+            chunk_rows=chunk_rows,
+            threads=threads,
+            allow_nonfinite=allow_nonfinite,
+            progress=told,
+        )
+    output.show(report, as_json, text.report)

@@ -1,0 +1,29 @@
+"""`streameval info`: what a data set or a model is."""
+
+from __future__ import annotations
+
+import click
+
+from streameval.cli import options
+
+
+@click.command()
+@click.argument("path", metavar="DATA_OR_MODEL")
+@options.option(
+    "--check", is_flag=True, help="Read all of a data set, and compare it with its recorded hashes."
+)
+@options.activation
+@options.allow_nonfinite
+@options.io
+@options.as_json
+def command(
+    path: str, check: bool, activation: str | None, allow_nonfinite: bool, io: str, as_json: bool
+) -> None:
+    """Say what DATA_OR_MODEL is: rows, shape and fingerprint, or layers, activations and parameters."""
+    from streameval.cli import description, inputs, output
+
+    if description.is_data(path):
+        found = description.data_set(inputs.open_data(path, io=io), check=check)
+    else:
+        found = description.model(inputs.load_model(path, activation, allow_nonfinite=allow_nonfinite))
+    output.show(found, as_json, description.text)

@@ -1,0 +1,106 @@
+"""From arguments to what the library takes: models, data sets, row numbers.
+
+Knows how row numbers are written down. Does not know what is computed from any of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from streameval.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from streameval.evaluation.rows import Rows
+    from streameval.models.mlp import Mlp
+    from streameval.storage.source import Source
+
+RANGE = re.compile(r"(\d*):(\d*)")
+NPY = b"\x93NUMPY"
+FORMS = "START:STOP, or a file of row numbers: a JSON list, text with one number a line, or .npy"
+
+
+def load_model(path: str, activation: str | None = None, *, allow_nonfinite: bool = False) -> Mlp:
+    """Load a network; `activation` is one name, or one for each hidden layer with commas between."""
+    from streameval.models.loading import load
+
+    names = activation.split(",") if activation and "," in activation else activation
+    return load(path, activation=names, allow_nonfinite=allow_nonfinite)
+
+
+def open_data(path: str, *, io: str = "mmap", scale: float | None = None) -> Source:
+    """Open a data set; if it is mapped, make sure that a file which is cut short is named before the end."""
+    from streameval.storage.opening import open
+
+    source = open(path, io=io, scale=scale)
+    if io == "mmap":
+        from streameval.cli.truncation import watch
+
+        watch(path)
+    return source
+
+
+def parse_rows(text: str | None) -> Rows:
+    """Return the rows that `--rows` asks for: a slice, or what a file lists; None for all.
+
+    Raises UsageError for what is neither, with the line where a file stops making sense.
+    """
+    if text is None:
+        return None
+    match = RANGE.fullmatch(text)
+    if match and match.group() != ":":
+        return slice(*(int(end) if end else None for end in match.groups()))
+    from streameval.files import storage_errors
+
+    if not os.path.lexists(text):
+        raise UsageError(f"--rows {text}: no such file, and not a range. Expected {FORMS}.")
+    with storage_errors(text):
+        content = Path(text).read_bytes()
+    if content.startswith(NPY):
+        return _npy(text)
+    return _json(text, content) if content.lstrip().startswith(b"[") else _lines(text, content)
+
+
+def _npy(path: str) -> NDArray[Any]:
+    import numpy as np
+
+    try:
+        rows: NDArray[Any] = np.load(path, allow_pickle=False)
+    except ValueError as error:
+        raise UsageError(f"--rows {path}: not a usable .npy file: {error}. Expected integers (n,).") from None
+    return rows
+
+
+def _json(path: str, content: bytes) -> NDArray[np.int64]:
+    import numpy as np
+
+    try:
+        numbers = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"--rows {path}: not a usable JSON list: {error}. Expected {FORMS}.") from None
+    for place, number in enumerate(numbers):
+        if type(number) is not int or not -(2**63) <= number < 2**63:
+            raise UsageError(f"--rows {path}: entry {place} is {str(number)[:40]!r}, expected a row number.")
+    return np.array(numbers, np.int64)
+
+
+def _lines(path: str, content: bytes) -> NDArray[np.int64]:
+    import numpy as np
+
+    numbers = []
+    for place, line in enumerate(content.splitlines(), start=1):
+        text = line.strip()
+        if text and not re.fullmatch(rb"\d{1,18}", text):
+            found = text[:40].decode(errors="replace")
+            raise UsageError(
+                f"--rows {path}, line {place}: {found!r}, expected a row number. Expected {FORMS}."
+            )
+        if text:
+            numbers.append(int(text))
+    return np.array(numbers, np.int64)

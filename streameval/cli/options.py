@@ -1,0 +1,77 @@
+"""Options that several commands share, and the one rule for all: STREAMEVAL_<OPTION> sets the default.
+
+Knows how arguments are spelled. Does not know what is done with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Decorator = Callable[[Command], Command]
+
+
+def option(*names: str, **settings: Any) -> Decorator[Any]:
+    """An option whose default the environment sets: --chunk-rows is STREAMEVAL_CHUNK_ROWS."""
+    longest = next(name for name in names if name.startswith("--"))
+    variable = "STREAMEVAL_" + longest.split("/")[0].removeprefix("--").replace("-", "_").upper()
+    return click.option(*names, envvar=variable, **settings)
+
+
+model_argument = click.argument("model")
+data_argument = click.argument("data")
+
+as_json = option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+eps = option(
+    "--eps",
+    type=float,
+    default=1e-7,
+    show_default=True,
+    help="E = -log(y + EPS); 0 is the exact log-softmax.",
+)
+threads = option(
+    "--threads", type=int, help="Default: what affinity and cgroup allow. No result depends on it."
+)
+chunk_rows = option(
+    "--chunk-rows",
+    type=int,
+    default=16384,
+    show_default=True,
+    help="Rows read at a time. No result depends on it.",
+)
+scale = option(
+    "--scale", type=float, help="Factor from stored values to features, instead of the recorded one."
+)
+io = option(
+    "--io",
+    type=click.Choice(["mmap", "pread"]),
+    default="mmap",
+    show_default=True,
+    help="Map the file, or read it by position where mapping is unsafe.",
+)
+activation = option("--activation", help="Of the hidden layers, where the model file does not say.")
+allow_nonfinite = option(
+    "--allow-nonfinite", is_flag=True, help="Accept NaN and infinity: such rows are left out and counted."
+)
+seed = option("--seed", type=int, default=0, show_default=True, help="The same seed draws the same rows.")
+level = option("--level", type=float, default=0.95, show_default=True, help="Confidence level of intervals.")
+output_format = option(
+    "--format", type=click.Choice(["arrow", "npy"]), help="Default: by the ending of DEST."
+)
+
+
+def joined(*decorators: Decorator[Any]) -> Decorator[Any]:
+    """Several decorators as one, in the order in which --help shows them."""
+
+    def decorate(command: Any) -> Any:
+        for one in reversed(decorators):
+            command = one(command)
+        return command
+
+    return decorate
+
+
+evaluation = joined(eps, chunk_rows, threads, scale, activation, allow_nonfinite, io)

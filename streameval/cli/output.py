@@ -1,0 +1,18 @@
+"""Where results go: stdout, as one JSON object or as text that fits the terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+from streameval.reports.json import dumps
+from streameval.reports.terminal import Look
+
+Result = TypeVar("Result")
+
+
+def show(result: Result, as_json: bool, text: Callable[[Result, Look], str]) -> None:
+    """Print `result` as JSON, or as what `text` makes of it."""
+    if sys.stdout is not None:
+        print(dumps(result) if as_json else text(result, Look.of(sys.stdout)))

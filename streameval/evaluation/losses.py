@@ -1,0 +1,121 @@
+"""A file of losses: one row for each row that was evaluated, written as the pass goes on.
+
+Knows the file's two columns and what it was made of. Does not know how a loss is computed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streameval.errors import UsageError
+from streameval.evaluation.evaluate import EPS, steps
+from streameval.evaluation.report import Report
+from streameval.evaluation.resources import Meter
+from streameval.evaluation.rows import CHUNK_ROWS, Rows, selected
+from streameval.evaluation.scoring import NetworkScorer
+from streameval.evaluation.state import State
+from streameval.files import atomic_file, lock, remove_leftovers
+from streameval.models.mlp import Mlp
+from streameval.storage.opening import open
+from streameval.storage.source import Source, Span
+
+VERSION = 1
+RECORD = b"streameval.losses"
+
+
+class LossWriter:
+    """Adds rows to a file of losses."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def write(self, rows: NDArray[np.int64], losses: NDArray[np.float64]) -> None:
+        """Add rows: their numbers (n,) int64, their losses (n,) float64 in nats."""
+        import pyarrow as pa
+
+        columns = [pa.array(rows, pa.int64()), pa.array(losses, pa.float64())]
+        self._file.write_batch(pa.record_batch(columns, names=["row", "loss"]))
+
+
+@contextlib.contextmanager
+def loss_file(path: str | os.PathLike[str], *, model: Mlp, data: Source, eps: float) -> Iterator[LossWriter]:
+    """Open a file of losses for writing; it gets its name only when the block ends without an error.
+
+    An Arrow IPC file, uncompressed, of the columns `row` (int64) and `loss` (float64, nats), in the order of the pass;
+    the schema's metadata key `streameval.losses` is JSON: version, model (sha256), data (fingerprint), eps.
+
+    Raises:
+        UsageError: `path` is the data set itself, or would become part of it.
+        LockedError: another process writes `path`. StorageError: it cannot be written.
+    """
+    target = Path(path)
+    _check_apart(target, data)
+    import pyarrow as pa
+
+    record = {"version": VERSION, "model": model.sha256, "data": data.fingerprint, "eps": eps}
+    schema = pa.schema(
+        [pa.field("row", pa.int64()), pa.field("loss", pa.float64())],
+        metadata={RECORD: json.dumps(record, sort_keys=True)},
+    )
+    with lock(target):
+        remove_leftovers(target)
+        with atomic_file(target) as file, pa.ipc.new_file(file, schema) as writer:
+            yield LossWriter(writer)
+
+
+def evaluate_to_file(
+    model: Mlp,
+    data: Any,
+    path: str | os.PathLike[str],
+    *,
+    rows: Rows = None,
+    eps: float = EPS,
+    chunk_rows: int = CHUNK_ROWS,
+    threads: int | None = None,
+    allow_nonfinite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Evaluate, write every row's loss to `path` as the pass goes on, and return the report.
+
+    The file appears when the pass is over and the data are seen to be unchanged. Rows that `allow_nonfinite` leaves
+    out of the sums have a loss of NaN in it. Memory does not grow with the rows. Arguments and errors as for
+    `evaluate`, and those of `loss_file`.
+    """
+    source = open(data)
+    scorer = NetworkScorer(model, source, eps=eps, threads=threads)
+    which = selected(rows, source)
+    meter, state = Meter(), State.empty(scorer.classes)
+    with loss_file(path, model=model, data=source, eps=float(eps)) as out:
+        for step in steps(scorer, source, which, chunk_rows=chunk_rows, allow_nonfinite=allow_nonfinite):
+            out.write(_numbers(which, step.span), step.losses)
+            state = step.state
+            meter.look()
+            if progress is not None:
+                progress(step.rows + state.left_out, step.total)
+    return Report(state, float(eps), model, source, meter.resources(state.rows, scorer.threads))
+
+
+def _numbers(which: Span | NDArray[np.int64], part: Span) -> NDArray[np.int64]:
+    """The row numbers of a part of a selection."""
+    if isinstance(which, Span):
+        return np.arange(which.start + part.start, which.start + part.stop)
+    return which[part.start : part.stop]
+
+
+def _check_apart(target: Path, data: Source) -> None:
+    if data.path is None:
+        return
+    place, wanted = Path(data.path).resolve(), target.resolve()
+    if wanted == place or (place.is_dir() and wanted.parent == place):
+        raise UsageError(
+            f"{target}: the losses would overwrite the data set {data.path}, or become part of it. Write them "
+            "somewhere else."
+        )

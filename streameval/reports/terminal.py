@@ -1,0 +1,126 @@
+"""How text is laid out for where it is read: width, colour, characters, aligned columns.
+
+Knows terminals. Does not know what is said.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TextIO
+
+# What is written where the encoding has no such characters.
+PLAIN = {
+    "·": "-", "→": "->", "↓": "v", "±": "+-", "×": "x", "…": "...", "–": "-", "✓": "ok", "✗": "NO", "━": "-", "│": "|",
+    "█": "#", "∞": "inf",
+}  # fmt: skip
+INDENT = "  "
+COLOUR = re.compile(r"\x1b\[\d*m")
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a stream is to be written to: columns, colour or not, only ASCII or more."""
+
+    width: int = 80
+    colour: bool = False
+    unicode: bool = True
+
+    @classmethod
+    def of(cls, stream: TextIO) -> Look:
+        """What suits a stream: colour only on a terminal and without NO_COLOR; 80 columns where none are known."""
+        terminal = stream.isatty()
+        width = shutil.get_terminal_size((80, 24)).columns if terminal else 80
+        colour = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        return cls(max(40, width), colour, _has(stream.encoding, "".join(PLAIN)))
+
+    def bold(self, text: str) -> str:
+        """`text`, to be seen first."""
+        return self._painted(text, "1")
+
+    def dim(self, text: str) -> str:
+        """`text`, to be seen last."""
+        return self._painted(text, "2")
+
+    def good(self, text: str) -> str:
+        """`text` that says that something is right."""
+        return self._painted(text, "32")
+
+    def bad(self, text: str) -> str:
+        """`text` that says that something is not right."""
+        return self._painted(text, "31")
+
+    def finish(self, lines: Iterable[str]) -> str:
+        """The lines as one text, in characters that the stream has."""
+        text = "\n".join(line.rstrip() for line in lines)
+        if not self.unicode:
+            for fancy, simple in PLAIN.items():
+                text = text.replace(fancy, simple)
+        return text
+
+    def _painted(self, text: str, code: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self.colour and text else text
+
+
+def fields(pairs: Iterable[tuple[str, str]], look: Look) -> list[str]:
+    """Names and values in two columns; long values go on below themselves, cut at spaces."""
+    listed = list(pairs)
+    wide = max((len(name) for name, _ in listed), default=0)
+    lines = []
+    for name, value in listed:
+        room = max(20, look.width - len(INDENT) - wide - 2)
+        for number, part in enumerate(wrapped(value, room) or [""]):
+            label = name if number == 0 else ""
+            lines.append(f"{INDENT}{look.dim(label)}{' ' * (wide - len(label) + 2)}{part}")
+    return lines
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], look: Look, *, left: int = 0) -> list[str]:
+    """Columns aligned to the right, the first `left` of them to the left, under their dimmed heads."""
+    body = [list(row) for row in rows]
+    widths = [max(len(row[k]) for row in [list(head), *body]) for k in range(len(head))]
+
+    def line(row: Sequence[str]) -> str:
+        cells = [
+            text.ljust(width) if k < left else text.rjust(width)
+            for k, (text, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        return INDENT + "  ".join(cells)
+
+    return [look.dim(line(head).rstrip()), *map(line, body)]
+
+
+def visible(line: str) -> int:
+    """Columns that a line takes: colour takes none."""
+    return len(COLOUR.sub("", line))
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """`text` cut at spaces into lines of at most `width` characters; a longer word is left whole."""
+    lines: list[str] = []
+    for paragraph in text.split("\n"):
+        line = ""
+        for word in paragraph.split(" "):
+            if line and len(line) + 1 + len(word) > width:
+                lines.append(line)
+                line = word
+            else:
+                line = f"{line} {word}" if line else word
+        lines.append(line)
+    return lines
+
+
+def paragraph(text: str, look: Look) -> list[str]:
+    """`text` as lines that are pleasant to read: not wider than the terminal, nor than 88 characters."""
+    return wrapped(text, min(look.width, 88))
+
+
+def _has(encoding: str | None, characters: str) -> bool:
+    try:
+        characters.encode(encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True

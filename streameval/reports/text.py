@@ -1,0 +1,155 @@
+"""Results as text for a terminal: what matters first, columns aligned, no wider than the window.
+
+Knows what a reader looks for. Does not know how anything was computed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from streameval.reports.numbers import bytes_, count, nats, percent, rate, seconds
+from streameval.reports.terminal import INDENT, Look, fields, paragraph, table, visible
+
+if TYPE_CHECKING:
+    from streameval.evaluation.report import Report
+    from streameval.statistics.intervals.interval import Interval
+    from streameval.storage.source import Source
+    from streameval.studies.minibatch import MiniBatches
+
+# A table of more classes than this shows those with the largest losses.
+CLASSES = 20
+CONFUSIONS = 8
+WORST = 5
+
+
+def report(result: Report, look: Look) -> str:
+    """A finished evaluation."""
+    lines = [look.bold(f"{_model_name(result)} on {result.data.name}"), ""]
+    lines += fields(_figures(result), look)
+    if result.rows:
+        lines += ["", *_classes(result, look)]
+        lines += ["", *_confusion(result, look)]
+    lines += ["", *fields(_background(result), look)]
+    return look.finish(lines)
+
+
+def minibatches(result: MiniBatches, look: Look) -> str:
+    """Mini-batches with their intervals, and what to make of them."""
+    first = result.batches[0]
+    how = "with" if result.replace else "without"
+    lines = [
+        look.bold(
+            f"Mini-batches of {count(first.size)} of the {count(result.data.rows)} rows of {result.data.name}"
+        ),
+        "",
+        *table(
+            ("batch", "loss", f"{percent(first.interval.level, 0)} interval for the full loss"),
+            [(str(k), nats(one.loss), span(one.interval)) for k, one in enumerate(result.batches, start=1)],
+            look,
+        ),
+        "",
+    ]
+    said = f"Interval: {first.interval.method}. {first.interval.assumes}"
+    warned = {one.interval.warning for one in result.batches if one.interval.warning}
+    lines += paragraph(f"Rows drawn {how} replacement, seed {result.seed}. {said}", look)
+    for warning in sorted(warned):
+        lines += paragraph(f"Warning: {warning}", look)
+    return look.finish(lines)
+
+
+def span(interval: Interval) -> str:
+    """The two ends of an interval."""
+    return f"{nats(interval.low)} … {nats(interval.high)}"
+
+
+def _figures(result: Report) -> list[tuple[str, str]]:
+    state = result.state
+    kind = "exact log-softmax" if result.eps == 0 else f"with log(y + {result.eps:g})"
+    pairs = [
+        ("loss", f"{nats(result.loss, 10)} nats  ({kind})"),
+        (
+            "accuracy",
+            f"{percent(result.accuracy)}  ({count(result.correct)} of {count(result.rows)} rows right)",
+        ),
+    ]
+    if result.rows:
+        spread = f"smallest {nats(state.smallest)}, largest {nats(state.largest)}"
+        if result.stddev is not None:
+            spread = f"standard deviation {nats(result.stddev)}, {spread}"
+        pairs.append(("spread", spread))
+        listed = ", ".join(f"{row} ({nats(loss, 2)})" for loss, row in state.worst[:WORST])
+        pairs.append(("worst rows", listed))
+    if state.left_out:
+        pairs.append(("left out", f"{count(state.left_out)} rows whose loss is not finite"))
+    return pairs
+
+
+def _classes(result: Report, look: Look) -> list[str]:
+    listed = [(k, one) for k, one in enumerate(result.state.classes) if one.rows]
+    rest = ""
+    if len(listed) > CLASSES:
+        listed.sort(key=lambda pair: -(pair[1].loss or 0.0))
+        rest = f"{INDENT}the {CLASSES} classes of {len(listed)} with the largest losses"
+        listed = listed[:CLASSES]
+    top = max((one.loss or 0.0 for _, one in listed), default=0.0)
+    room = min(24, look.width - 46)
+    rows = [
+        (
+            str(k),
+            count(one.rows),
+            nats(one.loss),
+            percent(one.accuracy, 1),
+            _bar((one.loss or 0.0), top, room),
+        )
+        for k, one in listed
+    ]
+    lines = table(("class", "rows", "loss", "accuracy", ""), [(*row[:4], "") for row in rows], look)
+    if room >= 6 and top > 0:
+        lines[1:] = [f"{line.rstrip()}  {row[4]}" for line, row in zip(lines[1:], rows, strict=True)]
+    return lines + ([look.dim(rest)] if rest else [])
+
+
+def _bar(value: float, top: float, room: int) -> str:
+    return "━" * max(0, round(room * value / top)) if top > 0 else ""
+
+
+def _confusion(result: Report, look: Look) -> list[str]:
+    """The matrix where it fits, else the most frequent mistakes."""
+    matrix = result.state.confusion
+    head = ["true", *map(str, range(len(matrix)))]
+    cells = [[str(k), *(str(n) if n else "·" for n in row)] for k, row in enumerate(matrix)]
+    lines = table(head, cells, look)
+    if matrix and len(matrix) <= CLASSES and max(map(visible, lines)) <= look.width:
+        return [look.dim(f"{INDENT}rows by true class (down) and predicted class (across)"), *lines]
+    wrong = [(n, true, k) for true, row in enumerate(matrix) for k, n in enumerate(row) if n and k != true]
+    wrong.sort(key=lambda one: (-one[0], one[1:]))
+    rows = [(str(true), str(k), count(n)) for n, true, k in wrong[:CONFUSIONS]]
+    return (
+        [look.dim(f"{INDENT}most frequent mistakes"), *table(("true", "predicted", "rows"), rows, look)]
+        if rows
+        else []
+    )
+
+
+def _background(result: Report) -> list[tuple[str, str]]:
+    used = result.resources
+    pairs = [
+        ("time", f"{seconds(used.seconds)}, {rate(used.rows_per_second)}, threads: {used.threads}"),
+        (
+            "memory",
+            f"at most {bytes_(used.peak_anon_bytes)}, and {bytes_(used.peak_file_bytes)} of mapped files",
+        ),
+        ("model", f"{'-'.join(map(str, result.model.sizes))}, {', '.join(result.model.activations)}"),
+    ]
+    pairs += [("note", note) for note in result.model.notes]
+    pairs += [("data", result.data.fingerprint), ("digest", result.digest)]
+    return pairs
+
+
+def _model_name(result: Report | MiniBatches) -> str:
+    return result.model.path or "the model"
+
+
+def data_line(source: Source) -> str:
+    """A data set in one line."""
+    return f"{count(source.rows)} rows of {' x '.join(map(str, source.shape))} {source.dtype}"
