@@ -80,6 +80,15 @@ def endless(handler: Handler, content: bytes) -> None:
         handler.wfile.write(bytes(1 << 16))
 
 
+def trailing(handler: Handler, content: bytes) -> None:
+    """All of it, and then on and on."""
+    handler.send_response(200)
+    handler.end_headers()
+    handler.wfile.write(content)
+    while not handler.server.over.is_set():
+        handler.wfile.write(bytes(1 << 16))
+
+
 def bomb(handler: Handler, content: bytes) -> None:
     handler.answer(BOMB)
 
@@ -121,6 +130,7 @@ FAULTS: dict[str, Misbehave] = {
     "hang": hang,
     "drip": drip,
     "endless": endless,
+    "trailing": trailing,
     "bomb": bomb,
     "page": lambda handler, content: handler.answer(b"<html>Please log in to this network</html>"),
     "empty": lambda handler, content: handler.answer(b""),
@@ -148,6 +158,7 @@ SAYS = {
     "hang": "timed out",
     "drip": "not there after",
     "endless": "more than",
+    "trailing": "bytes were sent",
     "bomb": "more than the expected",
     "page": "bytes, expected",
     "empty": "bytes, expected",
