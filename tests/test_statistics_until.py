@@ -124,7 +124,7 @@ def test_at_the_end_it_is_exact(method, population):
 
 @EVERY
 def test_each_order_misses_as_rarely_as_promised(method):
-    """400 seeds at level 0.8, every look counted: at a rate of 0.2, 105 misses or more have probability 0.001."""
+    """400 seeds at level 0.8, every look counted: at a rate of 0.2, over 104 misses have probability 0.001."""
     losses = skewed(3000) ** 2
     losses = np.minimum(losses, 16.0)
     truth = losses.mean()
