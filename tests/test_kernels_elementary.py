@@ -1,4 +1,4 @@
-"""exp, log and the activations against mpmath and against longer arithmetic; every lane gives the same bits."""
+"""exp, log and the activations against mpmath and longer arithmetic; every lane gives the same bits."""
 
 from __future__ import annotations
 

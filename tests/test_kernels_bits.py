@@ -1,0 +1,114 @@
+"""The same bits whatever the CPU can do, and nothing read outside of the rows."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import kernel_bits
+import pytest
+
+import streameval
+from streameval.kernels import host
+
+TESTS = Path(__file__).resolve().parent
+BASE = "+sse4.2,+popcnt,+avx,+avx2,+fma,+bmi,+bmi2"
+WIDE = BASE + ",+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl"
+# What to compile for: CPU, features, and the level that this must come to.
+CPUS = {
+    "AVX2": ("haswell", BASE, "x86_64-narrow-float64"),
+    "AVX-512": ("skylake-avx512", WIDE, "x86_64-wide-float64"),
+    "AVX-512 with VNNI": ("cascadelake", WIDE + ",+avx512vnni", "x86_64-wide-vnni"),
+}
+
+
+def run_python(arguments: list[str], **environment: str) -> str:
+    """Run Python with this package and these tests on its path; return what it printed."""
+    path = os.pathsep.join([str(TESTS), str(Path(streameval.__file__).parent.parent)])
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        env={**os.environ, "PYTHONPATH": path, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def here() -> dict[str, str]:
+    return kernel_bits.hashes()
+
+
+@functools.cache
+def can_run(features: str) -> bool:
+    return {name[1:] for name in features.split(",")} <= host.features()
+
+
+@pytest.mark.parametrize("cpu", CPUS)
+def test_another_instruction_set_gives_the_same_bits(
+    cpu: str, here: dict[str, str], pytestconfig: pytest.Config
+) -> None:
+    """Each is compiled once for a version of the kernels, into pytest's cache folder: 10 to 20 seconds."""
+    name, features, level = CPUS[cpu]
+    if platform.machine() != "x86_64" or not can_run(features):
+        pytest.skip(f"this machine cannot run what is compiled for {cpu}")
+    folder = pytestconfig.cache.mkdir(f"kernels-{level}")
+    found = json.loads(
+        run_python(
+            [str(TESTS / "kernel_bits.py")],
+            NUMBA_CPU_NAME=name,
+            NUMBA_CPU_FEATURES=features,
+            STREAMEVAL_CACHE_DIR=str(folder),
+        )
+    )
+    assert found.pop("level") == level
+    assert found == {case: value for case, value in here.items() if case != "level"}
+
+
+def test_the_cases_differ_from_each_other(here: dict[str, str]) -> None:
+    """Equal hashes everywhere would say nothing."""
+    assert len(set(here.values())) == len(here)
+
+
+EDGE = """
+import ctypes, mmap
+import numpy as np, small_networks as small
+from running_kernels import run
+
+PAGE, BOTH = mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_WRITE
+libc = ctypes.CDLL(None, use_errno=True)
+
+def protect(address, size, protection):
+    assert libc.mprotect(ctypes.c_void_p(address), ctypes.c_size_t(size), protection) == 0
+
+for features in (1, 3, 16, 45, 64, 203, 784):
+    layers = small.network([features, 50, 7], ["sigmoid"], seed=1)
+    t = small.labels(50, 7)
+    dense, sparse = (small.pixels(kind, 50, features) for kind in ("dense", "sparse"))
+    for x in (dense, sparse, small.floats(50, features)):
+        pages = -(-x.nbytes // PAGE)
+        memory = mmap.mmap(-1, (pages + 2) * PAGE)
+        start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+        for gap in (0, pages * PAGE - x.nbytes):
+            protect(start, (pages + 2) * PAGE, BOTH)
+            rows = np.frombuffer(memory, x.dtype, x.size, PAGE + gap).reshape(x.shape)
+            rows[:] = x
+            for page in (0, pages + 1):
+                protect(start + page * PAGE, PAGE, 0)
+            assert run(layers, rows, t).bits() == run(layers, x, t).bits()
+        protect(start, (pages + 2) * PAGE, BOTH)
+print("done")
+"""
+
+
+def test_nothing_is_read_before_the_first_row_or_after_the_last() -> None:
+    """The rows lie against pages that must not be touched: reading one byte too far ends the process."""
+    assert run_python(["-c", EDGE]) == "done\n"
