@@ -21,6 +21,7 @@ from typing import Any
 
 import numba
 from numba.core import caching
+from numba.core.runtime import rtsys
 
 from streameval.errors import StreamevalWarning
 from streameval.kernels.host import features, level
@@ -141,8 +142,11 @@ class _KernelCache(caching.FunctionCache):
             self.disable()
 
     def load_overload(self, signature: Any, target: Any) -> Any:
+        # Numba would first import all it knows about typing and lowering, 0.4 s, of which machine code that is
+        # there already needs only the runtime. Compiling does that import by itself.
+        rtsys.initialize(target)
         try:
-            return super().load_overload(signature, target)
+            return self._load_overload(signature, target)
         except _UNREADABLE as error:
             _warn(f"{self._cache_path}: a compiled kernel is damaged ({error}); it is compiled again.")
             remove_cache()
