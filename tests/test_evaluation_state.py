@@ -1,0 +1,248 @@
+"""The state is exact: any cut, any order, any merge gives the same integers and the same digest."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from fractions import Fraction
+
+import naive
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streameval.errors import DataError
+from streameval.evaluation.state import ClassState, State, fold
+from streameval.kernels import folding
+
+CLASSES = 4
+# Ordinary losses, ties, losses below zero (y near 1 with eps > 0) and the largest that count.
+LOSSES = st.one_of(
+    st.floats(0.0, 20.0),
+    st.sampled_from([0.0, 0.5, 2.25, 2.25, 16.118095650958319, -1e-7, -9.9e-4]),
+    st.floats(-4_194_303.0, 4_194_303.0),
+).map(lambda value: value + 0.0)
+PLACES = st.integers(0, CLASSES - 1)
+RECORDS = st.lists(st.tuples(LOSSES, PLACES, PLACES, st.integers(0, 60)), max_size=60)
+Record = tuple[float, int, int, int]
+
+
+def columns(records: list[Record]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Losses, true classes, predicted classes, row numbers."""
+    loss, target, guess, rows = zip(*records, strict=True) if records else ((), (), (), ())
+    return np.array(loss, float), *(np.array(one, np.int64) for one in (target, guess, rows))
+
+
+def state_of(records: list[Record]) -> State:
+    state, left_out = fold(*columns(records), CLASSES)
+    assert left_out is None
+    return state
+
+
+@given(RECORDS)
+def test_a_state_holds_what_the_naive_sums_say(records: list[Record]) -> None:
+    loss, target, guess, rows = columns(records)
+    state = state_of(records)
+    assert (state.units, state.units_squared) == naive.sums(loss)
+    found = [(one.rows, one.correct, one.units) for one in state.classes]
+    assert found == naive.per_class(loss, target, guess, CLASSES)
+    assert [list(row) for row in state.confusion] == naive.confusion(target, guess, CLASSES)
+    assert list(state.worst) == naive.worst(loss, rows)
+    assert state.rows == len(records)
+    assert state.correct == int((target == guess).sum())
+    assert state.smallest == min(loss, default=math.inf)
+    assert state.largest == max(loss, default=-math.inf)
+
+
+@given(RECORDS)
+def test_mean_and_standard_deviation_are_the_exact_ones_rounded_once(records: list[Record]) -> None:
+    loss = columns(records)[0]
+    state = state_of(records)
+    n, mean, squares = naive.moments(Fraction(q, naive.UNITS) for q in naive.quantised(loss))
+    assert state.loss == (float(mean) if n else None)
+    assert state.loss_sum == float(mean * n)
+    assert state.stddev == (pytest.approx(math.sqrt(squares / (n - 1)), rel=1e-15) if n > 1 else None)
+    assert state.stderr == (pytest.approx(math.sqrt(squares / (n - 1) / n), rel=1e-15) if n > 1 else None)
+
+
+@given(RECORDS)
+def test_rounding_to_2_to_the_minus_40_moves_no_mean_by_more_than_half_a_unit(records: list[Record]) -> None:
+    n, mean, _ = naive.moments(columns(records)[0])
+    if n:
+        assert abs(Fraction(state_of(records).units, n * naive.UNITS) - mean) <= Fraction(1, 2 * naive.UNITS)
+
+
+@given(RECORDS, st.integers(0, 60))
+def test_a_state_does_not_depend_on_where_the_rows_are_cut(records: list[Record], cut: int) -> None:
+    """Both halves of any cut, empty and one-row ones too."""
+    merged = state_of(records[:cut]) + state_of(records[cut:])
+    assert merged == state_of(records)
+    assert merged.digest == state_of(records).digest
+
+
+@given(RECORDS, st.randoms(use_true_random=False))
+def test_a_state_does_not_depend_on_the_order_of_the_rows(records: list[Record], random) -> None:
+    shuffled = records.copy()
+    random.shuffle(shuffled)
+    assert state_of(shuffled) == state_of(records)
+
+
+@given(RECORDS, RECORDS, RECORDS)
+def test_states_merge_in_any_order_and_the_empty_one_is_zero(
+    a: list[Record], b: list[Record], c: list[Record]
+) -> None:
+    one, two, three = state_of(a), state_of(b), state_of(c)
+    assert (one + two) + three == one + (two + three) == three + one + two
+    assert one + State.empty(CLASSES) == one == State.empty(CLASSES) + one
+    assert state_of([]) == State.empty(CLASSES)
+
+
+@given(RECORDS)
+def test_a_state_comes_back_from_json_as_it_was(records: list[Record]) -> None:
+    state = state_of(records)
+    again = State.from_dict(json.loads(json.dumps(state.to_dict())))
+    assert again == state
+    assert again.digest == state.digest
+
+
+@given(RECORDS, st.integers(1, 9))
+def test_rows_are_folded_in_blocks_without_a_seam(records: list[Record], most: int) -> None:
+    whole = state_of(records)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(folding, "MOST_ROWS", most)
+        assert state_of(records) == whole
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_as_many_of_the_largest_losses_as_a_block_holds_do_not_overflow(sign: int) -> None:
+    n = folding.MOST_ROWS + 3
+    largest = sign * np.nextafter(2.0**22, 0.0)
+    zeros = np.zeros(n, np.int64)
+    state, left_out = fold(np.full(n, largest), zeros, zeros, np.arange(n), CLASSES)
+    units = round(Fraction(largest) * naive.UNITS)
+    assert left_out is None
+    assert (state.units, state.units_squared) == (n * units, n * units**2)
+    assert state.stddev == 0.0
+    assert [row for _, row in state.worst] == list(range(10))
+
+
+def test_each_limb_of_the_sum_of_squares_is_in_its_place() -> None:
+    """Single losses of one bit each, and of all bits up to it."""
+    for bit in range(62):
+        for units in (1 << bit, (2 << bit) - 1, -(1 << bit), -((2 << bit) - 1)):
+            value = float(Fraction(units, naive.UNITS))
+            if abs(value) < 2.0**22:
+                expected = naive.sums([value])
+                state = state_of([(value, 0, 0, 0)])
+                assert (state.units, state.units_squared) == expected
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 2.0**22, -(2.0**22), 1e300])
+def test_a_loss_that_is_not_finite_or_too_large_is_left_out_and_counted(value: float) -> None:
+    good = [(1.0, 0, 1, 10), (2.0, 2, 2, 11)]
+    loss, target, guess, rows = columns([good[0], (5.0, 3, 3, 77), good[1], (5.0, 1, 1, 78)])
+    loss[[1, 3]] = value
+    state, left_out = fold(loss, target, guess, rows, CLASSES)
+    assert left_out == 77
+    assert state.left_out == 2
+    assert dataclasses.replace(state, left_out=0) == state_of(good)
+    assert (state + state).left_out == 4
+
+
+def test_the_first_row_left_out_is_found_in_whichever_block_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folding, "MOST_ROWS", 3)
+    loss = np.ones(10)
+    loss[[7, 8]] = math.nan
+    zeros = np.zeros(10, np.int64)
+    assert fold(loss, zeros, zeros, np.arange(100, 110), CLASSES)[1] == 107
+
+
+def test_of_equal_losses_those_of_the_first_rows_are_remembered() -> None:
+    rows = np.random.default_rng(0).permutation(200)
+    zeros = np.zeros(200, np.int64)
+    state, _ = fold(np.where(rows % 20 == 3, 7.0, 1.0), zeros, zeros, rows, CLASSES)
+    assert state.worst == tuple((7.0, row) for row in range(3, 203, 20))
+
+
+def test_a_row_that_came_twice_counts_twice() -> None:
+    state = state_of([(1.0, 0, 0, 5), (3.0, 1, 0, 6), (1.0, 0, 0, 5)])
+    assert (state.rows, state.correct, state.loss) == (3, 2, 5 / 3)
+    assert state.worst == ((3.0, 6), (1.0, 5), (1.0, 5))
+
+
+BASE = [(1.0, 0, 0, 5), (3.0, 1, 2, 6), (0.25, 3, 3, 7)]
+
+
+@pytest.mark.parametrize(
+    ("changed", "name"),
+    [
+        ([(1.0 + 2.0**-40, 0, 0, 5), *BASE[1:]], "one unit of one loss"),
+        ([(1.0, 1, 1, 5), *BASE[1:]], "a class"),
+        ([(1.0, 0, 3, 5), *BASE[1:]], "a prediction"),
+        ([(1.0, 0, 0, 4), *BASE[1:]], "a row number among the worst"),
+        (BASE[:2], "a row missing"),
+        ([*BASE, BASE[0]], "a row repeated"),
+        ([(0.5, 0, 0, 5), (3.5, 1, 2, 6), BASE[2]], "two losses with the same sum"),
+    ],
+)
+def test_the_digest_tells_apart(changed: list[Record], name: str) -> None:
+    assert state_of(changed).digest != state_of(BASE).digest, name
+
+
+def test_the_digest_tells_rows_left_out() -> None:
+    state = state_of(BASE)
+    assert dataclasses.replace(state, left_out=1).digest != state.digest
+
+
+def test_the_digest_is_that_of_exact_integers_pinned_here() -> None:
+    """Losses of 1, 3 and 1/4: reports and checkpoints of other versions hold this digest for them."""
+    written = (
+        '{"classes": [[1, 1, 1099511627776], [1, 0, 3298534883328], [0, 0, 0], [1, 1, 274877906944]], '
+        '"confusion": [[1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 1]], '
+        '"largest": "0x1.8000000000000p+1", "left_out": 0, "smallest": "0x1.0000000000000p-2", '
+        '"units": 4672924418048, "units_squared": 12164816059872206070480896, '
+        '"worst": [["0x1.8000000000000p+1", 6], ["0x1.0000000000000p+0", 5], ["0x1.0000000000000p-2", 7]]}'
+    )
+    assert state_of(BASE).digest == hashlib.sha256(written.encode()).hexdigest()
+
+
+def test_states_of_different_classes_do_not_merge() -> None:
+    with pytest.raises(DataError, match=r"states of 4 and 5 classes cannot be joined"):
+        State.empty(4) + State.empty(5)
+
+
+def test_above_1024_classes_there_is_no_confusion_matrix_and_all_else() -> None:
+    classes = 1025
+    target = np.array([0, 1024, 1024])
+    state, _ = fold(np.array([1.0, 2.0, 4.0]), target, np.array([0, 3, 1024]), np.arange(3), classes)
+    assert state.confusion == ()
+    assert state.classes[1024] == ClassState(2, 1, 6 * naive.UNITS)
+    assert (state + State.empty(classes)) == state
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda d: d.pop("units"),
+        lambda d: d.update(units="many"),
+        lambda d: d.update(classes=[[1, 2]] * 3 + [["a", 1, 1]]),
+        lambda d: d.update(classes=[[1, 2, 3, 4]]),
+        lambda d: d.update(smallest=3),
+        lambda d: d.update(worst=[["0x1p+0"]]),
+        lambda d: d.update(confusion=5),
+    ],
+)
+def test_a_damaged_stored_state_is_refused(damage) -> None:
+    stored = state_of(BASE).to_dict()
+    damage(stored)
+    with pytest.raises(DataError, match=r"a stored state is damaged.*Compute it again"):
+        State.from_dict(stored)
+
+
+def test_a_class_without_rows_has_neither_loss_nor_accuracy() -> None:
+    one = state_of(BASE).classes
+    assert (one[2].loss, one[2].accuracy) == (None, None)
+    assert (one[1].loss, one[1].accuracy) == (3.0, 0.0)
