@@ -11,7 +11,7 @@ from fractions import Fraction
 import naive
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streameval.errors import DataError
@@ -28,6 +28,7 @@ LOSSES = st.one_of(
 PLACES = st.integers(0, CLASSES - 1)
 RECORDS = st.lists(st.tuples(LOSSES, PLACES, PLACES, st.integers(0, 60)), max_size=60)
 Record = tuple[float, int, int, int]
+unhurried = settings(deadline=None)  # the first example compiles
 
 
 def columns(records: list[Record]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -42,6 +43,7 @@ def state_of(records: list[Record]) -> State:
     return state
 
 
+@unhurried
 @given(RECORDS)
 def test_a_state_holds_what_the_naive_sums_say(records: list[Record]) -> None:
     loss, target, guess, rows = columns(records)
@@ -57,6 +59,7 @@ def test_a_state_holds_what_the_naive_sums_say(records: list[Record]) -> None:
     assert state.largest == max(loss, default=-math.inf)
 
 
+@unhurried
 @given(RECORDS)
 def test_mean_and_standard_deviation_are_the_exact_ones_rounded_once(records: list[Record]) -> None:
     loss = columns(records)[0]
@@ -68,6 +71,7 @@ def test_mean_and_standard_deviation_are_the_exact_ones_rounded_once(records: li
     assert state.stderr == (pytest.approx(math.sqrt(squares / (n - 1) / n), rel=1e-15) if n > 1 else None)
 
 
+@unhurried
 @given(RECORDS)
 def test_rounding_to_2_to_the_minus_40_moves_no_mean_by_more_than_half_a_unit(records: list[Record]) -> None:
     n, mean, _ = naive.moments(columns(records)[0])
@@ -75,6 +79,7 @@ def test_rounding_to_2_to_the_minus_40_moves_no_mean_by_more_than_half_a_unit(re
         assert abs(Fraction(state_of(records).units, n * naive.UNITS) - mean) <= Fraction(1, 2 * naive.UNITS)
 
 
+@unhurried
 @given(RECORDS, st.integers(0, 60))
 def test_a_state_does_not_depend_on_where_the_rows_are_cut(records: list[Record], cut: int) -> None:
     """Both halves of any cut, empty and one-row ones too."""
@@ -83,6 +88,7 @@ def test_a_state_does_not_depend_on_where_the_rows_are_cut(records: list[Record]
     assert merged.digest == state_of(records).digest
 
 
+@unhurried
 @given(RECORDS, st.randoms(use_true_random=False))
 def test_a_state_does_not_depend_on_the_order_of_the_rows(records: list[Record], random) -> None:
     shuffled = records.copy()
@@ -90,6 +96,7 @@ def test_a_state_does_not_depend_on_the_order_of_the_rows(records: list[Record],
     assert state_of(shuffled) == state_of(records)
 
 
+@unhurried
 @given(RECORDS, RECORDS, RECORDS)
 def test_states_merge_in_any_order_and_the_empty_one_is_zero(
     a: list[Record], b: list[Record], c: list[Record]
@@ -100,6 +107,7 @@ def test_states_merge_in_any_order_and_the_empty_one_is_zero(
     assert state_of([]) == State.empty(CLASSES)
 
 
+@unhurried
 @given(RECORDS)
 def test_a_state_comes_back_from_json_as_it_was(records: list[Record]) -> None:
     state = state_of(records)
@@ -108,6 +116,7 @@ def test_a_state_comes_back_from_json_as_it_was(records: list[Record]) -> None:
     assert again.digest == state.digest
 
 
+@unhurried
 @given(RECORDS, st.integers(1, 9))
 def test_rows_are_folded_in_blocks_without_a_seam(records: list[Record], most: int) -> None:
     whole = state_of(records)

@@ -9,7 +9,7 @@ import naive
 import numba
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streameval.kernels import elementary
@@ -186,6 +186,7 @@ def test_log_of_one_is_zero_without_a_sign() -> None:
     assert (0.0 - found == 0.0).all()
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(min_value=2.3e-308, allow_infinity=False), min_size=1, max_size=20))
 def test_a_number_is_split_into_mantissa_and_exponent_as_by_frexp(values: list[float]) -> None:
     x = np.array(values)
