@@ -200,6 +200,20 @@ def test_the_normal_interval_warns_where_it_should_not_be_trusted():
     assert interval(sample(), "betting", population=100, bounds=BOUNDS).warning is None
 
 
+@EVERY
+def test_rows_in_file_order_are_warned_of_unless_they_are_all(method):
+    values = sample(100)
+    rows = np.arange(0, 200, 2)
+    found = interval(values, method, population=1000, bounds=BOUNDS, rows=rows)
+    plain = interval(values, method, population=1000, bounds=BOUNDS)
+    assert "one row in 2" in found.warning
+    assert found.warning.endswith(plain.warning or "")
+    assert ends(found) == ends(plain)
+    assert interval(values, method, population=100, bounds=BOUNDS, rows=np.arange(100)).warning is None
+    drawn = np.random.default_rng(0).permutation(100)
+    assert interval(values, method, bounds=BOUNDS, rows=drawn) == interval(values, method, bounds=BOUNDS)
+
+
 def test_moments_are_scipys():
     values = sample(500)
     batch = Batch.of(values)

@@ -20,6 +20,7 @@ from streameval.kernels.permute import permuted_trials
 from streameval.statistics.blocks import blocks
 from streameval.statistics.samples import (
     Permutation,
+    pattern,
     rectangle,
     rounds,
     with_replacement,
@@ -150,6 +151,19 @@ def test_given_rows_are_checked_and_kept():
     ]:
         with pytest.raises(UsageError, match=said):
             given_rows(wrong, 4)
+
+
+def test_rows_that_follow_a_pattern_are_told_from_random_ones():
+    assert "one row in 2 of the file" in pattern(np.arange(1, 101, 2))
+    assert "consecutive rows" in pattern(np.arange(50, 150))
+    assert "consecutive rows" in pattern(np.arange(50)[::-1])
+    assert "whole blocks" in pattern(blocks(6000, 600, block_rows=50, seed=1).rows)
+    for seed in range(50):
+        assert pattern(with_replacement(60000, 100, seed=seed)) is None
+        assert pattern(without_replacement(60000, 100, seed=seed)) is None
+        assert pattern(np.sort(without_replacement(60000, 10_000, seed=seed))) is None
+    assert pattern(np.array([5, 5, 5, 5])) is None
+    assert pattern(np.array([1, 2, 3])) is None
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5, None, True, "0"])

@@ -75,6 +75,29 @@ def given(rows: Any, population: int) -> NDArray[np.int64]:
     return found.astype(np.int64)
 
 
+def pattern(rows: NDArray[np.int64]) -> str | None:
+    """Return a warning if the rows follow a pattern that no random draw does: one stride, or long runs.
+
+    Three rows or fewer show none. In a random draw of n of N rows, unsorted, steps of 1 are as rare as 1/N.
+    """
+    if len(rows) < 4:
+        return None
+    steps = np.diff(rows)
+    first = int(steps[0])
+    if first and (steps == first).all():
+        kind = "consecutive rows" if abs(first) == 1 else f"one row in {abs(first)}"
+        return (
+            f"The rows are {kind} of the file, not a random draw: if the file's order is not random, the mean is "
+            "off by more than the interval says."
+        )
+    if (steps == 1).mean() > 0.9:
+        return (
+            "The rows are whole blocks of the file, not a random draw: neighbours are often alike, and then the "
+            "interval is too short. Estimate with `blocks`, whose variance is honest."
+        )
+    return None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Permutation:
     """A random order of [0, population), given by a key instead of a list: O(1) memory at any size.

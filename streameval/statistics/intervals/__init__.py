@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from streameval.errors import UsageError
 from streameval.statistics.bounds import Bounds
@@ -15,6 +19,7 @@ from streameval.statistics.intervals.normal import NORMAL
 from streameval.statistics.intervals.predictable import PREDICTABLE
 from streameval.statistics.intervals.serfling import SERFLING
 from streameval.statistics.intervals.skew import SKEW
+from streameval.statistics.samples import pattern
 
 INTERVALS: dict[str, Method] = {
     "normal": NORMAL,
@@ -34,6 +39,7 @@ def interval(
     level: float = 0.95,
     population: int | None = None,
     bounds: Bounds | None = None,
+    rows: NDArray[np.int64] | None = None,
 ) -> Interval:
     """Return where the mean loss of all rows lies, judged by the losses of some.
 
@@ -41,10 +47,16 @@ def interval(
     method      a row of `INTERVALS`
     population  N when the rows were drawn without replacement, None when with
     bounds      what no loss can pass, `loss_bounds(eps)`; needed by bernstein, serfling, betting, predictable
+    rows        (n,) the row numbers, for a warning if they were plainly not drawn at random
 
     At n = N without replacement the interval is the mean, exactly. Raises UsageError, DataError.
     """
-    return lookup(method).interval(Batch.of(losses, population), level, bounds)
+    batch = Batch.of(losses, population)
+    found = lookup(method).interval(batch, level, bounds)
+    patterned = None if rows is None or batch.exhausted else pattern(rows)
+    if patterned is None:
+        return found
+    return replace(found, warning=" ".join(filter(None, [patterned, found.warning])))
 
 
 def lookup(method: str) -> Method:
