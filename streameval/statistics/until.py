@@ -20,7 +20,9 @@ from streameval.statistics.sequences import SEQUENCES, Sequence
 Read = Callable[[NDArray[np.int64]], Any]
 
 FIRST_LOOK = 64
-GROWTH = 20  # each look comes after a twentieth more rows, so that at most about 5 % are fetched in vain
+FAR, NEAR = 4, 20  # a look comes after a fourth more rows, or when near the end a twentieth more:
+# so that few looks are made, and at most about 5 % of the rows are fetched in vain. Near: within twice the
+# wanted half-width, which at the fastest shrinks like 1 / rows.
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,15 +155,18 @@ def until_steps(
     sequence: Sequence = SEQUENCES[method](
         population, half_width=half_width, level=level, bounds=bounds, prior=prior
     )
+    part = FAR
     while sequence.fed < population:
         before = sequence.fed
-        after = min(population, max(FIRST_LOOK, before + math.ceil(before / GROWTH)))
+        after = min(population, max(FIRST_LOOK, before + math.ceil(before / part)))
         sequence.feed(_losses(read, order.take(before, after)))
         stop = sequence.stop(before)
         rows = after if stop is None else stop
-        yield Step(rows, rows / population, *sequence.at(rows))
+        step = Step(rows, rows / population, *sequence.at(rows))
+        yield step
         if stop is not None:
             return
+        part = FAR if step.half_width > 2.0 * half_width else NEAR
 
 
 def _losses(read: Read, rows: NDArray[np.int64]) -> NDArray[np.float64]:
