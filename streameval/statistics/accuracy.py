@@ -1,6 +1,6 @@
 """Exact intervals for a share of right answers. Knows counts; not losses.
 
-C. J. Clopper, E. S. Pearson (1934) with replacement; the same inversion of the hypergeometric law without.
+Clopper and Pearson's with replacement, and the same inversion of the hypergeometric law without.
 """
 
 from __future__ import annotations
