@@ -5,16 +5,19 @@ Knows the story that is told. Does not know how any number in it is computed.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from streameval.files import storage_errors
 from streameval.reports.numbers import bytes_, count, nats, percent, rate, seconds
-from streameval.reports.terminal import INDENT, Look, paragraph, table
+from streameval.reports.terminal import INDENT, Look, numbered, paragraph, table
 
 if TYPE_CHECKING:
     from streameval.evaluation.report import Report
@@ -23,19 +26,21 @@ if TYPE_CHECKING:
 
 SCHEMA = "streameval/demo/1"
 LEVEL = 0.95
+DIGITS, NETWORK = "digits.arrow", "network.safetensors"
 IDX = "train-images-idx3-ubyte"
 
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:
     """What was seen: the full evaluation, the mini-batches, the size of the file, seconds to draw it and to read
-    the batches, and the folder of real MNIST if one is at hand."""
+    the batches, the folder that was kept, and the folder of real MNIST if one is at hand."""
 
     full: Report
     batches: MiniBatches
     file_bytes: int
     seconds_drawing: float
     seconds_batches: float
+    kept: str | None
     mnist: str | None
 
     @property
@@ -59,14 +64,18 @@ class Demonstration:
             "file_bytes": self.file_bytes,
             "seconds_drawing": self.seconds_drawing,
             "seconds_batches": self.seconds_batches,
+            "kept": self.kept,
             "mnist": self.mnist,
         }
 
 
 def run(
-    *, rows: int, size: int, batches: int, seed: int, threads: int | None, progress: Progress
+    *, rows: int, size: int, batches: int, seed: int, threads: int | None, keep: str | None, progress: Progress
 ) -> Demonstration:
-    """Draw, evaluate, take mini-batches; what was written is removed. Errors are those of the three."""
+    """Draw, evaluate, take mini-batches. What was written stays in the folder `keep`, or is removed.
+
+    Errors are those of the three.
+    """
     from streameval.cli.inputs import load_model, open_data
     from streameval.cli.kernels import announce, ready
     from streameval.datasets.digits import demo_network_path, digits, draw
@@ -76,20 +85,32 @@ def run(
     announce()
     draw(0, 1, seed=seed)
     network = load_model(str(demo_network_path()))
-    with tempfile.TemporaryDirectory(prefix="streameval-") as folder:
+    with _folder(keep) as folder:
         start = time.perf_counter()
-        path = digits(Path(folder, "digits.arrow"), rows=rows, seed=seed, progress=progress)
+        path = digits(folder / DIGITS, rows=rows, seed=seed, progress=progress)
         drawn = time.perf_counter() - start
+        if keep is not None:
+            network.save(folder / NETWORK)
         source = open_data(str(path))
         ready(network, source)
         full = evaluate(network, source, threads=threads)
         minibatch(network, source, size=size, seed=seed)  # so that loading its kernels is not timed
         start = time.perf_counter()
-        taken = minibatch(
-            network, source, size=size, batches=batches, seed=seed, level=LEVEL, threads=threads
-        )
+        taken = minibatch(network, source, size=size, batches=batches, seed=seed, level=LEVEL, threads=threads)
         took = time.perf_counter() - start
-        return Demonstration(full, taken, path.stat().st_size, drawn, took, _mnist())
+        return Demonstration(full, taken, path.stat().st_size, drawn, took, keep, _mnist())
+
+
+@contextlib.contextmanager
+def _folder(keep: str | None) -> Iterator[Path]:
+    """The folder to keep, made if need be, or one that is removed at the end."""
+    if keep is None:
+        with tempfile.TemporaryDirectory(prefix="streameval-") as folder:
+            yield Path(folder)
+    else:
+        with storage_errors(keep):
+            Path(keep).mkdir(parents=True, exist_ok=True)
+        yield Path(keep)
 
 
 def text(seen: Demonstration, look: Look) -> str:
@@ -97,12 +118,12 @@ def text(seen: Demonstration, look: Look) -> str:
     full, rows, size = seen.full, count(seen.full.rows), seen.batches.batches[0].size
     layers = "-".join(map(str, full.model.sizes))
     lines = [look.bold("The loss over all rows, and what a mini-batch says of it"), ""]
-    lines += paragraph(
+    lines += numbered(
         f"1. {rows} handwritten-like digits were drawn into an Arrow file of {bytes_(seen.file_bytes)}, in "
         f"{seconds(seen.seconds_drawing)}.",
         look,
     )
-    lines += paragraph(
+    lines += numbered(
         f"2. A small network ({layers}) that ships with the package read all of them, straight from the mapped file, "
         f"in {seconds(full.resources.seconds)}: {rate(full.resources.rows_per_second)}.",
         look,
@@ -112,7 +133,7 @@ def text(seen: Demonstration, look: Look) -> str:
         f"{INDENT}full loss   {look.bold(nats(full.loss, 6))} nats, over {rows} rows: exact, no estimate",
     ]
     lines += [f"{INDENT}accuracy    {percent(full.accuracy)}", ""]
-    lines += paragraph(
+    lines += numbered(
         f"3. {len(seen.batches.batches)} mini-batches of {count(size)} random rows were drawn from the same file. Each "
         f"gives a loss, and an interval that should hold the full loss in {LEVEL:.0%} of cases:",
         look,
@@ -150,6 +171,9 @@ def _closing(seen: Demonstration, look: Look) -> list[str]:
         "",
         *paragraph(f"The same on any machine, with any number of threads: digest {seen.full.digest}", look),
     ]
+    if seen.kept is not None:
+        lines += ["", *paragraph("The digits and the network were kept. Try:", look)]
+        lines += [f"{INDENT}streameval evaluate {seen.kept}/{NETWORK} {seen.kept}/{DIGITS}"]
     if seen.mnist is not None:
         lines += [
             "",

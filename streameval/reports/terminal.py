@@ -118,6 +118,13 @@ def paragraph(text: str, look: Look) -> list[str]:
     return wrapped(text, min(look.width, 88))
 
 
+def numbered(text: str, look: Look) -> list[str]:
+    """A paragraph that begins with "1. ", later lines below its first word."""
+    mark, _, rest = text.partition(" ")
+    first, *more = wrapped(rest, min(look.width, 88) - len(mark) - 1)
+    return [f"{mark} {first}", *(f"{' ' * len(mark)} {line}" for line in more)]
+
+
 def _has(encoding: str | None, characters: str) -> bool:
     try:
         characters.encode(encoding or "ascii")
