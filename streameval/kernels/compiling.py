@@ -47,6 +47,7 @@ def kernel(*, parallel: bool = False) -> Callable[[Callable[..., None]], Callabl
 
     def wrap(function: Callable[..., None]) -> Callable[..., None]:
         compiled = numba.njit(nogil=True, parallel=parallel)(function)
+        ready = False
 
         def call(*arguments: Any) -> None:
             if parallel and _Threads.lost:
@@ -55,10 +56,12 @@ def kernel(*, parallel: bool = False) -> Callable[[Callable[..., None]], Callabl
                     'Start workers with multiprocessing.get_context("spawn") or "forkserver", '
                     "or compute only in the children."
                 )
+            nonlocal ready
             with _LOCK:
-                if not compiled.signatures:
+                if not ready:
                     use_cache(compiled)
                     _Threads.started = _Threads.started or parallel
+                    ready = True
                 compiled(*arguments)
 
         call.__doc__ = function.__doc__

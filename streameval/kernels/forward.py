@@ -7,6 +7,7 @@ Threads take tiles of rows from a counter; a tile goes through all layers while 
 from __future__ import annotations
 
 import numba
+import numpy as np
 
 from streameval.kernels.activations import activate
 from streameval.kernels.blocks import next_number, transpose_rows
@@ -14,7 +15,7 @@ from streameval.kernels.compiling import device, kernel, shared
 from streameval.kernels.dense import add_dense, fill_bias
 from streameval.kernels.first_layer import first_layer_bytes
 from streameval.kernels.host import TILE_ROWS
-from streameval.kernels.lanes import fma, load_f32, store
+from streameval.kernels.lanes import fma, load_f32, pointer, store
 from streameval.kernels.losses import cross_entropy_tile
 
 # The columns of the table of layers.
@@ -25,82 +26,101 @@ INPUT_BLOCK = 512
 
 @kernel(parallel=True)
 def forward_bytes(
-    values, offsets, labels, soft, eps, layers, weights, first, planes, first_weights, scales,
+    address, size, offsets, labels, soft, eps, layers, weights, first, planes, first_weights, scales,
     work, doubles, ints, places, counter, loss, predicted, probabilities,
 ):  # fmt: skip
     """Write loss, predicted class and probabilities of the uint8 rows at `offsets`.
 
-    values uint8 · offsets (n,) int64 · labels (n,) int64 or soft (n, classes) float64, the other one empty ·
-    layers int64, the columns above, and first, planes, first_weights, scales: see `packing` · work float32,
-    doubles float64, ints int32, places int64: scratch, a row for each thread · counter (1,) int64, zero ·
-    loss (n,) float64 · predicted (n,) int64 · probabilities (n, classes) float32, or (0, 0) if not wanted
+    address, size: where the values lie, uint8, and how many; the caller keeps them alive · offsets (n,) int64 ·
+    labels (n,) int64 or soft (n, classes) float64, the other one empty · layers int64, the columns above, and
+    first, planes, first_weights, scales: see `packing` · work float32, doubles float64, ints int32, places int64:
+    scratch, a row for each thread · counter (1,) int64, zero · loss (n,) float64 · predicted (n,) int64 ·
+    probabilities (n, classes) float32, or (0, 0) if not wanted
     """
-    n = offsets.shape[0]
-    tiles = (n + TILE_ROWS - 1) // TILE_ROWS
+    # An address, since a read-only array would cost 10 microseconds a call to find its type.
+    values = numba.carray(pointer(address), size, np.uint8)
+    if work.shape[0] == 1:
+        _tiles_of_bytes(
+            values, offsets, labels, soft, eps, layers, weights, first, planes, first_weights, scales,
+            work[0], doubles[0], ints[0], places[0], counter, loss, predicted, probabilities,
+        )  # fmt: skip
+        return
     for thread in numba.prange(work.shape[0]):
-        tile = next_number(counter)
-        while tile < tiles:
-            _tile_of_bytes(
-                values, offsets, labels, soft, eps, layers, weights, first, planes, first_weights, scales,
-                work[thread], doubles[thread], ints[thread], places[thread], tile * TILE_ROWS,
-                min(TILE_ROWS, n - tile * TILE_ROWS), loss, predicted, probabilities,
-            )  # fmt: skip
-            tile = next_number(counter)
+        _tiles_of_bytes(
+            values, offsets, labels, soft, eps, layers, weights, first, planes, first_weights, scales,
+            work[thread], doubles[thread], ints[thread], places[thread], counter, loss, predicted, probabilities,
+        )  # fmt: skip
 
 
 @kernel(parallel=True)
 def forward_floats(
-    values, offsets, labels, soft, eps, layers, weights, work, doubles, places, counter, loss, predicted, probabilities,
+    address, size, offsets, labels, soft, eps, layers, weights,
+    work, doubles, places, counter, loss, predicted, probabilities,
 ):  # fmt: skip
     """Write loss, predicted class and probabilities of the float32 rows at `offsets`; NaN is the loss of a row
-    with a feature that is not finite. Arguments as in `forward_bytes`; values float32.
+    with a feature that is not finite. Arguments as in `forward_bytes`; the values are float32.
     """
-    n = offsets.shape[0]
-    tiles = (n + TILE_ROWS - 1) // TILE_ROWS
+    values = numba.carray(pointer(address), size, np.float32)
+    if work.shape[0] == 1:
+        _tiles_of_floats(
+            values, offsets, labels, soft, eps, layers, weights,
+            work[0], doubles[0], places[0], counter, loss, predicted, probabilities,
+        )  # fmt: skip
+        return
     for thread in numba.prange(work.shape[0]):
-        tile = next_number(counter)
-        while tile < tiles:
-            _tile_of_floats(
-                values, offsets, labels, soft, eps, layers, weights,
-                work[thread], doubles[thread], places[thread], tile * TILE_ROWS,
-                min(TILE_ROWS, n - tile * TILE_ROWS), loss, predicted, probabilities,
-            )  # fmt: skip
-            tile = next_number(counter)
+        _tiles_of_floats(
+            values, offsets, labels, soft, eps, layers, weights,
+            work[thread], doubles[thread], places[thread], counter, loss, predicted, probabilities,
+        )  # fmt: skip
 
 
 @shared
-def _tile_of_bytes(
+def _tiles_of_bytes(
     values, offsets, labels, soft, eps, layers, weights, first, planes, first_weights, scales,
-    work, doubles, ints, places, start, count, loss, predicted, probabilities,
+    work, doubles, ints, places, counter, loss, predicted, probabilities,
 ):  # fmt: skip
-    half = work.shape[0] // 2
-    first_layer_bytes(
-        values, offsets, start, count, first, planes, first_weights, scales, work, half, ints, places, work, 0
-    )
-    activate(work, 0, layers[0, OUTPUTS] * TILE_ROWS, layers[0, ACTIVATION])
-    at = _further_layers(layers, weights, work, half, (count + 15) // 16)
-    classes = layers[-1, OUTPUTS]
-    cross_entropy_tile(work, at, classes, labels, soft, eps, start, count, doubles, loss, predicted, probabilities)
+    """What one thread does: take tiles until none is left."""
+    half, n = work.shape[0] // 2, offsets.shape[0]
+    start = next_number(counter) * TILE_ROWS
+    while start < n:
+        count = min(TILE_ROWS, n - start)
+        first_layer_bytes(
+            values, offsets, start, count, first, planes, first_weights, scales, work, half, ints, places, work, 0
+        )
+        activate(work, 0, layers[0, OUTPUTS] * TILE_ROWS, layers[0, ACTIVATION])
+        at = _further_layers(layers, weights, work, half, (count + 15) // 16)
+        classes = layers[-1, OUTPUTS]
+        cross_entropy_tile(
+            work, at, classes, labels, soft, eps, start, count, doubles, loss, predicted, probabilities
+        )
+        start = next_number(counter) * TILE_ROWS
 
 
 @shared
-def _tile_of_floats(
+def _tiles_of_floats(
     values, offsets, labels, soft, eps, layers, weights,
-    work, doubles, places, start, count, loss, predicted, probabilities,
+    work, doubles, places, counter, loss, predicted, probabilities,
 ):  # fmt: skip
-    half, marks = work.shape[0] // 2, work.shape[0] // 2 - TILE_ROWS
-    vectors = (count + 15) // 16
-    for i in range(TILE_ROWS):
-        # Lanes past the last row repeat it; nobody reads what they give.
-        places[i] = offsets[start + min(i, count - 1)]
-        work[marks + i] = 0.0
-    _first_layer_floats(values, places, layers, weights, work, half, marks, vectors)
-    activate(work, 0, layers[0, OUTPUTS] * TILE_ROWS, layers[0, ACTIVATION])
-    at = _further_layers(layers, weights, work, half, vectors)
-    for r in range(0, TILE_ROWS, 16):
-        store(work, at + r, load_f32(work, at + r) + load_f32(work, marks + r))
-    classes = layers[-1, OUTPUTS]
-    cross_entropy_tile(work, at, classes, labels, soft, eps, start, count, doubles, loss, predicted, probabilities)
+    half, n = work.shape[0] // 2, offsets.shape[0]
+    marks = half - TILE_ROWS
+    start = next_number(counter) * TILE_ROWS
+    while start < n:
+        count = min(TILE_ROWS, n - start)
+        vectors = (count + 15) // 16
+        for i in range(TILE_ROWS):
+            # Lanes past the last row repeat it; nobody reads what they give.
+            places[i] = offsets[start + min(i, count - 1)]
+            work[marks + i] = 0.0
+        _first_layer_floats(values, places, layers, weights, work, half, marks, vectors)
+        activate(work, 0, layers[0, OUTPUTS] * TILE_ROWS, layers[0, ACTIVATION])
+        at = _further_layers(layers, weights, work, half, vectors)
+        for r in range(0, TILE_ROWS, 16):
+            store(work, at + r, load_f32(work, at + r) + load_f32(work, marks + r))
+        classes = layers[-1, OUTPUTS]
+        cross_entropy_tile(
+            work, at, classes, labels, soft, eps, start, count, doubles, loss, predicted, probabilities
+        )
+        start = next_number(counter) * TILE_ROWS
 
 
 @device

@@ -219,6 +219,16 @@ def _emit_load(kind: Lanes, align: int) -> Callable[..., ir.Value]:
 
 
 @intrinsic
+def pointer(typing: Any, address: Any) -> Any:
+    """An address as a pointer, for `numba.carray`."""
+
+    def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
+        return builder.inttoptr(arguments[0], context.get_value_type(types.voidptr))
+
+    return types.voidptr(types.int64), emit
+
+
+@intrinsic
 def splat_f32(typing: Any, value: Any) -> Any:
     """Sixteen times the same float32."""
     return f32x16(types.float32), lambda context, builder, signature, arguments: broadcast(

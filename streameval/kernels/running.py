@@ -22,6 +22,11 @@ class Scratch:
     ints: NDArray[np.int32]
     places: NDArray[np.int64]
 
+    @property
+    def alone(self) -> Scratch:
+        """The first thread's part: with it a kernel starts no other thread."""
+        return Scratch(self.work[:1], self.doubles[:1], self.ints[:1], self.places[:1])
+
     @classmethod
     def of(cls, packed: Packed, threads: int) -> Scratch:
         return cls(
@@ -48,19 +53,26 @@ def forward(
     if len(offsets) == 0:
         return
     counter = np.zeros(1, np.int64)
-    # A mapping is read-only: as read-only views all arrays have one type, and one kernel serves them.
-    values, labels, soft = _frozen(values), _frozen(labels), _frozen(soft)
+    address, size = values.ctypes.data, values.size
+    labels, soft = _writeable(labels), _writeable(soft)
     p, s = packed, scratch
+    if len(offsets) <= TILE_ROWS:
+        s = scratch.alone
     if p.is_bytes:
         forward_bytes(
-            values, offsets, labels, soft, eps, p.layers, p.weights, p.first, p.planes, p.first_weights, p.scales,
-            s.work, s.doubles, s.ints, s.places, counter, loss, predicted, probabilities,
+            address, size, offsets, labels, soft, eps, p.layers, p.weights, p.first, p.planes, p.first_weights,
+            p.scales, s.work, s.doubles, s.ints, s.places, counter, loss, predicted, probabilities,
         )  # fmt: skip
     else:
         forward_floats(
-            values, offsets, labels, soft, eps, p.layers, p.weights,
+            address, size, offsets, labels, soft, eps, p.layers, p.weights,
             s.work, s.doubles, s.places, counter, loss, predicted, probabilities,
         )  # fmt: skip
+
+
+def _writeable(array: NDArray[Any]) -> NDArray[Any]:
+    """The array, or a copy of a read-only one: to Numba it would be another type, and another kernel."""
+    return array if array.flags.writeable else array.copy()
 
 
 def _rows(threads: int, length: int, dtype: Any) -> NDArray[Any]:
@@ -68,11 +80,3 @@ def _rows(threads: int, length: int, dtype: Any) -> NDArray[Any]:
     line = 64 // np.dtype(dtype).itemsize
     length = -(-length // line) * line
     return aligned(np.zeros(threads * length, dtype)).reshape(threads, length)
-
-
-def _frozen(array: NDArray[Any]) -> NDArray[Any]:
-    if not array.flags.writeable:
-        return array
-    view = array.view()
-    view.flags.writeable = False
-    return view
