@@ -9,12 +9,53 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from streameval.evaluation.blocks import BLOCK_ROWS, Tally
+from streameval.evaluation.identity import MEANING, Identity
 from streameval.evaluation.resources import Resources
+from streameval.evaluation.sealed import seal
 from streameval.evaluation.state import State
 from streameval.models.mlp import Mlp
 from streameval.storage.source import Source
 
 SCHEMA = "streameval/evaluate/1"
+LOSS = "-sum_k t_k log(y_k + eps), y = softmax(network(x)), in nats; eps = 0: from the logits by log-sum-exp"
+UNIT = "a loss counts as rint(loss * 2**40) units"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelName:
+    """What is known of a model that is not here: as `Mlp` names it."""
+
+    path: str | None
+    sha256: str
+    sizes: tuple[int, ...]
+    activations: tuple[str, ...]
+
+    @property
+    def classes(self) -> int:
+        """Number of outputs of the last layer."""
+        return self.sizes[-1]
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> ModelName:
+        """What `model_dict` wrote."""
+        return cls(stored["path"], stored["sha256"], tuple(stored["layers"]), tuple(stored["activations"]))
+
+
+@dataclass(frozen=True, slots=True)
+class DataName:
+    """What is known of a data set that is not here: as `Source` names it."""
+
+    path: str | None
+    rows: int
+    features: int
+    classes: int
+    fingerprint: str
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> DataName:
+        """What `data_dict` wrote."""
+        return cls(*(stored[name] for name in ("path", "rows", "features", "classes", "fingerprint")))
 
 
 @dataclass(frozen=True)
@@ -23,15 +64,19 @@ class Report:
 
     state      the exact sums; the properties below are read off it
     eps        E = -sum_k t_k log(y_k + eps); 0 is the exact log-softmax
-    model, data   what was evaluated
+    model, data   what was evaluated; of merged shards, its names
     resources  what it cost
+    tally      the state with the digests of blocks, where a pass kept them
+    identity   what the pass was of, where it was a shard, had a checkpoint or ran on an engine
     """
 
     state: State
     eps: float
-    model: Mlp
-    data: Source
+    model: Mlp | ModelName
+    data: Source | DataName
     resources: Resources
+    tally: Tally | None = None
+    identity: Identity | None = None
 
     @property
     def loss(self) -> float | None:
@@ -73,8 +118,20 @@ class Report:
         """SHA-256 of the state: the same bits for any chunks, threads, order of rows, and storage."""
         return self.state.digest
 
+    @property
+    def blocks(self) -> tuple[str, ...] | None:
+        """Digests of the states of the blocks of 65,536 rows, if all rows were evaluated in order, else None."""
+        everything = self.identity is None or self.identity.rows == "all"
+        return self.tally.blocks(self.data.rows) if self.tally is not None and everything else None
+
     def to_dict(self) -> dict[str, Any]:
-        """The report with the contract's names, ready for JSON."""
+        """The report with the contract's names, ready for JSON.
+
+        `sha256` is that of the rest (see `sealed`); with `state`, `meaning` and `blocks` it is what `verify` checks.
+        """
+        return seal(self._content())
+
+    def _content(self) -> dict[str, Any]:
         state = self.state
         return {
             "schema": SCHEMA,
@@ -99,10 +156,13 @@ class Report:
             "model": model_dict(self.model),
             "data": data_dict(self.data, self.model.classes),
             "resources": self.resources.to_dict(),
+            "meaning": {"version": MEANING, "loss": LOSS, "unit": UNIT},
+            "state": state.to_dict(),
+            "blocks": None if self.blocks is None else {"rows": BLOCK_ROWS, "digests": list(self.blocks)},
         }
 
 
-def model_dict(model: Mlp) -> dict[str, Any]:
+def model_dict(model: Mlp | ModelName) -> dict[str, Any]:
     """What identifies a model in a report."""
     return {
         "path": model.path,
@@ -112,7 +172,7 @@ def model_dict(model: Mlp) -> dict[str, Any]:
     }
 
 
-def data_dict(source: Source, classes: int) -> dict[str, Any]:
+def data_dict(source: Source | DataName, classes: int) -> dict[str, Any]:
     """What identifies a data set in a report; `classes` is used where the data set does not say."""
     return {
         "path": source.path,

@@ -14,13 +14,19 @@ _PERIOD = 0.05
 @dataclass(frozen=True, slots=True)
 class Resources:
     """seconds of wall time · rows a second · threads · peak resident memory of the process, bytes, sampled
-    during the pass: anonymous pages and pages of files. Zero where the system does not tell."""
+    during the pass: anonymous pages and pages of files. Zero where the system does not tell.
+
+    max_memory_bytes, base_bytes   with `max_memory`: what it was, and what the process held (of both kinds) when the
+    pass began, imports and compiled kernels; the peaks together stay below their sum
+    """
 
     seconds: float
     rows_per_second: float
     threads: int
     peak_anon_bytes: int
     peak_file_bytes: int
+    max_memory_bytes: int | None = None
+    base_bytes: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON, with the contract's names."""
@@ -30,7 +36,10 @@ class Resources:
 class Meter:
     """Measures one pass: call `look` often, `resources` at the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_memory: int | None = None) -> None:
+        self._limit = max_memory
+        found = memory() if max_memory is not None else {}
+        self._base = found.get("RssAnon", 0) + found.get("RssFile", 0) if found else None
         self._start = time.perf_counter()
         self._next = 0.0
         self._anon = self._file = 0
@@ -47,7 +56,7 @@ class Meter:
         seconds = time.perf_counter() - self._start
         self._sample()
         rate = rows / seconds if seconds > 0 else 0.0
-        return Resources(seconds, rate, threads, self._anon, self._file)
+        return Resources(seconds, rate, threads, self._anon, self._file, self._limit, self._base)
 
     def _sample(self) -> None:
         found = memory()

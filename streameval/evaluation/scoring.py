@@ -50,7 +50,7 @@ class NetworkScorer:
         self.threads = check_threads(threads) if threads is not None else cpus.available()
         self._name = source.name
         self._eps = check_eps(eps)
-        self._packed = _packed(model, source)
+        self._packed = packed(model, source)
         self._scratch = Scratch.of(self._packed, self.threads)
 
     def score(self, chunk: Chunk) -> Scores:
@@ -83,7 +83,8 @@ class NetworkScorer:
 _PACKED: WeakKeyDictionary[Mlp, dict[tuple[str, float], Packed]] = WeakKeyDictionary()
 
 
-def _packed(model: Mlp, source: Source) -> Packed:
+def packed(model: Mlp, source: Source) -> Packed:
+    """The network packed for rows like these, kept as long as the network lives."""
     from streameval.kernels.packing import pack
 
     kept = _PACKED.setdefault(model, {})

@@ -1,0 +1,116 @@
+"""The parts of a pass as they come back: every row exactly once, in any order of arrival.
+
+Knows spans and what came of them. Does not know who computed them, nor any file.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable
+
+from streameval.errors import DataError, IncompleteError, StreamevalError
+from streameval.evaluation.blocks import Tally
+from streameval.evaluation.state import mean
+from streameval.storage.source import Span
+
+
+class Book:
+    """Tallies of disjoint spans within `span`, neighbours joined.
+
+    The same span may be added again if the same came of it, as when a worker that was given up answers after all.
+    """
+
+    def __init__(self, span: Span, tallies: Iterable[Tally] = ()) -> None:
+        self.span = span
+        self._tallies: list[Tally] = []
+        self._seen: dict[Span, tuple[str, str]] = {}
+        for tally in tallies:
+            self.add(tally)
+
+    @property
+    def tallies(self) -> tuple[Tally, ...]:
+        """What is there, ascending, neighbours joined."""
+        return tuple(self._tallies)
+
+    @property
+    def rows(self) -> int:
+        """Rows that are there."""
+        return sum(len(tally.span) for tally in self._tallies)
+
+    @property
+    def loss(self) -> float | None:
+        """Mean loss in nats of the rows that are there, None without any."""
+        return mean(
+            sum(one.state.units for one in self._tallies), sum(one.state.rows for one in self._tallies)
+        )
+
+    def add(self, tally: Tally, *, origin: str | None = None) -> bool:
+        """Add what came of one span; False if the same had come before.
+
+        origin  names the tally in messages: the file or engine that it came from. A tally without one cannot come
+                twice, and is not remembered by itself.
+
+        Raises:
+            StreamevalError: something else came of the same span before.
+            DataError: the span lies outside of the pass, or over rows that are there.
+        """
+        span, name = tally.span, origin or "the pass"
+        if origin is not None and span in self._seen:
+            known, earlier = self._seen[span]
+            digest = tally.state.digest
+            if known != digest:
+                raise StreamevalError(
+                    f"{name}: rows {span.start}:{span.stop} have digest {digest}, but {known} came from "
+                    f"{earlier}. Equal ones were expected: check the memory of the machines, then compute both again."
+                )
+            return False
+        if not self.span.start <= span.start <= span.stop <= self.span.stop:
+            raise DataError(
+                f"{name}: rows {span.start}:{span.stop}, expected rows within {self.span.start}:{self.span.stop}."
+            )
+        if origin is not None:
+            self._seen[span] = tally.state.digest, name
+        if len(span):
+            self._insert(tally, name)
+        return True
+
+    def gaps(self) -> list[Span]:
+        """The spans that are missing, ascending."""
+        found, place = [], self.span.start
+        for tally in self._tallies:
+            if place < tally.span.start:
+                found.append(Span(place, tally.span.start))
+            place = tally.span.stop
+        if place < self.span.stop:
+            found.append(Span(place, self.span.stop))
+        return found
+
+    def whole(self, classes: int) -> Tally:
+        """The tally of all rows. Raises IncompleteError, naming the gaps, if some are missing."""
+        gaps = self.gaps()
+        if gaps:
+            named = ", ".join(f"{gap.start}:{gap.stop}" for gap in gaps[:5]) + (
+                ", ..." if len(gaps) > 5 else ""
+            )
+            raise IncompleteError(f"{sum(map(len, gaps))} of {len(self.span)} rows are missing: {named}.")
+        return self._tallies[0] if self._tallies else Tally.empty(self.span.start, classes)
+
+    def _insert(self, tally: Tally, name: str) -> None:
+        at = bisect_left(self._tallies, tally.span.start, key=lambda one: one.span.start)
+        for other in self._tallies[max(at - 1, 0) : at + 1]:
+            if other.span.start < tally.span.stop and tally.span.start < other.span.stop:
+                raise DataError(
+                    f"{name}: rows {tally.span.start}:{tally.span.stop} overlap with rows {other.span.start}:"
+                    f"{other.span.stop}, which are there already{self._among(other.span)}. Expected each row once."
+                )
+        if at < len(self._tallies) and tally.span.stop == self._tallies[at].span.start:
+            tally += self._tallies.pop(at)
+        if at > 0 and self._tallies[at - 1].span.stop == tally.span.start:
+            tally = self._tallies[at - 1] + tally
+            self._tallies[at - 1] = tally
+        else:
+            self._tallies.insert(at, tally)
+
+    def _among(self, span: Span) -> str:
+        names = [name for seen, (_, name) in self._seen.items() if span.start <= seen.start < span.stop]
+        return f" ({', '.join(names[:5])})" if names else ""

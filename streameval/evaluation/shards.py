@@ -1,0 +1,121 @@
+"""A pass cut into shards for several machines, and put together again from the files that each one leaves.
+
+Knows state files. Does not know schedulers, nor how rows are computed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from streameval.errors import DataError, IncompleteError, UsageError
+from streameval.evaluation import sealed
+from streameval.evaluation.blocks import Tally
+from streameval.evaluation.book import Book
+from streameval.evaluation.identity import Identity
+from streameval.evaluation.report import DataName, ModelName, Report, data_dict, model_dict
+from streameval.evaluation.resources import Resources
+from streameval.storage.source import Span
+
+SCHEMA = "streameval/state/1"
+
+
+def shard_span(shard: tuple[int, int] | None, total: int) -> Span:
+    """The rows of shard i of n, counted from 0: the n spans tile 0:total, and differ by at most one row.
+
+    Raises UsageError unless 0 <= i < n.
+    """
+    if shard is None:
+        return Span(0, total)
+    index, count = shard
+    if not 0 <= index < count:
+        raise UsageError(
+            f"shard {index}/{count}: expected I/N with 0 <= I < N; the first of {max(count, 1)} is 0/{max(count, 1)}."
+        )
+    return Span(total * index // count, total * (index + 1) // count)
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """Return (I, N) from "I/N". Raises UsageError."""
+    index, slash, count = text.partition("/")
+    if not (slash and index.isascii() and index.isdigit() and count.isascii() and count.isdigit()):
+        raise UsageError(
+            f"shard {text!r}: expected I/N counted from 0, such as 0/16 for the first of sixteen."
+        )
+    shard_span((int(index), int(count)), 0)
+    return int(index), int(count)
+
+
+def write_state(report: Report, path: str | os.PathLike[str]) -> None:
+    """Write what `merge` needs of a report from `evaluate(shard=...)`, whole or not at all.
+
+    Raises:
+        UsageError: the report does not come from `evaluate(shard=(i, n))`.
+        StorageError: the file cannot be written.
+    """
+    if report.identity is None or report.tally is None:
+        raise UsageError("a state file needs a report of evaluate(shard=(i, n)); (0, 1) for all rows.")
+    content = {
+        "schema": SCHEMA,
+        "identity": report.identity.to_dict(),
+        "model": model_dict(report.model),
+        "data": data_dict(report.data, report.model.classes),
+        "resources": report.resources.to_dict(),
+        "tallies": [report.tally.to_dict()],
+    }
+    sealed.write(path, content)
+
+
+def merge(paths: Sequence[str | os.PathLike[str]]) -> Report:
+    """Put the state files of all shards together: the report of the whole pass, with the same digest.
+
+    Any order; the shards may be of different counts as long as they tile the rows. A file given twice counts once.
+
+    Raises:
+        DataError: a file is damaged, of another model, data set, eps or selection of rows, or overlaps with another.
+        IncompleteError: rows are missing; they are named.
+        StreamevalError: two files hold different results of the same rows.
+        StorageError: a file cannot be read.
+        UsageError: no file is given.
+    """
+    if not paths:
+        raise UsageError("no state file was given. Give those of all shards: streameval merge shard-*.json")
+    files = [(os.fspath(path), sealed.read(path, SCHEMA, "the state of a shard")) for path in paths]
+    name, first = files[0]
+    identity = Identity.from_dict(first["identity"])
+    book = Book(Span(0, identity.total))
+    costs = []
+    for path, content in files:
+        differences = identity.differences(Identity.from_dict(content["identity"]))
+        if differences:
+            raise DataError(
+                f"{path}: of another pass than {name}: {differences}. Merge shards of one model, data set, eps and "
+                "selection of rows only."
+            )
+        new = [book.add(Tally.from_dict(one), origin=path) for one in content["tallies"]]
+        if any(new):
+            costs.append(content["resources"])
+    model, data = ModelName.from_dict(first["model"]), DataName.from_dict(first["data"])
+    try:
+        tally = book.whole(model.classes)
+    except IncompleteError as error:
+        raise IncompleteError(f"{error} Run the shards that hold them, and give their files too.") from None
+    return Report(tally.state, identity.eps, model, data, _resources(costs), tally=tally, identity=identity)
+
+
+def _resources(costs: Sequence[dict[str, Any]]) -> Resources:
+    """Of all shards: seconds and rows a second together, the largest peaks."""
+    seconds = sum(one["seconds"] for one in costs)
+    rows = sum(one["seconds"] * one["rows_per_second"] for one in costs)
+
+    def largest(name: str) -> int:
+        return max((one[name] for one in costs), default=0)
+
+    return Resources(
+        seconds,
+        rows / seconds if seconds > 0 else 0.0,
+        largest("threads"),
+        largest("peak_anon_bytes"),
+        largest("peak_file_bytes"),
+    )
