@@ -15,10 +15,10 @@ from streameval.errors import DataError
 from streameval.storage.compressed import decompress
 from streameval.storage.flatbuffer import MalformedError
 from streameval.storage.layout import Layout, Piece
-from streameval.storage.mapping import File, Mapping
+from streameval.storage.mapping import FOLIO, File, Mapping
 
-TOUCHED_ROWS = 1_024
-"""Picked rows after which a large mapping is given back: each may map 64 KiB around it, 64 MiB in all."""
+RELEASE_BYTES = 8 << 20
+"""Pages are given back this many bytes at a time: giving back each chunk costs more than reading it."""
 
 Rows = tuple[NDArray[Any], NDArray[np.int64], NDArray[Any]]
 """Memory that holds features, each row's offset in it, and the targets as they are stored."""
@@ -43,9 +43,19 @@ class Access(Protocol):
     def behind(self, piece: Piece) -> None:
         """Give back what rows hold that were consumed."""
 
+    def costs(self) -> tuple[int, int]:
+        """Return the most memory that reading in order holds: bytes, and bytes more for each row of a piece."""
+
+    def save_memory(self) -> None:
+        """From now on hold no more than `costs` says, where that is slower too."""
+
 
 class Views:
-    """Rows in memory, a mapped file's or an array's: features are never copied, offsets point at them."""
+    """Rows in memory, a mapped file's or an array's: features are not copied, offsets point at them.
+
+    Only picks from a mapped file of more than 64 MiB are read into fresh memory, so that the mapping stays
+    small.
+    """
 
     def __init__(
         self, layout: Layout, values: NDArray[Any] | Mapping, labels: NDArray[Any] | Mapping
@@ -62,7 +72,11 @@ class Views:
         self._label_base = layout.label_at // layout.label_dtype.itemsize - starts * layout.width
         self._even = _even_batches(layout.starts)
         self._releases = any(m.releases for m in self._maps)
-        self._touched = 0
+        # Touching one row of a large file may map a whole folio of the page cache, up to 2 MiB, and then costs
+        # more than reading it.
+        self._picks: Reads | None = None
+        if self._value_map is not None and self._label_map is not None and self._releases:
+            self._picks = Reads(layout, self._value_map.file, self._label_map.file)
 
     @property
     def files(self) -> tuple[File, ...]:
@@ -79,8 +93,8 @@ class Views:
 
     def pick(self, rows: NDArray[np.int64]) -> Rows:
         layout = self._layout
-        if self._releases:
-            self._count_touched(len(rows))
+        if self._picks is not None:
+            return self._picks.pick(rows)
         if len(self._value_base) == 1:
             value_base, label_base = self._value_base[0], self._label_base[0]
         else:
@@ -101,6 +115,17 @@ class Views:
             for mapping, start, stop in self._ranges(piece):
                 mapping.behind(start, stop)
 
+    def costs(self) -> tuple[int, int]:
+        if not self._maps:
+            return 0, 0
+        # Folios at both ends of what is in use, of features and of targets.
+        return RELEASE_BYTES + 4 * FOLIO, 2 * (self._layout.value_bytes + self._layout.label_bytes)
+
+    def save_memory(self) -> None:
+        self._releases = bool(self._maps)
+        for mapping in self._maps:
+            mapping.release()
+
     def _ranges(self, piece: Piece) -> Iterator[tuple[Mapping, int, int]]:
         """Yield the bytes of features and targets that a piece lies in."""
         layout, rows = self._layout, piece.stop - piece.start
@@ -112,13 +137,6 @@ class Views:
             if mapping is not None:
                 start = int(base[piece.batch]) + into * row_bytes
                 yield mapping, start, start + rows * row_bytes
-
-    def _count_touched(self, rows: int) -> None:
-        self._touched += rows
-        if self._touched > TOUCHED_ROWS:
-            self._touched = rows
-            for mapping in self._maps:
-                mapping.behind(0, len(mapping.bytes))
 
 
 class Reads:
@@ -149,9 +167,10 @@ class Reads:
         layout = self._layout
         values = np.empty((len(rows), layout.features), layout.dtype)
         labels = np.empty((len(rows), layout.width), layout.label_dtype)
-        batches = _batch_of(layout.starts, rows)
-        for place, (row, batch) in enumerate(zip(rows.tolist(), batches.tolist(), strict=True)):
-            self._read(Piece(batch, row, row + 1), values[place], labels[place])
+        batch = _batch_of(layout.starts, rows)
+        into = rows - layout.starts[batch]
+        self._value_file.read_rows(values, layout.value_at[batch] + into * layout.value_bytes)
+        self._label_file.read_rows(labels, layout.label_at[batch] + into * layout.label_bytes)
         offsets = np.arange(len(rows), dtype=np.int64) * layout.features
         return values.reshape(-1), offsets, labels if layout.soft else labels.reshape(-1)
 
@@ -160,6 +179,13 @@ class Reads:
 
     def behind(self, piece: Piece) -> None:
         """Nothing to do: the memory goes with the chunk."""
+
+    def costs(self) -> tuple[int, int]:
+        # A piece is still in use while the next one is read.
+        return 0, 2 * (self._layout.value_bytes + self._layout.label_bytes)
+
+    def save_memory(self) -> None:
+        """Nothing to do."""
 
     def _read(self, piece: Piece, values: NDArray[Any], labels: NDArray[Any]) -> None:
         layout = self._layout
@@ -214,6 +240,14 @@ class Decompressed:
 
     def behind(self, piece: Piece) -> None:
         """Nothing to do: the batch is let go when another one is asked for."""
+
+    def costs(self) -> tuple[int, int]:
+        # A batch is still in use while the next one is read (compressed) and decompressed.
+        rows = int(np.diff(self._layout.starts).max(initial=0))
+        return 3 * rows * (self._layout.value_bytes + self._layout.label_bytes), 0
+
+    def save_memory(self) -> None:
+        """Nothing to do."""
 
     def _batch(self, batch: int) -> tuple[NDArray[Any], NDArray[Any]]:
         held = self._held  # read once: another thread may replace it

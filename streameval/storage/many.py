@@ -105,6 +105,22 @@ class ManySource:
         """Compare every block with its recorded hashes; return how many. DataError names file and block."""
         return sum(part.check_content() for part in self._parts)
 
+    def costs(self) -> tuple[int, int]:
+        """Return the most memory that `chunks` holds: bytes, and bytes more for each row of a chunk."""
+        fixed, by_row = zip(*(part.costs() for part in self._parts), strict=True)
+        return max(fixed), max(by_row)
+
+    def save_memory(self) -> None:
+        """From now on hold no more than `costs` says: pages of small files are given back too."""
+        for part in self._parts:
+            part.save_memory()
+
+    def recorded(self) -> Iterator[tuple[Span, blocks.Hashes]]:
+        """Yield the rows of each block of each part, and their recorded hashes."""
+        for part, first in zip(self._parts, self._starts[:-1].tolist(), strict=True):
+            for span, hashes in part.recorded():
+                yield Span(first + span.start, first + span.stop), hashes
+
     def close(self) -> None:
         """Give the files back."""
         for part in self._parts:

@@ -23,6 +23,9 @@ from streameval.files import storage_errors
 RELEASE_ABOVE = 64 << 20
 """Files up to this many bytes stay mapped; of larger ones the pages behind the reader are given back."""
 
+FOLIO = 2 << 20
+"""The page cache may hold a file in folios of up to this size, which one page fault maps whole."""
+
 MADV_WILLNEED = 3
 MADV_DONTNEED = 4
 
@@ -60,6 +63,16 @@ class File:
                     "while it was read: restore it, and run again."
                 )
             done += got
+
+    def read_rows(self, out: NDArray[Any], at: NDArray[np.int64]) -> None:
+        """Fill each row of `out` (n, numbers) from position `at[i]` on, as `read_into` does."""
+        handle, size = self._descriptor(), out.itemsize * out.shape[1]
+        raw = out.reshape(-1).view(np.uint8).data
+        for start, place in zip(range(0, len(raw), size), at.tolist(), strict=True):
+            row = raw[start : start + size]
+            # Nearly every read comes whole; what happens otherwise is the business of `read_into`.
+            if os.preadv(handle, (row,), place) != size:
+                self.read_into(row, place)
 
     def ahead(self, at: int, size: int) -> None:
         """Ask the system to begin reading these bytes into its cache."""
@@ -126,21 +139,23 @@ class Mapping:
         whole = len(self.bytes) - len(self.bytes) % dtype.itemsize
         return self.bytes[:whole].view(dtype)
 
+    def release(self) -> None:
+        """From now on give pages back whatever the size of the file: memory is short."""
+        self.releases = True
+        self._madvise = self._madvise or _madvise()
+
     def ahead(self, start: int, stop: int) -> None:
         """Begin to read these bytes of a large file, so that reading overlaps computing."""
-        self._advise(start, stop + mmap.PAGESIZE - 1, MADV_WILLNEED)
+        self._advise(start, stop, MADV_WILLNEED, mmap.PAGESIZE)
 
     def behind(self, start: int, stop: int) -> None:
-        """Give the whole pages of these bytes back, the one that holds `stop` excepted."""
-        self._advise(start, stop, MADV_DONTNEED)
+        """Give these bytes of a large file back, but for what lies after the last whole folio."""
+        self._advise(start, stop - stop % FOLIO, MADV_DONTNEED, FOLIO)
 
-    def _advise(self, start: int, stop: int, advice: int) -> None:
-        if self._madvise is None:
-            return
-        first = start - start % mmap.PAGESIZE
-        length = stop - stop % mmap.PAGESIZE - first
-        if length > 0:
-            self._madvise(self._address + first, length, advice)
+    def _advise(self, start: int, stop: int, advice: int, unit: int) -> None:
+        first = start - start % unit
+        if self._madvise is not None and first < stop:
+            self._madvise(self._address + first, stop - first, advice)
 
 
 def _identity(found: os.stat_result) -> tuple[int, int, int, int]:

@@ -15,12 +15,9 @@ from numpy.typing import NDArray
 
 from streameval.errors import DataError, UsageError
 from streameval.storage import blocks, targets
-from streameval.storage.access import Access
+from streameval.storage.access import RELEASE_BYTES, Access
 from streameval.storage.layout import Layout, Piece, choose_scale
 from streameval.storage.source import Chunk, Span
-
-RELEASE_BYTES = 8 << 20
-"""Pages are given back this many bytes at a time: giving back each chunk costs more than reading it."""
 
 
 class StoredSource:
@@ -112,6 +109,18 @@ class StoredSource:
                         "or convert it again."
                     )
         return len(self.hashes)
+
+    def costs(self) -> tuple[int, int]:
+        """Return the most memory that `chunks` holds: bytes, and bytes more for each row of a chunk."""
+        return self._access.costs()
+
+    def save_memory(self) -> None:
+        """From now on hold no more than `costs` says: pages of small files are given back too."""
+        self._access.save_memory()
+
+    def recorded(self) -> Iterator[tuple[Span, blocks.Hashes]]:
+        """Yield the rows of each block and their recorded hashes; nothing where none are recorded."""
+        return zip(Span(0, self.rows).cut(blocks.BLOCK_ROWS), self.hashes or (), strict=False)
 
     def close(self) -> None:
         """Give the files back; the data set cannot be read any more, chunks at hand stay valid."""
