@@ -18,7 +18,7 @@ from streameval.statistics.population import Population
 
 STRIDES = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 15, 16, 32, 64)
 CYCLE = 20160  # every stride divides it, so one pass over the residues serves all
-PIECE_ROWS = 1_000_000  # read at once; whole blocks of every size
+PIECE_ROWS = 100_000  # read at once; whole blocks of every size
 BLOCKS = (10, 100, 1000, 5000)
 FEWEST_BLOCKS = 10
 FALSE_ALARM = 0.001
