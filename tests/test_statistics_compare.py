@@ -207,8 +207,10 @@ def test_the_table_is_projected_to_larger_populations():
 # --- order -------------------------------------------------------------------------------------------------
 
 
-def test_the_looks_are_the_obvious_numbers():
-    losses = skewed(50_000)
+@pytest.mark.parametrize("piece", [100_000, 15_000, 5_000])
+def test_the_looks_are_the_obvious_numbers(piece, monkeypatch):
+    monkeypatch.setattr("streameval.statistics.order.PIECE_ROWS", piece)
+    losses = skewed(50_003)
     found = audit_order(losses)
     mean = losses.mean()
     assert found.even == pytest.approx(losses[::2].mean(), rel=1e-12)
@@ -218,11 +220,11 @@ def test_the_looks_are_the_obvious_numbers():
             errors = [losses[r :: look.size].mean() / mean - 1 for r in range(look.size)]
             assert abs(look.price) == pytest.approx(max(map(abs, errors)), rel=1e-9)
         elif look.kind == "block":
-            blocks = losses[: 50_000 // look.size * look.size].reshape(-1, look.size).mean(axis=1)
-            expected = losses.var(ddof=1) * (1 - look.size / 50_000) / look.size
+            blocks = losses[: 50_003 // look.size * look.size].reshape(-1, look.size).mean(axis=1)
+            expected = losses.var(ddof=1) * (1 - look.size / 50_003) / look.size
             assert look.price == pytest.approx(((blocks - mean) ** 2).mean() / expected, rel=1e-9)
         else:
-            assert look.price == pytest.approx(np.corrcoef(losses, np.arange(50_000))[0, 1], rel=1e-6)
+            assert look.price == pytest.approx(np.corrcoef(losses, np.arange(50_003))[0, 1], rel=1e-6)
     assert {look.size for look in found.findings if look.kind == "stride"} == set(STRIDES)
     assert {look.size for look in found.findings if look.kind == "block"} == set(BLOCKS)
 
