@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from streameval.storage.opening import open as open
     from streameval.storage.source import Source as Source
     from streameval.storage.source import Span as Span
+    from streameval.studies.compare import compare as compare
     from streameval.studies.minibatch import minibatch as minibatch
+    from streameval.studies.paired import paired as paired
+    from streameval.studies.until import evaluate_until as evaluate_until
 
 # Where each public name lives: (module, its name there).
 _HOMES = {
@@ -34,13 +37,16 @@ _HOMES = {
     "Source": ("storage.source", "Source"),
     "Span": ("storage.source", "Span"),
     "Step": ("evaluation.evaluate", "Step"),
+    "compare": ("studies.compare", "compare"),
     "convert": ("storage.converting", "convert"),
     "cross_entropy_error": ("evaluation.predict", "cross_entropy_error"),
     "evaluate": ("evaluation.evaluate", "evaluate"),
+    "evaluate_until": ("studies.until", "evaluate_until"),
     "load_mnist": ("datasets.mnist", "load_mnist"),
     "load_model": ("models.loading", "load"),
     "minibatch": ("studies.minibatch", "minibatch"),
     "open": ("storage.opening", "open"),
+    "paired": ("studies.paired", "paired"),
     "per_sample_losses": ("evaluation.evaluate", "per_sample_losses"),
     "predict": ("evaluation.predict", "predict"),
     "stream": ("evaluation.evaluate", "stream"),

@@ -69,8 +69,8 @@ def kept_losses(
     for scorer in scorers:
         _score(scorer, source.take(np.zeros(1, np.int64)), source)
     with contextlib.ExitStack() as held:
-        files = [_Column(held, np.dtype(np.float64)) for _ in scorers]
-        labels = _Column(held, np.dtype(np.int32))
+        files = [held.enter_context(_column(np.float64)) for _ in scorers]
+        labels = held.enter_context(_column(np.int32))
         meter, states = Meter(), [State.empty(scorer.classes) for scorer in scorers]
         start = time.perf_counter()
         for chunk in source.chunks(Span(0, source.rows), CHUNK_ROWS):
@@ -96,19 +96,23 @@ def kept_losses(
 def kept_array(pieces: Iterator[NDArray[np.float64]]) -> Iterator[NDArray[np.float64]]:
     """Lend the pieces, one after another, as one mapped array (n,) float64; StorageError if there is no room."""
     with contextlib.ExitStack() as held:
-        column = _Column(held, np.dtype(np.float64))
+        column = held.enter_context(_column(np.float64))
         for piece in pieces:
             column.write(piece)
         yield column.mapped()
 
 
+@contextlib.contextmanager
+def _column(dtype: type[np.generic]) -> Iterator[_Column]:
+    with storage_errors(tempfile.gettempdir()), tempfile.TemporaryFile(prefix="streameval-") as file:
+        yield _Column(file, np.dtype(dtype))
+
+
 class _Column:
     """A growing nameless file of numbers of one kind."""
 
-    def __init__(self, held: contextlib.ExitStack, dtype: np.dtype[Any]) -> None:
-        with storage_errors(tempfile.gettempdir()):
-            self._file: IO[bytes] = held.enter_context(tempfile.TemporaryFile(prefix="streameval-"))
-        self._dtype = dtype
+    def __init__(self, file: IO[bytes], dtype: np.dtype[Any]) -> None:
+        self._file, self._dtype = file, dtype
 
     def write(self, values: NDArray[Any]) -> None:
         # Written, not stored through a mapping: a full disk is then an error and not the end of the process.

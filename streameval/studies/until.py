@@ -18,6 +18,7 @@ from streameval.statistics.until import Step, Stopped, until
 from streameval.storage.opening import open
 from streameval.storage.source import Source
 from streameval.studies.reading import LossReader
+from streameval.studies.several import in_file_order
 
 SCHEMA = "streameval/until/1"
 
@@ -126,7 +127,7 @@ def evaluate_until(
             on_step(step)
 
     found = until(
-        LossReader(model, source, eps=eps, threads=threads),
+        in_file_order(LossReader(model, source, eps=eps, threads=threads)),
         source.rows,
         half_width=half_width,
         level=level,

@@ -1,0 +1,125 @@
+"""Losses that an earlier evaluation stored: checked against the data set, and lent as a mapped array.
+
+Knows the file that `evaluate --losses` writes. Does not know what the losses are compared with.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streameval.errors import DataError
+from streameval.evaluation.losses import RECORD, VERSION
+from streameval.files import storage_errors
+from streameval.storage.source import Source
+from streameval.studies.kept import kept_array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredLosses:
+    """Stored losses of all rows of one data set.
+
+    losses  mapped (rows,) float64 in nats, by row number; gone when the `with` block ends
+    path    the file · model: SHA-256 of the model that they are of
+    """
+
+    losses: NDArray[np.float64]
+    path: str
+    model: str
+
+
+@contextlib.contextmanager
+def stored_losses(path: str | os.PathLike[str], source: Source, *, eps: float) -> Iterator[StoredLosses]:
+    """Lend the losses of all rows that `evaluate --losses` wrote of this data set with this eps.
+
+    Raises:
+        DataError: not such a file; of another data set or eps; rows that are missing, repeated or in another order.
+        StorageError: the file cannot be read.
+    """
+    name = os.fspath(path)
+    with storage_errors(path), contextlib.ExitStack() as held:
+        reader = _opened(name, held)
+        record = _record(name, reader)
+        _check_same(name, "data", record.get("data"), source.fingerprint)
+        _check_same(name, "eps", record.get("eps"), float(eps))
+        losses = held.enter_context(kept_array(_pieces(name, reader, source)))
+        yield StoredLosses(losses, name, str(record.get("model")))
+
+
+def _opened(name: str, held: contextlib.ExitStack) -> Any:
+    import pyarrow as pa
+
+    file = held.enter_context(pa.memory_map(name))
+    try:
+        return pa.ipc.open_file(file)
+    except pa.ArrowInvalid as error:
+        raise DataError(
+            f"{name}: not a file of losses: {error}. Expected what evaluate --losses writes."
+        ) from None
+
+
+def _record(name: str, reader: Any) -> dict[str, Any]:
+    """What the losses were made of."""
+    import pyarrow as pa
+
+    schema = reader.schema
+    raw = (schema.metadata or {}).get(RECORD)
+    if raw is None or schema.names != ["row", "loss"] or schema.types != [pa.int64(), pa.float64()]:
+        raise DataError(
+            f"{name}: columns {schema.names}, expected a file of losses with the columns row and loss. "
+            "Write one: streameval evaluate MODEL DATA --losses OUT.arrow"
+        )
+    try:
+        record = json.loads(raw)
+        version = record["version"]
+    except (ValueError, KeyError, TypeError):
+        raise DataError(
+            f"{name}: its record is damaged. Write the losses again: evaluate --losses."
+        ) from None
+    _check_same(name, "version", version, VERSION)
+    return dict(record)
+
+
+def _check_same(name: str, what: str, found: Any, expected: Any) -> None:
+    if found != expected:
+        raise DataError(
+            f"{name}: these losses have {what} {found}, expected {expected}. Write them again for this data set: "
+            "streameval evaluate OLD_MODEL DATA --losses OUT.arrow"
+        )
+
+
+def _pieces(name: str, reader: Any, source: Source) -> Iterator[NDArray[np.float64]]:
+    """Yield the losses batch by batch, each row in its place."""
+    import pyarrow as pa
+
+    done = 0
+    for k in range(reader.num_record_batches):
+        try:
+            batch = reader.get_batch(k)
+            batch.validate(full=True)
+        except pa.ArrowInvalid as error:
+            raise DataError(f"{name}: batch {k} is damaged: {error}. Write the losses again.") from None
+        rows = batch.column(0).to_numpy(zero_copy_only=False)
+        losses = batch.column(1).to_numpy(zero_copy_only=False)
+        if not np.array_equal(rows, np.arange(done, done + len(rows))):
+            raise DataError(
+                f"{name}: rows from place {done} on are not those of the data set in order. Expected the losses of "
+                "all rows: streameval evaluate OLD_MODEL DATA --losses OUT.arrow, without --rows."
+            )
+        if not np.isfinite(losses).all():
+            row = done + int(np.argmin(np.isfinite(losses)))
+            raise DataError(f"{name}, row {row}: the loss is not finite. Expected finite losses of all rows.")
+        done += len(rows)
+        yield losses
+    if done != source.rows:
+        raise DataError(
+            f"{name}: losses of {done} rows, but {source.name} has {source.rows}. Write them again: "
+            "streameval evaluate OLD_MODEL DATA --losses OUT.arrow"
+        )
