@@ -32,7 +32,15 @@ def make_dense_block(vectors: int, outputs: int) -> Callable[..., None]:
 
     @intrinsic
     def dense_block(
-        typing: Any, rows: Any, at: Any, row_stride: Any, count: Any, weights: Any, start: Any, sums: Any, to: Any
+        typing: Any,
+        rows: Any,
+        at: Any,
+        row_stride: Any,
+        count: Any,
+        weights: Any,
+        start: Any,
+        sums: Any,
+        to: Any,
     ) -> Any:
         def emit(context: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
             rows_, at_, stride, count_, weights_, start_, sums_, to_ = arguments
@@ -44,12 +52,12 @@ def make_dense_block(vectors: int, outputs: int) -> Callable[..., None]:
                 for j in range(outputs)
                 for v in range(vectors)
             ]
-            totals = [_load(b, place, _F32X16, 4) for place in places]
+            totals = [emit_load(b, place, _F32X16, 4) for place in places]
 
             def body(k: ir.Value, carried: list[ir.Value]) -> list[ir.Value]:
                 row_k = b.gep(row, [b.mul(k, stride)])
                 weight_k = b.gep(weight, [b.mul(k, _I64(outputs))])
-                x = [_load(b, b.gep(row_k, [_I64(16 * v)]), _F32X16, 4) for v in range(vectors)]
+                x = [emit_load(b, b.gep(row_k, [_I64(16 * v)]), _F32X16, 4) for v in range(vectors)]
                 result = []
                 for j in range(outputs):
                     w = broadcast(b, b.load(b.gep(weight_k, [_I64(j)])), _F32X16)
@@ -57,7 +65,7 @@ def make_dense_block(vectors: int, outputs: int) -> Callable[..., None]:
                 return result
 
             for place, total in zip(places, emit_loop(b, count_, totals, body), strict=True):
-                _store(b, total, place, 4)
+                emit_store(b, total, place, 4)
             return context.get_dummy_value()
 
         number = types.int64
@@ -104,11 +112,13 @@ def make_byte_block(registers: int) -> Callable[..., None]:
 
             def body(i: ir.Value, carried: list[ir.Value]) -> list[ir.Value]:
                 group = b_.zext(b_.load(b_.gep(list_, [i])), _I64)
-                pixels = [broadcast(b_, _load(b_, b_.gep(row, [group]), _I32, 1), _I32X16) for row in rows]
+                pixels = [
+                    broadcast(b_, emit_load(b_, b_.gep(row, [group]), _I32, 1), _I32X16) for row in rows
+                ]
                 at = b_.gep(weights, [b_.mul(group, stride_)])
                 result = []
                 for k in range(registers):
-                    w = _load(b_, b_.gep(at, [_I64(64 * k)]), _I32X16, 4)
+                    w = emit_load(b_, b_.gep(at, [_I64(64 * k)]), _I32X16, 4)
                     result += [b_.call(dot, [carried[2 * k + row], pixels[row], w]) for row in range(2)]
                 return result
 
@@ -116,7 +126,7 @@ def make_byte_block(registers: int) -> Callable[..., None]:
             for row, to in enumerate((to_a_, to_b_)):
                 place = element_pointer(context, b_, signature.args[8], sums_, to)
                 for k in range(registers):
-                    _store(b_, totals[2 * k + row], b_.gep(place, [_I64(16 * k)]), 4)
+                    emit_store(b_, totals[2 * k + row], b_.gep(place, [_I64(16 * k)]), 4)
             return context.get_dummy_value()
 
         n = types.int64
@@ -136,7 +146,9 @@ def list_groups(typing: Any, values: Any, a: Any, b: Any, count: Any, groups: An
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
         values_, a_, b_, count_, groups_ = arguments
         rows = [
-            builder.bitcast(element_pointer(context, builder, signature.args[0], values_, at), _I32.as_pointer())
+            builder.bitcast(
+                element_pointer(context, builder, signature.args[0], values_, at), _I32.as_pointer()
+            )
             for at in (a_, b_)
         ]
         out = element_pointer(context, builder, signature.args[4], groups_, _I64(0))
@@ -150,11 +162,13 @@ def list_groups(typing: Any, values: Any, a: Any, b: Any, count: Any, groups: An
         def body(step: ir.Value, carried: list[ir.Value]) -> list[ir.Value]:
             first = builder.mul(step, _I64(16))
             number = builder.add(broadcast(builder, builder.trunc(first, _I32), _I32X16), steps)
-            inside = builder.icmp_signed("<", number, broadcast(builder, builder.trunc(count_, _I32), _I32X16))
+            inside = builder.icmp_signed(
+                "<", number, broadcast(builder, builder.trunc(count_, _I32), _I32X16)
+            )
             seen = [_masked_load(builder, builder.gep(row, [first]), _I32X16, inside) for row in rows]
             hit = builder.icmp_unsigned("!=", builder.or_(*seen), zero)
             packed = builder.call(compress, [number, zero, hit])
-            _store(builder, packed, builder.gep(out, [carried[0]]), 4)
+            emit_store(builder, packed, builder.gep(out, [carried[0]]), 4)
             bits = builder.zext(builder.bitcast(hit, ir.IntType(16)), _I64)
             found = builder.call(llvm_function(builder, "llvm.ctpop.i64", _I64, [_I64]), [bits])
             return [builder.add(carried[0], found)]
@@ -168,7 +182,15 @@ def list_groups(typing: Any, values: Any, a: Any, b: Any, count: Any, groups: An
 
 @intrinsic
 def transpose_rows(
-    typing: Any, values: Any, offsets: Any, first: Any, column: Any, limit: Any, out: Any, to: Any, stride: Any
+    typing: Any,
+    values: Any,
+    offsets: Any,
+    first: Any,
+    column: Any,
+    limit: Any,
+    out: Any,
+    to: Any,
+    stride: Any,
 ) -> Any:
     """Turn sixteen rows into lanes: out[to + c * stride + r] = values[offsets[first + r] + column + c], c, r < 16.
 
@@ -190,7 +212,7 @@ def transpose_rows(
             rows.append(_masked_load(builder, source, _F32X16, inside))
         target = element_pointer(context, builder, signature.args[5], out_, to_)
         for c, lane in enumerate(_transposed(builder, rows)):
-            _store(builder, lane, builder.gep(target, [builder.mul(stride_, _I64(c))]), 4)
+            emit_store(builder, lane, builder.gep(target, [builder.mul(stride_, _I64(c))]), 4)
         return context.get_dummy_value()
 
     n = types.int64
@@ -218,7 +240,9 @@ def _transposed(builder: ir.IRBuilder, rows: list[ir.Value]) -> list[ir.Value]:
             if not r & distance:
                 pair = rows[r], rows[r + distance]
                 mixed[r] = builder.shuffle_vector(*pair, ir.Constant(_I32X16, [_I32(k) for k in low]))
-                mixed[r + distance] = builder.shuffle_vector(*pair, ir.Constant(_I32X16, [_I32(k) for k in high]))
+                mixed[r + distance] = builder.shuffle_vector(
+                    *pair, ir.Constant(_I32X16, [_I32(k) for k in high])
+                )
         rows = mixed
     return rows
 
@@ -250,13 +274,13 @@ def emit_loop(
     return list(carried)
 
 
-def _load(builder: ir.IRBuilder, place: ir.Value, kind: ir.Type, align: int) -> ir.Value:
+def emit_load(builder: ir.IRBuilder, place: ir.Value, kind: ir.Type, align: int) -> ir.Value:
     value = builder.load(builder.bitcast(place, kind.as_pointer()))
     value.align = align
     return value
 
 
-def _store(builder: ir.IRBuilder, value: ir.Value, place: ir.Value, align: int) -> None:
+def emit_store(builder: ir.IRBuilder, value: ir.Value, place: ir.Value, align: int) -> None:
     builder.store(value, builder.bitcast(place, value.type.as_pointer())).align = align
 
 

@@ -170,7 +170,15 @@ class _DamagedError(ValueError):
     """A cached file whose hash does not match."""
 
 
-_UNREADABLE = (_DamagedError, pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, ImportError)
+_UNREADABLE = (
+    _DamagedError,
+    pickle.UnpicklingError,
+    EOFError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    ImportError,
+)
 
 
 def _checked(path: Path) -> bytes:

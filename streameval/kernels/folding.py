@@ -64,7 +64,9 @@ def fold_rows(loss, target, predicted, rows, sums, classes, confusion, extremes,
             j = last
             if value == worst_loss[last] and rows[i] > worst_row[last]:
                 continue
-            while j > 0 and (worst_loss[j - 1] < value or (worst_loss[j - 1] == value and worst_row[j - 1] > rows[i])):
+            while j > 0 and (
+                worst_loss[j - 1] < value or (worst_loss[j - 1] == value and worst_row[j - 1] > rows[i])
+            ):
                 worst_loss[j] = worst_loss[j - 1]
                 worst_row[j] = worst_row[j - 1]
                 j -= 1

@@ -85,7 +85,20 @@ def _tiles_of_bytes(
     while start < n:
         count = min(TILE_ROWS, n - start)
         first_layer_bytes(
-            values, offsets, start, count, first, planes, first_weights, scales, work, half, ints, places, work, 0
+            values,
+            offsets,
+            start,
+            count,
+            first,
+            planes,
+            first_weights,
+            scales,
+            work,
+            half,
+            ints,
+            places,
+            work,
+            0,
         )
         activate(work, 0, layers[0, OUTPUTS] * TILE_ROWS, layers[0, ACTIVATION])
         at = _further_layers(layers, weights, work, half, (count + 15) // 16)
@@ -150,7 +163,16 @@ def _further_layers(layers, weights, work, half, vectors):
         padded = layers[i, PADDED]
         fill_bias(weights, layers[i, BIASES], padded, work, other)
         add_dense(
-            work, at, layers[i, INPUTS], weights, layers[i, WEIGHTS], padded, layers[i, BLOCK], work, other, vectors
+            work,
+            at,
+            layers[i, INPUTS],
+            weights,
+            layers[i, WEIGHTS],
+            padded,
+            layers[i, BLOCK],
+            work,
+            other,
+            vectors,
         )
         activate(work, other, other + layers[i, OUTPUTS] * TILE_ROWS, layers[i, ACTIVATION])
         at, other = other, at

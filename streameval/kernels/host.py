@@ -26,9 +26,9 @@ def features() -> frozenset[str]:
 
 @functools.cache
 def byte_engine() -> str:
-    """How the first layer multiplies bytes: `amx` (int8 tiles), `vnni` (vpdpbusd) or `float64`."""
+    """How the first layer multiplies bytes: `amx` (int8 tiles), `vnni` (vpdpbusd), `avx2` (vpmaddwd) or `float64`."""
     if not features() >= {"avx512f", "avx512bw", "avx512vl", "avx512vnni"}:
-        return "float64"
+        return "avx2" if "avx2" in features() else "float64"
     if features() >= {"amx-tile", "amx-int8"} and _amx_permitted():
         return "amx"
     return "vnni"

@@ -60,7 +60,9 @@ def broadcast(builder: ir.IRBuilder, scalar: ir.Value, vector: ir.VectorType) ->
     zero = ir.Constant(ir.IntType(32), 0)
     first = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, zero)
     return builder.shuffle_vector(
-        first, ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None)
+        first,
+        ir.Constant(vector, ir.Undefined),
+        ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None),
     )
 
 
@@ -69,7 +71,9 @@ def llvm_function(builder: ir.IRBuilder, name: str, result: ir.Type, arguments: 
     return cgutils.get_or_insert_function(builder.module, ir.FunctionType(result, arguments), name)
 
 
-def element_pointer(context: Any, builder: ir.IRBuilder, kind: Any, array: ir.Value, offset: ir.Value) -> ir.Value:
+def element_pointer(
+    context: Any, builder: ir.IRBuilder, kind: Any, array: ir.Value, offset: ir.Value
+) -> ir.Value:
     """The address of element `offset` of a one-dimensional array."""
     data = context.make_array(kind)(context, builder, array).data
     return builder.gep(data, [offset], inbounds=True)
@@ -90,7 +94,9 @@ def _common(kinds: tuple[Any, ...]) -> Lanes | None:
     return found.pop()
 
 
-def _operator(function: Any, emit: Callable[[ir.IRBuilder, Lanes, list[ir.Value]], ir.Value], mask: bool) -> None:
+def _operator(
+    function: Any, emit: Callable[[ir.IRBuilder, Lanes, list[ir.Value]], ir.Value], mask: bool
+) -> None:
     """Teach Numba one binary operator on vectors."""
 
     @type_callable(function)
@@ -321,7 +327,9 @@ def narrow(typing: Any, low: Any, high: Any) -> Any:
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
         half = ir.VectorType(ir.FloatType(), 8)
         parts = [builder.fptrunc(argument, half) for argument in arguments]
-        mask = ir.Constant(ir.VectorType(ir.IntType(32), 16), [ir.Constant(ir.IntType(32), k) for k in range(16)])
+        mask = ir.Constant(
+            ir.VectorType(ir.IntType(32), 16), [ir.Constant(ir.IntType(32), k) for k in range(16)]
+        )
         return builder.shuffle_vector(*parts, mask)
 
     return f32x16(low, high), emit

@@ -13,7 +13,9 @@ from streameval.kernels.lanes import load_f32, load_f64, select, splat_f32, spla
 
 
 @device
-def cross_entropy_tile(logits, at, classes, labels, soft, eps, first, count, work, loss, predicted, probabilities):
+def cross_entropy_tile(
+    logits, at, classes, labels, soft, eps, first, count, work, loss, predicted, probabilities
+):
     """Write the loss (nats), the predicted class and, if wanted, the probabilities of `count` rows.
 
     logits float32 [class][row] from `at` on · labels (n,) int64 if soft (n, classes) float64 is empty ·
@@ -52,7 +54,9 @@ def cross_entropy_tile(logits, at, classes, labels, soft, eps, first, count, wor
             for i in range(count):
                 work[target + i] = logits[at + k * TILE_ROWS + i]
             for r in range(0, count, 8):
-                share = exp_f64(load_f64(work, target + r) - load_f64(work, top + r)) / load_f64(work, total + r)
+                share = exp_f64(load_f64(work, target + r) - load_f64(work, top + r)) / load_f64(
+                    work, total + r
+                )
                 store(work, target + r, share)
             for i in range(count):
                 probabilities[first + i, k] = work[target + i]

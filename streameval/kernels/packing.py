@@ -12,17 +12,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from streameval.kernels import amx
+from streameval.kernels.byte_rows import WIDTH
 from streameval.kernels.dense import BLOCKS
-from streameval.kernels.first_layer import BYTE_BLOCKS
+from streameval.kernels.first_layer import ENGINES
 from streameval.kernels.forward import INPUT_BLOCK
 from streameval.kernels.host import TILE_ROWS, byte_engine
 from streameval.kernels.names import ACTIVATIONS
 
-# Three balanced base-256 digits: the largest is 127 * 65536 + 127 * 256 + 127.
+# What three balanced base-256 digits, and two base-4096 ones, can hold.
 _LARGEST = 127 * 65536
-# A pixel times a digit is at most 255 * 128: so many of them fit into an int32.
-_MOST_PIXELS = 2**31 // (255 * 128) - 4
 # A column keeps its digits in 24 bits if its largest weight is at most so many times its median one.
 _SPREAD = 1024.0
 
@@ -78,17 +76,21 @@ def pack(layers: Sequence[LayerLike], *, dtype: Any, scale: float) -> Packed:
         parts.append(_padded(layer.bias, padded))
         size += padded
     features, classes = layers[0].weight.shape[0], layers[-1].weight.shape[1]
-    tallest = max(max(_up(int(row[2]), 16) for row in table), 0 if is_bytes else min(_up(features, 16), INPUT_BLOCK))
+    tallest = max(
+        max(_up(int(row[2]), 16) for row in table), 0 if is_bytes else min(_up(features, 16), INPUT_BLOCK)
+    )
     work = 2 * (tallest + 1) * TILE_ROWS
-    common = {"features": features, "classes": classes, "layers": table, "weights": aligned(np.concatenate(parts))}
+    common = {
+        "features": features,
+        "classes": classes,
+        "layers": table,
+        "weights": aligned(np.concatenate(parts)),
+    }
     if not is_bytes:
-        return Packed(**common, **_no_bytes(), work=work, ints=1)
+        return Packed(**common, **_no_bytes(), work=work)
     first = _first_layer(layers[0], scale)
-    width, lanes = first["first"][2:4]
-    work = max(work, 2 * 16 * int(width))
-    # Rows as the tile registers want them, or lists of pixels; then the sums.
-    ints = TILE_ROWS * (int(first["first"][7]) + int(lanes)) + 2 * (features + 32) + 64
-    return Packed(**common, **first, work=work, ints=_up(ints, 16))
+    work = max(work, 2 * 16 * int(first["first"][WIDTH]))
+    return Packed(**common, **first, work=work)
 
 
 def _blocked(weight: NDArray[np.float32], padded: int, block: int) -> NDArray[np.float32]:
@@ -114,26 +116,34 @@ def _first_layer(layer: LayerLike, scale: float) -> dict[str, Any]:
     features, outputs = weight.shape
     width, stride = _up(outputs, 16), _up(features // 4, 16)
     finite = bool(np.isfinite(weight).all())
-    exact = finite and _holds_in_24_bits(weight)
     factor = np.ones(outputs)
+    exact = finite and _holds_in_24_bits(weight)
     if exact:
         largest = np.abs(weight).max(axis=0, initial=0.0)
         factor = np.where(largest > 0.0, largest / _LARGEST, 1.0)
         weight = np.rint(weight / factor)
-    integers = exact and features <= _MOST_PIXELS
-    tiles = byte_engine() == "amx"
-    block = min(BYTE_BLOCKS, key=lambda b: (_up(3 * outputs, 16 * b), -b))
-    lanes = _up(3 * outputs, amx.BLOCK_LANES if tiles else 16 * block)
+    engine = ENGINES.get(byte_engine())
+    integers = engine is not None and exact and features <= engine.MOST_PIXELS
+    lanes, block, planes = 0, 0, np.empty(0, np.int8)
+    if engine is not None:
+        lanes, block = engine.layout(outputs)
+        planes = planes.astype(engine.pack(np.zeros((0, outputs), np.int32), lanes).dtype)
+        if integers:
+            whole = weight[: features - features % 4].astype(np.int32)
+            planes = aligned(engine.pack(_digits(whole, engine.BASE, engine.PLANES), lanes))
     flat = np.zeros((features, width), np.float32)
     flat[:, :outputs] = weight
     scales = np.zeros((2, width))
     scales[0, :outputs] = factor * scale
     scales[1, :outputs] = layer.bias
+    # Rows as the tile registers want them, or lists of pixels; then the sums.
+    sums = _up(max(TILE_ROWS * stride, features + 32), 16)
     return {
-        "first": np.array([features, outputs, width, lanes, block, integers, finite, stride], np.int64),
-        "planes": (_tiles if tiles else _groups)(_digits(weight, lanes)) if integers else np.empty(0, np.int8),
+        "first": np.array([features, outputs, width, lanes, block, integers, finite, stride, sums], np.int64),
+        "planes": planes,
         "first_weights": flat.ravel(),
         "scales": scales.ravel(),
+        "ints": _up(sums + (TILE_ROWS + 1) * lanes + 64, 16),
     }
 
 
@@ -144,34 +154,17 @@ def _holds_in_24_bits(weight: NDArray[np.float64]) -> bool:
     return bool((size.max(axis=0, initial=0.0) <= _SPREAD * typical).all())
 
 
-def _digits(weight: NDArray[np.float64], lanes: int) -> NDArray[np.int8]:
-    """Integers (features, outputs) as three balanced base-256 digits: (features / 4, 4, lanes), lowest digit first.
+def _digits(weight: NDArray[np.int32], base: int, planes: int) -> NDArray[np.int32]:
+    """Integers (pixels, outputs) as balanced digits (pixels, planes * outputs), each from -base/2 to base/2 - 1, lowest first.
 
-    Up to three features after the last whole group of four are left out: the kernel adds them itself.
+    Up to three features after the last whole group of four are not among the pixels: the kernel adds them itself.
     """
-    features, outputs = weight.shape
-    groups = features // 4
-    rest = weight[: 4 * groups].astype(np.int32)
-    out = np.zeros((4 * groups, lanes), np.int8)
-    for plane in range(3):
-        digit = rest.astype(np.int8)  # the low byte, as a number from -128 to 127
-        rest = (rest - digit) >> 8
-        out[:, plane * outputs : (plane + 1) * outputs] = digit
-    return out.reshape(groups, 4, lanes)
-
-
-def _groups(digits: NDArray[np.int8]) -> NDArray[np.int8]:
-    """For vpdpbusd: [group][lane][4]."""
-    return aligned(np.ascontiguousarray(digits.transpose(0, 2, 1)).ravel())
-
-
-def _tiles(digits: NDArray[np.int8]) -> NDArray[np.int8]:
-    """For tile registers: [lane / 16][group / 16][group % 16][lane % 16][4], groups padded to sixteen."""
-    groups, _, lanes = digits.shape
-    full = np.zeros((_up(groups, 16), 4, lanes), np.int8)
-    full[:groups] = digits
-    shaped = full.reshape(-1, 16, 4, lanes // 16, 16)
-    return aligned(np.ascontiguousarray(shaped.transpose(3, 0, 1, 4, 2)).ravel())
+    rest = weight
+    digits = []
+    for _ in range(planes):
+        digits.append(((rest + base // 2) & (base - 1)) - base // 2)
+        rest = (rest - digits[-1]) // base
+    return np.concatenate(digits, axis=1)
 
 
 def aligned(flat: NDArray[Any]) -> NDArray[Any]:
@@ -189,6 +182,7 @@ def _no_bytes() -> dict[str, Any]:
         "planes": np.empty(0, np.int8),
         "first_weights": np.empty(0, np.float32),
         "scales": np.empty(0),
+        "ints": 1,
     }
 
 

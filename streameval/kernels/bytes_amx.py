@@ -1,31 +1,62 @@
 """Integer sums of byte rows by AMX: sixteen rows x sixteen lanes x 64 bytes in one instruction.
 
-Knows tile registers. The sums are the same integers as those of `blocks.make_byte_block`, zero pixels included.
+Knows tile registers. Zero pixels are multiplied too: leaving them out would cost more. See `byte_rows`.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 from streameval.kernels.blocks import emit_loop
+from streameval.kernels.byte_rows import FEATURES, LANES, STRIDE, SUMS
+from streameval.kernels.compiling import device
 from streameval.kernels.lanes import element_pointer, llvm_function
+
+BASE, PLANES = 256, 3
+MOST_PIXELS = 2**31 // (255 * 128) - 64
 
 _I8, _I32, _I64 = (ir.IntType(bits) for bits in (8, 32, 64))
 _POINTER = _I8.as_pointer()
 # A tile register: sixteen rows of 64 bytes. Rows that do not start at a multiple of 64 load 20 times slower.
-TILE_BYTES = 1024
-# Rows and lanes of a block: 2 x 2 tiles of sums, two of rows and two of weights are all eight registers, so that
-# four loads feed four products.
-BLOCK_ROWS = BLOCK_LANES = 32
+_TILE_BYTES = 1024
+# 2 x 2 tiles of sums, two of rows and two of weights are all eight registers: four loads feed four products.
+_BLOCK_LANES = 32
 _SUMS, _ROWS, _WEIGHTS = (0, 1, 2, 3), (4, 5), (6, 7)
 
 
+@device
+def sum_tile(values, offsets, first, count, net, planes, ints):
+    """See `byte_rows`. Rows are copied to where the tile registers can load them from."""
+    stride = net[STRIDE]
+    for i in range(count):
+        copy_row(values, offsets[first + i], 4 * (net[FEATURES] // 4), ints, i * stride)
+    tile_block(ints, 0, stride, planes, net[LANES], ints, net[SUMS])
+
+
+def layout(outputs: int) -> tuple[int, int]:
+    """Lanes of a row of sums, and of a block."""
+    return -(-PLANES * outputs // _BLOCK_LANES) * _BLOCK_LANES, _BLOCK_LANES
+
+
+def pack(digits: NDArray[np.int32], lanes: int) -> NDArray[np.int8]:
+    """(groups * 4, PLANES * outputs) as [lane / 16][group / 16][group % 16][lane % 16][4], zeros for padding."""
+    pixels = len(digits)
+    full = np.zeros((-(-pixels // 64) * 64, lanes), np.int8)
+    full[:pixels, : digits.shape[1]] = digits
+    shaped = full.reshape(-1, 16, 4, lanes // 16, 16)
+    return np.ascontiguousarray(shaped.transpose(3, 0, 1, 4, 2)).ravel()
+
+
 @intrinsic
-def tile_block(typing: Any, rows: Any, at: Any, stride: Any, planes: Any, lanes: Any, sums: Any, to: Any) -> Any:
+def tile_block(
+    typing: Any, rows: Any, at: Any, stride: Any, planes: Any, lanes: Any, sums: Any, to: Any
+) -> Any:
     """Multiply 32 rows of bytes with int8 weights into int32 sums.
 
         sums[r, l] = sum_k rows[r, k] * planes[k, l]
@@ -59,7 +90,7 @@ def tile_block(typing: Any, rows: Any, at: Any, stride: Any, planes: Any, lanes:
                     b.call(load, [_I8(register), b.gep(row, [start]), row_bytes])
                 for half, register in enumerate(_WEIGHTS):
                     tile = b.add(b.mul(b.add(b.mul(n, _I64(2)), _I64(half)), steps), k)
-                    b.call(load, [_I8(register), b.gep(weights, [b.mul(tile, _I64(TILE_BYTES))]), _I64(64)])
+                    b.call(load, [_I8(register), b.gep(weights, [b.mul(tile, _I64(_TILE_BYTES))]), _I64(64)])
                 for register in _SUMS:
                     b.call(multiply, [_I8(register), _I8(_ROWS[register // 2]), _I8(_WEIGHTS[register % 2])])
                 return []
@@ -67,7 +98,8 @@ def tile_block(typing: Any, rows: Any, at: Any, stride: Any, planes: Any, lanes:
             emit_loop(b, steps, [], step)
             for register in _SUMS:
                 start = b.add(
-                    b.mul(out_bytes, _I64(16 * (register // 2))), b.add(b.mul(n, _I64(128)), _I64(64 * (register % 2)))
+                    b.mul(out_bytes, _I64(16 * (register // 2))),
+                    b.add(b.mul(n, _I64(128)), _I64(64 * (register % 2))),
                 )
                 b.call(save, [_I8(register), b.gep(out, [start]), out_bytes])
             return []

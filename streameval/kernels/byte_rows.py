@@ -1,0 +1,20 @@
+"""What the engines that sum byte rows in integers agree on: the table of a layer, and the shape of the sums.
+
+Knows columns. Each engine (`bytes_amx`, `bytes_vnni`, `bytes_avx2`) gives, for the same weights, the same integers:
+
+    sum_tile(values, offsets, first, count, net, planes, ints)   the sums of up to TILE_ROWS rows, as int32 from
+        `ints[net[SUMS]]` on, net[LANES] apart: PLANES digits of the weights, each OUTPUTS lanes, lowest first
+    layout(outputs) -> (lanes, block)        lanes of a row of sums, and what the engine calls a block
+    pack(digits, lanes) -> planes            digits of the weights, int32 (4 * groups, PLANES * outputs), as it reads them
+    BASE, PLANES, MOST_PIXELS                digits are balanced, base BASE; rows up to MOST_PIXELS fit into int32
+"""
+
+from __future__ import annotations
+
+FEATURES, OUTPUTS, WIDTH, LANES, BLOCK, INTEGERS, SKIP, STRIDE, SUMS = range(9)
+
+
+def least_padding(sizes: tuple[int, ...], outputs: int) -> tuple[int, int]:
+    """(lanes, size): the size whose multiple exceeds `outputs` least, the largest of equals."""
+    size = min(sizes, key=lambda one: (-(-outputs // one) * one, -one))
+    return -(-outputs // size) * size, size
