@@ -5,7 +5,7 @@ Knows columns. Each engine (`bytes_amx`, `bytes_vnni`, `bytes_avx2`) gives, for 
     sum_tile(values, offsets, first, count, net, planes, ints)   the sums of up to TILE_ROWS rows, as int32 from
         `ints[net[SUMS]]` on, net[LANES] apart: PLANES digits of the weights, each OUTPUTS lanes, lowest first
     layout(outputs) -> (lanes, block)        lanes of a row of sums, and what the engine calls a block
-    pack(digits, lanes) -> planes            digits of the weights, int32 (4 * groups, PLANES * outputs), as it reads them
+    pack(digits, lanes) -> planes            int32 (4 * groups, PLANES * outputs) in the engine's order
     BASE, PLANES, MOST_PIXELS                digits are balanced, base BASE; rows up to MOST_PIXELS fit into int32
 """
 

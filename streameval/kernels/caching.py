@@ -41,10 +41,8 @@ def cache_folder() -> Path | None:
     STREAMEVAL_CACHE_DIR, else `streameval` in the user's cache folder; in it one folder for each version.
     """
     chosen = os.environ.get("STREAMEVAL_CACHE_DIR")
-    if chosen:
-        base = Path(chosen)
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "streameval"
+    users = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    base = Path(chosen) if chosen else users / "streameval"
     folder = base / f"kernels-{_version()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -155,9 +155,10 @@ def _holds_in_24_bits(weight: NDArray[np.float64]) -> bool:
 
 
 def _digits(weight: NDArray[np.int32], base: int, planes: int) -> NDArray[np.int32]:
-    """Integers (pixels, outputs) as balanced digits (pixels, planes * outputs), each from -base/2 to base/2 - 1, lowest first.
+    """Integers (pixels, outputs) as balanced digits (pixels, planes * outputs), the lowest first.
 
-    Up to three features after the last whole group of four are not among the pixels: the kernel adds them itself.
+    Each is from -base / 2 to base / 2 - 1. Up to three features after the last whole group of four are not among
+    the pixels: the kernel adds them itself.
     """
     rest = weight
     digits = []
