@@ -1,0 +1,202 @@
+"""A report is a certificate: one flipped bit in the data, the model or the report is found."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from long_runs import drawn, network, write
+
+import streameval as se
+from streameval.errors import CheckError, DataError, UsageError
+from streameval.evaluation import sealed
+from streameval.evaluation.shards import merge, write_state
+from streameval.evaluation.verify import verify
+
+ROWS = 200_003
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """drawn.arrow, model.safetensors, report.json."""
+    folder = tmp_path_factory.mktemp("verify")
+    write(folder / "drawn.arrow", ROWS)
+    network().save(folder / "model.safetensors")
+    report = se.evaluate(se.load_model(folder / "model.safetensors"), folder / "drawn.arrow")
+    (folder / "report.json").write_text(json.dumps(report.to_dict(), indent=1))
+    return folder
+
+
+def check(folder: Path, **options: Any) -> Any:
+    model = se.load_model(folder / "model.safetensors")
+    return verify(folder / "report.json", model, folder / "drawn.arrow", **options)
+
+
+def test_a_true_report_is_verified_whole_or_in_random_blocks(folder: Path) -> None:
+    """All four blocks, or as many as asked for; the seed chooses them."""
+    found = check(folder)
+    assert (found.blocks, found.of, found.rows, found.whole) == ((0, 1, 2, 3), 4, ROWS, True)
+    assert found.hashes == 13  # blocks of 16,384 rows in the file
+    assert found.digest == json.loads((folder / "report.json").read_text())["digest"]
+    chosen = {check(folder, blocks=2, seed=seed).blocks for seed in range(8)}
+    assert len(chosen) > 1
+    assert all(len(set(one)) == 2 for one in chosen)
+    assert check(folder, blocks=99).whole
+    with pytest.raises(UsageError):
+        check(folder, blocks=0)
+
+
+def flipped(path: Path, to: Path, at: int, bit: int) -> None:
+    raw = bytearray(path.read_bytes())
+    raw[at] ^= 1 << bit
+    to.write_bytes(raw)
+
+
+def layout(path: Path) -> tuple[list[int], list[int]]:
+    """Where each batch's pixels and labels begin in the file."""
+    held = se.open(path)._layout  # type: ignore[attr-defined]
+    return held.value_at.tolist(), held.label_at.tolist()
+
+
+@pytest.mark.parametrize("what", ["features", "targets"])
+def test_a_flipped_bit_in_the_data_is_found_and_its_block_named(
+    folder: Path, tmp_path: Path, what: str
+) -> None:
+    """Any bit of any pixel or label, even one that changes no digit of the loss or makes a label impossible."""
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    values, labels = layout(folder / "drawn.arrow")
+    draw = np.random.default_rng(5)
+    for bit in range(8):
+        batch = int(draw.integers(0, len(values)))
+        rows = min(16_384, ROWS - 16_384 * batch)
+        start, size = (values[batch], 16 * rows) if what == "features" else (labels[batch], rows)
+        flipped(folder / "drawn.arrow", tmp_path / "drawn.arrow", start + int(draw.integers(0, size)), bit)
+        first = 16_384 * batch
+        with pytest.raises(CheckError, match=rf"{first}:{first + rows}"):
+            check(tmp_path)
+        # Another block is sound, unless the bit is in it.
+        if batch // 4 != 0:
+            model = se.load_model(folder / "model.safetensors")
+            seed = next(s for s in range(99) if check(folder, blocks=1, seed=s).blocks == (0,))
+            assert (
+                verify(tmp_path / "report.json", model, tmp_path / "drawn.arrow", blocks=1, seed=seed).rows
+                == 65_536
+            )
+
+
+def test_a_flipped_bit_in_data_without_recorded_hashes_is_found(folder: Path, tmp_path: Path) -> None:
+    """Then the fingerprint is computed from all of the data."""
+    x, t = drawn(1000)
+    model = network()
+    report = se.evaluate(model, (x, t)).to_dict()
+    assert verify(report, model, (x, t)).whole
+    other = x.copy()
+    other[700, 3, 2] ^= 1
+    with pytest.raises(CheckError, match="fingerprint"):
+        verify(report, model, (other, t))
+
+
+def test_a_flipped_bit_in_the_model_is_found(folder: Path, tmp_path: Path) -> None:
+    """The lowest bit of one weight is enough."""
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    size = (folder / "model.safetensors").stat().st_size
+    for at in (size - 1, size - 100, size - 333):
+        flipped(folder / "model.safetensors", tmp_path / "model.safetensors", at, 0)
+        with pytest.raises(CheckError, match=r"model.safetensors: SHA-256 .* is about"):
+            check(tmp_path)
+
+
+def test_every_flipped_bit_in_a_report_is_found(folder: Path, tmp_path: Path) -> None:
+    """Bits of a shorter report, one after another: it is no report any more, or it was altered."""
+    x, t = drawn(50)
+    model = network()
+    raw = json.dumps(se.evaluate(model, (x, t)).to_dict()).encode()
+    path = tmp_path / "report.json"
+    path.write_bytes(raw)
+    assert verify(path, model, (x, t)).whole
+    for place in range(0, 8 * len(raw), 23):
+        changed = bytearray(raw)
+        changed[place // 8] ^= 1 << place % 8
+        path.write_bytes(changed)
+        with pytest.raises((CheckError, DataError)):
+            verify(path, model, (x, t))
+
+
+FORGERIES: dict[str, Any] = {
+    "loss": lambda report: report.update(loss=report["loss"] / 2),
+    "accuracy": lambda report: report.update(accuracy=1.0),
+    "rows": lambda report: report.update(rows=report["rows"] - 1),
+    "confusion": lambda report: report["confusion"][0].__setitem__(0, 0),
+    "worst": lambda report: report["worst"].pop(),
+    "eps": lambda report: report.update(eps=0.0),
+    "digest": lambda report: report.update(digest="0" * 64),
+    "state": lambda report: report["state"].update(units=report["state"]["units"] + 1),
+    "blocks": lambda report: report["blocks"]["digests"].__setitem__(2, "0" * 64),
+    "fewer blocks": lambda report: report["blocks"]["digests"].pop(),
+    "swapped blocks": lambda report: report["blocks"]["digests"].reverse(),
+    "meaning": lambda report: report["meaning"].update(version=2),
+    "another loss": lambda report: report["meaning"].update(loss="squared error"),
+    "fingerprint": lambda report: report["data"].update(fingerprint="sha256:0"),
+    "model": lambda report: report["model"].update(sha256="0" * 64),
+    "data rows": lambda report: report["data"].update(rows=7),
+    "no state": lambda report: report.pop("state"),
+}
+
+
+@pytest.mark.parametrize("what", FORGERIES)
+def test_a_forged_report_with_a_fresh_hash_is_found(folder: Path, what: str) -> None:
+    """Who alters a report and hashes it again is found by the numbers."""
+    report = json.loads((folder / "report.json").read_text())
+    FORGERIES[what](report)
+    del report["sha256"]
+    with pytest.raises(CheckError):
+        verify(sealed.seal(report), network(), folder / "drawn.arrow")
+
+
+def test_a_consistent_forgery_is_found_when_all_blocks_are_computed(folder: Path) -> None:
+    """A report whose state, numbers and hash fit together, with the blocks of the true one."""
+    model, data = network(), folder / "drawn.arrow"
+    true = json.loads((folder / "report.json").read_text())
+    forged = se.evaluate(model, data, rows=slice(0, ROWS), eps=1e-7).to_dict()
+    half = se.evaluate(model, data, rows=np.arange(ROWS) // 2).to_dict()
+    for key in half:
+        if key not in ("blocks", "data", "model", "sha256"):
+            forged[key] = half[key]
+    forged["blocks"] = true["blocks"]
+    del forged["sha256"]
+    with pytest.raises(CheckError, match="all rows together give"):
+        verify(sealed.seal(forged), model, data)
+
+
+def test_reports_of_a_part_and_other_files_are_refused(folder: Path, tmp_path: Path) -> None:
+    """There is nothing in them to verify by."""
+    part = se.evaluate(network(), folder / "drawn.arrow", rows=slice(0, 10)).to_dict()
+    with pytest.raises(DataError, match="a part of the rows"):
+        verify(part, network(), folder / "drawn.arrow")
+    with pytest.raises(DataError, match="no JSON"):
+        verify(folder / "drawn.arrow", network(), folder / "drawn.arrow")
+    with pytest.raises(DataError, match="schema None"):
+        verify({}, network(), folder / "drawn.arrow")
+
+
+def test_a_report_of_merged_shards_is_verified_too(folder: Path, tmp_path: Path) -> None:
+    """It carries the same blocks."""
+    model = se.load_model(folder / "model.safetensors")
+    paths = [tmp_path / f"{index}.json" for index in range(3)]
+    for index, path in enumerate(paths):
+        write_state(se.evaluate(model, folder / "drawn.arrow", shard=(index, 3)), path)
+    assert verify(merge(paths).to_dict(), model, folder / "drawn.arrow").whole
+
+
+def test_rows_that_were_left_out_are_left_out_again() -> None:
+    """A row with a NaN is counted in its block."""
+    x = np.random.default_rng(0).normal(size=(300, 16)).astype("f4")
+    x[7, 3] = np.nan
+    t = np.zeros(300, np.int64)
+    report = se.evaluate(network(), (x, t), allow_nonfinite=True)
+    assert report.state.left_out == 1
+    assert verify(report.to_dict(), network(), (x, t)).whole
