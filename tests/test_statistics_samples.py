@@ -226,6 +226,8 @@ def test_the_stratified_estimate_is_unbiased_and_knows_its_variance():
         z = stats.norm.isf(FALSE_ALARM / 2)
         assert abs(means.mean() - losses.mean()) < z * means.std() / math.sqrt(2000)
         assert means.var(ddof=1) == pytest.approx(variance, rel=z * math.sqrt(2.2 / 2000))
+        inside = [losses.mean() in f.interval(0.9) for f in found]
+        assert np.mean(inside) == pytest.approx(0.9, abs=z * math.sqrt(0.09 / 2000) + 0.02)
     whole = stratified(labels, 2000)
     assert whole.estimate(losses[whole.rows]).variance == 0.0
     assert whole.estimate(losses[whole.rows]).mean == pytest.approx(losses.mean(), rel=1e-14)
@@ -260,6 +262,13 @@ def test_blocks_are_whole_tiles_and_their_variance_is_honest():
     assert abs(means.mean() - losses.mean()) < z * means.std() / math.sqrt(2000) + 1e-3
     assert np.mean([f.variance for f in found]) == pytest.approx(means.var(ddof=1), rel=0.15)
     assert np.mean(naive_variance) < means.var(ddof=1) / 10
+
+
+def test_a_single_draw_leaves_the_variance_open():
+    drawn = blocks(100, 1, block_rows=10)
+    found = drawn.estimate(np.arange(10.0)).interval()
+    assert (found.low, found.high) == (-math.inf, math.inf)
+    assert "unknown" in found.warning
 
 
 def test_all_blocks_are_the_whole_file():

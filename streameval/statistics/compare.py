@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -202,10 +201,8 @@ def _trials(
         mean - population.mean,
         float(found.std(ddof=1)) if trials > 1 else math.nan,
         _predicted_sd(population, size, replace),
-        MappingProxyType(
-            {str(q): float(value) for q, value in zip(QUANTILES, np.quantile(found, QUANTILES), strict=True)}
-        ),
-        MappingProxyType({name: tally.coverage() for name, tally in tallies.items()}),
+        dict(zip(map(str, QUANTILES), np.quantile(found, QUANTILES).tolist(), strict=True)),
+        {name: tally.coverage() for name, tally in tallies.items()},
     )
 
 

@@ -10,8 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import UsageError
+from streameval.statistics.intervals.interval import Interval, checked_level, quantile
 from streameval.statistics.samples import Permutation
 from streameval.statistics.seeds import branch, number
+
+ASSUMES = "The draw was random by its design, and the estimate is nearly normally distributed."
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,14 @@ class Estimate:
     def stderr(self) -> float:
         """The standard error, in the unit of the loss."""
         return math.sqrt(self.variance)
+
+    def interval(self, level: float = 0.95) -> Interval:
+        """Return mean -+ z stderr; without ends if the variance is unknown."""
+        half = quantile(checked_level(level)) * self.stderr
+        warning = None
+        if math.isnan(half):
+            half, warning = math.inf, "A class or the file gave a single draw, so the variance is unknown."
+        return Interval(self.mean - half, self.mean + half, level, "normal", ASSUMES, warning)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
