@@ -126,6 +126,8 @@ def test_a_file_truncated_during_a_pass_ends_it(tmp_path, name, way):
     os.truncate(data, whole // 2)
     with pytest.raises(DataError, match=rf"{whole // 2} bytes long now, expected {whole}"):
         list(chunks)
+    with pytest.raises(DataError, match=rf"{whole // 2} bytes long now, expected {whole}"):
+        source.take(np.array([0]))
     with pytest.raises(DataError, match="changed"):
         source.check_unchanged()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import struct
 import warnings
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from streameval import storage
 from streameval.errors import DataError, StreamevalWarning
 from streameval.storage import Span
+from streameval.storage.flatbuffer import root
 
 ROWS = 37
 
@@ -323,3 +325,77 @@ def test_mutated_files_of_other_writers_are_refused_or_stay_in_bounds(tmp_path_f
                 assert len(chunk.x) == len(chunk.t)
         except DataError:
             pass
+
+
+def hostile(path: Path, old: bytes, new: bytes, *, footer: bool = False) -> None:
+    """Replace `old`, which occurs once in the headers of the batch, or in the footer."""
+    raw = path.read_bytes()
+    end = len(raw) - 10 - int.from_bytes(raw[-10:-6], "little")
+    head, tail = (raw[:end], raw[end:]) if footer else (b"", raw)
+    assert tail.count(old) == 1
+    path.write_bytes(head + tail.replace(old, new))
+
+
+def pack(*numbers: int) -> bytes:
+    return struct.pack(f"<{len(numbers)}q", *numbers)
+
+
+HOSTILE = {
+    # One batch of 37 rows: buffers (0, 222) of features and (224, 37) of labels in a body of 264 bytes.
+    "features before the file": (pack(0, 0, 222), pack(0, -4096, 222)),
+    "features after the body": (pack(0, 0, 222), pack(0, 1 << 40, 222)),
+    "features longer than the body": (pack(0, 0, 222), pack(0, 0, 1 << 40)),
+    "fewer features than rows": (pack(0, 0, 222), pack(0, 0, 221)),
+    "labels after the body": (pack(224, 37), pack(248, 37)),
+    "fewer labels than rows": (pack(224, 37), pack(224, 36)),
+    "another number of features": (pack(222, 0), pack(223, 0)),
+    "features that are null": (pack(222, 0), pack(222, 1)),
+}
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Path:
+    x, t = rows()
+    return write(tmp_path / "a.arrow", {"image": lists(x), "label": pa.array(t.astype("u1"))}, ROWS)
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.parametrize("way", ["mmap", "pread"])
+def test_batches_that_point_outside_are_refused(plain, kind, way):
+    assert storage.open(plain).rows == ROWS
+    hostile(plain, *HOSTILE[kind])
+    with pytest.raises(DataError, match="record batch 0: "):
+        storage.open(plain, io=way)
+
+
+@pytest.mark.parametrize(
+    ("at", "header", "body"),
+    [
+        (0, 0, 1 << 40),
+        (1 << 40, 0, 0),
+        (-4096, 0, 0),
+        (0, 1 << 20, 0),
+        (0, -(1 << 20), 0),
+        (0, 0, -(1 << 20)),
+    ],
+)
+def test_a_footer_that_points_outside_is_refused(plain, at, header, body):
+    raw = plain.read_bytes()
+    end = len(raw) - 10 - int.from_bytes(raw[-10:-6], "little")
+    block = root(raw[end:-10]).structs(3, "qi4xq")[0]
+    moved = tuple(one + more for one, more in zip(block, (at, header, body), strict=True))
+    hostile(plain, struct.pack("<qi4xq", *block), struct.pack("<qi4xq", *moved), footer=True)
+    with pytest.raises(DataError, match="record batch 0 claims the bytes"):
+        storage.open(plain)
+
+
+def test_batches_that_lie_over_one_another_are_refused(tmp_path):
+    """The same batch listed many times would be a bomb: a small file of endless rows."""
+    x, t = rows()
+    path = write(tmp_path / "a.arrow", {"image": lists(x), "label": pa.array(t)}, 20)
+    raw = path.read_bytes()
+    end = len(raw) - 10 - int.from_bytes(raw[-10:-6], "little")
+    first, second = (struct.pack("<qi4xq", *block) for block in root(raw[end:-10]).structs(3, "qi4xq"))
+    hostile(path, second, first, footer=True)
+    with pytest.raises(DataError, match="record batch 1 claims the bytes"):
+        storage.open(path)
