@@ -56,8 +56,8 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield an empty folder that takes the place of `path` only when the block ends without an error.
 
-    Every file written into it is synced before the rename. A folder that was at `path` changes places with it in
-    one step where the file system can do that, and is removed after.
+    Every file written into it is synced before the rename. A folder that was at `path` changes places with it
+    in one step where the file system can do that, and is removed after.
 
     Raises:
         StorageError: the parent is missing or not writable, the disk is full, or `path` is a file.
