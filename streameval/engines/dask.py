@@ -1,0 +1,143 @@
+"""Spans computed by Dask workers, on this machine or many: spans and the model go out, states come back.
+
+Knows Dask's client. Does not know what a span is computed from. Extra: streameval[dask].
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from streameval.errors import StorageError, StreamevalError, UsageError
+from streameval.evaluation.blocks import BLOCK_ROWS, Tally
+from streameval.evaluation.passes import Failure, Task, Work
+from streameval.storage.source import Span
+
+_log = logging.getLogger("streameval")
+# Seconds to wait for a scheduler, and for its first worker.
+PATIENCE = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Dask:
+    """An engine of Dask workers.
+
+    address    of a scheduler, "tcp://host:8786"; None: workers are started on this machine, and ended with the pass
+    client     a `distributed.Client` that is connected already, instead of an address
+    workers    processes to start when there is no address; their threads share what this process may use
+    span_rows  rows of a span; multiples of 65,536 keep results small
+    retries    how often a span that failed is tried again; a worker that dies does not count as a failure of its
+               span until Dask itself gives up on it (distributed.scheduler.allowed-failures, 3)
+    """
+
+    address: str | None = None
+    client: Any = None
+    workers: int = 2
+    span_rows: int = 16 * BLOCK_ROWS
+    retries: int = 2
+
+    @classmethod
+    def at(cls, address: str | None) -> Dask:
+        """The engine for the command line."""
+        return cls(address)
+
+    def cut(self, gap: Span) -> Iterator[Span]:
+        """See `Engine`."""
+        from streameval.engines.worker import cut_evenly
+
+        if self.span_rows < 1 or self.workers < 1:
+            raise UsageError(
+                f"span_rows {self.span_rows}, workers {self.workers}: expected 1 or more of both."
+            )
+        yield from cut_evenly(gap, self.span_rows)
+
+    def map(self, work: Work, tasks: Sequence[Task]) -> Iterator[Tally | Failure]:
+        """Yield what came of each task as it ends. What is not needed any more when the caller stops is cancelled.
+
+        Raises StorageError if there is no scheduler or no worker, UsageError if Dask is not installed.
+        """
+        if not tasks:
+            return
+        with self._connected() as client:
+            client.wait_for_workers(1, timeout=PATIENCE)
+            # The work travels once to each worker, and is made again if the worker that holds it dies.
+            shared = client.submit(_hand_on, work, pure=False)
+            futures = {
+                client.submit(_compute, shared, task, pure=False, retries=self.retries): task
+                for task in tasks
+            }
+            try:
+                yield from _outcomes(client, futures)
+            finally:
+                client.cancel([shared, *futures])
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[Any]:
+        try:
+            import distributed
+        except ImportError as error:
+            raise UsageError(
+                f"the dask engine needs Dask ({error}). Type: pip install 'streameval[dask]'"
+            ) from None
+        if self.client is not None:
+            yield self.client
+            return
+        from streameval.evaluation.memory import available
+
+        with contextlib.ExitStack() as stack:
+            try:
+                if self.address is None:
+                    threads = max(1, available() // self.workers)
+                    place: Any = stack.enter_context(
+                        distributed.LocalCluster(
+                            n_workers=self.workers,
+                            threads_per_worker=threads,
+                            processes=True,
+                            memory_limit=0,
+                            dashboard_address=None,
+                        )
+                    )
+                else:
+                    place = self.address
+                client = stack.enter_context(
+                    distributed.Client(place, timeout=PATIENCE, set_as_default=False)
+                )
+            except (OSError, TimeoutError, ValueError) as error:
+                raise StorageError(
+                    f"{self.address or 'this machine'}: no Dask scheduler answered ({error}). Start one with: "
+                    "dask scheduler; and workers with: dask worker ADDRESS --nworkers 2"
+                ) from error
+            yield client
+
+
+def _outcomes(client: Any, futures: dict[Any, Task]) -> Iterator[Tally | Failure]:
+    from distributed import as_completed
+
+    for future in as_completed(futures, loop=client.loop):
+        task = futures[future]
+        error = future.exception() if future.status == "error" else None
+        if future.status == "finished":
+            yield future.result()
+        elif isinstance(error, StreamevalError):
+            yield Failure(task.span, str(error))
+        else:
+            yield Failure(task.span, f"{future.status}: {type(error).__name__}: {error}")
+        # Let the cluster forget the result: states of large passes would pile up there.
+        future.release()
+
+
+def _hand_on(work: Work) -> Work:
+    return work
+
+
+def _compute(work: Work, task: Task) -> Tally:
+    """On a worker: compute one span with as many threads as the worker was given."""
+    from distributed import get_worker
+
+    from streameval.engines.worker import compute_task
+    from streameval.evaluation.memory import available
+
+    return compute_task(work, task, max(1, min(get_worker().state.nthreads, available())))

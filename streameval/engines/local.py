@@ -1,0 +1,44 @@
+"""Spans computed one after another in this process: what every engine does, without other machines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from streameval.errors import StreamevalError, UsageError
+from streameval.evaluation.blocks import BLOCK_ROWS, Tally
+from streameval.evaluation.passes import Failure, Task, Work
+from streameval.storage.source import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """An engine in this process: a span that cannot be computed does not keep the others from it.
+
+    span_rows  rows of a span
+    """
+
+    span_rows: int = 16 * BLOCK_ROWS
+
+    @classmethod
+    def at(cls, address: str | None) -> Local:
+        """The engine for the command line. Raises UsageError for an address."""
+        if address is not None:
+            raise UsageError(f"address {address!r}: the local engine has none. For a cluster: --engine dask.")
+        return cls()
+
+    def cut(self, gap: Span) -> Iterator[Span]:
+        """See `Engine`."""
+        from streameval.engines.worker import cut_evenly
+
+        yield from cut_evenly(gap, self.span_rows)
+
+    def map(self, work: Work, tasks: Sequence[Task]) -> Iterator[Tally | Failure]:
+        """See `Engine`."""
+        from streameval.engines.worker import compute_task
+
+        for task in tasks:
+            try:
+                yield compute_task(work, task)
+            except StreamevalError as error:
+                yield Failure(task.span, str(error))

@@ -1,0 +1,310 @@
+"""Engines give the bits of one pass, whoever computes, however often somebody dies."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from long_runs import ROOT, drawn, network, write
+
+import streameval as se
+from streameval.engines import engine
+from streameval.engines.local import Local
+from streameval.engines.worker import cut_evenly
+from streameval.errors import DataError, IncompleteError, StorageError, StreamevalError, UsageError
+from streameval.evaluation.blocks import Tally
+from streameval.evaluation.passes import Failure, Task, Work
+from streameval.storage.source import Span
+from streameval.storage.writing import create
+
+ROWS = 400_003
+SPAN = 9_999
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("data") / "drawn.arrow", ROWS)
+
+
+@pytest.fixture(scope="module")
+def whole(data: Path) -> se.Report:
+    return se.evaluate(network(), data)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Two worker processes with one thread each, and a client."""
+    distributed = pytest.importorskip(
+        "distributed", reason="Dask is not installed: pip install 'streameval[dask]'"
+    )
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, memory_limit=0, dashboard_address=None
+        ) as local,
+        distributed.Client(local, set_as_default=False) as client,
+    ):
+        yield client
+
+
+@dataclass
+class Listener:
+    """Calls a function after some spans; keeps the spans."""
+
+    after: int
+    call: Any
+
+    def __post_init__(self) -> None:
+        self.spans: list[Span] = []
+
+    def started(self, event: Any) -> None: ...
+
+    def finished(self, report: Any) -> None: ...
+
+    def stopped(self, error: BaseException) -> None: ...
+
+    def advanced(self, event: Any) -> None:
+        self.spans.append(event.span)
+        if len(self.spans) == self.after:
+            self.call()
+
+
+def dask(client: Any, **options: Any) -> Any:
+    from streameval.engines.dask import Dask
+
+    return Dask(client=client, **{"span_rows": SPAN} | options)
+
+
+@given(st.integers(0, 500), st.integers(0, 500), st.integers(1, 100))
+def test_spans_tile_a_gap_and_are_cut_at_multiples(start: int, length: int, rows: int) -> None:
+    """No row is lost or doubled, no span is empty, and all inner cuts are multiples."""
+    spans = cut_evenly(Span(start, start + length), rows)
+    assert [row for span in spans for row in range(span.start, span.stop)] == list(
+        range(start, start + length)
+    )
+    assert all(0 < len(span) <= rows for span in spans)
+    assert all(span.start % rows == 0 for span in spans[1:])
+
+
+def test_the_local_engine_gives_the_same_bits(data: Path, whole: se.Report) -> None:
+    """State and blocks, from a path or from an open source."""
+    for given_data in (data, str(data), se.open(data)):
+        report = se.evaluate(network(), given_data, engine=Local(SPAN))
+        assert (report.digest, report.blocks) == (whole.digest, whole.blocks)
+
+
+def test_dask_workers_give_the_same_bits(data: Path, whole: se.Report, cluster: Any) -> None:
+    """All rows, and chosen rows with repeats."""
+    report = se.evaluate(network(), data, engine=dask(cluster))
+    assert (report.digest, report.blocks) == (whole.digest, whole.blocks)
+    rows = np.random.default_rng(0).integers(0, ROWS, 50_000)
+    assert se.evaluate(network(), data, rows=rows, engine=dask(cluster)).digest == (
+        se.evaluate(network(), data, rows=rows).digest
+    )
+
+
+def test_workers_together_use_no_more_threads_than_they_were_given(data: Path, cluster: Any) -> None:
+    """One thread each here, whatever the machine has."""
+    se.evaluate(network(), data, engine=dask(cluster))
+
+    def threads() -> list[int]:
+        from streameval.engines import worker
+
+        return [bench.scorer.threads for bench in worker._KEPT.values()]
+
+    assert list(cluster.run(threads).values()) == [[1], [1]]
+
+
+def test_a_worker_that_is_killed_in_mid_run_changes_nothing(
+    data: Path, whole: se.Report, cluster: Any
+) -> None:
+    """Its spans are computed by others: each row exactly once, the same digest."""
+    workers = cluster.run(os.getpid)
+    victim = next(iter(workers.values()))
+    listener = Listener(5, lambda: os.kill(victim, signal.SIGKILL))
+    report = se.evaluate(network(), data, engine=dask(cluster), callbacks=[listener])
+    assert (report.digest, report.blocks) == (whole.digest, whole.blocks)
+    assert sorted(listener.spans) == cut_evenly(Span(0, ROWS), SPAN)
+    cluster.wait_for_workers(2, timeout=60)
+    assert victim not in cluster.run(os.getpid).values()
+
+
+def test_a_span_that_always_fails_leaves_the_others_in_the_checkpoint(tmp_path: Path, cluster: Any) -> None:
+    """A label that the model does not know: 7, the row is named, and everything else is kept."""
+    x, t = drawn(60_000)
+    t[12_345] = 4
+    path = create(tmp_path / "bad.arrow", [(x, t)], rows=len(x), shape=(4, 4), dtype="u1", classes=5)
+    kept = tmp_path / "pass.checkpoint"
+    with pytest.raises(
+        IncompleteError, match=r"1 spans with 9999 of 60000 rows .* row 12345: label 4"
+    ) as caught:
+        se.evaluate(network(), path, engine=dask(cluster), checkpoint=kept)
+    assert caught.value.exit_code == 7
+    spans = [(one["start"], one["stop"]) for one in json.loads(kept.read_bytes())["tallies"]]
+    assert spans == [(0, 9_999), (19_998, 60_000)]
+
+
+@dataclass(frozen=True)
+class Flaky:
+    """The local engine with some spans that fail, come twice, or come back changed."""
+
+    failing: frozenset[int] = frozenset()
+    twice: bool = False
+    wrong: bool = False
+    inner: Local = field(default_factory=lambda: Local(SPAN))
+
+    def cut(self, gap: Span) -> Iterator[Span]:
+        return self.inner.cut(gap)
+
+    def map(self, work: Work, tasks: Sequence[Task]) -> Iterator[Tally | Failure]:
+        good = [task for number, task in enumerate(tasks) if number not in self.failing]
+        for task in tasks:
+            if task not in good:
+                yield Failure(task.span, "the disk of that machine is full.")
+        for outcome in self.inner.map(work, good):
+            yield outcome
+            if self.twice and isinstance(outcome, Tally):
+                yield outcome
+            if self.wrong and isinstance(outcome, Tally):
+                yield replace(outcome, state=outcome.state + outcome.state)
+
+
+def test_when_the_cause_is_gone_only_the_missing_spans_are_computed(
+    data: Path, whole: se.Report, tmp_path: Path
+) -> None:
+    """From any engine's checkpoint, by any other engine or by none."""
+    for second in (Local(SPAN), Local(12_345), None):
+        path = tmp_path / "pass.checkpoint"
+        with pytest.raises(
+            IncompleteError, match=r"3 spans with 29997 of 400003 rows .* disk of that machine"
+        ):
+            se.evaluate(network(), data, engine=Flaky(frozenset({3, 4, 17})), checkpoint=path)
+        listener = Listener(0, None)
+        report = se.evaluate(network(), data, engine=second, checkpoint=path, callbacks=[listener])
+        assert (report.digest, report.blocks) == (whole.digest, whole.blocks)
+        assert sum(map(len, listener.spans)) == 3 * SPAN
+        assert not path.exists()
+
+
+def test_a_span_reported_twice_counts_once_and_a_different_one_is_an_error(
+    data: Path, whole: se.Report
+) -> None:
+    """Exactly once; and a machine that computes wrongly is not believed: 1."""
+    assert se.evaluate(network(), data, engine=Flaky(twice=True)).digest == whole.digest
+    with pytest.raises(StreamevalError, match="Equal ones were expected") as caught:
+        se.evaluate(network(), data, engine=Flaky(wrong=True))
+    assert caught.value.exit_code == 1
+
+
+def test_an_engine_that_loses_a_span_is_noticed(data: Path) -> None:
+    """Spans must tile all rows."""
+
+    class Loses(Flaky):
+        def map(self, work: Work, tasks: Sequence[Task]) -> Iterator[Tally | Failure]:
+            return self.inner.map(work, tasks[1:])
+
+    with pytest.raises(IncompleteError, match="9999 of 400003 rows are missing: 0:9999"):
+        se.evaluate(network(), data, engine=Loses())
+
+
+def test_a_worker_that_sees_other_data_is_refused(data: Path, tmp_path: Path, whole: se.Report) -> None:
+    """The file at the same path on another machine is another one."""
+    other = write(tmp_path / "other.arrow", ROWS, seed=9)
+
+    class Elsewhere(Flaky):
+        def map(self, work: Work, tasks: Sequence[Task]) -> Iterator[Tally | Failure]:
+            return self.inner.map(replace(work, data=str(other)), tasks)
+
+    with pytest.raises(IncompleteError, match="this worker sees data with fingerprint"):
+        se.evaluate(network(), data, engine=Elsewhere())
+
+
+def test_arrays_and_wrong_names_are_refused() -> None:
+    """Workers open a path; engines are rows of a table."""
+    with pytest.raises(UsageError, match="workers open the data themselves"):
+        se.evaluate(network(), drawn(10), engine=Local())
+    with pytest.raises(UsageError, match="expected one of local, dask"):
+        engine("spark")
+    with pytest.raises(UsageError, match="the local engine has none"):
+        engine("local", address="tcp://127.0.0.1:1")
+
+
+def test_no_scheduler_is_said_so() -> None:
+    """5, with what to type."""
+    pytest.importorskip("distributed")
+    from streameval.engines import dask as module
+
+    lonely = module.Dask("tcp://127.0.0.1:9")
+    tasks = [Task(Span(0, 1), Span(0, 1))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "PATIENCE", 1)
+        with pytest.raises(StorageError, match=r"no Dask scheduler answered.*dask scheduler"):
+            list(lonely.map(None, tasks))  # type: ignore[arg-type]
+
+
+@contextlib.contextmanager
+def shell(*command: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A command that runs until the block ends."""
+    program = str(Path(sys.executable).with_name("dask"))
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [program, *command],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(timeout=15)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def test_a_scheduler_and_workers_from_the_shell_do(data: Path, whole: se.Report, tmp_path: Path) -> None:
+    """`dask scheduler`, `dask worker`, and the address; one of two workers dies."""
+    distributed = pytest.importorskip("distributed")
+    place = tmp_path / "scheduler.json"
+    common = ("--scheduler-file", str(place))
+    with shell("scheduler", *common, "--host", "127.0.0.1", "--port", "0", "--no-dashboard"):
+        workers = ("worker", *common, "--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1")
+        with shell(*workers), shell(*workers) as second:
+            with distributed.Client(scheduler_file=str(place), timeout=30, set_as_default=False) as client:
+                client.wait_for_workers(2, timeout=60)
+            address = json.loads(place.read_text())["address"]
+            listener = Listener(3, lambda: os.killpg(second.pid, signal.SIGKILL))
+            found = replace(engine("dask", address=address), span_rows=SPAN)  # type: ignore[type-var]
+            report = se.evaluate(network(), data, engine=found, callbacks=[listener])
+            assert (report.digest, report.blocks) == (whole.digest, whole.blocks)
+            assert sorted(listener.spans) == cut_evenly(Span(0, ROWS), SPAN)
+
+
+def test_a_worker_with_too_little_memory_says_so(data: Path) -> None:
+    """`max_memory` holds for each worker."""
+    with pytest.raises(StorageError, match="max_memory"):
+        se.evaluate(network(), data, engine=Local(SPAN), max_memory="1M")
+    assert se.evaluate(network(), data, engine=Local(SPAN), max_memory="64M").rows == ROWS
+
+
+def test_a_changed_file_is_noticed_by_the_workers(data: Path, tmp_path: Path) -> None:
+    """After each span the worker looks at the file again."""
+    mine = tmp_path / "mine.arrow"
+    mine.write_bytes(data.read_bytes())
+    listener = Listener(3, lambda: os.utime(mine, ns=(1, 1)))
+    with pytest.raises((DataError, IncompleteError), match="changed while it was read"):
+        se.evaluate(network(), mine, engine=Local(SPAN), callbacks=[listener])
