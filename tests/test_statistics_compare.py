@@ -244,6 +244,21 @@ def test_random_orders_are_rarely_flagged(kind):
     assert alarms <= 7
 
 
+def test_the_z_scores_of_random_orders_are_standard_normal():
+    """Mean and standard deviation over 400 orders of skew losses: each within 4.5 standard errors and 0.05."""
+    rng = np.random.default_rng(1)
+    values = skewed(20_000)
+    whole = Population.of(values)
+    scores = {}
+    for _ in range(400):
+        for look in audit_order(rng.permutation(values), whole).findings:
+            scores.setdefault((look.kind, look.size), []).append(look.z)
+    for kind, size in [("trend", 0), ("block", 10), ("block", 100), ("block", 1000)]:
+        z = np.array(scores[kind, size])
+        assert abs(z.mean()) < 4.5 / math.sqrt(400) + 0.05
+        assert abs(z.std() - 1) < 4.5 / math.sqrt(800) + 0.05
+
+
 @pytest.mark.parametrize(
     ("spoil", "kind", "size"),
     [

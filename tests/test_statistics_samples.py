@@ -27,7 +27,7 @@ from streameval.statistics.samples import (
     without_replacement,
 )
 from streameval.statistics.samples import given as given_rows
-from streameval.statistics.stratified import allocate, stratified
+from streameval.statistics.stratified import Strata, allocate, stratified
 
 FALSE_ALARM = 1e-6  # of every random check below; seeds are fixed, so it either holds for good or never
 
@@ -210,6 +210,17 @@ def test_proportional_and_neyman_shares_are_the_textbooks():
     sizes = np.array([1000, 2000, 3000])
     assert allocate(sizes, 600).tolist() == [100, 200, 300]
     assert allocate(sizes, 600, [3.0, 0.0, 1.0]).tolist() == [299, 2, 299]
+
+
+def test_the_stratified_estimate_is_the_formula():
+    """Classes of 10 and 30 rows, 5 and 6 drawn: W^2 (1 - n/N) s^2 / n, class by class."""
+    drawn = Strata(np.arange(11), np.array([5, 6]), np.array([10, 30]))
+    losses = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 0.0, 0.0, 0.0, 6.0, 6.0, 6.0])
+    found = drawn.estimate(losses)
+    assert found.mean == pytest.approx(0.25 * 3.0 + 0.75 * 3.0)
+    assert found.variance == pytest.approx(0.25**2 * 0.5 * 2.5 / 5 + 0.75**2 * 0.8 * 10.8 / 6)
+    with pytest.raises(UsageError, match="one per row"):
+        drawn.estimate(losses[1:])
 
 
 def test_the_stratified_estimate_is_unbiased_and_knows_its_variance():

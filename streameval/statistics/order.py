@@ -65,8 +65,8 @@ def audit_order(
     """Say whether a file's order looks random, and the price of pretending that it is.
 
     Each look is a z-score whose law under a random order is known, so nothing is shuffled; the limit is
-    Bonferroni's over all looks. A stride counts its residues separately; a group or block too small for a
-    normal law (fewer rows than 5 skewness^2 a group, fewer than ten blocks) is left out. One pass.
+    Bonferroni's over all looks. A stride counts its residues separately; a look for which the rows are
+    too few for a normal law (5 skewness^2 in a group; ten blocks, and see `_divides`) is left out. One pass.
     """
     if not 0.0 < false_alarm < 1.0:
         raise UsageError(
@@ -78,7 +78,7 @@ def audit_order(
     looks = [("stride", stride, _strongest(z), _largest(gap)) for stride, z, gap in strides]
     tests = sum(stride for stride, _, _ in strides)
     for size, (count, squares) in blocks.items():
-        if count >= FEWEST_BLOCKS and whole.sd > 0:
+        if _divides(count, size, whole):
             looks.append(("block", size, *_block(count, squares, size, whole)))
             tests += 1
     if whole.rows > 2 and whole.sd > 0:
@@ -150,14 +150,22 @@ def _groups(
 def _block(count: int, squares: float, size: int, whole: Population) -> tuple[float, float]:
     """Return z and the ratio of the variance of blocks' means to that of as many random rows.
 
-    The ratio of B blocks varies about 1 by v = 2 / (B - 1) + kurtosis / (size B) if the order is random;
-    Wilson and Hilferty's cube root makes that normal: (ratio^(1/3) - (1 - v/9)) / sqrt(v/9).
+    Squared sums of blocks of b rows differ between orders only by the products of rows that share a block:
+    the squares of single rows are the same in every order. So the ratio of B blocks varies about 1 by
+    v = 2 (1 - 1/b) / (B - 1), whatever the kurtosis. Wilson and Hilferty's cube root makes that normal:
+    (ratio^(1/3) - (1 - v/9)) / sqrt(v/9).
     """
     expected = whole.sd**2 * (1.0 - size / whole.rows) / size
     # Blocks of one population are drawn without replacement: their spread about its mean, not their own.
     ratio = squares / count / expected
-    wobble = 2.0 / (count - 1) + max(whole.kurtosis, -1.0) / (size * count)
+    wobble = 2.0 * (1.0 - 1.0 / size) / (count - 1)
     return (ratio ** (1 / 3) - (1.0 - wobble / 9.0)) / math.sqrt(wobble / 9.0), ratio
+
+
+def _divides(count: int, size: int, whole: Population) -> bool:
+    """True if there are blocks enough, and no few products of huge losses decide: 25 (kurtosis + 3)^2 pairs."""
+    pairs = 0.5 * count * size * (size - 1)
+    return whole.sd > 0 and count >= FEWEST_BLOCKS and pairs >= 25.0 * (whole.kurtosis + 3.0) ** 2
 
 
 def _group_mean(residues: NDArray[np.float64], parity: int, whole: Population) -> float:
