@@ -181,8 +181,8 @@ class Reads:
         """Nothing to do: the memory goes with the chunk."""
 
     def costs(self) -> tuple[int, int]:
-        # A piece is still in use while the next one is read.
-        return 0, 2 * (self._layout.value_bytes + self._layout.label_bytes)
+        # A piece is still in use while the next one is read, and the allocator may not fit it where one was freed.
+        return 0, 3 * (self._layout.value_bytes + self._layout.label_bytes)
 
     def save_memory(self) -> None:
         """Nothing to do."""

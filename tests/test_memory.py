@@ -1,0 +1,210 @@
+"""A pass stays within the memory that it was given: the system says so, not the program."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from long_runs import network, run, write
+
+import streameval as se
+from streameval.errors import StorageError, UsageError
+from streameval.evaluation.memory import parse_size, plan
+from streameval.evaluation.scoring import packed
+from streameval.storage.writing import create
+
+ROWS, SHAPE = 120_000, (28, 28)
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """90 MiB of 28 x 28 pixels, and a network for them."""
+    folder = tmp_path_factory.mktemp("data")
+    draw = np.random.default_rng(0)
+
+    def batches() -> Any:
+        for _ in range(ROWS // 10_000):
+            yield draw.integers(0, 256, (10_000, *SHAPE), dtype=np.uint8), draw.integers(0, 10, 10_000)
+
+    layers = [(784, 50, "sigmoid"), (50, 100, "sigmoid"), (100, 10, "identity")]
+    weights = [(draw.normal(size=(a, b)) * 0.1, np.zeros(b), name) for a, b, name in layers]
+    se.Mlp([se.Layer(*one) for one in weights]).save(folder / "model.safetensors")
+    return create(folder / "big.arrow", batches(), rows=ROWS, shape=SHAPE, dtype=np.uint8, classes=10)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("256M", 256 * MIB),
+        ("1.5 GiB", 3 << 29),
+        ("64k", 65536),
+        ("100", 100),
+        (7, 7),
+        ("2gb", 2 << 30),
+        ("1MiB", MIB),
+    ],
+)
+def test_sizes_are_read_as_people_write_them(text: int | str, size: int) -> None:
+    """Powers of 1024."""
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "M", "-1M", "0", "1X", "1e9", "nan", 0, -5])
+def test_what_is_no_size_is_refused(text: int | str) -> None:
+    """With an example of one."""
+    with pytest.raises(UsageError, match="such as 256M"):
+        parse_size(text)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 1 << 31), st.integers(1, 1 << 20), st.integers(1, 64))
+def test_a_plan_is_within_the_limit_and_wastes_nothing(limit: int, chunk_rows: int, threads: int) -> None:
+    """Never more than was asked for or allowed; one row more, or one thread more, would not fit."""
+    x = np.zeros((4, 4, 4), np.uint8)
+    source, model = se.open((x, np.zeros(4, np.int64))), network()
+    wanted = {"limit": limit, "threads": threads, "chunk_rows": chunk_rows, "rows": 0}
+    least = plan(model, source, packed(model, source), limit=1 << 40, threads=1, chunk_rows=1, rows=0).bytes
+    if limit < least:
+        with pytest.raises(StorageError, match=f"takes {least} with this model"):
+            plan(model, source, packed(model, source), **wanted)
+        return
+    found = plan(model, source, packed(model, source), **wanted)
+    assert found.bytes <= limit
+    assert 1 <= found.chunk_rows <= chunk_rows
+    assert 1 <= found.threads <= threads
+    if found.threads == threads and found.chunk_rows < chunk_rows:
+        more = plan(
+            model,
+            source,
+            packed(model, source),
+            limit=1 << 40,
+            threads=threads,
+            chunk_rows=found.chunk_rows + 1,
+            rows=0,
+        )
+        assert more.bytes > limit
+
+
+def test_the_memory_changes_nothing_of_the_result(data: Path) -> None:
+    """Small chunks, one digest; the report says what was allowed and what was used."""
+    model = se.load_model(data.with_name("model.safetensors"))
+    whole = se.evaluate(model, data)
+    for io in ("mmap", "pread"):
+        small = se.evaluate(model, se.open(data, io=io), max_memory="32M")
+        assert small.digest == whole.digest
+        found = small.to_dict()["resources"]
+        assert found["max_memory_bytes"] == 32 * MIB
+        assert found["peak_anon_bytes"] + found["peak_file_bytes"] <= found["base_bytes"] + 32 * MIB
+
+
+def test_too_little_memory_is_refused_before_anything_is_read(data: Path) -> None:
+    """5, with what would be needed; the file is not even touched by the kernels."""
+    model = se.load_model(data.with_name("model.safetensors"))
+    with pytest.raises(StorageError, match=r"max_memory: 1048576 bytes, but .* Allow more memory") as caught:
+        se.evaluate(model, data, max_memory="1M")
+    assert caught.value.exit_code == 5
+    with pytest.raises(StorageError, match="to prepare this model"):
+        se.evaluate(model, data, max_memory="1k")
+
+
+LIMITED = """
+    import json, resource, sys
+    import numpy as np
+    import streameval as se
+    from streameval.evaluation.resources import memory
+
+    path, io, budget, options = sys.argv[1], sys.argv[2], int(sys.argv[3]), json.loads(sys.argv[4])
+    model = se.load_model(path.replace("big.arrow", "model.safetensors"))
+    # What a process holds before a pass: imports, kernels, threads.
+    se.evaluate(model, se.open((np.zeros((999, 28, 28), "u1"), np.zeros(999, int))))
+    data = se.open(path, io=io)
+    data.fingerprint
+    limit = memory()["VmData"] + budget
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    print(se.evaluate(model, data, **options).digest)
+"""
+
+
+@pytest.mark.parametrize("io", ["mmap", "pread"])
+def test_a_pass_runs_under_a_limit_of_the_system(data: Path, io: str) -> None:
+    """RLIMIT_DATA: memory beyond it is not given out. Large chunks break it where rows are read into memory."""
+    model = se.load_model(data.with_name("model.safetensors"))
+    done = run(LIMITED, data, io, 24 * MIB, json.dumps({"max_memory": 24 * MIB, "chunk_rows": 200_000}))
+    assert done.stdout.strip() == se.evaluate(model, data).digest, done.stderr
+    broken = run(LIMITED, data, io, 24 * MIB, json.dumps({"chunk_rows": 200_000}))
+    if io == "pread":  # the limit is a real one
+        assert "MemoryError" in broken.stderr
+        assert broken.returncode == 1
+
+
+def cgroup() -> Path:
+    """A child of this process's cgroup with a memory limit, or a skip that says why there is none."""
+    lines = Path("/proc/self/cgroup").read_text().splitlines() if sys.platform == "linux" else []
+    own = next((line[3:] for line in lines if line.startswith("0::")), None)
+    if own is None or not Path("/sys/fs/cgroup/cgroup.controllers").exists():
+        pytest.skip("no cgroup version 2 here: run where /sys/fs/cgroup is one")
+    folder = Path("/sys/fs/cgroup") / own.lstrip("/") / f"streameval-test-{os.getpid()}"
+    try:
+        folder.mkdir()
+    except OSError as error:
+        pytest.skip(f"no cgroup can be made here: {error}")
+    if not (folder / "memory.max").exists():
+        folder.rmdir()
+        pytest.skip("this cgroup hands no memory controller on to its children")
+    return folder
+
+
+def test_a_pass_runs_in_a_cgroup_of_bounded_memory(data: Path) -> None:
+    """Page cache counts there too: the system takes pages back, the pass goes on."""
+    folder = cgroup()
+    code = "import os, sys\n    open(sys.argv[5], 'w').write(str(os.getpid()))\n    " + LIMITED.strip()
+    try:
+        (folder / "memory.max").write_text(str(400 * MIB))
+        model = se.load_model(data.with_name("model.safetensors"))
+        options = json.dumps({"max_memory": 24 * MIB})
+        done = run("    " + code, data, "mmap", 24 * MIB, options, folder / "cgroup.procs")
+        assert done.stdout.strip() == se.evaluate(model, data).digest, done.stderr
+    finally:
+        folder.rmdir()
+
+
+def test_pages_behind_the_reader_are_given_back(data: Path) -> None:
+    """The resident pages of a mapped file do not grow with it: far less than its 90 MiB."""
+    code = """
+        import sys
+        import streameval as se
+        from streameval.evaluation.resources import memory
+        model = se.load_model(sys.argv[1].replace("big.arrow", "model.safetensors"))
+        se.evaluate(model, sys.argv[1], rows=slice(0, 10))
+        before = memory()["RssFile"]
+        report = se.evaluate(model, sys.argv[1], max_memory="32M")
+        print(report.resources.peak_file_bytes - before)
+    """
+    done = run(code, data)
+    assert int(done.stdout) < 32 * MIB, done.stderr
+
+
+def test_small_files_are_given_back_too_when_memory_is_short(tmp_path: Path) -> None:
+    """Up to 64 MiB stay mapped otherwise."""
+    path = write(tmp_path / "small.arrow", 3_000_000)  # 46 MiB
+    code = """
+        import sys
+        sys.path.insert(0, "tests")
+        import streameval as se
+        from long_runs import network
+        from streameval.evaluation.resources import memory
+        se.evaluate(network(), sys.argv[1], rows=slice(0, 10))
+        before = memory()["RssFile"]
+        limit = sys.argv[2] or None
+        print(se.evaluate(network(), sys.argv[1], max_memory=limit).resources.peak_file_bytes - before)
+    """
+    assert int(run(code, path, "24M").stdout) < 24 * MIB
+    assert int(run(code, path, "").stdout) > 40 * MIB
