@@ -1,13 +1,25 @@
-"""What several test files share: the real data, where it is at hand."""
+"""What several test files share: the real data where it is at hand, one cache of kernels, a clean environment."""
 
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+KEPT = ("STREAMEVAL_CACHE_DIR", "STREAMEVAL_MNIST")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let all tests, and all processes that they start, share one cache of kernels; hide the user's settings."""
+    for name in [name for name in os.environ if name.startswith("STREAMEVAL_") and name not in KEPT]:
+        del os.environ[name]
+    if "STREAMEVAL_CACHE_DIR" not in os.environ:
+        cache = getattr(config, "cache", None)
+        folder = tempfile.mkdtemp(prefix="streameval-kernels-") if cache is None else cache.mkdir("kernels")
+        os.environ["STREAMEVAL_CACHE_DIR"] = str(folder)
 
 
 @pytest.fixture(scope="session")
@@ -17,4 +29,22 @@ def mnist_dir() -> Path:
     for place in places:
         if place and (Path(place) / "train-images-idx3-ubyte.gz").is_file():
             return Path(place)
-    pytest.skip("real MNIST is not at hand: set STREAMEVAL_MNIST to a folder that holds train-images-idx3-ubyte.gz")
+    pytest.skip(
+        "real MNIST is not at hand: set STREAMEVAL_MNIST to a folder that holds train-images-idx3-ubyte.gz"
+    )
+
+
+@pytest.fixture(scope="session")
+def digits_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An Arrow file of 3,000 drawn digits."""
+    from streameval.datasets.digits import digits
+
+    return digits(tmp_path_factory.mktemp("digits") / "digits.arrow", rows=3_000, seed=5)
+
+
+@pytest.fixture(scope="session")
+def network_file() -> Path:
+    """The network that ships with the package."""
+    from streameval.datasets.digits import demo_network_path
+
+    return demo_network_path()

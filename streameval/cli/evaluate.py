@@ -43,7 +43,7 @@ def command(
     network = inputs.load_model(model, activation, allow_nonfinite=allow_nonfinite)
     source = inputs.open_data(data, io=io, scale=scale)
     run = partial(to_file.evaluate_to_file, path=losses) if losses else evaluate.evaluate
-    selected = inputs.parse_rows(rows)
+    selected = inputs.parse_rows(rows, source.rows)
     kernels.ready(network, source)
     with progress.progress("evaluating") as told:
         report = run(

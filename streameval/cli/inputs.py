@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streameval.errors import UsageError
+from streameval.storage.source import Span
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,8 +47,8 @@ def open_data(path: str, *, io: str = "mmap", scale: float | None = None) -> Sou
     return source
 
 
-def parse_rows(text: str | None) -> Rows:
-    """Return the rows that `--rows` asks for: a slice, or what a file lists; None for all.
+def parse_rows(text: str | None, total: int) -> Rows:
+    """Return the rows that `--rows` asks for, of `total`: a span, or what a file lists; None for all.
 
     Raises UsageError for what is neither, with the line where a file stops making sense.
     """
@@ -55,7 +56,8 @@ def parse_rows(text: str | None) -> Rows:
         return None
     match = RANGE.fullmatch(text)
     if match and match.group() != ":":
-        return slice(*(int(end) if end else None for end in match.groups()))
+        first, last = match.groups()
+        return Span(int(first or 0), int(last) if last else total)
     from streameval.files import storage_errors
 
     if not os.path.lexists(text):

@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import UsageError
+from streameval.evaluation.blocks import Tally
 from streameval.evaluation.evaluate import EPS, steps
 from streameval.evaluation.report import Report
 from streameval.evaluation.resources import Meter
 from streameval.evaluation.rows import CHUNK_ROWS, Rows, selected
 from streameval.evaluation.scoring import NetworkScorer
-from streameval.evaluation.state import State
 from streameval.files import atomic_file, lock, remove_leftovers
 from streameval.models.mlp import Mlp
 from streameval.storage.opening import open
@@ -92,15 +92,17 @@ def evaluate_to_file(
     source = open(data)
     scorer = NetworkScorer(model, source, eps=eps, threads=threads)
     which = selected(rows, source)
-    meter, state = Meter(), State.empty(scorer.classes)
+    meter, tally = Meter(), Tally.empty(0, scorer.classes)
     with loss_file(path, model=model, data=source, eps=float(eps)) as out:
         for step in steps(scorer, source, which, chunk_rows=chunk_rows, allow_nonfinite=allow_nonfinite):
             out.write(_numbers(which, step.span), step.losses)
-            state = step.state
+            tally = step.tally
             meter.look()
             if progress is not None:
-                progress(step.rows + state.left_out, step.total)
-    return Report(state, float(eps), model, source, meter.resources(state.rows, scorer.threads))
+                progress(step.span.stop, step.total)
+    kept = tally if isinstance(which, Span) and len(which) == source.rows else None
+    used = meter.resources(len(which), scorer.threads)
+    return Report(tally.state, float(eps), model, source, used, kept)
 
 
 def _numbers(which: Span | NDArray[np.int64], part: Span) -> NDArray[np.int64]:

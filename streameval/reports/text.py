@@ -8,12 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streameval.reports.numbers import bytes_, count, nats, percent, rate, seconds
-from streameval.reports.terminal import INDENT, Look, fields, paragraph, table, visible
+from streameval.reports.terminal import INDENT, Look, fields, paragraph, table, visible, wrapped
 
 if TYPE_CHECKING:
     from streameval.evaluation.report import Report
     from streameval.statistics.intervals.interval import Interval
-    from streameval.storage.source import Source
     from streameval.studies.minibatch import MiniBatches
 
 # A table of more classes than this shows those with the largest losses.
@@ -24,7 +23,7 @@ WORST = 5
 
 def report(result: Report, look: Look) -> str:
     """A finished evaluation."""
-    lines = [look.bold(f"{_model_name(result)} on {result.data.name}"), ""]
+    lines = [look.bold(f"{result.model.path or 'the model'} on {result.data.path or 'arrays in memory'}"), ""]
     lines += fields(_figures(result), look)
     if result.rows:
         lines += ["", *_classes(result, look)]
@@ -86,10 +85,10 @@ def _figures(result: Report) -> list[tuple[str, str]]:
 
 def _classes(result: Report, look: Look) -> list[str]:
     listed = [(k, one) for k, one in enumerate(result.state.classes) if one.rows]
-    rest = ""
+    rest: list[str] = []
     if len(listed) > CLASSES:
         listed.sort(key=lambda pair: -(pair[1].loss or 0.0))
-        rest = f"{INDENT}the {CLASSES} classes of {len(listed)} with the largest losses"
+        rest = _heading(f"the {CLASSES} classes of {len(listed)} with the largest losses", look)
         listed = listed[:CLASSES]
     top = max((one.loss or 0.0 for _, one in listed), default=0.0)
     room = min(24, look.width - 46)
@@ -106,7 +105,11 @@ def _classes(result: Report, look: Look) -> list[str]:
     lines = table(("class", "rows", "loss", "accuracy", ""), [(*row[:4], "") for row in rows], look)
     if room >= 6 and top > 0:
         lines[1:] = [f"{line.rstrip()}  {row[4]}" for line, row in zip(lines[1:], rows, strict=True)]
-    return lines + ([look.dim(rest)] if rest else [])
+    return lines + rest
+
+
+def _heading(words: str, look: Look) -> list[str]:
+    return [INDENT + look.dim(line) for line in wrapped(words, look.width - len(INDENT))]
 
 
 def _bar(value: float, top: float, room: int) -> str:
@@ -120,12 +123,12 @@ def _confusion(result: Report, look: Look) -> list[str]:
     cells = [[str(k), *(str(n) if n else "·" for n in row)] for k, row in enumerate(matrix)]
     lines = table(head, cells, look)
     if matrix and len(matrix) <= CLASSES and max(map(visible, lines)) <= look.width:
-        return [look.dim(f"{INDENT}rows by true class (down) and predicted class (across)"), *lines]
+        return [*_heading("rows by true class (down) and predicted class (across)", look), *lines]
     wrong = [(n, true, k) for true, row in enumerate(matrix) for k, n in enumerate(row) if n and k != true]
     wrong.sort(key=lambda one: (-one[0], one[1:]))
     rows = [(str(true), str(k), count(n)) for n, true, k in wrong[:CONFUSIONS]]
     return (
-        [look.dim(f"{INDENT}most frequent mistakes"), *table(("true", "predicted", "rows"), rows, look)]
+        [*_heading("most frequent mistakes", look), *table(("true", "predicted", "rows"), rows, look)]
         if rows
         else []
     )
@@ -141,15 +144,6 @@ def _background(result: Report) -> list[tuple[str, str]]:
         ),
         ("model", f"{'-'.join(map(str, result.model.sizes))}, {', '.join(result.model.activations)}"),
     ]
-    pairs += [("note", note) for note in result.model.notes]
+    pairs += [("note", note) for note in getattr(result.model, "notes", ())]
     pairs += [("data", result.data.fingerprint), ("digest", result.digest)]
     return pairs
-
-
-def _model_name(result: Report | MiniBatches) -> str:
-    return result.model.path or "the model"
-
-
-def data_line(source: Source) -> str:
-    """A data set in one line."""
-    return f"{count(source.rows)} rows of {' x '.join(map(str, source.shape))} {source.dtype}"

@@ -1,0 +1,337 @@
+"""What goes wrong around the command line: each fault is made for real, and ends with its exit code and a cure."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import environment, result, start, streameval, wait_until_mapped
+
+import streameval as se
+
+ROWS = 120_000
+
+
+def folder_of(path: Path, x: np.ndarray, t: np.ndarray) -> Path:
+    """A data set of two .npy files."""
+    path.mkdir(parents=True)
+    np.save(path / "images.npy", x)
+    np.save(path / "labels.npy", t)
+    return path
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A network and a data set that take seconds: large, but a sparse file."""
+    place = tmp_path_factory.mktemp("slow")
+    rng = np.random.default_rng(0)
+    sizes = (784, 1500, 1500, 10)
+    weights = {}
+    for k in range(3):
+        weights[f"W{k + 1}"] = rng.normal(0, 0.02, sizes[k : k + 2]).astype(np.float32)
+        weights[f"b{k + 1}"] = np.zeros(sizes[k + 1], np.float32)
+    np.savez(place / "wide.npz", **weights)
+    data = folder_of(place / "data", np.zeros((1, 28, 28), np.uint8), np.zeros(ROWS, np.uint8))
+    images = np.lib.format.open_memmap(data / "images.npy", "w+", np.uint8, (ROWS, 28, 28))
+    del images
+    return place / "wide.npz", data
+
+
+def copied(data: Path, to: Path) -> Path:
+    """A copy of its own for a test that damages it; holes stay holes."""
+    subprocess.run(["cp", "-r", "--sparse=always", data, to], check=True)
+    return to
+
+
+def test_a_mapped_file_cut_short_in_the_middle_of_a_kernel_ends_with_3_and_says_so(
+    slow: tuple[Path, Path], tmp_path: Path
+) -> None:
+    model, data = slow[0], copied(slow[1], tmp_path / "data")
+    out = tmp_path / "losses.arrow"
+    process = start("evaluate", model, data, "--chunk-rows", ROWS, "--losses", out, "--json")
+    wait_until_mapped(process, data / "images.npy", 200)
+    process.send_signal(signal.SIGSTOP)
+    os.truncate(data / "images.npy", 4096)
+    process.send_signal(signal.SIGCONT)
+    printed, said = process.communicate(timeout=120)
+
+    assert process.returncode == 3
+    assert printed == ""
+    assert said.startswith(f"streameval: error: {data}: the file was cut short")
+    assert said.count("\n") == 1
+    assert "--io pread" in said
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_ends_with_its_code_and_leaves_no_output(
+    slow: tuple[Path, Path], tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    out = tmp_path / "losses.arrow"
+    process = start("evaluate", *slow, "--chunk-rows", 500, "--losses", out)
+    wait_until_mapped(process, slow[1] / "images.npy", 200)
+    process.send_signal(number)
+    printed, said = process.communicate(timeout=60)
+
+    assert process.returncode == code
+    assert printed == ""
+    assert "Traceback" not in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_that_leaves_early_is_no_error_and_files_are_written(
+    digits_file: Path, network_file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "losses.arrow"
+    process = start("evaluate", network_file, digits_file, "--losses", out)
+    assert process.stdout is not None
+    process.stdout.close()
+    process.wait(timeout=120)
+
+    assert process.stderr is not None
+    assert (process.stderr.read(), process.returncode) == ("", 0)
+    process.stderr.close()
+    assert out.stat().st_size > 3000 * 16
+
+
+def test_a_full_disk_under_stdout_is_5() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = streameval("completion", "bash", capture_output=False, stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 5
+    assert done.stderr.startswith("streameval: error: ")
+
+
+def test_stdout_that_is_not_there_at_all_is_no_error(digits_file: Path) -> None:
+    line = f"exec {sys.executable} -m streameval info {digits_file} >&-"
+    done = subprocess.run(["bash", "-c", line], env=environment(), capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_paths_with_spaces_and_any_letters_work_even_where_they_cannot_be_shown(
+    digits_file: Path, network_file: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "mit Leerzeichen" / "数字 ü ' \" $HOME *"
+    place.mkdir(parents=True)
+    data, model = place / "ç.arrow", place / "réseau.safetensors"
+    shutil.copy(digits_file, data)
+    shutil.copy(network_file, model)
+
+    assert result("evaluate", model, data, "--losses", place / "δ.arrow")["data"]["path"] == str(data)
+    assert (place / "δ.arrow").exists()
+    done = streameval("evaluate", model, data, env={"LC_ALL": "C", "PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.isascii()
+
+
+@pytest.mark.parametrize("command", ["evaluate", "minibatch"])
+def test_a_folder_for_a_model_and_a_missing_file_are_5_with_the_path(
+    command: str, digits_file: Path, network_file: Path, tmp_path: Path
+) -> None:
+    for model, data in [(tmp_path, digits_file), (network_file, tmp_path / "none.arrow")]:
+        done = streameval(command, model, data)
+        assert done.returncode == 5
+        assert str(tmp_path) in done.stderr
+        assert done.stdout == ""
+
+
+def without_roots_rights() -> None:
+    """Let root be told no by file permissions in the program that is started next (PR_CAPBSET_DROP)."""
+    drop, override, search = 24, 1, 2
+    libc = ctypes.CDLL(None, use_errno=True)
+    if os.geteuid() == 0 and (libc.prctl(drop, override) or libc.prctl(drop, search)):
+        raise OSError(ctypes.get_errno(), "root's rights cannot be given up here")
+
+
+def test_a_file_that_may_not_be_read_is_5_with_the_path(digits_file: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copy(digits_file, tmp_path / "secret.arrow"))
+    data.chmod(0)
+    done = streameval("info", data, preexec_fn=without_roots_rights)
+    assert done.returncode == 5
+    assert f"{data}: Permission denied" in done.stderr
+    assert "Check the permissions" in done.stderr
+
+
+def test_an_output_whose_folder_is_missing_is_5_before_the_pass(
+    digits_file: Path, network_file: Path, tmp_path: Path
+) -> None:
+    done = streameval("evaluate", network_file, digits_file, "--losses", tmp_path / "no" / "l.arrow")
+    assert done.returncode == 5
+    assert str(tmp_path / "no") in done.stderr
+
+
+def wrong_dtype(path: Path) -> Path:
+    return folder_of(path, np.zeros((5, 784), np.float64), np.zeros(5, np.uint8))
+
+
+def label_out_of_range(path: Path) -> Path:
+    return folder_of(path, np.zeros((5, 784), np.uint8), np.array([0, 1, 2, 10, 11], np.uint8))
+
+
+def fewer_labels(path: Path) -> Path:
+    return folder_of(path, np.zeros((5, 784), np.uint8), np.zeros(4, np.uint8))
+
+
+def not_a_number(path: Path) -> Path:
+    x = np.zeros((5, 784), np.float32)
+    x[3, 7] = np.nan
+    return folder_of(path, x, np.zeros(5, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (wrong_dtype, ["float64"]),
+        (label_out_of_range, ["row 3", "label 10"]),
+        (fewer_labels, ["5", "4"]),
+        (not_a_number, ["row 3", "--allow-nonfinite"]),
+    ],
+)
+def test_bad_data_is_3_and_the_message_names_the_place(
+    make: Callable[[Path], Path], words: list[str], network_file: Path, tmp_path: Path
+) -> None:
+    done = streameval("evaluate", network_file, make(tmp_path / "bad"), "--json")
+    assert done.returncode == 3, done.stderr
+    assert done.stdout == ""
+    assert str(tmp_path / "bad") in done.stderr
+    assert all(word in done.stderr for word in words), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_bad_data_and_a_network_that_does_not_fit_stop_before_anything_is_compiled(
+    digits_file: Path, network_file: Path, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "small.npz", W1=np.zeros((3, 10), np.float32), b1=np.zeros(10, np.float32))
+    cache = tmp_path / "cache"
+    for model, data, code in [
+        (network_file, wrong_dtype(tmp_path / "bad"), 3),
+        (tmp_path / "small.npz", digits_file, 4),
+    ]:
+        done = streameval("evaluate", model, data, env={"STREAMEVAL_CACHE_DIR": str(cache)})
+        assert done.returncode == code
+        assert not any(one.is_file() for one in cache.rglob("*"))
+    assert "takes 3 features" in done.stderr
+    assert "784" in done.stderr
+
+
+def test_rows_that_are_not_finite_are_counted_on_request(network_file: Path, tmp_path: Path) -> None:
+    found = result("evaluate", network_file, not_a_number(tmp_path / "nan"), "--allow-nonfinite")
+    assert (found["rows"], found["left_out"]) == (4, 1)
+
+
+def test_weights_that_are_not_finite_are_4(digits_file: Path, tmp_path: Path) -> None:
+    weight = np.full((784, 10), np.inf, np.float32)
+    np.savez(tmp_path / "inf.npz", W1=weight, b1=np.zeros(10, np.float32))
+    done = streameval("evaluate", tmp_path / "inf.npz", digits_file)
+    assert done.returncode == 4
+    assert "--allow-nonfinite" in done.stderr
+
+
+def test_no_rows_and_one_row_have_their_answers(network_file: Path, tmp_path: Path) -> None:
+    for rows in (0, 1):
+        result("digits", tmp_path / f"{rows}.arrow", "--rows", rows)
+    none = result("evaluate", network_file, tmp_path / "0.arrow")
+    one = result("evaluate", network_file, tmp_path / "1.arrow")
+    assert (none["rows"], none["loss"], none["min"], none["stddev"]) == (0, None, None, None)
+    assert (one["rows"], one["stddev"]) == (1, None)
+    assert one["loss"] == pytest.approx(one["min"], abs=2**-40)
+    for rows in (0, 1):
+        assert streameval("evaluate", network_file, tmp_path / f"{rows}.arrow").returncode == 0
+    assert streameval("minibatch", network_file, tmp_path / "0.arrow").returncode == 3
+
+
+def test_a_data_file_cut_before_it_is_opened_is_3_with_both_sizes(
+    digits_file: Path, network_file: Path, tmp_path: Path
+) -> None:
+    data = folder_of(tmp_path / "cut", np.zeros((50, 784), np.uint8), np.zeros(50, np.uint8))
+    whole = (data / "images.npy").stat().st_size
+    os.truncate(data / "images.npy", whole - 100)
+    done = streameval("evaluate", network_file, data)
+    assert done.returncode == 3
+    assert str(whole) in done.stderr
+    assert str(whole - 100) in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--rows", "0:9999"], "9999"),
+        (["--rows", "20:10"], "20:10"),
+        (["--rows", "{bad}"], "line 2"),
+        (["--rows", "nowhere"], "nowhere"),
+        (["--eps", "2"], "eps"),
+        (["--chunk-rows", "0"], "chunk"),
+        (["--threads", "0"], "threads"),
+        (["--io", "telepathy"], "telepathy"),
+    ],
+)
+def test_arguments_that_mean_nothing_are_2(
+    arguments: list[str], words: str, digits_file: Path, network_file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bad").write_text("1\ntwo\n3\n")
+    given = [one.format(bad=tmp_path / "bad") for one in arguments]
+    done = streameval("evaluate", network_file, digits_file, *given)
+    assert done.returncode == 2, done.stderr
+    assert words in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.slow
+def test_a_damaged_cache_of_kernels_is_compiled_again_with_one_warning(tmp_path: Path) -> None:
+    env = {"STREAMEVAL_CACHE_DIR": str(tmp_path / "cache")}
+    first = result("digits", tmp_path / "a.arrow", "--rows", 10, env=env)
+    compiled = [one for one in (tmp_path / "cache").rglob("*") if one.is_file()]
+    assert compiled
+    for one in compiled:
+        data = bytearray(one.read_bytes())
+        data[-10:] = b"0123456789"
+        one.write_bytes(data)
+    done = streameval("digits", tmp_path / "b.arrow", "--rows", 10, "--json", env=env)
+    assert done.returncode == 0
+    assert done.stderr.count("streameval: warning:") == 1
+    assert done.stderr.count("\n") == 1
+    again = json.loads(done.stdout)["written"][0]["fingerprint"]
+    assert again == first["written"][0]["fingerprint"]
+    assert streameval("digits", tmp_path / "c.arrow", "--rows", 10, env=env).stderr == ""
+
+
+@pytest.mark.slow
+def test_a_cache_folder_that_cannot_be_written_costs_one_warning(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    env = {"STREAMEVAL_CACHE_DIR": str(tmp_path / "file" / "cache")}
+    done = streameval("digits", tmp_path / "a.arrow", "--rows", 10, env=env)
+    assert done.returncode == 0
+    assert done.stderr.count("streameval: warning:") == 1
+    assert "STREAMEVAL_CACHE_DIR" in done.stderr
+
+
+def test_two_threads_in_the_library_at_once_are_both_right(digits_file: Path, network_file: Path) -> None:
+    program = """
+import sys, threading
+import streameval as se
+model, found = se.load_model(sys.argv[1]), []
+def work():
+    for _ in range(5):
+        found.append(se.evaluate(model, se.open(sys.argv[2]), chunk_rows=100).digest)
+threads = [threading.Thread(target=work) for _ in range(4)]
+[one.start() for one in threads]
+[one.join() for one in threads]
+print(len(found), *set(found))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, network_file, digits_file],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    digest = se.evaluate(se.load_model(network_file), se.open(digits_file)).digest
+    assert (done.returncode, done.stdout.split()) == (0, ["20", digest]), done.stderr
