@@ -15,7 +15,9 @@ from streameval.cli import options
 @options.option("--keep", metavar="DIR", help="Keep the digits and the network in this folder.")
 @options.threads
 @options.as_json
-def command(rows: int, size: int, batches: int, seed: int, keep: str | None, threads: int | None, as_json: bool) -> None:
+def command(
+    rows: int, size: int, batches: int, seed: int, keep: str | None, threads: int | None, as_json: bool
+) -> None:
     """Draw digits, evaluate the network that ships with the package on all of them, and compare with mini-batches.
 
     Needs no network and no file. Without --keep, what is written is removed at the end.

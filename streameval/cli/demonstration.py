@@ -70,7 +70,14 @@ class Demonstration:
 
 
 def run(
-    *, rows: int, size: int, batches: int, seed: int, threads: int | None, keep: str | None, progress: Progress
+    *,
+    rows: int,
+    size: int,
+    batches: int,
+    seed: int,
+    threads: int | None,
+    keep: str | None,
+    progress: Progress,
 ) -> Demonstration:
     """Draw, evaluate, take mini-batches. What was written stays in the folder `keep`, or is removed.
 
@@ -96,7 +103,9 @@ def run(
         full = evaluate(network, source, threads=threads)
         minibatch(network, source, size=size, seed=seed)  # so that loading its kernels is not timed
         start = time.perf_counter()
-        taken = minibatch(network, source, size=size, batches=batches, seed=seed, level=LEVEL, threads=threads)
+        taken = minibatch(
+            network, source, size=size, batches=batches, seed=seed, level=LEVEL, threads=threads
+        )
         took = time.perf_counter() - start
         return Demonstration(full, taken, path.stat().st_size, drawn, took, keep, _mnist())
 
