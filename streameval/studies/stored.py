@@ -44,7 +44,7 @@ def stored_losses(path: str | os.PathLike[str], source: Source, *, eps: float) -
         StorageError: the file cannot be read.
     """
     name = os.fspath(path)
-    with storage_errors(path), contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as held:
         reader = _opened(name, held)
         record = _record(name, reader)
         _check_same(name, "data", record.get("data"), source.fingerprint)
@@ -56,7 +56,8 @@ def stored_losses(path: str | os.PathLike[str], source: Source, *, eps: float) -
 def _opened(name: str, held: contextlib.ExitStack) -> Any:
     import pyarrow as pa
 
-    file = held.enter_context(pa.memory_map(name))
+    with storage_errors(name):
+        file = held.enter_context(pa.memory_map(name))
     try:
         return pa.ipc.open_file(file)
     except pa.ArrowInvalid as error:

@@ -1,0 +1,87 @@
+"""`streameval compare`: mini-batches of several sizes against the full loss."""
+
+from __future__ import annotations
+
+import click
+
+from streameval.cli import options, pictures
+from streameval.errors import UsageError
+
+
+@click.command()
+@options.model_argument
+@options.data_argument
+@options.option(
+    "--sizes", default="10,100,1000", show_default=True, help="Rows of a batch, with commas between."
+)
+@options.option("--trials", type=int, default=2000, show_default=True, help="Batches of each size.")
+@options.seed
+@options.option(
+    "--without-replacement", is_flag=True, help="Let the rows of a batch differ. Default: they may repeat."
+)
+@options.level
+@options.eps
+@options.threads
+@options.scale
+@options.activation
+@options.io
+@pictures.html
+@pictures.png
+@options.as_json
+def command(
+    model: str,
+    data: str,
+    sizes: str,
+    trials: int,
+    seed: int,
+    without_replacement: bool,
+    level: float,
+    eps: float,
+    threads: int | None,
+    scale: float | None,
+    activation: str | None,
+    io: str,
+    html: str | None,
+    png: str | None,
+    as_json: bool,
+) -> None:
+    """Evaluate all of DATA, then draw many mini-batches of each size: how close would they have come?
+
+    Prints their spread, how often each interval held the full loss, the rows that a wanted precision takes,
+    whether the order of the rows looks random, and where an error of the full loss could come from.
+    """
+    from streameval.cli import inputs, kernels, output
+    from streameval.reports import pages, progress, text_compare
+    from streameval.studies import compare
+
+    pictures.check(png)
+    network, source = inputs.load_model(model, activation), inputs.open_data(data, io=io, scale=scale)
+    numbers = parse_sizes(sizes)
+    kernels.ready(network, source)
+    with progress.progress("evaluating") as told:
+        result = compare.compare(
+            network,
+            source,
+            sizes=numbers,
+            trials=trials,
+            seed=seed,
+            replace=not without_replacement,
+            level=level,
+            eps=eps,
+            threads=threads,
+            progress=told,
+        )
+    pictures.write(pages.comparison, result, html, png)
+    output.show(result, as_json, text_compare.comparison)
+
+
+def parse_sizes(text: str) -> list[int]:
+    """Return the numbers that `--sizes` lists. Raises UsageError naming what is none."""
+    numbers = []
+    for part in text.split(","):
+        if not part.strip().isdecimal():
+            raise UsageError(
+                f"--sizes {text}: {part.strip()!r} is no number of rows. Expected such as 10,100,1000."
+            )
+        numbers.append(int(part))
+    return numbers

@@ -1,0 +1,75 @@
+"""`streameval paired`: two or more models on the same rows."""
+
+from __future__ import annotations
+
+import click
+
+from streameval.cli import options, pictures
+
+
+@click.command()
+@click.argument("models", nargs=-1, required=True)
+@options.data_argument
+@options.option(
+    "--half-width", type=float, help="Read random rows until the difference is known to ± this, in nats."
+)
+@options.option(
+    "--losses",
+    metavar="OLD.arrow",
+    help="Losses that `evaluate --losses` stored, in place of the first model.",
+)
+@options.level
+@options.seed
+@options.eps
+@options.threads
+@options.scale
+@options.activation
+@options.io
+@pictures.html
+@pictures.png
+@options.as_json
+def command(
+    models: tuple[str, ...],
+    data: str,
+    half_width: float | None,
+    losses: str | None,
+    level: float,
+    seed: int,
+    eps: float,
+    threads: int | None,
+    scale: float | None,
+    activation: str | None,
+    io: str,
+    html: str | None,
+    png: str | None,
+    as_json: bool,
+) -> None:
+    """Compare MODELS on the same rows of DATA, each against the first: streameval paired A.npz B.npz DATA.
+
+    Each row is read once. With --losses, one model is enough: it is compared with the stored losses, and
+    --half-width is that of its full loss.
+    """
+    from streameval.cli import inputs, kernels, output
+    from streameval.reports import live, pages, progress, text_paired
+    from streameval.studies import paired
+
+    pictures.check(png)
+    networks = [inputs.load_model(model, activation) for model in models]
+    source = inputs.open_data(data, io=io, scale=scale)
+    for network in networks:
+        kernels.ready(network, source)
+    with progress.progress("evaluating") as told, live.live("difference") as step:
+        result = paired.paired(
+            networks,
+            source,
+            half_width=half_width,
+            losses=losses,
+            level=level,
+            seed=seed,
+            eps=eps,
+            threads=threads,
+            progress=told,
+            on_step=step,
+        )
+    pictures.write(pages.paired, result, html, png)
+    output.show(result, as_json, text_paired.paired)

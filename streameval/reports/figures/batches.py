@@ -1,0 +1,218 @@
+"""Mini-batch losses against batch size, how often each interval held, and the rows that precision takes."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from streameval.reports.figures.plot import (
+    MARKERS,
+    Band,
+    Dots,
+    Figure,
+    Line,
+    Mark,
+    Plot,
+    Rule,
+    Table,
+    categories,
+    linear,
+    logarithmic,
+)
+from streameval.reports.numbers import count, nats, percent
+from streameval.statistics.intervals.interval import quantile
+
+if TYPE_CHECKING:
+    from streameval.statistics.compare import Comparison
+
+ANYTIME = "betting"
+STEPS = 60  # points of a curve
+SIZE_COLOURS = ("sky", "blue", "orange", "vermillion", "green", "purple")
+
+
+def spread(found: Comparison) -> Figure:
+    """Loss against batch size, with what was drawn, the normal band, the anytime band, and the full loss."""
+    full, level = found.population.mean, percent(found.level, 0)
+    sizes = [one.size for one in found.batches]
+    x = logarithmic("rows in a batch", min(sizes) * 0.8, max(sizes) * 1.25)
+    z = quantile(found.level)
+    grid = [x.low * (x.high / x.low) ** (k / STEPS) for k in range(STEPS + 1)]
+    normal = [(n, *_around(full, z * _sd(found, n))) for n in grid]
+    ends = [(one.quantiles["0.025"], one.quantiles["0.975"]) for one in found.batches]
+    top = 1.1 * max([high for _, high in ends] + [full + z * _sd(found, min(sizes)), full])
+    bottom = min([0.0, *(low for low, _ in ends)])
+    y = linear("loss, nats", bottom, top)
+    marks: list[Mark] = []
+    widths = [
+        (one.size, one.coverage[ANYTIME].half_width) for one in found.batches if ANYTIME in one.coverage
+    ]
+    if widths:
+        wide = [
+            (n, *_around(full, _between(widths, n)))
+            for n in grid
+            if sizes[0] <= n <= max(sizes) or len(sizes) > 1
+        ]
+        marks.append(Band(tuple(wide), f"{level} by betting, valid at any time", "sky"))
+    marks += [
+        Band(tuple(normal), f"{level} by the normal formula", "blue"),
+        Rule(full, f"full loss, {nats(full)}", "ink", dashed=False),
+        Dots(
+            tuple((one.size, one.quantiles["0.5"]) for one in found.batches),
+            "drawn batches: median, and where the central 95 % lie",
+            "vermillion",
+            reach=tuple(ends),
+        ),
+    ]
+    first = found.batches[min(len(sizes) - 1, 1)]
+    said = (
+        f"Batches of {count(first.size)} rows have a standard deviation of {nats(first.sd)}, "
+        f"{percent(first.predicted_sd / full if full > 0 else None, 0)} of the full loss {nats(full)}; the central "
+        f"95 % of them lie between {nats(first.quantiles['0.025'])} and {nats(first.quantiles['0.975'])}."
+    )
+    return Figure(
+        "spread",
+        "What a mini-batch says of the full loss",
+        said,
+        said + " Bands are cut where they leave the picture.",
+        Plot(x, y, tuple(marks), height=310),
+        _spread_table(found),
+    )
+
+
+def coverage(found: Comparison) -> Figure:
+    """How often each interval held the full loss."""
+    names = list(found.batches[0].coverage)
+    low = min((cell.covered for one in found.batches for cell in one.coverage.values()), default=0.9)
+    x = linear("share of batches", min(low, found.level - 0.02), 1.0, percent=True)
+    marks: list[Mark] = [Rule(found.level, f"promised: {percent(found.level, 0)}", "ink", upright=True)]
+    step = 0.8 / max(1, len(found.batches))
+    for k, one in enumerate(found.batches):
+        shift = 0.9 - step * (k + 0.5)
+        places = tuple(
+            (one.coverage[name].covered, len(names) - 1 - row + shift) for row, name in enumerate(names)
+        )
+        marks.append(
+            Dots(
+                places,
+                f"n = {count(one.size)}",
+                SIZE_COLOURS[k % len(SIZE_COLOURS)],
+                MARKERS[k % len(MARKERS)],
+            )
+        )
+    short = [
+        f"{name} at n = {count(one.size)} ({percent(one.coverage[name].covered, 1)})"
+        for one in found.batches
+        for name in names
+        if one.coverage[name].covered < found.level - 0.01
+    ]
+    said = (
+        f"Short of {percent(found.level, 0)}: {', '.join(short)}."
+        if short
+        else "Every interval kept its promise."
+    )
+    rows = tuple(
+        (
+            name,
+            count(one.size),
+            percent(one.coverage[name].covered, 2),
+            percent(one.coverage[name].miss_low, 2),
+            percent(one.coverage[name].miss_high, 2),
+            nats(one.coverage[name].half_width)
+            if math.isfinite(one.coverage[name].half_width)
+            else "no ends",
+        )
+        for name in names
+        for one in found.batches
+    )
+    return Figure(
+        "coverage",
+        f"How often a {percent(found.level, 0)} interval held the full loss",
+        said,
+        said,
+        Plot(x, categories("", list(reversed(names))), tuple(marks), height=90 + 34 * len(names)),
+        Table(("interval", "size", "held", "wholly below", "wholly above", "half-width"), rows, left=1),
+    )
+
+
+def precision(found: Comparison) -> Figure:
+    """Rows for a wanted half-width, here and in larger data sets."""
+    sizes = sorted({row.population for row in found.precision})
+    here = found.population.rows
+    marks: list[Mark] = []
+    for size, colour in zip(
+        [here, *(s for s in sizes if s != here)], ("blue", "green", "vermillion"), strict=False
+    ):
+        for method in ("normal", "betting"):
+            points = tuple(
+                (row.half_width, float(row.rows))
+                for row in found.precision
+                if row.population == size and row.method == method
+            )
+            whole = "these" if size == here else "of"
+            marks.append(
+                Line(points, f"{whole} {count(size)} rows, {method}", colour, dashed=method == "normal")
+            )
+    widths = [row.half_width for row in found.precision]
+    rows = [row.rows for row in found.precision]
+    one = next(
+        (r for r in found.precision if r.population == here and r.half_width == 0.01 and r.method == ANYTIME),
+        None,
+    )
+    said = "" if one is None else (
+        f"Knowing the loss of these {count(here)} rows to ±0.01 by betting takes about {count(one.rows)} of them, "
+        f"{percent(one.fraction, 1)}."
+    )  # fmt: skip
+    table = tuple(
+        (count(r.population), r.method, f"±{r.half_width:g}", count(r.rows), percent(r.fraction, 2))
+        for r in found.precision
+    )
+    return Figure(
+        "precision",
+        "Rows that a precision takes",
+        f"{said} The needed rows grow with the square of the precision until they near all rows there are.",
+        said,
+        Plot(
+            logarithmic("wanted half-width, nats", min(widths), max(widths)),
+            logarithmic("rows to read", min(rows), max(rows)),
+            tuple(marks),
+        ),
+        Table(("of rows", "method", "half-width", "rows", "share"), table, left=0),
+    )
+
+
+def _sd(found: Comparison, size: float) -> float:
+    rows = found.population.rows
+    share = 1.0 / rows if found.replace else min(1.0, size / rows)
+    return found.population.sd * math.sqrt((1.0 - share) / size)
+
+
+def _around(middle: float, half: float) -> tuple[float, float]:
+    return middle - half, middle + half
+
+
+def _between(widths: list[tuple[int, float]], size: float) -> float:
+    """A half-width at a size between those that were tried, along straight lines in both logarithms."""
+    known = sorted((n, w) for n, w in widths if w > 0 and math.isfinite(w))
+    if not known:
+        return 0.0
+    if len(known) == 1:
+        return known[0][1] * math.sqrt(known[0][0] / size)
+    k = min(max(sum(n <= size for n, _ in known) - 1, 0), len(known) - 2)
+    (n0, w0), (n1, w1) = known[k], known[k + 1]
+    slope = math.log(w1 / w0) / math.log(n1 / n0)
+    return float(w0 * (size / n0) ** slope)
+
+
+def _spread_table(found: Comparison) -> Table:
+    rows = tuple(
+        (
+            count(one.size),
+            nats(one.mean),
+            nats(one.sd),
+            nats(one.predicted_sd),
+            *(nats(value) for value in one.quantiles.values()),
+        )
+        for one in found.batches
+    )
+    quantiles = tuple(f"{100 * float(q):g} %" for q in found.batches[0].quantiles)
+    return Table(("size", "mean", "sd", "predicted sd", *quantiles), rows)

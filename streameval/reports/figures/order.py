@@ -1,0 +1,69 @@
+"""Whether the order of the rows looks random: every look of the audit as a z-score against its limit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from streameval.reports.figures.plot import Dots, Figure, Mark, Plot, Rule, Table, categories, logarithmic
+from streameval.reports.numbers import count
+
+if TYPE_CHECKING:
+    from streameval.statistics.order import Finding, Order
+
+LEAST = 0.1  # a |z| below this is drawn at this
+
+
+def order(found: Order) -> Figure | None:
+    """The audit; None if there were too few rows for any look."""
+    if not found.findings:
+        return None
+    names = [_name(finding) for finding in found.findings]
+    places = {id(finding): len(names) - k - 0.5 for k, finding in enumerate(found.findings)}
+    marks: list[Mark] = [Rule(found.limit, f"limit, {found.limit:.1f}", "ink", upright=True)]
+    for flagged, name, colour, marker in (
+        (False, "as in a random order", "blue", "circle"),
+        (True, "not as in a random order", "vermillion", "diamond"),
+    ):
+        points = tuple(
+            (max(LEAST, abs(one.z)), places[id(one)]) for one in found.findings if one.flagged == flagged
+        )
+        if points:
+            marks.append(
+                Dots(points, name, colour, marker, tuple((LEAST, x) for x, _ in points), across=True)
+            )
+    most = max([abs(one.z) for one in found.findings] + [found.limit])
+    rows = tuple(
+        (name, f"{one.z:+.2f}", "yes" if one.flagged else "no", _price(one))
+        for name, one in zip(names, found.findings, strict=True)
+    )
+    return Figure(
+        "order",
+        "Is the order of the rows random?",
+        found.message,
+        f"{found.message} A random order passes the limit anywhere with a chance of at most {found.false_alarm:g}.",
+        Plot(
+            logarithmic("|z|: deviation from a random order", LEAST, max(10.0, most)),
+            categories("", list(reversed(names))),
+            tuple(marks),
+            height=80 + 17 * len(names),
+        ),
+        Table(("look", "z", "flagged", "price of pretending"), rows, left=1),
+    )
+
+
+def _name(finding: Finding) -> str:
+    return {
+        "stride": f"every {count(finding.size)}th row"
+        if finding.size > 3
+        else f"every {('2nd', '3rd')[finding.size - 2]} row",
+        "block": f"blocks of {count(finding.size)}",
+        "trend": "trend",
+    }[finding.kind]
+
+
+def _price(finding: Finding) -> str:
+    if finding.kind == "stride":
+        return f"mean wrong by up to {abs(finding.price):.1%}"
+    if finding.kind == "block":
+        return f"{finding.price:.2f} times the variance"
+    return f"correlation {finding.price:+.3f}"

@@ -1,0 +1,116 @@
+"""Two models on the same rows: the difference by class, and what pairing gained."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from streameval.reports.figures.plot import (
+    Dots,
+    Figure,
+    Mark,
+    Plot,
+    Rule,
+    Table,
+    categories,
+    linear,
+    logarithmic,
+)
+from streameval.reports.numbers import count, percent
+from streameval.reports.text_paired import small, verdict
+from streameval.statistics.intervals.interval import quantile
+
+if TYPE_CHECKING:
+    from streameval.studies.paired import Contest
+
+MOST = 40
+
+
+def classes(contest: Contest, name: str) -> Figure | None:
+    """The mean difference of each class with its standard interval; None without classes."""
+    found = list(contest.pair.per_class)
+    if not found:
+        return None
+    if len(found) > MOST:
+        found = sorted(found, key=lambda row: -abs(row.difference))[:MOST]
+    z = quantile(contest.difference.level)
+    ends = [
+        (row.difference - z * (row.stderr or 0.0), row.difference + z * (row.stderr or 0.0)) for row in found
+    ]
+    overall = contest.pair.difference
+    low, high = min([a for a, _ in ends] + [0.0, overall]), max([b for _, b in ends] + [0.0, overall])
+    worst = max(found, key=lambda row: abs(row.difference))
+    better = sum(row.difference < 0 for row in found)
+    said = (
+        f"The second model is better on {better} of {len(found)} classes; the largest difference is "
+        f"{small(worst.difference)} nats, on class {worst.label}."
+    )
+    rows = tuple(
+        (
+            str(row.label),
+            count(row.rows),
+            small(row.difference),
+            "–" if row.stderr is None else f"{row.stderr:.2e}",
+            percent(row.win_rate, 1),
+        )
+        for row in found
+    )
+    marks: tuple[Mark, ...] = (
+        Rule(0.0, "no difference", "ink", dashed=False),
+        Rule(overall, f"all rows, {small(overall)}", "vermillion"),
+        Dots(
+            tuple((k + 0.5, row.difference) for k, row in enumerate(found)),
+            f"class, with its {percent(contest.difference.level, 0)} interval by the normal formula",
+            "blue",
+            reach=tuple(ends),
+        ),
+    )
+    return Figure(
+        f"classes{name}",
+        "Difference by class, second - first",
+        said,
+        said + " Below 0 the second is better.",
+        Plot(
+            categories("true class", [str(row.label) for row in found]),
+            linear("difference, nats", low, high),
+            marks,
+            height=280,
+        ),
+        Table(("class", "rows", "second - first", "stderr", "second wins"), rows),
+    )
+
+
+def gain(contest: Contest, name: str) -> Figure:
+    """Half-widths of what the same rows say as pairs, and of two separate samples."""
+    pair, half = contest.pair, contest.difference.half_width
+    normal = quantile(contest.difference.level) * pair.sd / pair.rows**0.5
+    wanted = [
+        (f"as pairs, by {contest.difference.method}", half),
+        ("as pairs, by the normal formula", normal),
+        ("two samples, by the normal formula", pair.unpaired_half_width),
+    ]
+    shown = [(label, value) for label, value in dict(wanted).items() if value > 0]
+    if contest.difference.method == "normal":
+        shown = [one for one in shown if one[0] != "as pairs, by the normal formula"]
+    values = [value for _, value in shown] or [1.0]
+    x = logarithmic("half-width of the difference, nats (logarithmic)", 0.5 * min(values), max(values))
+    points = tuple((value, len(shown) - k - 0.5) for k, (_, value) in enumerate(shown))
+    said = (
+        f"Second - first is {small(pair.difference)} ± {half:.2g} nats: {verdict(contest.difference)}. "
+        f"Two separate samples of as many rows would leave ± {pair.unpaired_half_width:.2g}."
+    )
+    dots = Dots(
+        points, "half-width", "green", "square", tuple((x.low, value) for value in values), across=True
+    )
+    return Figure(
+        f"gain{name}",
+        "What the same rows gain",
+        said,
+        said,
+        Plot(
+            x,
+            categories("", [label for label, _ in reversed(shown)]),
+            (dots,) if shown else (),
+            height=80 + 30 * len(shown),
+        ),
+        Table(("how", "half-width"), tuple((label, f"{value:.3e}") for label, value in shown), left=1),
+    )

@@ -1,0 +1,139 @@
+"""A page as one HTML file: no network, no script, readable on a phone, light and dark, with words for every picture.
+
+Knows HTML and CSS. Does not know what is reported.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from html import escape
+
+from streameval.files import atomic_file, lock
+from streameval.reports import svg
+from streameval.reports.figures.plot import COLOURS, Figure, Gallery, Image, Plot, Table, legend
+from streameval.reports.page import Page
+
+# Lighter shades of the same hues, for dark backgrounds.
+DARK = {
+    "blue": "#4FA8E0",
+    "vermillion": "#F08A4B",
+    "green": "#2FC79A",
+    "orange": "#EBB13A",
+    "purple": "#DDA0C2",
+    "sky": "#7FC8F0",
+    "ink": "#E8E8E8",
+}
+STYLE = """
+:root { color-scheme: light dark; --paper: #ffffff; --card: #f6f7f9; --dim: #5b6068; --grid: #d9dce1; LIGHT }
+@media (prefers-color-scheme: dark) {
+  :root { --paper: #16181c; --card: #1e2127; --dim: #a2a8b3; --grid: #363b44; DARK }
+}
+COLOURED
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
+main { max-width: 1160px; margin: 0 auto; padding: 20px 16px 48px; }
+h1 { font-size: 1.4rem; line-height: 1.25; margin: 0 0 8px; overflow-wrap: anywhere; }
+h2 { font-size: 1.08rem; line-height: 1.3; margin: 0 0 10px; }
+.lead { font-size: 1.1rem; margin: 0 0 16px; overflow-wrap: anywhere; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 16px; margin: 0 0 24px; font-size: .9rem; }
+dt { color: var(--dim); max-width: 16rem; overflow-wrap: anywhere; } dd { margin: 0; overflow-wrap: anywhere; }
+.figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 480px), 1fr)); gap: 16px; }
+figure { margin: 0; padding: 16px; background: var(--card); border-radius: 10px; min-width: 0; }
+figcaption, .notes { font-size: .9rem; color: var(--dim); margin-top: 8px; }
+.plot { display: block; width: 100%; height: auto; }
+.plot text { fill: var(--ink); font-size: 12.5px; font-family: system-ui, sans-serif; }
+.plot .label, .plot .tick { fill: var(--dim); }
+.plot .number { font-size: 11px; }
+.grid { stroke: var(--grid); stroke-width: 1; fill: none; }
+.axis { stroke: var(--dim); stroke-width: 1; fill: none; }
+.line { stroke: var(--c); stroke-width: 2; fill: none; stroke-linejoin: round; }
+.dashed { stroke-dasharray: 6 4; }
+.band { fill: var(--c); fill-opacity: .28; }
+.bar { fill: var(--c); fill-opacity: .85; }
+.dot { fill: var(--c); stroke: var(--card); stroke-width: 1; }
+.cell { fill: var(--c); }
+.legend { list-style: none; display: flex; flex-wrap: wrap; gap: 2px 18px; margin: 8px 0 0; padding: 0; }
+.legend li { display: flex; align-items: center; gap: 8px; font-size: .85rem; }
+.swatch { flex: none; }
+.gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(92px, 1fr)); gap: 12px; }
+.gallery { margin: 0; padding: 0; }
+.gallery li { list-style: none; font-size: .8rem; color: var(--dim); white-space: pre-line; line-height: 1.35; }
+.gallery img { display: block; width: 100%; height: auto; image-rendering: pixelated; }
+.gallery img { border-radius: 4px; margin-bottom: 4px; }
+details { margin-top: 8px; font-size: .85rem; } summary { cursor: pointer; color: var(--dim); }
+.scroll { overflow-x: auto; max-height: 26rem; }
+table { border-collapse: collapse; margin-top: 6px; }
+th, td { padding: 2px 10px 2px 0; text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
+th { color: var(--dim); font-weight: 500; } .word { text-align: left; }
+"""
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+def write(page: Page, path: str | os.PathLike[str]) -> None:
+    """Write the page to `path`, whole or not at all. Raises StorageError, LockedError."""
+    with lock(path), atomic_file(path) as file:
+        file.write(render(page).encode())
+
+
+def render(page: Page) -> str:
+    """Return the page as one HTML document that refers to nothing outside of itself."""
+    title = escape(page.title)
+    facts = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in page.facts)
+    notes = "".join(f'<p class="notes">{escape(note)}</p>' for note in page.notes)
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        f'<link rel="icon" href="data:,">\n<title>{title}</title>\n<style>{_style()}</style>\n</head>\n<body>\n<main>\n'
+        f'<h1>{title}</h1>\n<p class="lead">{escape(page.lead)}</p>\n<dl>{facts}</dl>\n'
+        f'<div class="figures">\n{"".join(map(_figure, page.figures))}</div>\n{notes}</main>\n</body>\n</html>\n'
+    )
+
+
+def _style() -> str:
+    light = " ".join(f"--{name}: {value};" for name, value in COLOURS.items())
+    dark = " ".join(f"--{name}: {value};" for name, value in DARK.items())
+    coloured = "\n".join(f".c-{name} {{ --c: var(--{name}); }}" for name in COLOURS)
+    return STYLE.replace("LIGHT", light).replace("DARK", dark).replace("COLOURED", coloured)
+
+
+def _figure(figure: Figure) -> str:
+    drawing = figure.drawing
+    if isinstance(drawing, Gallery):
+        body = f'<ul class="gallery">{"".join(map(_image, drawing.images))}</ul>'
+    else:
+        body = svg.draw(figure)
+    key = ""
+    if isinstance(drawing, Plot):
+        entries = "".join(f"<li>{svg.swatch(mark)}{escape(mark.name)}</li>" for mark in legend(drawing.marks))
+        key = f'<ul class="legend">{entries}</ul>' if entries else ""
+    return (
+        f'<figure id="{figure.name}"><h2>{escape(figure.title)}</h2>{body}{key}'
+        f"<figcaption>{escape(figure.caption)}</figcaption>{_table(figure.table)}</figure>\n"
+    )
+
+
+def _image(image: Image) -> str:
+    data = base64.b64encode(image.png).decode()
+    return (
+        f'<li><img src="data:image/png;base64,{data}" alt="{escape(image.alternative)}">'
+        f"{escape(image.caption)}</li>"
+    )
+
+
+def _table(table: Table) -> str:
+    if not table.rows:
+        return ""
+
+    def cells(row: tuple[str, ...], kind: str) -> str:
+        return "".join(
+            f"<{kind}{' class=word' if k < table.left else ''}>{escape(text)}</{kind}>"
+            for k, text in enumerate(row)
+        )
+
+    body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in table.rows)
+    return (
+        f'<details><summary>The numbers</summary><div class="scroll"><table><thead><tr>{cells(table.head, "th")}</tr>'
+        f"</thead><tbody>{body}</tbody></table></div></details>"
+    )

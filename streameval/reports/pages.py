@@ -1,0 +1,151 @@
+"""Which facts and figures the report on each kind of result is made of. Does not know how a page is rendered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from streameval.reports.figures import batches, classes, histogram, order, pairs, running, worst
+from streameval.reports.figures.plot import Figure
+from streameval.reports.numbers import count, nats, percent, rate, seconds
+from streameval.reports.page import Page
+from streameval.reports.text_compare import budget
+from streameval.reports.text_paired import small, verdict
+
+if TYPE_CHECKING:
+    from streameval.evaluation.report import DataName, ModelName, Report
+    from streameval.models.mlp import Mlp
+    from streameval.storage.source import Source
+    from streameval.studies.compare import Comparison
+    from streameval.studies.paired import Contest, Paired
+    from streameval.studies.until import Until
+
+
+def report(result: Report) -> Page:
+    """An evaluation."""
+    return Page(
+        f"Loss of {_model(result.model)} on {_data(result.data)}",
+        f"{nats(result.loss, 10)} nats over {count(result.rows)} rows, {percent(result.accuracy)} right.",
+        (*_costs(result), *_what(result.model, result.data), ("digest", result.digest)),
+        _there(classes.losses(result), classes.confusion(result), worst.worst(result)),
+    )
+
+
+def comparison(result: Comparison) -> Page:
+    """Mini-batches against the full loss."""
+    full, draws = result.full, result.draws
+    how = "with" if draws.replace else "without"
+    return Page(
+        f"Mini-batches against the full loss: {_model(full.model)} on {_data(full.data)}",
+        f"The full loss is {nats(full.loss, 10)} nats over {count(full.rows)} rows, {percent(full.accuracy)} right.",
+        (
+            *_costs(full),
+            (
+                "draws",
+                f"{count(draws.batches[0].trials)} batches of each size, {how} replacement, seed {draws.seed}",
+            ),
+            *budget(result.budget),
+            *_what(full.model, full.data),
+            ("digest", full.digest),
+        ),
+        _there(
+            batches.spread(draws),
+            batches.coverage(draws),
+            batches.precision(draws),
+            order.order(draws.order),
+            histogram.rows(result.histogram),
+            histogram.share(result.histogram),
+            classes.losses(full),
+            classes.confusion(full),
+            worst.worst(full),
+        ),
+    )
+
+
+def until(result: Until) -> Page:
+    """A loss known well enough."""
+    found = result.found
+    return Page(
+        f"Loss of {_model(result.model)} on {result.data.name}, to ± {result.half_width:g}",
+        f"{nats(found.loss)} nats, between {nats(found.low)} and {nats(found.high)} at {percent(found.level, 0)}, "
+        f"from {count(found.rows_read)} of {count(result.data.rows)} rows.",
+        (
+            ("stopped", "at the wanted precision" if found.stopped == "precision" else "all rows were read"),
+            ("method", found.method),
+            ("seed", str(found.seed)),
+            *_what(result.model, result.data),
+        ),
+        (running.running(result.steps, what="loss", level=found.level, wanted=result.half_width),),
+        (found.assumes,),
+    )
+
+
+def paired(result: Paired) -> Page:
+    """Models on the same rows."""
+    first = result.contests[0]
+    figures: list[Figure | None] = []
+    for k, contest in enumerate(result.contests):
+        figures += _contest(result, contest, "" if len(result.contests) == 1 else f"-{k + 2}")
+    return Page(
+        f"{len(result.names)} models on the same rows of {result.data.name}",
+        f"{first.pair.second} - {first.pair.first}: {small(first.pair.difference)} nats, {verdict(first.difference)}.",
+        (
+            *((f"model {k}", name) for k, name in enumerate(result.names, start=1)),
+            ("rows read", f"{count(result.rows_read)} of {count(result.data.rows)}"),
+            *_figures_of(result),
+            ("data", result.data.fingerprint),
+        ),
+        _there(*figures),
+        (first.difference.assumes,),
+    )
+
+
+def _contest(result: Paired, contest: Contest, name: str) -> list[Figure | None]:
+    found: list[Figure | None] = [pairs.gain(contest, name), pairs.classes(contest, name)]
+    if contest.steps and result.half_width is not None:
+        what = "difference" if contest.loss is None else "loss"
+        found.append(
+            running.running(
+                contest.steps, what=what, level=result.level, wanted=result.half_width, name=f"running{name}"
+            )
+        )
+    return found
+
+
+def _figures_of(result: Paired) -> list[tuple[str, str]]:
+    said = []
+    for contest in result.contests:
+        pair = contest.pair
+        correlation = "–" if pair.correlation is None else f"{pair.correlation:.6f}"
+        said.append(
+            (
+                f"{pair.second} against {pair.first}",
+                f"{small(pair.difference)}, {percent(contest.difference.level, 0)} interval "
+                f"{small(contest.difference.low)} … {small(contest.difference.high)}; correlation {correlation}; "
+                f"better on {percent(pair.win_rate, 1)} of rows",
+            )
+        )
+    return said
+
+
+def _costs(result: Report) -> list[tuple[str, str]]:
+    used = result.resources
+    return [("time", f"{seconds(used.seconds)}, {rate(used.rows_per_second)}, threads: {used.threads}")]
+
+
+def _what(model: Mlp | ModelName, data: Source | DataName) -> list[tuple[str, str]]:
+    return [
+        ("model", f"{'-'.join(map(str, model.sizes))}, {', '.join(model.activations)}"),
+        ("data", data.fingerprint),
+    ]
+
+
+def _model(model: Mlp | ModelName) -> str:
+    return model.path or "the model"
+
+
+def _data(data: Source | DataName) -> str:
+    return data.path or "arrays in memory"
+
+
+def _there(*figures: Figure | None) -> tuple[Figure, ...]:
+    return tuple(figure for figure in figures if figure is not None)

@@ -1,0 +1,215 @@
+"""Plots and matrices as inline SVG: plain strings, coloured by the page's style sheet.
+
+Knows SVG. Does not know what is plotted, nor the page around it.
+"""
+
+from __future__ import annotations
+
+from html import escape
+
+from streameval.reports.figures.plot import (
+    Axis,
+    Band,
+    Bars,
+    Cells,
+    Dots,
+    Figure,
+    Line,
+    Mark,
+    Plot,
+    Point,
+    Rule,
+)
+
+WIDTH = 440
+TOP, RIGHT, BOTTOM = 30, 16, 46
+LETTER = 6.7  # width of a letter at the font size of 12.5
+
+
+def draw(figure: Figure) -> str:
+    """Return the figure's plot or matrix as an <svg> element with a title and a description."""
+    drawing = figure.drawing
+    if isinstance(drawing, Plot):
+        return _svg(figure, drawing.height, _plot(drawing))
+    if isinstance(drawing, Cells):
+        height, parts = _cells(drawing)
+        return _svg(figure, height, parts)
+    raise TypeError(f"{type(drawing).__name__} is no drawing of lines")
+
+
+def swatch(mark: Mark) -> str:
+    """Return a small <svg> that shows what a mark looks like, for a legend; hidden from screen readers."""
+    if isinstance(mark, Line | Rule):
+        inner = f'<path class="line{_dash(mark)}" d="M0 6H22"/>'
+    elif isinstance(mark, Band):
+        inner = '<rect class="band" width="22" height="12"/>'
+    elif isinstance(mark, Bars):
+        inner = '<rect class="bar" x="4" width="14" height="12"/>'
+    else:
+        inner = _marker(mark.marker, 11, 6)
+    return (
+        f'<svg class="swatch c-{mark.colour}" viewBox="0 0 22 12" width="22" height="12" aria-hidden="true">'
+        f"{inner}</svg>"
+    )
+
+
+def _svg(figure: Figure, height: float, parts: list[str]) -> str:
+    title, words = escape(figure.title), escape(figure.description)
+    return (
+        f'<svg class="plot" role="img" aria-label="{title}. {words}" viewBox="0 0 {WIDTH} {_n(height)}">'
+        f"<title>{title}</title><desc>{words}</desc>{''.join(parts)}</svg>"
+    )
+
+
+class _Place:
+    """From values to points of the drawing."""
+
+    def __init__(self, plot: Plot) -> None:
+        widest = max((len(text) for _, text in plot.y.ticks), default=0)
+        self.x, self.y = plot.x, plot.y
+        self.left = 14 + LETTER * widest
+        self.right = WIDTH - max(RIGHT, LETTER * len(plot.x.ticks[-1][1]) / 2 if plot.x.ticks else 0)
+        self.top, self.bottom = TOP, plot.height - BOTTOM
+
+    def across(self, value: float) -> float:
+        return self.left + (self.right - self.left) * self.x.share(value)
+
+    def up(self, value: float) -> float:
+        return self.bottom - (self.bottom - self.top) * self.y.share(value)
+
+    def at(self, point: Point) -> str:
+        return f"{_n(self.across(point[0]))} {_n(self.up(point[1]))}"
+
+
+def _plot(plot: Plot) -> list[str]:
+    place = _Place(plot)
+    parts = _axes(plot, place)
+    for mark in plot.marks:
+        parts.append(f'<g class="c-{mark.colour}">{_mark(mark, place)}</g>')
+    return parts
+
+
+def _axes(plot: Plot, place: _Place) -> list[str]:
+    parts = [f'<text class="label" x="2" y="14">{escape(plot.y.label)}</text>']
+    for value, text in plot.y.ticks:
+        y = place.up(value)
+        if not _is_places(plot.y):
+            parts.append(f'<path class="grid" d="M{_n(place.left)} {_n(y)}H{_n(place.right)}"/>')
+        parts.append(
+            f'<text class="tick" x="{_n(place.left - 7)}" y="{_n(y + 4)}" text-anchor="end">{escape(text)}</text>'
+        )
+    free = -1e9
+    for value, text in plot.x.ticks:
+        x = place.across(value)
+        half = 0.5 * LETTER * len(text)
+        # A tick's text that would run into the one before it is left out; its line stays.
+        if not _is_places(plot.x):
+            parts.append(f'<path class="grid" d="M{_n(x)} {_n(place.top)}V{_n(place.bottom)}"/>')
+        if x - half > free:
+            parts.append(
+                f'<text class="tick" x="{_n(x)}" y="{_n(place.bottom + 17)}" text-anchor="middle">{escape(text)}</text>'
+            )
+            free = x + half + 5
+    parts.append(f'<path class="axis" d="M{_n(place.left)} {_n(place.bottom)}H{_n(place.right)}"/>')
+    middle, below = 0.5 * (place.left + place.right), plot.height - 8
+    parts.append(
+        f'<text class="label" x="{_n(middle)}" y="{_n(below)}" text-anchor="middle">{escape(plot.x.label)}</text>'
+    )
+    return parts
+
+
+def _is_places(axis: Axis) -> bool:
+    """True for an axis of names: its ticks need no lines."""
+    return axis.low == 0.0 and bool(axis.ticks) and axis.ticks[0][0] == 0.5
+
+
+def _mark(mark: Mark, place: _Place) -> str:
+    if isinstance(mark, Line):
+        return f'<path class="line{_dash(mark)}" d="M{"L".join(place.at(p) for p in mark.points)}"/>'
+    if isinstance(mark, Band):
+        there = [place.at((x, low)) for x, low, _ in mark.points]
+        back = [place.at((x, high)) for x, _, high in reversed(mark.points)]
+        return f'<path class="band" d="M{"L".join(there + back)}Z"/>'
+    if isinstance(mark, Bars):
+        return "".join(_box(box, place) for box in mark.boxes)
+    if isinstance(mark, Rule):
+        if mark.upright:
+            way = f"M{_n(place.across(mark.at))} {_n(place.top)}V{_n(place.bottom)}"
+        else:
+            way = f"M{_n(place.left)} {_n(place.up(mark.at))}H{_n(place.right)}"
+        return f'<path class="line{_dash(mark)}" d="{way}"/>'
+    return _dots(mark, place)
+
+
+def _box(box: tuple[float, float, float, float], place: _Place) -> str:
+    x0, x1 = place.across(box[0]), place.across(box[1])
+    y1, y0 = place.up(box[2]), place.up(box[3])
+    if y1 - y0 < 0.05 or x1 - x0 < 0.05:
+        return ""
+    return f'<rect class="bar" x="{_n(x0)}" y="{_n(y0)}" width="{_n(x1 - x0)}" height="{_n(y1 - y0)}"/>'
+
+
+def _dots(mark: Dots, place: _Place) -> str:
+    parts = []
+    for (x, y), (low, high) in zip(mark.points, mark.reach, strict=False):
+        ends = ((low, y), (high, y)) if mark.across else ((x, low), (x, high))
+        parts.append(f'<path class="line" d="M{place.at(ends[0])}L{place.at(ends[1])}"/>')
+    parts += [_marker(mark.marker, place.across(x), place.up(y)) for x, y in mark.points]
+    return "".join(parts)
+
+
+def _marker(kind: str, x: float, y: float) -> str:
+    if kind == "circle":
+        return f'<circle class="dot" cx="{_n(x)}" cy="{_n(y)}" r="4"/>'
+    ways = {
+        "square": "m-3.6-3.6h7.2v7.2h-7.2Z",
+        "triangle": "m0-5l4.6 8.4h-9.2Z",
+        "diamond": "m0-5.2l5 5.2l-5 5.2l-5-5.2Z",
+    }
+    return f'<path class="dot" d="M{_n(x)} {_n(y)}{ways[kind]}"/>'
+
+
+def _dash(mark: Line | Rule) -> str:
+    return " dashed" if mark.dashed else ""
+
+
+def _cells(drawing: Cells) -> tuple[float, list[str]]:
+    count = len(drawing.labels)
+    left, top = 26 + LETTER * max(map(len, drawing.labels)), 44
+    size = (WIDTH - left - 4) / count
+    shown = size >= 30  # numbers of up to five digits fit
+    every = max(1, -(-count // 20))
+    center = size * count / 2
+    parts = [
+        f'<text class="label" x="{_n(left + center)}" y="14" text-anchor="middle">{escape(drawing.across)}</text>',
+        f'<text class="label" transform="translate(13 {_n(top + center)}) rotate(-90)" '
+        f'text-anchor="middle">{escape(drawing.down)}</text>',
+    ]
+    for k, label in enumerate(drawing.labels):
+        if k % every:
+            continue
+        middle = (k + 0.5) * size
+        text = escape(label)
+        parts.append(f'<text class="tick" x="{_n(left + middle)}" y="36" text-anchor="middle">{text}</text>')
+        parts.append(
+            f'<text class="tick" x="{_n(left - 6)}" y="{_n(top + middle + 4)}" text-anchor="end">{text}</text>'
+        )
+    for i, row in enumerate(drawing.shade):
+        for j, shade in enumerate(row):
+            x, y = left + j * size, top + i * size
+            colour = "blue" if i == j else "orange"
+            parts.append(
+                f'<rect class="cell c-{colour}" x="{_n(x)}" y="{_n(y)}" width="{_n(size - 1)}" '
+                f'height="{_n(size - 1)}" fill-opacity="{_n(0.06 + 0.55 * shade if shade > 0 else 0.03)}"/>'
+            )
+            if shown and drawing.text[i][j]:
+                parts.append(
+                    f'<text class="number" x="{_n(x + size / 2)}" y="{_n(y + size / 2 + 4)}" '
+                    f'text-anchor="middle">{escape(drawing.text[i][j])}</text>'
+                )
+    return top + size * count + 4, parts
+
+
+def _n(value: float) -> str:
+    """A number with at most two decimals, without needless ones."""
+    return f"{value:.2f}".rstrip("0").rstrip(".")

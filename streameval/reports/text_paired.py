@@ -1,0 +1,105 @@
+"""Models against each other on the same rows, as text. Knows what a reader looks for, not how it was computed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from streameval.reports.numbers import count, nats, percent
+from streameval.reports.terminal import INDENT, Look, fields, paragraph, table
+
+if TYPE_CHECKING:
+    from streameval.statistics.intervals.interval import Interval
+    from streameval.studies.paired import Contest, Paired
+
+CLASSES = 20
+
+
+def paired(result: Paired, look: Look) -> str:
+    """Every further model against the first."""
+    lines = [look.bold(f"{len(result.names)} models on the same rows of {result.data.name}")]
+    for contest in result.contests:
+        lines += ["", *_contest(result, contest, look)]
+    return look.finish(lines)
+
+
+def verdict(interval: Interval) -> str:
+    """Which of the two is better, if the interval tells."""
+    if interval.high < 0:
+        return "the second is better"
+    if interval.low > 0:
+        return "the first is better"
+    return "no difference can be told from 0"
+
+
+def small(value: float) -> str:
+    """A difference with its sign and four digits that mean something."""
+    return f"{value:+.4f}" if abs(value) >= 0.1 else f"{value:+.3e}" if abs(value) < 1e-3 else f"{value:+.5f}"
+
+
+def _contest(result: Paired, contest: Contest, look: Look) -> list[str]:
+    pair, found = contest.pair, contest.difference
+    gain = _gain(contest)
+    lines = fields(
+        [
+            ("first", f"{pair.first}: loss {nats(pair.first_loss, 7)}"),
+            ("second", f"{pair.second}: loss {nats(pair.second_loss, 7)}"),
+            ("second - first", f"{small(pair.difference)} nats: {verdict(found)}"),
+            (
+                f"{percent(found.level, 0)} interval",
+                f"{small(found.low)} … {small(found.high)}, by {found.method}",
+            ),
+            ("unpaired", f"± {pair.unpaired_half_width:.3g} from two separate samples of as many rows{gain}"),
+            ("correlation", "–" if pair.correlation is None else f"{pair.correlation:.6f}"),
+            ("wins", f"second {percent(pair.win_rate, 1)}, ties {percent(pair.tie_rate, 1)}"),
+            ("rows read", _rows(result, contest)),
+            *_loss(contest),
+        ],
+        look,
+    )
+    lines += ["", *_classes(contest, look), ""]
+    lines += paragraph(found.assumes + (f" Warning: {found.warning}" if found.warning else ""), look)
+    return lines
+
+
+def _gain(contest: Contest) -> str:
+    """How much narrower pairs made it, where both are of one kind."""
+    half = contest.difference.half_width
+    if contest.stopped is not None or half <= 0:
+        return ""
+    return f": {count(round(contest.pair.unpaired_half_width / half))} times wider"
+
+
+def _rows(result: Paired, contest: Contest) -> str:
+    total = result.data.rows
+    return f"{count(contest.pair.rows)} of {count(total)}, {percent(contest.pair.rows / total)}"
+
+
+def _loss(contest: Contest) -> list[tuple[str, str]]:
+    if contest.loss is None or contest.stopped is None:
+        return []
+    ends = f"{nats(contest.loss.low)} … {nats(contest.loss.high)}"
+    return [
+        (
+            "second's full loss",
+            f"{nats(contest.stopped.loss)}, {ends}, from the stored losses and the difference",
+        )
+    ]
+
+
+def _classes(contest: Contest, look: Look) -> list[str]:
+    listed, rest = list(contest.pair.per_class), ""
+    if len(listed) > CLASSES:
+        rest = f"{INDENT}the {CLASSES} classes of {len(listed)} with the largest differences"
+        listed = sorted(listed, key=lambda row: -abs(row.difference))[:CLASSES]
+    rows = [
+        (
+            str(row.label),
+            count(row.rows),
+            small(row.difference),
+            "–" if row.stderr is None else f"{row.stderr:.1e}",
+            percent(row.win_rate, 1),
+        )
+        for row in listed
+    ]
+    lines = table(("class", "rows", "second - first", "stderr", "second wins"), rows, look)
+    return lines + ([look.dim(rest)] if rest else [])
