@@ -25,10 +25,11 @@ def limits(batch: Batch, level: float, bounds: Bounds | None) -> tuple[Floats, F
     if batch.n == 1:
         return np.full(len(batch.values), -np.inf), np.full(len(batch.values), np.inf)
     reach = quantile(level) / math.sqrt(batch.effective)
-    return batch.mean - batch.sd * _inverse(reach, batch), batch.mean - batch.sd * _inverse(-reach, batch)
+    low, high = batch.mean - batch.sd * _inverse(np.array([[reach], [-reach]]), batch)
+    return low, high
 
 
-def _inverse(u: float, batch: Batch) -> Floats:
+def _inverse(u: Floats, batch: Batch) -> Floats:
     g = batch.skewness
     straight = np.abs(g) < 1e-6  # below this the cube root loses more digits than the bend is worth
     bent = np.where(straight, 1.0, g)
