@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from streameval.cli import options
+from streameval.cli import options, pictures
 
 
 @click.command()
@@ -13,6 +13,8 @@ from streameval.cli import options
 @options.option("--rows", metavar="FILE|START:STOP", help="Only these rows; repeats count. Default: all.")
 @options.option("--losses", metavar="OUT.arrow", help="Write the loss of every row to this file.")
 @options.evaluation
+@pictures.html
+@pictures.png
 @options.as_json
 def command(
     model: str,
@@ -26,6 +28,8 @@ def command(
     activation: str | None,
     allow_nonfinite: bool,
     io: str,
+    html: str | None,
+    png: str | None,
     as_json: bool,
 ) -> None:
     """Print the exact loss of MODEL over DATA.
@@ -38,8 +42,9 @@ def command(
     from streameval.cli import inputs, kernels, output
     from streameval.evaluation import evaluate
     from streameval.evaluation import losses as to_file
-    from streameval.reports import progress, text
+    from streameval.reports import pages, progress, text
 
+    pictures.check(png)
     network = inputs.load_model(model, activation, allow_nonfinite=allow_nonfinite)
     source = inputs.open_data(data, io=io, scale=scale)
     run = partial(to_file.evaluate_to_file, path=losses) if losses else evaluate.evaluate
@@ -56,4 +61,5 @@ def command(
             allow_nonfinite=allow_nonfinite,
             progress=told,
         )
+    pictures.write(pages.report, report, html, png)
     output.show(report, as_json, text.report)

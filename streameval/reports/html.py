@@ -36,10 +36,10 @@ main { max-width: 1160px; margin: 0 auto; padding: 20px 16px 48px; }
 h1 { font-size: 1.4rem; line-height: 1.25; margin: 0 0 8px; overflow-wrap: anywhere; }
 h2 { font-size: 1.08rem; line-height: 1.3; margin: 0 0 10px; }
 .lead { font-size: 1.1rem; margin: 0 0 16px; overflow-wrap: anywhere; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 16px; margin: 0 0 24px; font-size: .9rem; }
-dt { color: var(--dim); max-width: 16rem; overflow-wrap: anywhere; } dd { margin: 0; overflow-wrap: anywhere; }
-.figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 480px), 1fr)); gap: 16px; }
-figure { margin: 0; padding: 16px; background: var(--card); border-radius: 10px; min-width: 0; }
+dl { display: grid; grid-template-columns: fit-content(34%) 1fr; gap: 2px 16px; margin: 0 0 24px; font-size: .9rem; }
+dt { color: var(--dim); overflow-wrap: anywhere; } dd { margin: 0; overflow-wrap: anywhere; }
+.figures { columns: 2 460px; column-gap: 16px; }
+figure { margin: 0 0 16px; padding: 16px; background: var(--card); border-radius: 10px; break-inside: avoid; }
 figcaption, .notes { font-size: .9rem; color: var(--dim); margin-top: 8px; }
 .plot { display: block; width: 100%; height: auto; }
 .plot text { fill: var(--ink); font-size: 12.5px; font-family: system-ui, sans-serif; }
@@ -63,6 +63,9 @@ figcaption, .notes { font-size: .9rem; color: var(--dim); margin-top: 8px; }
 .gallery img { border-radius: 4px; margin-bottom: 4px; }
 details { margin-top: 8px; font-size: .85rem; } summary { cursor: pointer; color: var(--dim); }
 .scroll { overflow-x: auto; max-height: 26rem; }
+@media (max-width: 520px) {
+  main { padding: 14px 10px 32px; } figure { padding: 12px 10px; } .plot text { font-size: 13.5px; }
+}
 table { border-collapse: collapse; margin-top: 6px; }
 th, td { padding: 2px 10px 2px 0; text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 th { color: var(--dim); font-weight: 500; } .word { text-align: left; }

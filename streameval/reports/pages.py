@@ -74,7 +74,10 @@ def until(result: Until) -> Page:
             ("seed", str(found.seed)),
             *_what(result.model, result.data),
         ),
-        (running.running(result.steps, what="loss", level=found.level, wanted=result.half_width),),
+        _there(
+            running.running(result.steps, what="loss", level=found.level, wanted=result.half_width),
+            running.narrowing(result.steps, wanted=result.half_width),
+        ),
         (found.assumes,),
     )
 

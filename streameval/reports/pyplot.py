@@ -124,7 +124,7 @@ def _dots(mark: Dots, axes: Any, colour: str) -> None:
     for (a, b), (low, high) in zip(mark.points, mark.reach, strict=False):
         ends = ([low, high], [b, b]) if mark.across else ([a, a], [low, high])
         axes.plot(*ends, color=colour, linewidth=1.6)
-    axes.plot(x, y, MARKERS[mark.marker], color=colour, label=mark.name, markersize=5)
+    axes.plot(x, y, MARKERS[mark.marker], color=colour, label=mark.name, markersize=5, clip_on=False)
 
 
 def _cells(drawing: Cells, axes: Any) -> None:

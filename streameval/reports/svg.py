@@ -23,7 +23,7 @@ from streameval.reports.figures.plot import (
 
 WIDTH = 440
 TOP, RIGHT, BOTTOM = 30, 16, 46
-LETTER = 6.7  # width of a letter at the font size of 12.5
+LETTER = 8.0  # width of a digit at a font size of 13.5, in a wide font
 
 
 def draw(figure: Figure) -> str:

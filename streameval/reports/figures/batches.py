@@ -34,7 +34,7 @@ def spread(found: Comparison) -> Figure:
     """Loss against batch size, with what was drawn, the normal band, the anytime band, and the full loss."""
     full, level = found.population.mean, percent(found.level, 0)
     sizes = [one.size for one in found.batches]
-    x = logarithmic("rows in a batch", min(sizes) * 0.8, max(sizes) * 1.25)
+    x = logarithmic("rows in a batch", min(sizes) * 0.6, max(sizes) * 1.7)
     z = quantile(found.level)
     grid = [x.low * (x.high / x.low) ** (k / STEPS) for k in range(STEPS + 1)]
     normal = [(n, *_around(full, z * _sd(found, n))) for n in grid]
@@ -173,7 +173,7 @@ def precision(found: Comparison) -> Figure:
         said,
         Plot(
             logarithmic("wanted half-width, nats", min(widths), max(widths)),
-            logarithmic("rows to read", min(rows), max(rows)),
+            logarithmic("rows to read", 0.7 * min(rows), 1.5 * max(rows)),
             tuple(marks),
         ),
         Table(("of rows", "method", "half-width", "rows", "share"), table, left=0),

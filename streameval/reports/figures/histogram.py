@@ -34,7 +34,7 @@ def rows(found: Histogram) -> Figure:
         said + " Both scales are logarithmic; the first bar holds smaller losses too.",
         Plot(
             logarithmic("loss of a row, nats", found.edges[0], found.edges[-1]),
-            logarithmic("rows", 0.5, max(most, 2)),
+            logarithmic("rows", 0.5, 1.5 * max(most, 10)),
             (Bars(boxes, "rows", "blue"),),
             height=260,
         ),

@@ -52,13 +52,8 @@ def order(found: Order) -> Figure | None:
 
 
 def _name(finding: Finding) -> str:
-    return {
-        "stride": f"every {count(finding.size)}th row"
-        if finding.size > 3
-        else f"every {('2nd', '3rd')[finding.size - 2]} row",
-        "block": f"blocks of {count(finding.size)}",
-        "trend": "trend",
-    }[finding.kind]
+    size = count(finding.size)
+    return {"stride": f"one row in {size}", "block": f"blocks of {size}", "trend": "trend"}[finding.kind]
 
 
 def _price(finding: Finding) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streameval.reports.figures.plot import (
@@ -66,7 +67,7 @@ def classes(contest: Contest, name: str) -> Figure | None:
     )
     return Figure(
         f"classes{name}",
-        "Difference by class, second - first",
+        f"Difference by class{_of(contest, name)}",
         said,
         said + " Below 0 the second is better.",
         Plot(
@@ -84,15 +85,14 @@ def gain(contest: Contest, name: str) -> Figure:
     pair, half = contest.pair, contest.difference.half_width
     normal = quantile(contest.difference.level) * pair.sd / pair.rows**0.5
     wanted = [
-        (f"as pairs, by {contest.difference.method}", half),
-        ("as pairs, by the normal formula", normal),
-        ("two samples, by the normal formula", pair.unpaired_half_width),
+        (f"pairs, {contest.difference.method}", half),
+        ("pairs, normal", normal),
+        ("two samples", pair.unpaired_half_width),
     ]
-    shown = [(label, value) for label, value in dict(wanted).items() if value > 0]
-    if contest.difference.method == "normal":
-        shown = [one for one in shown if one[0] != "as pairs, by the normal formula"]
+    kept = wanted if contest.difference.method != "normal" else [wanted[0], wanted[2]]
+    shown = [(label, value) for label, value in kept if value > 0]
     values = [value for _, value in shown] or [1.0]
-    x = logarithmic("half-width of the difference, nats (logarithmic)", 0.5 * min(values), max(values))
+    x = logarithmic("half-width of the difference, nats", 0.5 * min(values), 1.5 * max(values))
     points = tuple((value, len(shown) - k - 0.5) for k, (_, value) in enumerate(shown))
     said = (
         f"Second - first is {small(pair.difference)} ± {half:.2g} nats: {verdict(contest.difference)}. "
@@ -103,7 +103,7 @@ def gain(contest: Contest, name: str) -> Figure:
     )
     return Figure(
         f"gain{name}",
-        "What the same rows gain",
+        f"What the same rows gain{_of(contest, name)}",
         said,
         said,
         Plot(
@@ -114,3 +114,8 @@ def gain(contest: Contest, name: str) -> Figure:
         ),
         Table(("how", "half-width"), tuple((label, f"{value:.3e}") for label, value in shown), left=1),
     )
+
+
+def _of(contest: Contest, name: str) -> str:
+    """What tells the figures of several contests apart."""
+    return f": {Path(contest.pair.second).name}" if name else ""

@@ -170,12 +170,15 @@ def linear(label: str, low: float, high: float, *, percent: bool = False) -> Axi
 
 
 def logarithmic(label: str, low: float, high: float) -> Axis:
-    """An axis of powers of ten that covers low to high, both positive."""
-    first, last = math.floor(math.log10(low) + 1e-9), math.ceil(math.log10(high) - 1e-9)
-    last = max(last, first + 1)
-    every = max(1, math.ceil((last - first) / 8))
+    """A logarithmic axis from low to high, both positive, with powers of ten where at least two lie between."""
+    first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
+    if last <= first:
+        first, last = math.floor(math.log10(low) + 1e-9), math.ceil(math.log10(high) - 1e-9)
+        last = max(last, first + 1)
+        low, high = 10.0**first, 10.0**last
+    every = max(1, math.ceil((last - first) / 7))
     ticks = tuple((10.0**k, power(k)) for k in range(first, last + 1, every))
-    return Axis(label, 10.0**first, 10.0**last, ticks, log=True)
+    return Axis(label, low, high, ticks, log=True)
 
 
 def categories(label: str, names: Sequence[str]) -> Axis:

@@ -57,6 +57,38 @@ def running(
     )
 
 
+def narrowing(steps: Sequence[Step], *, wanted: float, name: str = "narrowing") -> Figure | None:
+    """The half-width at every look, down to what was asked for; None if all rows were read at the first look."""
+    points = tuple((float(s.rows_read), s.half_width) for s in steps if s.half_width > 0)
+    if not points:
+        return None
+    half = next((rows for rows, width in points if width <= 2.0 * wanted), None)
+    said = f"± {wanted:g} was asked for; {count(steps[-1].rows_read)} rows were read."
+    if half is not None and half < steps[-1].rows_read:
+        said += f" Twice that width was reached after {count(int(half))}."
+    first, last = points[0][0], max(points[-1][0], points[0][0] + 1)
+    marks: tuple[Mark, ...] = (
+        Line(points, "half-width of the interval", "blue"),
+        Rule(wanted, f"asked for, {wanted:g}", "vermillion"),
+    )
+    widths = [width for _, width in points]
+    return Figure(
+        name,
+        "How the interval narrowed",
+        said,
+        said,
+        Plot(
+            logarithmic("rows read", first, last),
+            logarithmic("half-width, nats", 0.7 * min(*widths, wanted), 1.2 * max(widths)),
+            marks,
+            height=260,
+        ),
+        Table(
+            ("rows", "half-width"), tuple((count(s.rows_read), f"{s.half_width:.4g}") for s in _some(steps))
+        ),
+    )
+
+
 def _some(steps: Sequence[Step]) -> list[Step]:
     """At most forty of the looks, the last one among them."""
     every = max(1, -(-len(steps) // 40))

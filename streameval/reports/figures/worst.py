@@ -39,7 +39,8 @@ def worst(report: Report) -> Figure | None:
         )
         for image, label, (loss, row) in zip(pixels, labels.tolist(), found, strict=True)
     )
-    said = f"The {len(found)} rows with the largest losses, from {nats(found[0][0], 2)} nats on."
+    most, least = nats(found[0][0], 2), nats(found[-1][0], 2)
+    said = f"The {len(found)} rows with the largest losses: {most} down to {least} nats."
     rows = tuple(
         (count(row), str(label), nats(loss))
         for label, (loss, row) in zip(labels.tolist(), found, strict=True)
