@@ -6,6 +6,7 @@ import hashlib
 import json
 
 import naive
+import numpy as np
 import small_networks as small
 
 import streameval as se
@@ -45,7 +46,29 @@ def hashes() -> dict[str, str]:
             losses = se.per_sample_losses(model, (x, soft))
             out[f"{name}, {kind}, soft"] = hashlib.sha256(losses.tobytes()).hexdigest()
             out[f"{name}, {kind}, probabilities"] = hashlib.sha256(se.predict(model, x).tobytes()).hexdigest()
+    out["ragged shapes"] = ragged()
     return out
+
+
+def ragged() -> str:
+    """SHA-256 of losses of rows of bytes, for widths and numbers of features and rows at all kinds of ends."""
+    digest = hashlib.sha256()
+    for features in (1, 2, 3, 4, 5, 17, 63, 64, 67, 130, 257):
+        for width in (1, 5, 10, 16, 33, 43, 50, 64, 65, 96, 200):
+            layers = small.network([features, width, 3], ["tanh"], seed=features * width)
+            model = se.Mlp([se.Layer(*layer) for layer in layers])
+            for n in (1, 2, 15, 50):
+                x = small.pixels("mixed", n, features, seed=n)
+                x[0] = 255
+                digest.update(se.per_sample_losses(model, (x, small.labels(n, 3)), eps=0.0).tobytes())
+    # The last one fits 32 bits, or does not.
+    for features in (65_788, 65_789, 65_793):
+        model = se.Mlp([se.Layer(np.array([[1.0, -1.0]] * features), np.zeros(2), "identity")])
+        x = np.full((3, features), 255, np.uint8)
+        x[1, ::3] = 0
+        x[2, 1::2] = 7
+        digest.update(se.per_sample_losses(model, (x, np.array([0, 1, 0])), eps=0.0).tobytes())
+    return digest.hexdigest()
 
 
 if __name__ == "__main__":

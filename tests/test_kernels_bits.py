@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import platform
@@ -49,9 +48,13 @@ def here() -> dict[str, str]:
     return kernel_bits.hashes()
 
 
-@functools.cache
-def can_run(features: str) -> bool:
-    return {name[1:] for name in features.split(",")} <= host.features()
+def compiling_for(cpu: str, config: pytest.Config) -> dict[str, str]:
+    """The environment that makes Numba compile for a CPU, or a skip where that cannot run."""
+    name, features, _, _ = CPUS[cpu]
+    if platform.machine() != "x86_64" or not {one[1:] for one in features.split(",")} <= host.features():
+        pytest.skip(f"this machine cannot run what is compiled for {cpu}")
+    cache = str(config.cache.mkdir(f"kernels-{name}"))
+    return {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features, "STREAMEVAL_CACHE_DIR": cache}
 
 
 @pytest.mark.parametrize("cpu", CPUS)
@@ -59,17 +62,8 @@ def test_another_instruction_set_gives_the_same_bits(
     cpu: str, here: dict[str, str], pytestconfig: pytest.Config
 ) -> None:
     """Each is compiled once for a version of the kernels, into pytest's cache folder: 10 to 20 seconds."""
-    name, features, registers, engines = CPUS[cpu]
-    if platform.machine() != "x86_64" or not can_run(features):
-        pytest.skip(f"this machine cannot run what is compiled for {cpu}")
-    found = json.loads(
-        run_python(
-            [str(TESTS / "kernel_bits.py")],
-            NUMBA_CPU_NAME=name,
-            NUMBA_CPU_FEATURES=features,
-            STREAMEVAL_CACHE_DIR=str(pytestconfig.cache.mkdir(f"kernels-{name}")),
-        )
-    )
+    _, _, registers, engines = CPUS[cpu]
+    found = json.loads(run_python([str(TESTS / "kernel_bits.py")], **compiling_for(cpu, pytestconfig)))
     _, wide_or_narrow, engine = found.pop("level").split("-")
     assert wide_or_narrow == registers
     assert engine in engines
@@ -112,6 +106,10 @@ print("done")
 """
 
 
-def test_nothing_is_read_before_the_first_row_or_after_the_last() -> None:
+@pytest.mark.parametrize("cpu", [None, *CPUS])
+def test_nothing_is_read_before_the_first_row_or_after_the_last(
+    cpu: str | None, pytestconfig: pytest.Config
+) -> None:
     """The rows lie against pages that must not be touched: reading one byte too far ends the process."""
-    assert run_python(["-c", EDGE]) == "done\n"
+    environment = {} if cpu is None else compiling_for(cpu, pytestconfig)
+    assert run_python(["-c", EDGE], **environment) == "done\n"

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from running_kernels import run
 
 EPSILONS = [1e-7, 0.0, 1e-3]
-# Ends of tiles, of vectors and in between.
-COUNTS = [0, 1, 15, 16, 17, 47, 48, 49, 97]
+# Ends of vectors of 16 rows, of tiles of 32 or 48 of them, and in between.
+COUNTS = [0, 1, 2, 15, 16, 17, 31, 32, 33, 47, 48, 49, 64, 65, 97]
 
 
 def check_against_the_twin(

@@ -1,0 +1,96 @@
+"""The loops of vector instructions against one plain loop each."""
+
+from __future__ import annotations
+
+import naive
+import numba
+import numpy as np
+import pytest
+import small_networks as small
+
+from streameval.kernels import blocks, host
+from streameval.kernels.dense import BLOCKS
+
+list_groups, transpose_rows = blocks.list_groups, blocks.transpose_rows
+
+
+@numba.njit
+def _transposed(values, offsets, column, limit, out):
+    transpose_rows(values, offsets, 0, column, limit, out, 0, 16)
+
+
+@pytest.mark.parametrize("vectors", [1, host.TILE_ROWS // 16])
+@pytest.mark.parametrize("outputs", sorted(set(BLOCKS)))
+def test_a_block_of_a_dense_layer_is_one_fma_an_input_in_their_order(vectors: int, outputs: int) -> None:
+    dense_block = blocks.make_dense_block(vectors, outputs)
+
+    @numba.njit
+    def run(rows, stride, count, weights, sums):
+        dense_block(rows, 0, stride, count, weights, 0, sums, 0)
+
+    rng = np.random.default_rng(outputs)
+    lanes, inputs = 16 * vectors, 37
+    rows = (rng.normal(size=(inputs, lanes)) * np.exp2(rng.integers(-20, 20, (inputs, lanes)))).astype("f4")
+    weights = rng.normal(size=(inputs, outputs)).astype(np.float32)
+    sums = rng.normal(size=(outputs, lanes)).astype(np.float32)
+    found = sums.copy()
+    run(rows.ravel(), lanes, inputs, weights.ravel(), found.reshape(-1))
+    assert np.array_equal(found, naive.dense_block(sums, rows, weights))
+
+
+def test_the_twin_s_fma_rounds_once() -> None:
+    """Where rounding the product first, or the sum to float64 first, would give another number."""
+    one, tiny = np.float32(1.0), np.float32(2.0**-12)
+    assert naive.fma_f32(one + tiny, one - tiny, -one) == np.float32(-(2.0**-24))
+    # 64 is half an ulp of c, whose last bit is 1; the product is less than that by 2**-40.
+    last = np.float32(2.0**-23)
+    c = np.float32(2.0**30 + 128)
+    assert naive.fma_f32(64 * (one + last), one - last, c) == c
+    assert naive.fma_f32(np.float32(64), one, c) == c + np.float32(128)
+    rng = np.random.default_rng(0)
+    a, b, c = (rng.integers(-4000, 4000, 1000).astype(np.float32) for _ in range(3))
+    assert np.array_equal(
+        naive.fma_f32(a, b, c), (a.astype(int) * b.astype(int) + c.astype(int)).astype("f4")
+    )
+
+
+@pytest.mark.parametrize("column", [0, 3, 16, 20])
+@pytest.mark.parametrize("limit", [16, 21, 36, 40])
+def test_sixteen_rows_become_lanes_and_columns_past_the_end_zero(column: int, limit: int) -> None:
+    values = np.arange(1, 16 * 50 + 1, dtype=np.float32)
+    offsets = np.random.default_rng(column).integers(0, 16 * 50 - 40, 16)
+    out = np.full((16, 16), np.nan, np.float32)
+    _transposed(values, offsets, column, limit, out.reshape(-1))
+    assert np.array_equal(out, naive.transpose_rows(values, offsets, column, limit))
+
+
+@pytest.mark.skipif("avx512f" not in host.features(), reason="groups are listed with AVX-512")
+@pytest.mark.parametrize("kind", small.KINDS)
+@pytest.mark.parametrize("features", [4, 60, 64, 68, 203, 784])
+def test_groups_of_four_pixels_that_are_not_zero_in_both_rows_are_listed(kind: str, features: int) -> None:
+    @numba.njit
+    def run(values, a, b, count, groups):
+        return list_groups(values, a, b, count, groups)
+
+    x = small.pixels(kind, 6, features)
+    for a in range(6):
+        for b in (a, (a + 1) % 6):
+            groups = np.full(features // 4 + 16, -1, np.int32)
+            count = run(x.reshape(-1), a * features, b * features, features // 4, groups)
+            assert groups[:count].tolist() == naive.list_groups(x[a], x[b])
+
+
+@pytest.mark.parametrize("gain", [1e-20, 1.0, 1e20])
+def test_three_bytes_hold_a_weight_to_24_bits_of_its_column_s_largest(gain: float) -> None:
+    weight = small.network([50, 9], [], gain=gain)[0].weight
+    integers, factor = naive.column_integers(weight)
+    planes = naive.byte_planes(integers)
+    assert all(plane.min() >= -128 and plane.max() <= 127 for plane in planes)
+    assert np.array_equal(planes[0] + 256 * planes[1] + 65536 * planes[2], integers)
+    assert (np.abs(integers * factor - weight) <= np.abs(weight).max(axis=0) * 2.0**-23.9).all()
+    # The same sum plane by plane, over the groups that are listed only.
+    x = small.pixels("sparse", 1, 52)[0]
+    padded = np.concatenate([integers, np.zeros((2, 9), int)])
+    grouped = [p.reshape(13, 4, 9).transpose(0, 2, 1) for p in naive.byte_planes(padded)]
+    sums = [naive.byte_block(x, naive.list_groups(x, x), plane) for plane in grouped]
+    assert np.array_equal(sums[0] + 256 * sums[1] + 65536 * sums[2], x[:50].astype(int) @ integers)
