@@ -48,22 +48,20 @@ def here() -> dict[str, str]:
     return kernel_bits.hashes()
 
 
-def compiling_for(cpu: str, config: pytest.Config) -> dict[str, str]:
+def compiling_for(cpu: str) -> dict[str, str]:
     """The environment that makes Numba compile for a CPU, or a skip where that cannot run."""
     name, features, _, _ = CPUS[cpu]
     if platform.machine() != "x86_64" or not {one[1:] for one in features.split(",")} <= host.features():
         pytest.skip(f"this machine cannot run what is compiled for {cpu}")
-    cache = str(config.cache.mkdir(f"kernels-{name}"))
+    cache = str(Path(os.environ["STREAMEVAL_CACHE_DIR"]) / name)
     return {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features, "STREAMEVAL_CACHE_DIR": cache}
 
 
 @pytest.mark.parametrize("cpu", CPUS)
-def test_another_instruction_set_gives_the_same_bits(
-    cpu: str, here: dict[str, str], pytestconfig: pytest.Config
-) -> None:
-    """Each is compiled once for a version of the kernels, into pytest's cache folder: 10 to 20 seconds."""
+def test_another_instruction_set_gives_the_same_bits(cpu: str, here: dict[str, str]) -> None:
+    """Each is compiled once for a version of the kernels, into a cache folder of its own: 10 to 20 seconds."""
     _, _, registers, engines = CPUS[cpu]
-    found = json.loads(run_python([str(TESTS / "kernel_bits.py")], **compiling_for(cpu, pytestconfig)))
+    found = json.loads(run_python([str(TESTS / "kernel_bits.py")], **compiling_for(cpu)))
     _, wide_or_narrow, engine = found.pop("level").split("-")
     assert wide_or_narrow == registers
     assert engine in engines
@@ -107,9 +105,7 @@ print("done")
 
 
 @pytest.mark.parametrize("cpu", [None, *CPUS])
-def test_nothing_is_read_before_the_first_row_or_after_the_last(
-    cpu: str | None, pytestconfig: pytest.Config
-) -> None:
+def test_nothing_is_read_before_the_first_row_or_after_the_last(cpu: str | None) -> None:
     """The rows lie against pages that must not be touched: reading one byte too far ends the process."""
-    environment = {} if cpu is None else compiling_for(cpu, pytestconfig)
+    environment = {} if cpu is None else compiling_for(cpu)
     assert run_python(["-c", EDGE], **environment) == "done\n"
