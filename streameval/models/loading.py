@@ -14,6 +14,7 @@ from typing import Final
 from streameval.errors import ModelError
 from streameval.files import storage_errors
 from streameval.models.mlp import Layer, Mlp
+from streameval.objects import is_remote, read_object
 
 Reader = Callable[[bytes, str | Sequence[str] | None], tuple[list[Layer], list[str]]]
 
@@ -60,19 +61,28 @@ def load(
         StorageError: the file cannot be read.
     """
     name = os.fspath(path)
-    with storage_errors(name), Path(name).open("rb") as file:
-        head = file.read(64)
-        try:
-            form = _format(head, Path(name).suffix.lower())
-        except ModelError as error:
-            raise ModelError(f"{name}: {error}") from None
-        data = head + file.read()
+    if is_remote(name):
+        data = read_object(name)
+        form = _named_format(name, data[:64], name.partition("?")[0])
+    else:
+        with storage_errors(name), Path(name).open("rb") as file:
+            head = file.read(64)
+            form = _named_format(name, head, name)
+            data = head + file.read()
     read: Reader = import_module(f"streameval.models.{form}").load_layers
     try:
         layers, notes = read(data, activation)
         return Mlp(layers, allow_nonfinite=allow_nonfinite, path=name, notes=notes)
     except ModelError as error:
         raise ModelError(f"{name}: {error}") from error
+
+
+def _named_format(name: str, head: bytes, path: str) -> str:
+    """As `_format`, with the file's name in the error."""
+    try:
+        return _format(head, Path(path).suffix.lower())
+    except ModelError as error:
+        raise ModelError(f"{name}: {error}") from None
 
 
 def _format(head: bytes, suffix: str) -> str:

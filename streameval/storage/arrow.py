@@ -59,6 +59,7 @@ def layout(file: File) -> Layout:
         if footer.structs(2, "qi4xq"):
             raise MalformedError("it holds dictionary batches, expected plain columns")
         _check_blocks(blocks, footer_at)
+        file.expect((at, size) for at, size, _ in blocks)
         batches: list[_Batch] = []
         rows = 0
         for number, block in enumerate(blocks):

@@ -10,7 +10,7 @@ import mmap
 import os
 import stat
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,9 @@ class File:
     def ahead(self, at: int, size: int) -> None:
         """Ask the system to begin reading these bytes into its cache."""
         os.posix_fadvise(self._descriptor(), at, size, os.POSIX_FADV_WILLNEED)
+
+    def expect(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """Nothing to do: `objects.Object` fetches small ranges together that will be read one after another."""
 
     def check_size(self) -> None:
         """Raise DataError when the file has not the size that it had when it was opened."""

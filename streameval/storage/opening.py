@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
-from streameval.errors import DataError, StorageError, StreamevalWarning, UsageError
-from streameval.storage import arrow, idx, npy
+from streameval.errors import DataError, StorageError, UsageError
+from streameval.objects import is_remote
+from streameval.storage import arrow, compressed, idx, npy
 from streameval.storage.access import Access, Decompressed, Reads, Views
 from streameval.storage.arrays import open_arrays
 from streameval.storage.layout import Layout
 from streameval.storage.many import ManySource
 from streameval.storage.mapping import File
+from streameval.storage.remote import open_objects, open_remote
 from streameval.storage.source import Source
 from streameval.storage.stored import StoredSource
 
@@ -48,7 +49,7 @@ def open(data: object, *, io: str = "mmap", scale: float | None = None) -> Sourc
            in natural order (part-2 before part-10; a list in its own order); a tuple (images, labels) of
            paths of IDX files, raw or .gz, or of .npy files; a tuple (x, t) of arrays: x uint8 or float32 of
            two or more dimensions, t integers (n,) or one-hot/soft (n, classes). A Source is returned as it
-           is.
+           is. "s3://bucket/key.arrow", or "s3://bucket/folder/" for all .arrow files in it.
     io     "mmap", or "pread" to read by position into memory, for file systems where mapping is unsafe
     scale  factor from stored values to features; default: as recorded, else 1/255 for uint8, 1 for float32
 
@@ -62,6 +63,10 @@ def open(data: object, *, io: str = "mmap", scale: float | None = None) -> Sourc
     """
     if io not in WAYS:
         raise UsageError(f"io is {io!r}, expected one of {', '.join(WAYS)}.")
+    if is_remote(data) and isinstance(data, str):
+        return open_remote(data, scale)
+    if isinstance(data, list) and data and all(is_remote(one) for one in data):
+        return open_objects(f"{data[0]} and {len(data) - 1} more", data, scale)
     if isinstance(data, str | os.PathLike):
         return _open_path(os.fspath(data), io, scale)
     if isinstance(data, tuple) and len(data) == 2:
@@ -114,12 +119,7 @@ def _open_arrow(path: Path, io: str, scale: float | None) -> StoredSource:
             raise DataError(f"{path}: {cure}. Expected {FORMS}.")
     layout = arrow.layout(file)
     if layout.compressed is not None:
-        warnings.warn(
-            f"{path}: compressed ({layout.compressed[0].codec}), so it is decompressed batch by batch, not "
-            "mapped. An uncompressed file is several times faster to read.",
-            StreamevalWarning,
-            stacklevel=4,
-        )
+        compressed.warn(str(path), layout.compressed[0].codec)
         return StoredSource(layout, Decompressed(layout, file), scale)
     return StoredSource(layout, _access(layout, file, file, io), scale)
 

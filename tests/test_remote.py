@@ -1,0 +1,269 @@
+"""Data and models in an object store: the bits of the file, whatever the network does, or an error that says what."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from long_runs import ROOT, drawn, network, write
+from object_store import ACCESS, Proxy, moto_server, settings
+
+import streameval as se
+from streameval import objects
+from streameval.errors import DataError, ModelError, StorageError, UsageError
+from streameval.objects import Place, is_remote
+from streameval.storage.writing import create
+
+pytest.importorskip("moto", reason="moto is not installed: pip install 'moto[server]'")
+ROWS = 100_003
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """drawn.arrow, three parts of it, model.safetensors."""
+    folder = tmp_path_factory.mktemp("data")
+    write(folder / "drawn.arrow", ROWS)
+    network().save(folder / "model.safetensors")
+    x, t = drawn(ROWS)
+    for number, (a, b) in {1: (0, 16384), 2: (16384, 50000), 10: (50000, ROWS)}.items():
+        path = folder / f"part-{number}.arrow"
+        create(path, [(x[a:b], t[a:b])], rows=b - a, shape=(4, 4), dtype="u1", classes=4)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def store(folder: Path) -> Iterator[int]:
+    """The port of a store that holds those files in the bucket `data`."""
+    with pytest.MonkeyPatch.context() as patch, moto_server() as port:
+        for name, value in ACCESS.items():
+            patch.setenv(name, value)
+        for path in folder.iterdir():
+            put(port, "data/parts" if path.name.startswith("part-") else "data", path)
+        yield port
+
+
+def put(port: int, where: str, path: Path, name: str = "") -> None:
+    """Write a file into the store."""
+    from pyarrow.fs import S3FileSystem
+
+    system = S3FileSystem(
+        endpoint_override=f"127.0.0.1:{port}", scheme="http", region="us-east-1", allow_bucket_creation=True
+    )
+    system.create_dir(where.partition("/")[0])
+    with system.open_output_stream(f"{where}/{name or path.name}") as out:
+        out.write(path.read_bytes())
+
+
+@pytest.fixture
+def proxy(store: int) -> Iterator[Proxy]:
+    """A proxy before the store; pauses between tries are short."""
+    made = Proxy(store)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(objects, "PAUSE", 0.001)
+        patch.setattr(objects, "PART_BYTES", 100_000)
+        patch.setattr(objects, "CLIENT_TRIES", 1)
+        yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def whole(folder: Path) -> se.Report:
+    return se.evaluate(network(), folder / "drawn.arrow")
+
+
+def uri(port: int, name: str = "drawn.arrow") -> str:
+    return f"s3://data/{name}{settings(port)}"
+
+
+def test_data_and_model_of_a_store_give_the_bits_of_the_files(store: int, whole: se.Report) -> None:
+    """Digest, blocks and fingerprint."""
+    model = se.load_model(uri(store, "model.safetensors"))
+    report = se.evaluate(model, uri(store))
+    assert (report.digest, report.blocks) == (whole.digest, whole.blocks)
+    assert report.data.fingerprint == whole.data.fingerprint
+    assert report.model.sha256 == whole.model.sha256
+    rows = np.random.default_rng(0).integers(0, ROWS, 40)
+    chosen = se.evaluate(model, uri(store), rows=rows)
+    assert chosen.digest == se.evaluate(model, drawn(ROWS), rows=rows).digest
+
+
+def test_a_folder_and_a_list_are_one_data_set_in_natural_order(store: int, whole: se.Report) -> None:
+    """part-2 comes before part-10."""
+    for data in (uri(store, "parts/"), [uri(store, f"parts/part-{n}.arrow") for n in (1, 2, 10)]):
+        assert se.evaluate(network(), data).digest == whole.digest
+
+
+def test_compressed_files_and_float_rows_are_read_too(store: int, tmp_path: Path) -> None:
+    """Batch by batch, with the usual warning."""
+    pa = pytest.importorskip("pyarrow")
+    x = np.random.default_rng(1).normal(size=(2000, 16)).astype("f4")
+    t = np.random.default_rng(2).integers(0, 4, 2000)
+    table = pa.table({"x": pa.FixedSizeListArray.from_arrays(pa.array(x.ravel()), 16), "t": t})
+    for codec in (None, "zstd"):
+        path = tmp_path / f"{codec}.arrow"
+        with pa.ipc.new_file(path, table.schema, options=pa.ipc.IpcWriteOptions(compression=codec)) as out:
+            out.write_table(table, max_chunksize=512)
+        put(store, "data", path)
+    wanted = se.evaluate(network(), (x, t)).digest
+    assert se.evaluate(network(), uri(store, "None.arrow")).digest == wanted
+    with pytest.warns(match="compressed"):
+        assert se.evaluate(network(), uri(store, "zstd.arrow")).digest == wanted
+
+
+def test_several_ranges_are_in_flight_and_none_is_large(proxy: Proxy, whole: se.Report) -> None:
+    """Parts of a fixed size; opening does not ask for one header after another."""
+    report = se.evaluate(network(), uri(proxy.port))
+    assert report.digest == whole.digest
+    ranges = [r.removeprefix("bytes=").split("-") for method, r in proxy.seen if method == "GET" and r]
+    assert max(int(b) - int(a) + 1 for a, b in ranges) <= 100_000
+    assert 1 < proxy.most <= objects.IN_FLIGHT + 1
+
+
+@pytest.mark.parametrize("fault", ["503", "short", "drop"])
+def test_faults_that_pass_are_tried_again(proxy: Proxy, whole: se.Report, fault: str) -> None:
+    """One of four requests fails: the answer is the same."""
+    chance = random.Random(3)
+    proxy.fault = lambda method, wanted: fault if wanted and chance.random() < 0.25 else None
+    assert se.evaluate(network(), uri(proxy.port)).digest == whole.digest
+    proxy.fault = lambda method, wanted: None
+
+
+def test_a_fault_that_stays_ends_after_bounded_tries(proxy: Proxy) -> None:
+    """5, with the store's own words, and a bounded number of requests."""
+    source = se.open(uri(proxy.port))  # type: ignore[attr-defined]
+    begin = len(proxy.seen)
+    proxy.fault = lambda method, wanted: "503"
+    with pytest.raises(
+        StorageError, match=r"s3://data/drawn.arrow: could not be read at \d+, 4 times: "
+    ) as caught:
+        se.evaluate(network(), source)
+    assert caught.value.exit_code == 5
+    assert len(proxy.seen) - begin < 1000
+    with pytest.raises(StorageError, match="could not be opened, 4 times"):
+        se.open(uri(proxy.port))  # type: ignore[attr-defined]
+
+
+def test_answers_that_stay_short_end_too(proxy: Proxy) -> None:
+    """Half of every answer, though its header says otherwise: never taken for the whole."""
+    source = se.open(uri(proxy.port))  # type: ignore[attr-defined]
+    proxy.fault = lambda method, wanted: "short" if wanted else None
+    with pytest.raises(StorageError, match=r"fewer than the \d+ bytes at \d+ came"):
+        se.evaluate(network(), source)
+
+
+def test_an_object_that_is_replaced_is_noticed(store: int, tmp_path: Path) -> None:
+    """Of the same size, in the middle of a pass: 3, no result. The ETag says so."""
+    put(store, "data", write(tmp_path / "changing.arrow", ROWS))
+
+    class Replace:
+        def started(self, event: Any) -> None: ...
+
+        def finished(self, report: Any) -> None: ...
+
+        def stopped(self, error: BaseException) -> None: ...
+
+        def advanced(self, event: Any) -> None:
+            if event.span.start == 0:
+                put(store, "data", write(tmp_path / "other.arrow", ROWS, seed=1), "changing.arrow")
+
+    with pytest.raises(DataError, match=r"the object changed while it was read: found .* expected") as caught:
+        se.evaluate(network(), uri(store, "changing.arrow"), callbacks=[Replace()])
+    assert caught.value.exit_code == 3
+
+
+def test_an_object_that_vanishes_or_shrinks_is_noticed(store: int, tmp_path: Path) -> None:
+    """Where ranges are not there any more."""
+    for name, replacement in (("shrinks.arrow", 1000), ("vanishes.arrow", None)):
+        put(store, "data", write(tmp_path / name, ROWS))
+        source = se.open(uri(store, name))  # type: ignore[attr-defined]
+        if replacement is None:
+            Place.of(uri(store, name)).connect().delete_file(f"data/{name}")
+        else:
+            put(store, "data", write(tmp_path / "small.arrow", replacement), name)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(objects, "PAUSE", 0.001)
+            with pytest.raises((DataError, StorageError), match=r"changed while it was read|no such object"):
+                se.evaluate(network(), source)
+
+
+def test_a_pass_over_a_store_goes_on_from_its_checkpoint(
+    proxy: Proxy, whole: se.Report, tmp_path: Path
+) -> None:
+    """When the store is there again."""
+    from streameval.evaluation.checkpoint import Checkpoint
+
+    path = tmp_path / "pass.checkpoint"
+
+    class Break:
+        def started(self, event: Any) -> None: ...
+
+        def finished(self, report: Any) -> None: ...
+
+        def stopped(self, error: BaseException) -> None: ...
+
+        def advanced(self, event: Any) -> None:
+            if event.rows >= 40_000:
+                proxy.fault = lambda method, wanted: "503" if wanted else None
+
+    with pytest.raises(StorageError, match="with --checkpoint nothing that was done is lost"):
+        se.evaluate(network(), uri(proxy.port), checkpoint=Checkpoint(path, every=0.0), callbacks=[Break()])
+    proxy.fault = lambda method, wanted: None
+    assert path.exists()
+    assert se.evaluate(network(), uri(proxy.port), checkpoint=path).digest == whole.digest
+
+
+def test_what_is_not_there_is_named(store: int) -> None:
+    """Object, folder, setting, bucket; and a model where data should be."""
+    with pytest.raises(StorageError, match=r"s3://data/no\.arrow: no such object"):
+        se.open(uri(store, "no.arrow"))  # type: ignore[attr-defined]
+    with pytest.raises(StorageError, match=r"could not be listed|ends with \.arrow"):
+        se.open(uri(store, "empty/"))  # type: ignore[attr-defined]
+    with pytest.raises(UsageError, match="setting 'endpoint'"):
+        se.open("s3://data/x.arrow?endpoint=1")  # type: ignore[attr-defined]
+    with pytest.raises(UsageError, match="no bucket"):
+        se.open("s3:///x.arrow")  # type: ignore[attr-defined]
+    with pytest.raises(DataError, match="expected an Arrow file"):
+        se.open(uri(store, "model.safetensors"))  # type: ignore[attr-defined]
+    with pytest.raises(ModelError, match="data, not a network"):
+        se.load_model(uri(store))
+
+
+def test_credentials_in_a_path_are_refused_and_not_repeated() -> None:
+    """They would end up in reports and logs."""
+    with pytest.raises(UsageError) as caught:
+        se.open("s3://KEY:hunter2@data/x.arrow")  # type: ignore[attr-defined]
+    assert "hunter2" not in str(caught.value)
+    assert "AWS_SECRET_ACCESS_KEY" in str(caught.value)
+    assert not is_remote("x.arrow")
+
+
+def test_engines_and_shards_read_the_store_themselves(store: int, whole: se.Report, tmp_path: Path) -> None:
+    """A path of a store goes to workers as it is."""
+    from streameval.engines import Local
+    from streameval.evaluation.shards import merge, write_state
+
+    assert se.evaluate(network(), uri(store), engine=Local(30_000)).digest == whole.digest
+    for index in range(3):
+        write_state(se.evaluate(network(), uri(store), shard=(index, 3)), tmp_path / f"{index}.json")
+    assert merge([tmp_path / f"{index}.json" for index in range(3)]).digest == whole.digest
+
+
+def test_the_process_ends_when_a_pass_is_left_in_the_middle(store: int) -> None:
+    """Requests in flight do not keep it."""
+    code = "import sys; sys.path.insert(0, 'tests'); import streameval as se; from long_runs import network\n"
+    code += "print(next(iter(se.stream(network(), sys.argv[1], chunk_rows=500))).rows)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, uri(store)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout == "500\n", done.stderr
