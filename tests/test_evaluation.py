@@ -513,9 +513,9 @@ def child(queue):
 def in_a_fork():
     context = multiprocessing.get_context("fork")
     queue = context.Queue()
-    process = context.Process(target=child, args=(queue,))
+    process = context.Process(target=child, args=(queue,), daemon=True)
     process.start()
-    answer = queue.get(timeout=60)
+    answer = queue.get(timeout=90)
     process.join()
     return answer
 
