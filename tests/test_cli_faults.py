@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -204,6 +205,27 @@ def test_bad_data_is_3_and_the_message_names_the_place(
     assert str(tmp_path / "bad") in done.stderr
     assert all(word in done.stderr for word in words), done.stderr
     assert "Traceback" not in done.stderr
+
+
+def at_most_eight_gigabytes() -> None:
+    """Let the program that is started next reserve 8 GiB of addresses, no more."""
+    resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
+
+
+def test_too_little_memory_is_5_in_one_line(digits_file: Path, network_file: Path, tmp_path: Path) -> None:
+    rows = np.lib.format.open_memmap(tmp_path / "rows.npy", "w+", np.int64, (2 << 30,))
+    del rows
+    done = streameval(
+        "evaluate",
+        network_file,
+        digits_file,
+        "--rows",
+        tmp_path / "rows.npy",
+        preexec_fn=at_most_eight_gigabytes,
+    )
+    assert (done.returncode, done.stdout) == (5, "")
+    assert done.stderr.startswith("streameval: error: not enough memory")
+    assert done.stderr.count("\n") == 1
 
 
 def test_bad_data_and_a_network_that_does_not_fit_stop_before_anything_is_compiled(

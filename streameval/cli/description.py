@@ -21,10 +21,13 @@ DATA = (b"ARROW1", b"\xff\xff\xff\xff", b"PAR1", b"\x93NUMPY", b"\x00\x00\x08", 
 
 
 def is_data(path: str) -> bool:
-    """True for folders, globs, and files that begin as data do."""
+    """True for folders, globs, and files that begin as data do; in an object store, by the name."""
     from streameval.files import storage_errors
+    from streameval.models.loading import FORMATS
 
     place = Path(path)
+    if "://" in path:
+        return not any(place.suffix in suffixes for suffixes in FORMATS.values())
     if place.is_dir() or place.suffix == ".arrow" or (not place.exists() and set(path) & set("*?[")):
         return True
     with storage_errors(path), place.open("rb") as file:
@@ -100,8 +103,9 @@ def _model_pairs(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("activations", ", ".join(found["activations"])),
         ("parameters", count(found["parameters"])),
         ("sha256", found["sha256"]),
-        ("size", bytes_(found["bytes"])),
     ]
+    if found["bytes"] is not None:
+        pairs.append(("size", bytes_(found["bytes"])))
     return pairs + [("note", note) for note in found["notes"]]
 
 
