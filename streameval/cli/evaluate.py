@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from streameval.cli import options, pictures
+from streameval.cli.long_run import LongRun, long_run
 
 
 @click.command()
@@ -12,6 +13,7 @@ from streameval.cli import options, pictures
 @options.data_argument
 @options.option("--rows", metavar="FILE|START:STOP", help="Only these rows; repeats count. Default: all.")
 @options.option("--losses", metavar="OUT.arrow", help="Write the loss of every row to this file.")
+@long_run
 @options.evaluation
 @pictures.html
 @pictures.png
@@ -21,6 +23,7 @@ def command(
     data: str,
     rows: str | None,
     losses: str | None,
+    long: LongRun,
     eps: float,
     chunk_rows: int,
     threads: int | None,
@@ -47,7 +50,8 @@ def command(
     pictures.check(png)
     network = inputs.load_model(model, activation, allow_nonfinite=allow_nonfinite)
     source = inputs.open_data(data, io=io, scale=scale)
-    run = partial(to_file.evaluate_to_file, path=losses) if losses else evaluate.evaluate
+    settings = long.settings(losses)
+    run = partial(to_file.evaluate_to_file, path=losses) if losses else partial(evaluate.evaluate, **settings)
     selected = inputs.parse_rows(rows, source.rows)
     kernels.ready(network, source)
     with progress.progress("evaluating") as told:

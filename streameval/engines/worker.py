@@ -57,14 +57,14 @@ def compute_task(work: Work, task: Task, threads: int | None = None) -> Tally:
 
 
 def _bench(work: Work, threads: int | None) -> _Bench:
-    key = (work.identity, repr(work.data), work.chunk_rows, threads, work.max_memory)
+    key = (work.identity, repr(work.data), work.io, work.chunk_rows, threads, work.max_memory)
     kept = _KEPT.get("bench")
     if kept is not None and kept.key == key:
         return kept
     if kept is not None:
         kept.source.close()
         _KEPT.clear()
-    source = open(work.data, scale=work.scale)
+    source = open(work.data, io=work.io, scale=work.scale)
     if source.fingerprint != work.identity.data:
         raise DataError(
             f"{source.name}: this worker sees data with fingerprint {source.fingerprint}, expected "

@@ -107,7 +107,16 @@ def evaluate(
         identity = Identity.of(model, source, which, eps=eps, nonfinite=allow_nonfinite)
     with keeping(checkpoint, identity, span, source) as keeper:
         if engine is not None and identity is not None:
-            work = Work(model, portable(data, source), source.scale, identity, chunk_rows, threads, limit)
+            work = Work(
+                model,
+                portable(data, source),
+                source.scale,
+                getattr(source, "io", "mmap"),
+                identity,
+                chunk_rows,
+                threads,
+                limit,
+            )
             run = run_on(engine, work, which, keeper)
         else:
             run = run_here(

@@ -35,13 +35,14 @@ class Work:
     """All that a worker must know to compute any span of a pass; it opens the data itself.
 
     data     what `streameval.open` takes there: a path, or several
-    scale    as the data set was opened here
+    scale, io   as the data set was opened here
     threads  None: as many as the worker may use
     """
 
     model: Mlp
     data: Any
     scale: float
+    io: str
     identity: Identity
     chunk_rows: int
     threads: int | None
@@ -161,12 +162,16 @@ def portable(data: Any, source: Source) -> Any:
         return text if "://" in str(text) else str(Path(os.fsdecode(text)).absolute())
     if isinstance(data, list | tuple) and all(isinstance(one, str | os.PathLike) for one in data):
         return type(data)(portable(one, source) for one in data)
-    if source is data and source.path is not None and (Path(source.path).exists() or "://" in source.path):
+    if source is data and source.path is not None and _can_open(source.path):
         return portable(source.path, source)
     raise UsageError(
         f"{source.name}: workers open the data themselves, so they need a path. Write arrays to a file first "
         "(streameval.storage.create), or evaluate them here, without an engine."
     )
+
+
+def _can_open(path: str) -> bool:
+    return "://" in path or Path(path).exists() or any(mark in path for mark in "*?[")
 
 
 def watched(spans: Iterator[Span], keeper: Keeper, held: Held | None, tell: Callable[[Span], None]) -> None:

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from streameval.errors import DataError, IncompleteError, UsageError
 from streameval.evaluation import sealed
 from streameval.evaluation.blocks import Tally
 from streameval.evaluation.book import Book
+from streameval.evaluation.events import Advanced, Started
 from streameval.evaluation.identity import Identity
 from streameval.evaluation.report import DataName, ModelName, Report, data_dict, model_dict
 from streameval.evaluation.resources import Resources
+from streameval.files import storage_errors
 from streameval.storage.source import Span
 
 SCHEMA = "streameval/state/1"
@@ -65,6 +69,28 @@ def write_state(report: Report, path: str | os.PathLike[str]) -> None:
         "tallies": [report.tally.to_dict()],
     }
     sealed.write(path, content)
+
+
+@dataclass(frozen=True, slots=True)
+class StateFile:
+    """A callback of `evaluate(shard=...)` that writes the state file before the checkpoint is removed."""
+
+    path: str | os.PathLike[str]
+
+    def started(self, event: Started) -> None:
+        """See `Callback`. Raises StorageError now, not after hours, if the folder is not there."""
+        with storage_errors(self.path):
+            Path(self.path).parent.resolve(strict=True)
+
+    def advanced(self, event: Advanced) -> None:
+        """See `Callback`."""
+
+    def finished(self, report: Report) -> None:
+        """See `Callback`."""
+        write_state(report, self.path)
+
+    def stopped(self, error: BaseException) -> None:
+        """See `Callback`."""
 
 
 def merge(paths: Sequence[str | os.PathLike[str]]) -> Report:

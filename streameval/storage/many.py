@@ -105,6 +105,11 @@ class ManySource:
         """Compare every block with its recorded hashes; return how many. DataError names file and block."""
         return sum(part.check_content() for part in self._parts)
 
+    @property
+    def io(self) -> str:
+        """How `open` was told to read: "mmap" or "pread"."""
+        return self._parts[0].io
+
     def costs(self) -> tuple[int, int]:
         """Return the most memory that `chunks` holds: bytes, and bytes more for each row of a chunk."""
         fixed, by_row = zip(*(part.costs() for part in self._parts), strict=True)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from streameval.errors import DataError, UsageError
 from streameval.storage import blocks, targets
-from streameval.storage.access import RELEASE_BYTES, Access
+from streameval.storage.access import RELEASE_BYTES, Access, Reads
 from streameval.storage.layout import Layout, Piece, choose_scale
 from streameval.storage.source import Chunk, Span
 
@@ -109,6 +109,11 @@ class StoredSource:
                         "or convert it again."
                     )
         return len(self.hashes)
+
+    @property
+    def io(self) -> str:
+        """How `open` was told to read: "mmap" or "pread"."""
+        return "pread" if isinstance(self._access, Reads) else "mmap"
 
     def costs(self) -> tuple[int, int]:
         """Return the most memory that `chunks` holds: bytes, and bytes more for each row of a chunk."""

@@ -1,0 +1,23 @@
+"""`streameval merge`: the shards of an evaluation put together."""
+
+from __future__ import annotations
+
+import click
+
+from streameval.cli import options
+
+
+@click.command()
+@click.argument("states", metavar="STATE...", nargs=-1, required=True)
+@options.as_json
+def command(states: tuple[str, ...], as_json: bool) -> None:
+    """Print the loss over all rows from the files that `evaluate --shard I/N --state OUT` wrote.
+
+    The result is that of one evaluation of all rows, to the bit. Gaps, overlaps, and files of another model, data
+    set or eps are refused.
+    """
+    from streameval.cli import output
+    from streameval.evaluation.shards import merge
+    from streameval.reports import text
+
+    output.show(merge(states), as_json, text.report)

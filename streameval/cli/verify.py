@@ -1,0 +1,73 @@
+"""`streameval verify`: a report compared with the model and the data that it is about."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from streameval.cli import options
+
+if TYPE_CHECKING:
+    from streameval.evaluation.verify import Verified
+    from streameval.reports.terminal import Look
+
+
+@click.command()
+@click.argument("report", metavar="REPORT.json")
+@options.model_argument
+@options.data_argument
+@options.option("--blocks", metavar="K", type=int, help="Compute K random blocks again. Default: all.")
+@options.seed
+@options.threads
+@options.scale
+@options.activation
+@options.allow_nonfinite
+@options.io
+@options.as_json
+def command(
+    report: str,
+    model: str,
+    data: str,
+    blocks: int | None,
+    seed: int,
+    threads: int | None,
+    scale: float | None,
+    activation: str | None,
+    allow_nonfinite: bool,
+    io: str,
+    as_json: bool,
+) -> None:
+    """Compare REPORT.json, from `evaluate --json`, with MODEL and DATA: hashes, numbers, and blocks of rows again.
+
+    Ends with 6 if one bit differs.
+    """
+    from streameval.cli import inputs, output
+    from streameval.evaluation import verify
+    from streameval.reports import progress
+
+    network = inputs.load_model(model, activation, allow_nonfinite=allow_nonfinite)
+    source = inputs.open_data(data, io=io, scale=scale)
+    with progress.progress("verifying") as told:
+        found = verify.verify(
+            report, network, source, blocks=blocks, seed=seed, threads=threads, progress=told
+        )
+    output.show(found, as_json, text)
+
+
+def text(found: Verified, look: Look) -> str:
+    """What was compared."""
+    from streameval.reports.numbers import count
+    from streameval.reports.terminal import paragraph
+
+    how = "all blocks" if found.whole else f"{count(len(found.blocks))} of {count(found.of)} blocks"
+    recorded = (
+        f"{count(found.hashes)} recorded hashes of the data" if found.hashes else "the data's fingerprint"
+    )
+    lines = [look.bold("The report is true of this model and these data, as far as was compared."), ""]
+    lines += paragraph(
+        f"Computed again: {how}, {count(found.rows)} rows, equal to the bit. Compared as well: the hash of the "
+        f"report, its numbers with its exact state, the hash of the model, {recorded}.",
+        look,
+    )
+    return look.finish([*lines, "", f"digest  {found.digest}"])
