@@ -125,7 +125,7 @@ def test_step_8_a_mini_batch_of_our_own_says_how_far_off_it_may_be(
     # 100 rows have a standard error of 0.0675: twenty of them scatter about the full loss by that much.
     assert 0.03 < np.std(losses, ddof=1) < 0.12
     assert np.mean(losses) == pytest.approx(FULL, abs=4 * 0.0675 / 20**0.5)
-    # Of 20 intervals at 95 % fewer than 15 cover with a probability below 0.0003.
+    # Of 20 intervals at 95 % fewer than 15 cover with a probability of 0.0003.
     assert covered >= 15
 
 

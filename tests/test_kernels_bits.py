@@ -87,8 +87,7 @@ def protect(address, size, protection):
 for features in (1, 3, 16, 45, 64, 203, 784):
     layers = small.network([features, 50, 7], ["sigmoid"], seed=1)
     t = small.labels(50, 7)
-    dense, sparse = (small.pixels(kind, 50, features) for kind in ("dense", "sparse"))
-    for x in (dense, sparse, small.floats(50, features)):
+    for x in (*(small.pixels(kind, 50, features) for kind in small.KINDS), small.floats(50, features)):
         pages = -(-x.nbytes // PAGE)
         memory = mmap.mmap(-1, (pages + 2) * PAGE)
         start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
