@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import struct
-import subprocess
-import sys
 import threading
 from fractions import Fraction
 from pathlib import Path
@@ -321,86 +319,6 @@ def test_no_mini_batch_is_drawn_from_an_empty_data_set(model: se.Mlp, x: np.ndar
         se.minibatch(model, (x[:0], t[:0]))
 
 
-# --- the article's two functions ---
-
-
-def test_predict_gives_the_softmax_of_float64(
-    model: se.Mlp, layers: list[naive.Layer], x: np.ndarray
-) -> None:
-    flat = x.reshape(ROWS, -1)
-    exact = naive.softmax(naive.logits(layers, flat / 255.0))
-    y = se.predict(model, x)
-    assert y.dtype == np.float32
-    assert y.shape == (ROWS, CLASSES)
-    assert np.abs(y - exact).max() < 2e-6
-    assert y.sum(axis=1) == pytest.approx(np.ones(ROWS), abs=1e-6)
-    assert np.array_equal(se.predict(model, flat), y)
-    assert np.array_equal(se.predict(model, x[:, None]), y)
-    assert np.array_equal(se.predict(model, np.asfortranarray(flat)), y)
-    normalised = flat / 255.0
-    for given in (normalised, normalised.astype(np.float32), normalised.tolist()):
-        assert np.abs(se.predict(model, given) - exact).max() < 2e-6
-
-
-def test_predict_takes_a_single_row_as_the_article_does(model: se.Mlp, x: np.ndarray) -> None:
-    y = se.predict(model, x[3].reshape(-1))
-    assert y.shape == (CLASSES,)
-    assert np.array_equal(y, se.predict(model, x)[3])
-
-
-def test_predict_refuses_rows_of_another_width_or_dtype(model: se.Mlp, x: np.ndarray) -> None:
-    with pytest.raises(ModelError, match=r"takes 99 features, but the rows of <arrays> have 98"):
-        se.predict(model, np.zeros((2, 98), np.uint8))
-    with pytest.raises(DataError, match=r"x is int64"):
-        se.predict(model, np.zeros((2, 99), np.int64))
-
-
-@pytest.mark.parametrize("n", [1, 2, 7, 50])
-def test_the_cross_entropy_error_is_the_article_s(n: int) -> None:
-    y = small.soft_targets(n, CLASSES, seed=n)
-    t = small.labels(n, CLASSES, seed=n)
-    one_hot = naive.one_hot(t, CLASSES)
-    expected = pytest.approx(naive.cross_entropy_error(y, t), rel=1e-14)
-    for targets in (t, t.astype(np.uint8), t.tolist(), one_hot, one_hot.astype(int), one_hot.tolist()):
-        assert se.cross_entropy_error(y, targets) == expected
-    assert se.cross_entropy_error(y, one_hot) == pytest.approx(
-        naive.cross_entropy_error(y, one_hot), rel=1e-14
-    )
-    soft = small.soft_targets(n, CLASSES, seed=99)
-    assert se.cross_entropy_error(y, soft) == pytest.approx(naive.cross_entropy_error(y, soft), rel=1e-14)
-
-
-def test_the_cross_entropy_error_of_one_row_may_be_one_dimensional() -> None:
-    y = np.array([0.1, 0.05, 0.6, 0.0, 0.05, 0.1, 0.0, 0.1, 0.0, 0.0])
-    one_hot = np.eye(10)[2]
-    expected = pytest.approx(-np.log(0.6 + 1e-7), rel=1e-14)
-    for t in (one_hot, 2, np.int64(2), [2], np.array(2), one_hot[None]):
-        assert se.cross_entropy_error(y, t) == expected
-        assert se.cross_entropy_error(y[None], np.atleast_2d(one_hot)) == expected
-
-
-def test_the_cross_entropy_error_of_a_probability_of_0_is_bounded_and_of_1_nearly_0() -> None:
-    assert se.cross_entropy_error([0.0, 1.0], 0) == pytest.approx(-np.log(1e-7), rel=1e-14)
-    assert se.cross_entropy_error([0.0, 1.0], 1) == pytest.approx(-1e-7, rel=1e-6)
-    assert se.cross_entropy_error([0.25, 0.75], 0, eps=0.0) == pytest.approx(np.log(4), rel=1e-14)
-
-
-@pytest.mark.parametrize(
-    ("y", "t", "error", "message"),
-    [
-        ([[0.5, 0.5]], [2], LabelError, r"t, row 0: label 2, but y has 2 classes \(0\.\.1\)"),
-        ([[0.5, 0.5]] * 3, [0, 1, -1], LabelError, r"t, row 2: label -1"),
-        ([[0.5, 0.5]], [0, 1, 1], UsageError, r"shape \(3,\), expected integer labels \(1,\)"),
-        ([[0.5, 0.5]], [0.0], UsageError, r"float64 of shape \(1,\), expected integer labels"),
-        ([], [], UsageError, r"y: shape \(0,\)"),
-        (np.zeros((2, 2, 2)), [0, 1], UsageError, r"y: shape \(2, 2, 2\)"),
-    ],
-)
-def test_targets_that_do_not_fit_are_refused(y: Any, t: Any, error: type[Exception], message: str) -> None:
-    with pytest.raises(error, match=message):
-        se.cross_entropy_error(y, t)
-
-
 # --- faults ---
 
 
@@ -493,63 +411,6 @@ def test_two_python_threads_at_once_are_both_right(model: se.Mlp, stored: dict[s
     for thread in threads:
         thread.join()
     assert found == [digest] * 40
-
-
-FORK = """
-import multiprocessing, sys, warnings
-import numpy as np, streameval as se
-from streameval.errors import KernelError
-
-warnings.simplefilter("ignore", DeprecationWarning)  # of forking with threads, from Python 3.12 on
-model = se.Mlp([se.Layer(np.ones((4, 3)), np.zeros(3), "identity")])
-data = np.ones((100, 4), np.uint8), np.zeros(100, np.int64)
-
-def child(queue):
-    try:
-        queue.put(se.evaluate(model, data).loss)
-    except KernelError as error:
-        queue.put(str(error))
-
-def in_a_fork():
-    context = multiprocessing.get_context("fork")
-    queue = context.Queue()
-    process = context.Process(target=child, args=(queue,), daemon=True)
-    process.start()
-    answer = queue.get(timeout=90)
-    process.join()
-    return answer
-
-if sys.argv[1] == "after":
-    se.evaluate(model, data)
-print(in_a_fork())
-print(se.evaluate(model, data).loss)
-"""
-
-
-def fork(when: str) -> tuple[str, float]:
-    path = str(Path(se.__file__).parent.parent)
-    done = subprocess.run(
-        [sys.executable, "-c", FORK, when],
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    child, parent = done.stdout.splitlines()
-    return child, float(parent)
-
-
-def test_a_fork_of_a_process_that_computed_is_told_what_to_do() -> None:
-    child, parent = fork("after")
-    assert "forked from one that had already computed" in child
-    assert 'multiprocessing.get_context("spawn")' in child
-    assert parent == pytest.approx(np.log(3), abs=1e-6)
-
-
-def test_a_fork_of_a_process_that_has_not_computed_yet_may_compute() -> None:
-    child, parent = fork("before")
-    assert float(child) == parent == pytest.approx(np.log(3), abs=1e-6)
 
 
 def test_rows_of_bytes_and_of_floats_in_files_evaluate_alike_in_every_format(

@@ -1,0 +1,107 @@
+"""The article's two functions: `predict`, and the cross-entropy error of given probabilities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import naive
+import numpy as np
+import pytest
+import small_networks as small
+
+import streameval as se
+from streameval.errors import DataError, LabelError, ModelError, UsageError
+
+ROWS, CLASSES = 500, 7
+
+
+@pytest.fixture(scope="module")
+def layers() -> list[naive.Layer]:
+    return small.network([99, 20, CLASSES], ["sigmoid"], seed=21, gain=3.0)
+
+
+@pytest.fixture(scope="module")
+def model(layers: list[naive.Layer]) -> se.Mlp:
+    return se.Mlp([se.Layer(*layer) for layer in layers])
+
+
+@pytest.fixture(scope="module")
+def x() -> np.ndarray:
+    return small.pixels("mixed", ROWS, 99, seed=5).reshape(ROWS, 9, 11)
+
+
+def test_predict_gives_the_softmax_of_float64(
+    model: se.Mlp, layers: list[naive.Layer], x: np.ndarray
+) -> None:
+    flat = x.reshape(ROWS, -1)
+    exact = naive.softmax(naive.logits(layers, flat / 255.0))
+    y = se.predict(model, x)
+    assert y.dtype == np.float32
+    assert y.shape == (ROWS, CLASSES)
+    assert np.abs(y - exact).max() < 2e-6
+    assert y.sum(axis=1) == pytest.approx(np.ones(ROWS), abs=1e-6)
+    assert np.array_equal(se.predict(model, flat), y)
+    assert np.array_equal(se.predict(model, x[:, None]), y)
+    assert np.array_equal(se.predict(model, np.asfortranarray(flat)), y)
+    normalised = flat / 255.0
+    for given in (normalised, normalised.astype(np.float32), normalised.tolist()):
+        assert np.abs(se.predict(model, given) - exact).max() < 2e-6
+
+
+def test_predict_takes_a_single_row_as_the_article_does(model: se.Mlp, x: np.ndarray) -> None:
+    y = se.predict(model, x[3].reshape(-1))
+    assert y.shape == (CLASSES,)
+    assert np.array_equal(y, se.predict(model, x)[3])
+
+
+def test_predict_refuses_rows_of_another_width_or_dtype(model: se.Mlp, x: np.ndarray) -> None:
+    with pytest.raises(ModelError, match=r"takes 99 features, but the rows of <arrays> have 98"):
+        se.predict(model, np.zeros((2, 98), np.uint8))
+    with pytest.raises(DataError, match=r"x is int64"):
+        se.predict(model, np.zeros((2, 99), np.int64))
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 50])
+def test_the_cross_entropy_error_is_the_article_s(n: int) -> None:
+    y = small.soft_targets(n, CLASSES, seed=n)
+    t = small.labels(n, CLASSES, seed=n)
+    one_hot = naive.one_hot(t, CLASSES)
+    expected = pytest.approx(naive.cross_entropy_error(y, t), rel=1e-14)
+    for targets in (t, t.astype(np.uint8), t.tolist(), one_hot, one_hot.astype(int), one_hot.tolist()):
+        assert se.cross_entropy_error(y, targets) == expected
+    assert se.cross_entropy_error(y, one_hot) == pytest.approx(
+        naive.cross_entropy_error(y, one_hot), rel=1e-14
+    )
+    soft = small.soft_targets(n, CLASSES, seed=99)
+    assert se.cross_entropy_error(y, soft) == pytest.approx(naive.cross_entropy_error(y, soft), rel=1e-14)
+
+
+def test_the_cross_entropy_error_of_one_row_may_be_one_dimensional() -> None:
+    y = np.array([0.1, 0.05, 0.6, 0.0, 0.05, 0.1, 0.0, 0.1, 0.0, 0.0])
+    one_hot = np.eye(10)[2]
+    expected = pytest.approx(-np.log(0.6 + 1e-7), rel=1e-14)
+    for t in (one_hot, 2, np.int64(2), [2], np.array(2), one_hot[None]):
+        assert se.cross_entropy_error(y, t) == expected
+        assert se.cross_entropy_error(y[None], np.atleast_2d(one_hot)) == expected
+
+
+def test_the_cross_entropy_error_of_a_probability_of_0_is_bounded_and_of_1_nearly_0() -> None:
+    assert se.cross_entropy_error([0.0, 1.0], 0) == pytest.approx(-np.log(1e-7), rel=1e-14)
+    assert se.cross_entropy_error([0.0, 1.0], 1) == pytest.approx(-1e-7, rel=1e-6)
+    assert se.cross_entropy_error([0.25, 0.75], 0, eps=0.0) == pytest.approx(np.log(4), rel=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("y", "t", "error", "message"),
+    [
+        ([[0.5, 0.5]], [2], LabelError, r"t, row 0: label 2, but y has 2 classes \(0\.\.1\)"),
+        ([[0.5, 0.5]] * 3, [0, 1, -1], LabelError, r"t, row 2: label -1"),
+        ([[0.5, 0.5]], [0, 1, 1], UsageError, r"shape \(3,\), expected integer labels \(1,\)"),
+        ([[0.5, 0.5]], [0.0], UsageError, r"float64 of shape \(1,\), expected integer labels"),
+        ([], [], UsageError, r"y: shape \(0,\)"),
+        (np.zeros((2, 2, 2)), [0, 1], UsageError, r"y: shape \(2, 2, 2\)"),
+    ],
+)
+def test_targets_that_do_not_fit_are_refused(y: Any, t: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        se.cross_entropy_error(y, t)
