@@ -104,6 +104,15 @@ def test_a_reader_that_leaves_early_is_no_error_and_files_are_written(
     assert out.stat().st_size > 3000 * 16
 
 
+def test_an_error_that_nobody_reads_keeps_its_exit_code(tmp_path: Path) -> None:
+    process = start("info", tmp_path / "nothing")
+    assert process.stderr is not None
+    process.stderr.close()
+    assert process.wait(timeout=60) == 5
+    assert process.stdout is not None
+    process.stdout.close()
+
+
 def test_a_full_disk_under_stdout_is_5() -> None:
     with Path("/dev/full").open("w") as full:
         done = streameval("completion", "bash", capture_output=False, stdout=full, stderr=subprocess.PIPE)

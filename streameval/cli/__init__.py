@@ -5,6 +5,7 @@ Knows exit codes, signals and streams. Does not know any command: `commands` lis
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
@@ -109,7 +110,7 @@ def _one_line_warnings() -> None:
             usual(message, category, filename, lineno, file, line)
         elif str(message) not in shown:
             shown.add(str(message))
-            print(f"{PROGRAM}: warning: {message}", file=sys.stderr)
+            _tell(f"warning: {message}")
 
     warnings.simplefilter("always", StreamevalWarning)
     warnings.showwarning = show
@@ -128,8 +129,14 @@ def _reader_left() -> int:
 
 
 def _say(message: str, code: int) -> int:
-    print(f"{PROGRAM}: error: {message}", file=sys.stderr)
+    _tell(f"error: {message}")
     return code
+
+
+def _tell(message: str) -> None:
+    """Print one line on stderr; where nobody reads that either, the exit code says enough."""
+    with contextlib.suppress(OSError):
+        print(f"{PROGRAM}: {message}", file=sys.stderr)
 
 
 def _of_system(error: OSError) -> str:
