@@ -26,6 +26,8 @@ from streameval.storage.source import Source, Span
 SCHEMA = "streameval/checkpoint/1"
 EVERY = 5.0
 _log = logging.getLogger("streameval")
+# A library is silent until its program asks for the log.
+_log.addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True, slots=True)

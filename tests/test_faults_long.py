@@ -1,0 +1,274 @@
+"""Faults of long runs, made for real, on the command line: exit codes, what is said, what is kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command_line import result, start, streameval
+from long_runs import drawn, network, write
+
+from streameval.storage.writing import create
+
+ROWS = 600_000
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """drawn.arrow, other.arrow, model.safetensors, other.safetensors."""
+    folder = tmp_path_factory.mktemp("long")
+    write(folder / "drawn.arrow", ROWS)
+    write(folder / "other.arrow", ROWS, seed=1)
+    network().save(folder / "model.safetensors")
+    network(1).save(folder / "other.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(folder: Path) -> dict[str, Any]:
+    return result("evaluate", folder / "model.safetensors", folder / "drawn.arrow")
+
+
+@pytest.fixture
+def slow(folder: Path, tmp_path: Path) -> tuple[Any, ...]:
+    """Arguments of a pass of many tiny chunks, which takes some ten seconds."""
+    events = ("--chunk-rows", 16, "--threads", 1, "--events", tmp_path / "events")
+    return (
+        "evaluate",
+        folder / "model.safetensors",
+        folder / "drawn.arrow",
+        "--checkpoint",
+        tmp_path / "kept",
+        *events,
+    )
+
+
+def wait_for(path: Path, size: int, process: Any) -> None:
+    """Return when the file is there and has so many bytes."""
+    for _ in range(6000):
+        if path.exists() and path.stat().st_size >= size:
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    raise AssertionError(f"{path} did not come")
+
+
+def finish(folder: Path, tmp_path: Path) -> dict[str, Any]:
+    """The same command, with chunks of a sensible size."""
+    data = folder / "drawn.arrow"
+    return result("evaluate", folder / "model.safetensors", data, "--checkpoint", tmp_path / "kept")
+
+
+def test_kill_9_during_a_pass_and_the_same_command_gives_the_same_digest(
+    folder: Path, tmp_path: Path, whole: dict[str, Any], slow: tuple[Any, ...]
+) -> None:
+    """Row 27: the checkpoint of the fifth second is there, and what it holds is not computed again."""
+    process = start(*slow)
+    wait_for(tmp_path / "kept", 1, process)
+    process.kill()
+    process.communicate()
+    kept = json.loads((tmp_path / "kept").read_bytes())["tallies"]
+    assert 0 < kept[0]["stop"] < ROWS
+    again = finish(folder, tmp_path)
+    assert (again["digest"], again["blocks"]) == (whole["digest"], whole["blocks"])
+    assert not (tmp_path / "kept").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_with_a_checkpoint_and_its_code(
+    folder: Path,
+    tmp_path: Path,
+    whole: dict[str, Any],
+    slow: tuple[Any, ...],
+    number: signal.Signals,
+    code: int,
+) -> None:
+    """Row 26: every chunk that was reported is in the checkpoint, long before the fifth second."""
+    process = start(*slow)
+    wait_for(tmp_path / "events", 20_000, process)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (code, ""), err
+    records = [json.loads(line) for line in (tmp_path / "events").read_text().splitlines()]
+    assert records[-1]["event"] == "stop"
+    done = max(record["rows"] for record in records if record["event"] == "chunk")
+    kept = json.loads((tmp_path / "kept").read_bytes())["tallies"]
+    assert [(one["start"], one["stop"]) for one in kept] == [(0, done)]
+    assert finish(folder, tmp_path)["digest"] == whole["digest"]
+
+
+def test_without_a_checkpoint_a_signal_just_ends(folder: Path, tmp_path: Path, slow: tuple[Any, ...]) -> None:
+    """Row 26: 130, nothing kept."""
+    arguments = [one for one in slow if one not in ("--checkpoint", tmp_path / "kept")]
+    process = start(*arguments)
+    wait_for(tmp_path / "events", 20_000, process)
+    process.send_signal(signal.SIGINT)
+    assert (process.wait(timeout=60), process.communicate()[0]) == (130, "")
+    assert [one.name for one in tmp_path.iterdir()] == ["events"]
+
+
+def test_a_checkpoint_of_another_pass_is_3_and_names_what_differs(
+    folder: Path, tmp_path: Path, slow: tuple[Any, ...]
+) -> None:
+    """Row 28: model, data and eps; and a damaged one costs a warning and a new start."""
+    process = start(*slow)
+    wait_for(tmp_path / "events", 20_000, process)
+    process.send_signal(signal.SIGTERM)
+    process.communicate()
+    model, data, kept = folder / "model.safetensors", folder / "drawn.arrow", tmp_path / "kept"
+    for arguments, said in (
+        ((folder / "other.safetensors", data), "another pass: model "),
+        ((model, folder / "other.arrow"), "another pass: data sha256:"),
+        ((model, data, "--eps", "0"), "another pass: eps 1e-07, expected 0.0"),
+    ):
+        done = streameval("evaluate", *arguments, "--checkpoint", kept)
+        assert done.returncode == 3
+        assert said in done.stderr
+        assert done.stdout == ""
+    kept.write_bytes(kept.read_bytes()[:-100])
+    done = streameval("evaluate", model, data, "--checkpoint", kept, "--json")
+    assert done.returncode == 0
+    assert "starts again from its first row" in done.stderr
+
+
+def test_two_passes_with_one_checkpoint_are_8(folder: Path, tmp_path: Path, slow: tuple[Any, ...]) -> None:
+    """The first one is not disturbed."""
+    process = start(*slow)
+    wait_for(tmp_path / "events", 20_000, process)
+    done = streameval(*slow[:5])
+    assert (done.returncode, "another process is writing it" in done.stderr) == (8, True)
+    assert process.poll() is None
+    process.kill()
+    process.communicate()
+
+
+def test_shards_merge_to_the_digest_of_one_pass(folder: Path, tmp_path: Path, whole: dict[str, Any]) -> None:
+    """And a shard that was forgotten is 7; one given twice counts once; one of another eps is 3."""
+    model, data = folder / "model.safetensors", folder / "drawn.arrow"
+    paths = [tmp_path / f"{index}.json" for index in range(5)]
+    for index, path in enumerate(paths):
+        assert streameval("evaluate", model, data, "--shard", f"{index}/5", "--state", path).returncode == 0
+    merged = result("merge", *paths, paths[3])
+    ignored = ("resources", "sha256")
+    assert {k: v for k, v in merged.items() if k not in ignored} == {
+        k: v for k, v in whole.items() if k not in ignored
+    }
+    report = tmp_path / "report.json"
+    report.write_text(json.dumps(merged))
+    assert result("verify", report, model, data)["whole"]
+    forgotten = streameval("merge", *paths[:3], *paths[4:])
+    assert (forgotten.returncode, "360000:480000" in forgotten.stderr) == (7, True)
+    other = tmp_path / "other.json"
+    streameval("evaluate", model, data, "--shard", "3/5", "--state", other, "--eps", "1e-5")
+    refused = streameval("merge", *paths[:3], other, *paths[4:])
+    assert (refused.returncode, str(other) in refused.stderr) == (3, True)
+
+
+def test_verify_ends_with_6_for_one_flipped_bit(folder: Path, tmp_path: Path, whole: dict[str, Any]) -> None:
+    """Row 5: in the data, the model or the report; and with 0 when all is as it was."""
+    report, model, data = tmp_path / "report.json", tmp_path / "model.safetensors", tmp_path / "drawn.arrow"
+    report.write_text(json.dumps(whole))
+    model.write_bytes((folder / "model.safetensors").read_bytes())
+    data.write_bytes((folder / "drawn.arrow").read_bytes())
+    done = streameval("verify", report, model, data)
+    assert (done.returncode, "equal to the bit" in done.stdout.replace("\n", " ")) == (0, True)
+    # A pixel in the middle, the last weight, the loss's last digit.
+    for path, at in (
+        (data, data.stat().st_size // 2),
+        (model, -1),
+        (report, report.read_bytes().index(b'"rows"') - 4),
+    ):
+        before = path.read_bytes()
+        raw = bytearray(before)
+        raw[at] ^= 1
+        path.write_bytes(raw)
+        done = streameval("verify", report, model, data)
+        assert done.returncode == 6, (path, done.stderr)
+        assert done.stdout == ""
+        path.write_bytes(before)
+
+
+def test_a_span_that_always_fails_is_7_and_the_others_are_kept(folder: Path, tmp_path: Path) -> None:
+    """Row 31, with Dask workers on this machine: one row has a label that the model does not know."""
+    pytest.importorskip("distributed", reason="Dask is not installed: pip install 'streameval[dask]'")
+    x, t = drawn(2_000_000)
+    t[-5] = 4
+    data, kept = tmp_path / "bad.arrow", tmp_path / "kept"
+    create(data, [(x, t)], rows=len(x), shape=(4, 4), dtype=np.uint8, classes=5)
+    done = streameval(
+        "evaluate", folder / "model.safetensors", data, "--engine", "dask", "--checkpoint", kept
+    )
+    assert done.returncode == 7, done.stderr
+    assert "row 1999995: label 4" in done.stderr
+    assert [(one["start"], one["stop"]) for one in json.loads(kept.read_bytes())["tallies"]] == [
+        (0, 1_048_576)
+    ]
+
+
+def test_too_little_memory_is_5_before_anything_starts(folder: Path, tmp_path: Path) -> None:
+    """Row 35; and where there is enough for a smaller chunk, the same digest."""
+    model, data = folder / "model.safetensors", folder / "drawn.arrow"
+    done = streameval("evaluate", model, data, "--max-memory", "2M")
+    assert (done.returncode, "Allow more memory" in done.stderr) == (5, True)
+    tight = result("evaluate", model, data, "--max-memory", "24M", "--io", "pread")
+    assert tight["digest"] == result("evaluate", model, data)["digest"]
+    assert tight["resources"]["max_memory_bytes"] == 24 << 20
+
+
+def test_a_store_that_is_not_there_is_5(folder: Path) -> None:
+    """Row 36: bounded tries, then the store is named."""
+    nowhere = "s3://data/x.arrow?endpoint_override=127.0.0.1:9&scheme=http&region=us-east-1&anonymous=true"
+    begin = time.monotonic()
+    done = streameval(
+        "evaluate", folder / "model.safetensors", nowhere, env={"AWS_EC2_METADATA_DISABLED": "true"}
+    )
+    assert (done.returncode, "s3://data/x.arrow: could not be opened, 4 times" in done.stderr) == (5, True)
+    assert time.monotonic() - begin < 100
+
+
+def test_a_full_disk_under_a_checkpoint_is_5_and_the_old_one_stays(
+    folder: Path, tmp_path: Path, slow: tuple[Any, ...]
+) -> None:
+    """The checkpoint is written whole or not at all."""
+    process = start(*slow)
+    wait_for(tmp_path / "events", 20_000, process)
+    process.send_signal(signal.SIGTERM)
+    process.communicate()
+    before = (tmp_path / "kept").read_bytes()
+    # A limit on the size of files, too small for a checkpoint, as a full disk or quota would be.
+    process = start(*slow[:7], preexec_fn=_limit_files)
+    time.sleep(1.0)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 5, err
+    assert (tmp_path / "kept").read_bytes() == before
+
+
+def _limit_files() -> None:
+    import resource
+
+    os.nice(0)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--shard", "0/4"), "Add --state"),
+        (("--shard", "4/4", "--state", "x"), "expected I/N"),
+        (("--address", "tcp://127.0.0.1:1"), "Add --engine dask"),
+        (("--engine", "spark"), "expected one of local, dask"),
+        (("--losses", "x.arrow", "--checkpoint", "y"), "Leave one of the two out"),
+        (("--max-memory", "lots"), "such as 256M"),
+    ],
+)
+def test_options_that_do_not_go_together_are_2(folder: Path, arguments: tuple[str, ...], said: str) -> None:
+    """With what to type instead."""
+    done = streameval("evaluate", folder / "model.safetensors", folder / "drawn.arrow", *arguments)
+    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
