@@ -185,6 +185,11 @@ def test_no_rows_give_a_report_without_a_loss(model: se.Mlp, stored: dict[str, A
     assert se.per_sample_losses(model, stored["arrow"], rows=rows).shape == (0,)
 
 
+def test_a_data_set_without_rows_is_refused(model: se.Mlp, x: np.ndarray, t: np.ndarray) -> None:
+    with pytest.raises(DataError, match="no rows, so there is no loss"):
+        se.evaluate(model, (x[:0], t[:0]))
+
+
 def test_one_row_has_a_loss_and_no_standard_deviation(model: se.Mlp, x: np.ndarray, t: np.ndarray) -> None:
     losses = se.per_sample_losses(model, (x, t))
     for report in (se.evaluate(model, (x[7:8], t[7:8])), se.evaluate(model, (x, t), rows=[7])):
@@ -335,7 +340,7 @@ def test_a_label_outside_the_classes_is_named_before_a_kernel_sees_it(
     with pytest.raises(LabelError, match=r"row 703"):
         se.evaluate(model, (x, wrong), rows=[1, 2, 703])
     if bad >= CLASSES:
-        with pytest.raises(LabelError, match=r"the model has 7 classes \(0\.\.6\)"):
+        with pytest.raises(LabelError, match=r"expected 7 classes \(0\.\.6\)"):
             se.evaluate(model, (x, wrong))
     assert se.evaluate(model, (x, wrong), rows=slice(0, 700)).rows == 700
 

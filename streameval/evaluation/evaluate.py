@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval.errors import DataError
 from streameval.evaluation.blocks import Tally
 from streameval.evaluation.checkpoint import Checkpoint, Keeper, keeping
 from streameval.evaluation.events import Callback, Listeners
@@ -86,8 +87,8 @@ def evaluate(
 
     Raises:
         ModelError: the model does not take rows like these.
-        DataError, LabelError: a row with a label outside the classes or features that are not finite; a file
-            that changed during the pass; a checkpoint of another pass.
+        DataError, LabelError: a data set without rows; a row with a label outside the classes or features that
+            are not finite; a file that changed during the pass; a checkpoint of another pass.
         StorageError: `max_memory` is too little for one row; the checkpoint cannot be written.
         IncompleteError: an engine could not compute some spans.
         LockedError: another process uses the checkpoint.
@@ -95,6 +96,8 @@ def evaluate(
     """
     source = open(data)
     which = selected(rows, source)
+    if source.rows == 0:
+        raise DataError(f"{source.name}: no rows, so there is no loss. Expected at least one.")
     span = shard_span(shard, len(which))
     check_eps(eps)
     scorer, chunk_rows = planned_scorer(

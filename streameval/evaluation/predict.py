@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ def predict(model: Mlp, x: ArrayLike) -> NDArray[np.float32]:
     given = np.asarray(x)
     rows = given.astype(np.float32) if given.dtype == np.float64 else given
     single = rows.ndim == 1
-    rows = rows.reshape(1, -1) if single else rows.reshape(len(rows), -1)
+    rows = rows.reshape(1, -1) if single else rows.reshape(len(rows), math.prod(rows.shape[1:]))
     source = open((np.ascontiguousarray(rows), np.zeros(len(rows), np.int64)))
     scorer = NetworkScorer(model, source, eps=EPS)
     out = np.empty((len(rows), model.classes), np.float32)

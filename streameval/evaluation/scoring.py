@@ -12,8 +12,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from streameval.errors import LabelError, ModelError, UsageError
+from streameval.errors import ModelError, UsageError
 from streameval.models.mlp import Mlp
+from streameval.storage import targets
 from streameval.storage.source import Chunk, Source
 
 if TYPE_CHECKING:
@@ -115,16 +116,8 @@ def check_fit(model: Mlp, source: Source) -> None:
 
 def check_labels(chunk: Chunk, classes: int, name: str) -> None:
     """Raise LabelError, naming the first row, if a label is not in [0, classes)."""
-    labels = chunk.t
-    if len(labels) == 0 or (labels.min() >= 0 and labels.max() < classes):
-        return
-    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
-    first = int(wrong[0])
-    raise LabelError(
-        f"{name}, row {chunk.rows[first]}: label {int(labels[first])}, but the model has {classes} classes "
-        f"(0..{classes - 1}); {len(wrong)} such rows among the {len(labels)} looked at. "
-        "If the labels count from 1: streameval convert --first-label 1"
-    )
+    if not targets.all_right(chunk.t, classes):
+        raise targets.refuse(name, classes, [(np.asarray(chunk.rows), chunk.t)])
 
 
 def check_eps(eps: float) -> float:

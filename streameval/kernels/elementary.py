@@ -65,7 +65,7 @@ def exp_f64(x):
 
 @device
 def log_f64(x):
-    """ln x for eight positive normal float64, within 2 ulp; zero, negative and NaN give no meaning.
+    """ln x for eight positive normal float64, within 2 ulp; NaN stays NaN, zero and below give no meaning.
 
     x = m 2**e with m around 1; ln x = e ln 2 + 2 atanh((m - 1) / (m + 1))
     """
@@ -75,7 +75,7 @@ def log_f64(x):
     # 2 atanh(s) = 2 s + s (s**2 R(s**2)), and f - s f = 2 s: written so that f, which is exact, comes last.
     z = s * s
     tail = s * (z * atanh_tail(z) - f)
-    return fma(e, LN2_F64, f + fma(e, LN2_F64_REST, tail))
+    return select(x == x, fma(e, LN2_F64, f + fma(e, LN2_F64_REST, tail)), x)
 
 
 @device

@@ -33,7 +33,7 @@ def fold_rows(loss, target, predicted, rows, sums, classes, confusion, extremes,
     mask = (1 << 21) - 1
     last = worst_loss.shape[0] - 1
     for i in range(loss.shape[0]):
-        value = loss[i]
+        value = loss[i] + 0.0  # -0.0 becomes 0.0: the smaller of the two would depend on the order
         if not abs(value) < TOO_LARGE:
             if sums[LEFT_OUT] == 0:
                 sums[FIRST_LEFT_OUT] = rows[i]

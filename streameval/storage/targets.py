@@ -43,10 +43,10 @@ def refuse(name: str, classes: int | None, located: Iterable[Located]) -> LabelE
             "negative. Correct the targets."
         )
     expected = "labels counted from 0" if classes is None else f"{classes} classes (0..{classes - 1})"
-    return LabelError(
-        f"{name}, row {first}: label {found} ({count} such rows), expected {expected}. "
-        "If the labels count from 1: streameval convert --first-label 1"
-    )
+    cure = "Correct the labels, or use a model with as many classes."
+    if found == str(classes):
+        cure = "If the labels count from 1: streameval convert --first-label 1"
+    return LabelError(f"{name}, row {first}: label {found} ({count} such rows), expected {expected}. {cure}")
 
 
 def _bad(t: NDArray[Any], classes: int | None) -> NDArray[np.bool_]:
