@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from streameval.reports.numbers import count, nats, percent
@@ -33,6 +34,8 @@ def verdict(interval: Interval) -> str:
 
 def small(value: float) -> str:
     """A difference with its sign and four digits that mean something."""
+    if value == 0:
+        return "0"
     return f"{value:+.4f}" if abs(value) >= 0.1 else f"{value:+.3e}" if abs(value) < 1e-3 else f"{value:+.5f}"
 
 
@@ -64,7 +67,7 @@ def _contest(result: Paired, contest: Contest, look: Look) -> list[str]:
 def _gain(contest: Contest) -> str:
     """How much narrower pairs made it, where both are of one kind."""
     half = contest.difference.half_width
-    if contest.stopped is not None or half <= 0:
+    if contest.stopped is not None or not 0 < half < math.inf:
         return ""
     return f": {count(round(contest.pair.unpaired_half_width / half))} times wider"
 

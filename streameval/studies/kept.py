@@ -31,7 +31,7 @@ class Kept:
     """All losses of some models on one data set.
 
     reports          one for each model, of the same pass
-    losses           one mapped array (rows,) float64 in nats for each model; gone when the `with` block ends
+    losses           one mapped array (rows,) float64 in nats for each model; the file goes with the array
     labels           true classes, mapped (rows,) int32
     seconds_per_row  wall time of the pass for a row, reading included, compiling not
     """

@@ -26,7 +26,7 @@ from streameval.studies.kept import kept_array
 class StoredLosses:
     """Stored losses of all rows of one data set.
 
-    losses  mapped (rows,) float64 in nats, by row number; gone when the `with` block ends
+    losses  mapped (rows,) float64 in nats, by row number
     path    the file · model: SHA-256 of the model that they are of
     """
 

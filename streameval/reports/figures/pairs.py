@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,7 +91,7 @@ def gain(contest: Contest, name: str) -> Figure:
         ("two samples", pair.unpaired_half_width),
     ]
     kept = wanted if contest.difference.method != "normal" else [wanted[0], wanted[2]]
-    shown = [(label, value) for label, value in kept if value > 0]
+    shown = [(label, value) for label, value in kept if 0 < value < math.inf]
     values = [value for _, value in shown] or [1.0]
     x = logarithmic("half-width of the difference, nats", 0.5 * min(values), 1.5 * max(values))
     points = tuple((value, len(shown) - k - 0.5) for k, (_, value) in enumerate(shown))

@@ -216,6 +216,15 @@ def _tick(value: float, step: float, percent: bool) -> str:
         digits = max(0, -math.floor(math.log10(step * 100) + 1e-9))
         return f"{100 * value:.{digits}f} %"
     if step < 1e-4:
-        return "0" if value == 0 else f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
+        return _tiny(value, step)
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
     return f"{value:,.{digits}f}" if abs(value) > 1e-12 else "0"
+
+
+def _tiny(value: float, step: float) -> str:
+    """A tick in powers of ten, with as many digits as tell it from the next one."""
+    if abs(value) < 0.5 * step:
+        return "0"
+    digits = max(0, math.floor(math.log10(abs(value)) + 1e-9) - math.floor(math.log10(step) + 1e-9))
+    mantissa, exponent = f"{value:.{digits}e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.') if '.' in mantissa else mantissa}e{int(exponent)}"

@@ -1,0 +1,199 @@
+"""`paired`: models on the same rows, each row read once, against plain NumPy on the losses of all rows."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from mnist_file import nudged, rounded, written
+
+import streameval as se
+from streameval.errors import DataError, StorageError, UsageError
+from streameval.evaluation.losses import evaluate_to_file
+from streameval.reports.json import dumps
+from streameval.storage.source import Span
+from streameval.studies.stored import stored_losses
+
+
+@pytest.fixture(scope="module")
+def models(network_file):
+    first = se.load_model(network_file)
+    return [first, nudged(first, 0.02), nudged(first, 0.05, seed=1)]
+
+
+@pytest.fixture(scope="module")
+def losses(models, digits_file):
+    return [se.per_sample_losses(model, digits_file) for model in models]
+
+
+@pytest.fixture(scope="module")
+def old(models, digits_file, tmp_path_factory):
+    """The first model's losses, as `evaluate --losses` stores them."""
+    place = tmp_path_factory.mktemp("losses") / "old.arrow"
+    evaluate_to_file(models[0], digits_file, place)
+    return place
+
+
+@pytest.fixture(scope="module")
+def mnist(mnist_dir, tmp_path_factory):
+    file = written(mnist_dir, tmp_path_factory.mktemp("mnist"))
+    return se.load_model(mnist_dir / "sample_weight.pkl"), se.open(file)
+
+
+class Counting:
+    """A source that counts how often each row is read."""
+
+    def __init__(self, source):
+        self.source = source
+        self.read = np.zeros(source.rows, np.int64)
+
+    def __getattr__(self, name):
+        return getattr(self.source, name)
+
+    @property
+    def fingerprint(self):
+        return self.source.fingerprint
+
+    def chunks(self, span, chunk_rows):
+        for chunk in self.source.chunks(span, chunk_rows):
+            self.read[np.asarray(chunk.rows)] += 1
+            yield chunk
+
+    def take(self, rows):
+        np.add.at(self.read, rows, 1)
+        return self.source.take(rows)
+
+
+def labels(digits_file):
+    source = se.open(digits_file)
+    return np.concatenate([chunk.t for chunk in source.chunks(Span(0, source.rows), 1000)])
+
+
+def test_all_rows_give_the_plain_numbers(models, digits_file, losses):
+    found = se.paired(models, digits_file)
+    assert len(found.contests) == 2
+    true = labels(digits_file)
+    for contest, second in zip(found.contests, losses[1:], strict=True):
+        gap = second - losses[0]
+        pair = contest.pair
+        assert pair.rows == 3000
+        assert pair.difference == pytest.approx(gap.mean(), rel=1e-10)
+        half = 1.959963984540054 * gap.std(ddof=1) / math.sqrt(3000)
+        assert contest.difference.half_width == pytest.approx(half, rel=1e-10)
+        assert pair.correlation == pytest.approx(np.corrcoef(losses[0], second)[0, 1], rel=1e-10)
+        assert pair.win_rate == np.mean(second < losses[0])
+        for row in pair.per_class:
+            inside = gap[true == row.label]
+            assert (row.rows, row.difference) == (len(inside), pytest.approx(inside.mean(), rel=1e-9))
+            assert row.stderr == pytest.approx(inside.std(ddof=1) / math.sqrt(len(inside)), rel=1e-6)
+    assert found.reports[1].digest == se.evaluate(models[1], digits_file).digest
+
+
+def test_each_row_is_read_once_for_all_models(models, digits_file):
+    source = Counting(se.open(digits_file))
+    se.paired(models, source)
+    # Row 0 of each model is scored once before the clock starts, so that compiling is not timed.
+    assert source.read[0] == 1 + len(models)
+    assert (source.read[1:] == 1).all()
+
+
+def test_the_sequential_form_reads_rows_once_and_holds_the_difference(models, digits_file, losses):
+    source = Counting(se.open(digits_file))
+    found = se.paired(models[:2], source, half_width=0.05, seed=2)
+    assert source.read.max() == 1
+    assert found.contests[0].stopped.stopped == "precision"
+    assert found.rows_read == found.contests[0].stopped.rows_read < 3000
+    assert found.difference.half_width <= 0.05
+    # Seed 2: 95 of 100 seeds would do.
+    assert found.difference.low <= (losses[1] - losses[0]).mean() <= found.difference.high
+    assert found.contests[0].steps[-1].rows_read == found.rows_read
+
+
+def test_the_sequential_form_takes_fewer_rows_than_one_loss_alone(mnist):
+    """evaluate_until takes over 20,000 rows to +-0.01 here, whatever the seed."""
+    model, data = mnist
+    assert se.paired([model, nudged(model, 0.02)], data, half_width=0.01).rows_read < 10_000
+
+
+def test_the_sequential_form_does_not_depend_on_threads(models, digits_file):
+    one = se.paired(models[:2], digits_file, half_width=0.1, threads=1)
+    two = se.paired(models[:2], digits_file, half_width=0.1, threads=2)
+    assert dumps(one.contests[0]) == dumps(two.contests[0])
+    assert one.contests[0].steps == two.contests[0].steps
+
+
+def test_stored_losses_stand_in_for_the_first_model(models, digits_file, old):
+    found = se.paired([models[1]], digits_file, losses=old)
+    direct = se.paired(models[:2], digits_file)
+    assert found.mean == direct.mean
+    assert found.contests[0].pair.per_class == direct.contests[0].pair.per_class
+    assert found.names[0] == str(old)
+
+
+def test_with_stored_losses_the_full_loss_of_the_second_is_estimated(models, digits_file, old, losses):
+    found = se.paired([models[1]], digits_file, losses=old, half_width=0.1, seed=1)
+    contest = found.contests[0]
+    assert contest.loss.low <= losses[1].mean() <= contest.loss.high  # seed 1: 95 of 100 would do
+    assert contest.loss.half_width <= 0.1
+    assert contest.difference.low == pytest.approx(contest.loss.low - losses[0].mean(), rel=1e-9)
+    made = contest.to_dict()
+    assert made["loss"]["mean"] == contest.stopped.loss
+    assert dumps(made)
+
+
+def test_losses_of_something_else_are_refused(models, digits_file, old, tmp_path):
+    source = se.open(digits_file)
+    other = np.zeros((3000, 784), np.uint8), np.zeros(3000, np.int64)
+    with pytest.raises(DataError, match="have data sha256"):
+        se.paired(models[:1], other, losses=old)
+    with pytest.raises(DataError, match=r"have eps 1e-07, expected 0\.001"):
+        se.paired(models[:1], digits_file, losses=old, eps=1e-3)
+    part = tmp_path / "part.arrow"
+    evaluate_to_file(models[0], digits_file, part, rows=slice(10, 20))
+    with pytest.raises(DataError, match="not those of the data set in order"):
+        se.paired(models[:1], digits_file, losses=part)
+    evaluate_to_file(models[0], digits_file, part, rows=slice(0, 20))
+    with pytest.raises(DataError, match="losses of 20 rows"):
+        se.paired(models[:1], digits_file, losses=part)
+    with pytest.raises(DataError, match="columns"):
+        se.paired(models[:1], digits_file, losses=digits_file)
+    with pytest.raises(StorageError, match=r"missing\.arrow"):
+        se.paired(models[:1], digits_file, losses=tmp_path / "missing.arrow")
+    cut = tmp_path / "cut.arrow"
+    cut.write_bytes(old.read_bytes()[:1000])
+    with pytest.raises(DataError, match="not a file of losses"):
+        se.paired(models[:1], digits_file, losses=cut)
+    with stored_losses(old, source, eps=1e-7) as stored:
+        assert stored.model == models[0].sha256
+
+
+def test_the_json_names_the_first_contest_and_all(models, digits_file):
+    made = se.paired(models, digits_file).to_dict()
+    assert dumps(made)
+    assert len(made["pairs"]) == 2
+    assert set(made["difference"]) >= {"mean", "low", "high", "level", "method"}
+    assert made["difference"] == made["pairs"][0]["difference"]
+    assert {"correlation", "win_rate", "per_class", "unpaired", "rows_read", "models", "data"} <= set(made)
+    assert made["unpaired"]["low"] < made["difference"]["low"]
+    assert [model["sha256"] for model in made["models"]] == [model.sha256 for model in models]
+
+
+def test_what_cannot_be_compared_is_refused(models, digits_file):
+    with pytest.raises(UsageError, match="at least 2"):
+        se.paired(models[:1], digits_file)
+    with pytest.raises(UsageError, match="half-width"):
+        se.paired(models[:2], digits_file, half_width=0.0)
+    fewer = se.Mlp([se.Layer(np.zeros((784, 3), np.float32), np.zeros(3, np.float32), "identity")])
+    with pytest.raises(UsageError, match="10, 3 classes"):
+        se.paired([models[0], fewer], digits_file)
+    with pytest.raises(DataError, match="no rows"):
+        se.paired(models[:2], (np.zeros((0, 784), np.uint8), np.zeros(0, np.int64)))
+
+
+def test_rounding_the_weights_of_mnist_to_float16_is_seen(mnist):
+    model, data = mnist
+    found = se.paired([model, rounded(model)], data)
+    assert found.mean == pytest.approx(1.7e-6, abs=1e-7)
+    assert found.contests[0].pair.unpaired_half_width > 1000 * found.difference.half_width
+    assert found.correlation > 0.99999
