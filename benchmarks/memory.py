@@ -42,6 +42,10 @@ def memory(files: Files, *, sizes: Sequence[int]) -> dict[str, Any]:
         say(f"memory: {rows:,} rows")
         _evaluate(files, path)
         peak, report = _evaluate(files, path)
+        if report["rows"] != rows:
+            raise AssertionError(
+                f"{report['rows']} rows were evaluated, expected {rows}: the peaks mean nothing."
+            )
         resources = report["resources"]
         lines.append(
             {
@@ -51,7 +55,6 @@ def memory(files: Files, *, sizes: Sequence[int]) -> dict[str, Any]:
                 "reported": resources["peak_anon_bytes"],
                 "file_pages": peak["RssFile"],
                 "over_imports": max(peak["RssAnon"], resources["peak_anon_bytes"]) - imports,
-                "right": report["rows"] == rows,
             }
         )
     return {
@@ -98,7 +101,10 @@ def _evaluate(files: Files, path: Path) -> tuple[dict[str, int], dict[str, Any]]
             peak = {name: max(size, found.get(name, 0)) for name, size in peak.items()}
             time.sleep(PERIOD)
         assert child.stdout is not None
-        return peak, json.loads(child.stdout.read())
+        printed = child.stdout.read()
+    if child.returncode:
+        raise subprocess.CalledProcessError(child.returncode, command)
+    return peak, json.loads(printed)
 
 
 def _status(pid: int) -> dict[str, int]:

@@ -220,8 +220,9 @@ How fast streameval is beside other ways to get the same number, measured in one
 [benchmarks/README.md](../benchmarks/README.md).
 """
 
-_BARS_NOTE: Final = """Ratios are those of medians, to the fastest peer of the same run. A bar is what must be reached, a
-goal what was aimed at. Files larger than memory are run by `benchmarks/long_run.py`.
+_BARS_NOTE: Final = """Ratios are those of medians, to the fastest peer of the same run. A bar is what must be
+reached, a goal what was aimed at. A file larger than memory is
+run by `python -m benchmarks.long_run`.
 """
 
 _HOW: Final = """## Reproduce

@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.data import ROOT, task
 from benchmarks.timing import PAUSE, Entrant, race
-from benchmarks.workloads import RACES, Race
+from benchmarks.workloads import OURS, RACES, Race
 
 # Libraries that take their number of threads from the environment, at import.
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -62,11 +62,15 @@ def run_here(
             # A chunk larger than the data is the data: once is enough.
             chunks = dict.fromkeys(chunk if chunk is None else min(chunk, given.rows) for chunk in one.chunks)
             mine = [Entrant(one.who, _setting(chunk), one.prepare(given, chunk)) for chunk in chunks]
-        except ImportError as error:
-            notes.append(f"{one.who}: not measured: {error}.")
+            for entrant in mine:
+                entrant.ready.run()
+        # torch.compile raises RuntimeError where there is no C++ compiler.
+        except (ImportError, RuntimeError) as error:
+            if one.who.startswith(OURS):
+                raise
+            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            notes.append(f"{one.who}: not measured: {first}.")
             continue
-        for entrant in mine:
-            entrant.ready.run()
         entrants += mine
     say(f"{name}: {rounds} rounds")
     job = given.rows if chosen.job == chosen.rows else chosen.job

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -89,7 +89,8 @@ class Again:
         self._values, self._labels = np.ascontiguousarray(first.x).reshape(-1), first.t.copy()
         self._few = few
         self._made: dict[int, tuple[NDArray[np.int64], NDArray[np.int64]]] = {}
-        self.name, self.path = f"{source.name}, the first {few} rows", None
+        self.path: str | None = None
+        self.name = f"{source.name}, the first {few} rows"
         self.rows, self.shape, self.features = source.rows, source.shape, source.features
         self.dtype, self.classes, self.scale, self.soft = (
             source.dtype,
@@ -187,7 +188,7 @@ def run(name: str, files: Files, **settings: Any) -> dict[str, Any]:
     return result
 
 
-def _turns(jobs: dict[str, tuple[int, Callable[[], object]]], rounds: int) -> list[Line]:
+def _turns(jobs: Mapping[str, tuple[int, Callable[[], object]]], rounds: int) -> list[Line]:
     """Time each job (rows, callable) `rounds` times, in turn, after one untimed call of each."""
     for who, (_, job) in jobs.items():
         say(f"rates: {who}")

@@ -53,5 +53,5 @@ def wrong(results: Results) -> list[str]:
         f"{name}: {line['who']} gave a loss of {line['loss']!r}, expected {line['exact']!r}: not counted."
         for name, result in results.items()
         for line in result["lines"]
-        if not line["right"]
+        if not line.get("right", True)
     ]

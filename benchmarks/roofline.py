@@ -96,7 +96,7 @@ def draw(shown: list[Place], path: Path, *, caption: str) -> None:
         for value in (place.arithmetic, place.memory, place.ours, place.peer)
         if value
     ]
-    axes.set_xlim(min(every, default=1.0) / 1.6, max(every, default=10.0) * 2.0)
+    axes.set_xlim(min(every, default=1.0) / 2.5, max(every, default=10.0) * 2.0)
     axes.set_yticks(range(len(shown)), [place.label for place in shown])
     axes.set_ylim(len(shown) - 0.45, -0.7)
     axes.tick_params(axis="y", length=0)
@@ -119,13 +119,13 @@ def _draw_place(axes: Any, y: int, place: Place) -> None:
     axes.barh(
         y,
         place.arithmetic,
-        height=0.42,
+        height=0.26,
         color="#d7dee8",
         zorder=1,
         label=label("dense float32 arithmetic allows"),
     )
     axes.plot(
-        [place.memory] * 2, [y - 0.3, y + 0.3], color="#8a5a00", lw=2, zorder=2, label=label("memory allows")
+        [place.memory] * 2, [y - 0.2, y + 0.2], color="#8a5a00", lw=2, zorder=2, label=label("memory allows")
     )
     if place.peer is not None:
         axes.plot(
@@ -141,14 +141,14 @@ def _draw_place(axes: Any, y: int, place: Place) -> None:
         )
         text = f"{place.peer_name} {_short(place.peer)}"
         axes.annotate(
-            text, (place.peer, y), (0, -21), textcoords="offset points", ha="center", color="#333333"
+            text, (place.peer, y), (0, -25), textcoords="offset points", ha="center", color="#333333"
         )
     if place.ours is not None:
         axes.plot(place.ours, y, "o", ms=10, color="#c2185b", zorder=4, label=label("streameval"))
         axes.annotate(
             _short(place.ours),
             (place.ours, y),
-            (0, 11),
+            (0, 15),
             textcoords="offset points",
             ha="center",
             color="#c2185b",

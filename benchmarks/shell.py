@@ -22,6 +22,7 @@ from benchmarks import data
 from benchmarks.files import Files
 from benchmarks.racing import say
 from benchmarks.timing import Line
+from benchmarks.workloads import OURS
 
 # What the installed command `streameval` runs.
 STREAMEVAL = (sys.executable, "-c", "from streameval.cli import main; main()")
@@ -55,7 +56,7 @@ def warm(files: Files, *, rounds: int) -> dict[str, Any]:
     """From the shell to the number, everything compiled and cached before."""
     rows = files.rows
     evaluate = Command(
-        "streameval", (*STREAMEVAL, "evaluate", str(files.model), str(files.arrow), "--json"), data.EPS
+        OURS, (*STREAMEVAL, "evaluate", str(files.model), str(files.arrow), "--json"), data.EPS
     )
     commands = [evaluate]
     for who, module in PEERS.items():
@@ -91,9 +92,7 @@ def first(files: Files, *, rounds: int) -> dict[str, Any]:
             took, loss = _time(command, {"STREAMEVAL_CACHE_DIR": empty})
             right = right and _right(loss, exact[data.EPS])
             seconds.append(took)
-    line = Line(
-        "streameval", "", files.rows, statistics.median(seconds), min(seconds), loss, exact[data.EPS], right
-    )
+    line = Line(OURS, "", files.rows, statistics.median(seconds), min(seconds), loss, exact[data.EPS], right)
     return _result(
         "first-run",
         f"first run ever: `streameval evaluate` on {files.rows:,} rows, empty cache folder, compilation included",
@@ -113,6 +112,8 @@ def _interleaved(
             _time(command, {})
             able.append(command)
         except subprocess.CalledProcessError as error:
+            if command.who == OURS:
+                raise
             notes.append(f"{command.who}: not measured: {_last_line(error.stderr)}.")
     say(f"process: {rounds} rounds")
     seconds: dict[str, list[float]] = {command.who: [] for command in able}
@@ -125,8 +126,7 @@ def _interleaved(
             losses[command.who].append(loss)
     lines = []
     for command in able:
-        took = seconds[command.who]
-        times = statistics.median(took), min(took)
+        times = statistics.median(seconds[command.who]), min(seconds[command.who])
         if command.eps is None:
             lines.append(Line(command.who, "", rows, *times))
             continue
