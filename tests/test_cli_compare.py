@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import pty
+
 import pytest
-from command_line import result, streameval
+from command_line import result, start, streameval
 from mnist_file import nudged, rounded, written
 
 import streameval as se
@@ -51,6 +54,29 @@ def test_until_as_text_and_json(network_file, digits_file):
     done = streameval("until", network_file, digits_file, "--half-width", 0.1)
     assert done.stderr == ""  # the running estimate is for terminals
     assert "95 % interval" in done.stdout
+
+
+def test_until_shows_the_running_estimate_on_a_terminal_only(network_file, digits_file):
+    """stderr is a terminal, stdout is not: the estimate comes and goes there, the result comes here."""
+    master, slave = pty.openpty()
+    process = start("until", network_file, digits_file, "--half-width", 0.05, stderr=slave)
+    os.close(slave)
+    shown = bytearray()
+    while True:
+        try:
+            part = os.read(master, 4096)
+        except OSError:  # the terminal's other end is closed
+            break
+        if not part:
+            break
+        shown += part
+    out, _ = process.communicate(timeout=60)
+    os.close(master)
+    assert process.returncode == 0
+    assert "±".encode() in shown
+    assert b" rows, " in shown
+    assert "rows read" in out
+    assert "\x1b" not in out
 
 
 def test_paired_takes_models_then_data(network_file, other, digits_file):

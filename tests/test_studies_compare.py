@@ -14,7 +14,7 @@ from streameval.errors import DataError, UsageError
 from streameval.reports.json import dumps
 from streameval.statistics.compare import compare_losses
 from streameval.studies.budgeting import MOST_TWINS, error_budget
-from streameval.studies.histogram import Histogram
+from streameval.studies.histogram import EDGES, Histogram
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +152,8 @@ def test_the_histogram_counts_every_row_once(losses):
     for k, (low, high) in enumerate(zip(found.edges, found.edges[1:], strict=False)):
         inside = (losses >= low) & (losses < high)
         assert found.rows[k] == inside.sum()
+    on_edges = Histogram.of(EDGES[4:10])
+    assert on_edges.rows == (1,) * 6  # a loss on an edge belongs to the bin above it
     extremes = Histogram.of(np.array([-1e-7, 0.0, 1e9]))
     assert (extremes.rows[0], extremes.rows[-1], sum(extremes.rows)) == (2, 1, 3)
 

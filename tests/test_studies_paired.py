@@ -13,6 +13,7 @@ from streameval.errors import DataError, StorageError, UsageError
 from streameval.evaluation.losses import evaluate_to_file
 from streameval.reports.json import dumps
 from streameval.storage.source import Span
+from streameval.studies.several import SeveralReader
 from streameval.studies.stored import stored_losses
 
 
@@ -88,6 +89,13 @@ def test_all_rows_give_the_plain_numbers(models, digits_file, losses):
             assert (row.rows, row.difference) == (len(inside), pytest.approx(inside.mean(), rel=1e-9))
             assert row.stderr == pytest.approx(inside.std(ddof=1) / math.sqrt(len(inside)), rel=1e-6)
     assert found.reports[1].digest == se.evaluate(models[1], digits_file).digest
+
+
+def test_rows_in_any_order_come_back_in_that_order(models, digits_file, losses):
+    rows = np.random.default_rng(0).integers(0, 3000, 20_000)
+    found, true = SeveralReader(models, se.open(digits_file), eps=1e-7)(rows)
+    assert np.array_equal(found, np.array(losses)[:, rows])
+    assert np.array_equal(true, labels(digits_file)[rows])
 
 
 def test_each_row_is_read_once_for_all_models(models, digits_file):

@@ -33,7 +33,7 @@ def live(what: str) -> Iterator[Callable[[Step], None] | None]:
             if not started:
                 shown = Live(console=Console(stderr=True), transient=True, refresh_per_second=10)
                 started.append(held.enter_context(shown))
-            started[0].update(Text(line(what, step)))
+            started[0].update(Text(line(what, step), no_wrap=True, overflow="ellipsis"))
 
         yield show
 
