@@ -153,7 +153,10 @@ def test_the_histogram_counts_every_row_once(losses):
         inside = (losses >= low) & (losses < high)
         assert found.rows[k] == inside.sum()
     on_edges = Histogram.of(EDGES[4:10])
-    assert on_edges.rows == (1,) * 6  # a loss on an edge belongs to the bin above it
+    assert (on_edges.edges, on_edges.rows) == (
+        tuple(EDGES[4:11]),
+        (1,) * 6,
+    )  # a loss on an edge belongs to the bin above it
     extremes = Histogram.of(np.array([-1e-7, 0.0, 1e9]))
     assert (extremes.rows[0], extremes.rows[-1], sum(extremes.rows)) == (2, 1, 3)
 

@@ -5,7 +5,6 @@ Knows how a model's losses can be computed again. Does not know how the parts ar
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -71,4 +70,5 @@ class _Unclipped:
         exact = -np.log(np.where(lost, 1.0, chance))
         if lost.any():
             exact[lost] = self._read(np.flatnonzero(lost) + (piece.start or 0))
-        return np.asarray(np.maximum(exact, 0.0)) if math.isfinite(self._eps) else exact
+        # Rounding may leave a probability a little over 1.
+        return np.asarray(np.maximum(exact, 0.0))
