@@ -120,7 +120,9 @@ def minibatch(
         found = intervals.interval(losses, method, level=level, population=population, bounds=bounds)
         drawn.append(MiniBatch(float(losses.mean()), rows, losses, found))
     source.check_unchanged()
-    return MiniBatches(tuple(drawn), replace, seed if isinstance(seed, int) else None, float(eps), model, source)
+    return MiniBatches(
+        tuple(drawn), replace, seed if isinstance(seed, int) else None, float(eps), model, source
+    )
 
 
 def _of_batch(seed: int | np.random.Generator, number: int) -> int | np.random.Generator:
