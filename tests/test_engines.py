@@ -51,7 +51,7 @@ def cluster() -> Iterator[Any]:
     )
     with (
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, memory_limit=0, dashboard_address=None
+            n_workers=2, threads_per_worker=1, processes=True, memory_limit=0, dashboard_address="127.0.0.1:0"
         ) as local,
         distributed.Client(local, set_as_default=False) as client,
     ):
@@ -167,7 +167,7 @@ class Flaky:
     def cut(self, gap: Span) -> Iterator[Span]:
         return self.inner.cut(gap)
 
-    def map(self, work: Work, tasks: Sequence[Task]) -> Iterator[Tally | Failure]:
+    def map(self, work: Work, tasks: Sequence[Task]) -> Iterator[Tally | Failure | None]:
         good = [task for number, task in enumerate(tasks) if number not in self.failing]
         for task in tasks:
             if task not in good:
@@ -211,7 +211,7 @@ def test_an_engine_that_loses_a_span_is_noticed(data: Path) -> None:
     """Spans must tile all rows."""
 
     class Loses(Flaky):
-        def map(self, work: Work, tasks: Sequence[Task]) -> Iterator[Tally | Failure]:
+        def map(self, work: Work, tasks: Sequence[Task]) -> Iterator[Tally | Failure | None]:
             return self.inner.map(work, tasks[1:])
 
     with pytest.raises(IncompleteError, match="9999 of 400003 rows are missing: 0:9999"):
@@ -223,7 +223,7 @@ def test_a_worker_that_sees_other_data_is_refused(data: Path, tmp_path: Path, wh
     other = write(tmp_path / "other.arrow", ROWS, seed=9)
 
     class Elsewhere(Flaky):
-        def map(self, work: Work, tasks: Sequence[Task]) -> Iterator[Tally | Failure]:
+        def map(self, work: Work, tasks: Sequence[Task]) -> Iterator[Tally | Failure | None]:
             return self.inner.map(replace(work, data=str(other)), tasks)
 
     with pytest.raises(IncompleteError, match="this worker sees data with fingerprint"):

@@ -243,7 +243,8 @@ def test_a_full_disk_under_a_checkpoint_is_5_and_the_old_one_stays(
     before = (tmp_path / "kept").read_bytes()
     # A limit on the size of files, too small for a checkpoint, as a full disk or quota would be.
     process = start(*slow[:7], preexec_fn=_limit_files)
-    time.sleep(1.0)
+    wait_for(tmp_path / ".kept.lock", 0, process)
+    time.sleep(0.5)
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 5, err
@@ -272,3 +273,25 @@ def test_options_that_do_not_go_together_are_2(folder: Path, arguments: tuple[st
     """With what to type instead."""
     done = streameval("evaluate", folder / "model.safetensors", folder / "drawn.arrow", *arguments)
     assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+
+
+def test_ctrl_c_at_a_terminal_ends_a_pass_on_workers_with_its_checkpoint(
+    folder: Path, tmp_path: Path
+) -> None:
+    """A terminal sends it to the workers too; they do not answer it, and nothing but the code is left to see."""
+    pytest.importorskip("distributed", reason="Dask is not installed: pip install 'streameval[dask]'")
+    data = write(tmp_path / "large.arrow", 6_000_000)
+    model, kept, events = folder / "model.safetensors", tmp_path / "kept", tmp_path / "events"
+    options = ("--engine", "dask", "--chunk-rows", 200, "--checkpoint", kept, "--events", events)
+    process = start("evaluate", model, data, *options, start_new_session=True)
+    for _ in range(6000):
+        if events.exists() and '"chunk"' in events.read_text():
+            break
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, "", "")
+    done = sum(one["stop"] - one["start"] for one in json.loads(kept.read_bytes())["tallies"])
+    assert 0 < done < 6_000_000
+    again = result("evaluate", model, data, "--checkpoint", kept)
+    assert again["digest"] == result("evaluate", model, data)["digest"]

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import signal
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +21,8 @@ from streameval.storage.source import Span
 _log = logging.getLogger("streameval")
 # Seconds to wait for a scheduler, and for its first worker.
 PATIENCE = 30
+# Seconds between looks at whether something came back.
+PAUSE = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ class Dask:
             )
         yield from cut_evenly(gap, self.span_rows)
 
-    def map(self, work: Work, tasks: Sequence[Task]) -> Iterator[Tally | Failure]:
+    def map(self, work: Work, tasks: Sequence[Task]) -> Iterator[Tally | Failure | None]:
         """Yield what came of each task as it ends. What is not needed any more when the caller stops is cancelled.
 
         Raises StorageError if there is no scheduler or no worker, UsageError if Dask is not installed.
@@ -72,7 +76,7 @@ class Dask:
             try:
                 yield from _outcomes(client, futures)
             finally:
-                client.cancel([shared, *futures])
+                client.cancel([shared, *futures], force=True)
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[Any]:
@@ -90,21 +94,23 @@ class Dask:
         with contextlib.ExitStack() as stack:
             try:
                 if self.address is None:
-                    threads = max(1, available() // self.workers)
-                    place: Any = stack.enter_context(
-                        distributed.LocalCluster(
-                            n_workers=self.workers,
-                            threads_per_worker=threads,
-                            processes=True,
-                            memory_limit=0,
-                            dashboard_address=None,
-                        )
+                    cluster = distributed.LocalCluster(
+                        n_workers=self.workers,
+                        threads_per_worker=max(1, available() // self.workers),
+                        processes=True,
+                        memory_limit=0,
+                        # Any free port, and not for other machines to see.
+                        dashboard_address="127.0.0.1:0",
+                        silence_logs=logging.ERROR,
                     )
+                    place: Any = stack.enter_context(cluster)
                 else:
                     place = self.address
                 client = stack.enter_context(
                     distributed.Client(place, timeout=PATIENCE, set_as_default=False)
                 )
+                if self.address is None:
+                    _deafen(client)
             except (OSError, TimeoutError, ValueError) as error:
                 raise StorageError(
                     f"{self.address or 'this machine'}: no Dask scheduler answered ({error}). Start one with: "
@@ -113,20 +119,44 @@ class Dask:
             yield client
 
 
-def _outcomes(client: Any, futures: dict[Any, Task]) -> Iterator[Tally | Failure]:
+def _deafen(client: Any) -> None:
+    """Let workers of our own, and those that take the place of dead ones, not hear Ctrl-C.
+
+    A terminal sends it to all processes; it is for the one that has the checkpoint, which then ends the others.
+    """
+    from distributed import WorkerPlugin
+
+    deaf = type("Deaf", (WorkerPlugin,), {"setup": _ignore_interrupts})
+    client.register_plugin(deaf())
+
+
+def _ignore_interrupts(plugin: Any, worker: Any) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _outcomes(client: Any, futures: dict[Any, Task]) -> Iterator[Tally | Failure | None]:
     from distributed import as_completed
 
-    for future in as_completed(futures, loop=client.loop):
-        task = futures[future]
-        error = future.exception() if future.status == "error" else None
-        if future.status == "finished":
-            yield future.result()
-        elif isinstance(error, StreamevalError):
-            yield Failure(task.span, str(error))
-        else:
-            yield Failure(task.span, f"{future.status}: {type(error).__name__}: {error}")
-        # Let the cluster forget the result: states of large passes would pile up there.
-        future.release()
+    done = as_completed(futures, loop=client.loop)
+    while not done.is_empty():
+        if not done.has_ready():
+            time.sleep(PAUSE)
+            yield None
+            continue
+        for future in done.next_batch(block=False):
+            yield _outcome(future, futures[future])
+            # Let the cluster forget the result: states of large passes would pile up there.
+            future.release()
+
+
+def _outcome(future: Any, task: Task) -> Tally | Failure:
+    if future.status == "finished":
+        tally: Tally = future.result()
+        return tally
+    error = future.exception() if future.status == "error" else None
+    if isinstance(error, StreamevalError):
+        return Failure(task.span, str(error))
+    return Failure(task.span, f"{future.status}: {type(error).__name__}: {error}")
 
 
 def _hand_on(work: Work) -> Work:

@@ -33,7 +33,7 @@ class Local:
 
         yield from cut_evenly(gap, self.span_rows)
 
-    def map(self, work: Work, tasks: Sequence[Task]) -> Iterator[Tally | Failure]:
+    def map(self, work: Work, tasks: Sequence[Task]) -> Iterator[Tally | Failure | None]:
         """See `Engine`."""
         from streameval.engines.worker import compute_task
 

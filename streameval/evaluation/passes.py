@@ -71,8 +71,8 @@ class Engine(Protocol):
     def cut(self, gap: Span) -> Iterator[Span]:
         """Cut consecutive rows into the spans that workers get."""
 
-    def map(self, work: Work, tasks: Sequence[Task]) -> Iterator[Tally | Failure]:
-        """Yield what came of each task, or why nothing did, as they end."""
+    def map(self, work: Work, tasks: Sequence[Task]) -> Iterator[Tally | Failure | None]:
+        """Yield what came of each task, or why nothing did, as they end; None now and then while nothing comes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,15 +128,17 @@ def run_here(
             yield part.tally.span
 
 
-def run_on(engine: Engine, work: Work, which: Which, keeper: Keeper) -> Iterator[Span]:
-    """Let an engine compute what is missing in the keeper's book; yield each span when it is in.
+def run_on(engine: Engine, work: Work, which: Which, keeper: Keeper) -> Iterator[Span | None]:
+    """Let an engine compute what is missing in the keeper's book; yield each span when it is in, None in between.
 
     Raises IncompleteError after all other spans are in if one could not be computed.
     """
     tasks = [Task(span, within(which, span)) for gap in keeper.book.gaps() for span in engine.cut(gap)]
     failures = []
     for outcome in engine.map(work, tasks):
-        if isinstance(outcome, Failure):
+        if outcome is None:
+            yield None
+        elif isinstance(outcome, Failure):
             _log.warning("rows %d:%d failed: %s", outcome.span.start, outcome.span.stop, outcome.message)
             failures.append(outcome)
         else:
@@ -174,10 +176,13 @@ def _can_open(path: str) -> bool:
     return "://" in path or Path(path).exists() or any(mark in path for mark in "*?[")
 
 
-def watched(spans: Iterator[Span], keeper: Keeper, held: Held | None, tell: Callable[[Span], None]) -> None:
+def watched(
+    spans: Iterator[Span | None], keeper: Keeper, held: Held | None, tell: Callable[[Span], None]
+) -> None:
     """Drive a run to its end; when a signal waits, write the checkpoint and deliver it."""
     for span in spans:
-        tell(span)
+        if span is not None:
+            tell(span)
         if held is not None and held.waiting:
             keeper.save()
             held.deliver()
