@@ -85,7 +85,7 @@ def first(files: Files, *, rounds: int) -> dict[str, Any]:
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as empty:
             command = Command(
-                "streameval",
+                OURS,
                 (*STREAMEVAL, "evaluate", str(files.model), str(files.arrow), "--json"),
                 data.EPS,
             )
