@@ -151,10 +151,10 @@ def test_two_passes_with_one_checkpoint_are_8(folder: Path, tmp_path: Path, slow
 def test_shards_merge_to_the_digest_of_one_pass(folder: Path, tmp_path: Path, whole: dict[str, Any]) -> None:
     """And a shard that was forgotten is 7; one given twice counts once; one of another eps is 3."""
     model, data = folder / "model.safetensors", folder / "drawn.arrow"
-    paths = [tmp_path / f"{index}.json" for index in range(5)]
+    paths = [tmp_path / f"{index}.json" for index in range(3)]
     for index, path in enumerate(paths):
-        assert streameval("evaluate", model, data, "--shard", f"{index}/5", "--state", path).returncode == 0
-    merged = result("merge", *paths, paths[3])
+        assert streameval("evaluate", model, data, "--shard", f"{index}/3", "--state", path).returncode == 0
+    merged = result("merge", *paths, paths[1])
     ignored = ("resources", "sha256")
     assert {k: v for k, v in merged.items() if k not in ignored} == {
         k: v for k, v in whole.items() if k not in ignored
@@ -162,11 +162,11 @@ def test_shards_merge_to_the_digest_of_one_pass(folder: Path, tmp_path: Path, wh
     report = tmp_path / "report.json"
     report.write_text(json.dumps(merged))
     assert result("verify", report, model, data)["whole"]
-    forgotten = streameval("merge", *paths[:3], *paths[4:])
-    assert (forgotten.returncode, "360000:480000" in forgotten.stderr) == (7, True)
+    forgotten = streameval("merge", paths[0], paths[2])
+    assert (forgotten.returncode, "200000:400000" in forgotten.stderr) == (7, True)
     other = tmp_path / "other.json"
-    streameval("evaluate", model, data, "--shard", "3/5", "--state", other, "--eps", "1e-5")
-    refused = streameval("merge", *paths[:3], other, *paths[4:])
+    streameval("evaluate", model, data, "--shard", "1/3", "--state", other, "--eps", "1e-5")
+    refused = streameval("merge", paths[0], other, paths[2])
     assert (refused.returncode, str(other) in refused.stderr) == (3, True)
 
 
@@ -221,6 +221,7 @@ def test_too_little_memory_is_5_before_anything_starts(folder: Path, tmp_path: P
     assert tight["resources"]["max_memory_bytes"] == 24 << 20
 
 
+@pytest.mark.slow
 def test_a_store_that_is_not_there_is_5(folder: Path) -> None:
     """Row 36: bounded tries, then the store is named."""
     nowhere = "s3://data/x.arrow?endpoint_override=127.0.0.1:9&scheme=http&region=us-east-1&anonymous=true"

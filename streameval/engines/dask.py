@@ -67,16 +67,11 @@ class Dask:
             return
         with self._connected() as client:
             client.wait_for_workers(1, timeout=PATIENCE)
-            # The work travels once to each worker, and is made again if the worker that holds it dies.
-            shared = client.submit(_hand_on, work, pure=False)
-            futures = {
-                client.submit(_compute, shared, task, pure=False, retries=self.retries): task
-                for task in tasks
-            }
+            sent = _Sent(client, work, self.retries)
             try:
-                yield from _outcomes(client, futures)
+                yield from sent.outcomes(tasks)
             finally:
-                client.cancel([shared, *futures], force=True)
+                sent.cancel()
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[Any]:
@@ -134,19 +129,50 @@ def _ignore_interrupts(plugin: Any, worker: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _outcomes(client: Any, futures: dict[Any, Task]) -> Iterator[Tally | Failure | None]:
-    from distributed import as_completed
+class _Sent:
+    """The tasks that a cluster has, and what belongs to each."""
 
-    done = as_completed(futures, loop=client.loop)
-    while not done.is_empty():
-        if not done.has_ready():
-            time.sleep(PAUSE)
-            yield None
-            continue
-        for future in done.next_batch(block=False):
-            yield _outcome(future, futures[future])
-            # Let the cluster forget the result: states of large passes would pile up there.
-            future.release()
+    def __init__(self, client: Any, work: Work, retries: int) -> None:
+        self._client = client
+        self._work = work
+        self._retries = retries
+        self._tasks: dict[Any, tuple[Task, int, Any]] = {}
+        self._shared: Any = None
+
+    def outcomes(self, tasks: Sequence[Task]) -> Iterator[Tally | Failure | None]:
+        """Send all tasks, and yield what comes of each as it ends; None now and then while nothing comes."""
+        from distributed import as_completed
+
+        done = as_completed([self._send(task, 0) for task in tasks], loop=self._client.loop)
+        while not done.is_empty():
+            if not done.has_ready():
+                time.sleep(PAUSE)
+                yield None
+                continue
+            for future in done.next_batch(block=False):
+                task, lost, shared = self._tasks.pop(future)
+                # The scheduler may lose a task with the worker that held what it depends on: it is sent again.
+                if future.status == "lost" and lost < self._retries:
+                    self._shared = None if self._shared is shared else self._shared
+                    done.add(self._send(task, lost + 1))
+                    continue
+                yield _outcome(future, task)
+                # Let the cluster forget the result: states of large passes would pile up there.
+                future.release()
+
+    def cancel(self) -> None:
+        """Let the cluster forget what is not needed any more."""
+        self._client.cancel(
+            [future for future in (self._shared, *self._tasks) if future is not None], force=True
+        )
+
+    def _send(self, task: Task, lost: int) -> Any:
+        # The work travels once to each worker, and is made again if the worker that holds it dies.
+        if self._shared is None:
+            self._shared = self._client.submit(_hand_on, self._work, pure=False)
+        future = self._client.submit(_compute, self._shared, task, pure=False, retries=self._retries)
+        self._tasks[future] = task, lost, self._shared
+        return future
 
 
 def _outcome(future: Any, task: Task) -> Tally | Failure:
