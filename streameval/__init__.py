@@ -52,7 +52,28 @@ _HOMES = {
     "stream": ("evaluation.evaluate", "stream"),
 }
 
-__all__ = sorted([*_HOMES, "__version__"])
+__all__ = [
+    "Layer",
+    "Mlp",
+    "Report",
+    "Source",
+    "Span",
+    "Step",
+    "__version__",
+    "compare",
+    "convert",
+    "cross_entropy_error",
+    "evaluate",
+    "evaluate_until",
+    "load_mnist",
+    "load_model",
+    "minibatch",
+    "open",
+    "paired",
+    "per_sample_losses",
+    "predict",
+    "stream",
+]
 
 
 def __getattr__(name: str) -> Any:

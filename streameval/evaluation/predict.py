@@ -65,5 +65,7 @@ def cross_entropy_error(y: ArrayLike, t: ArrayLike, *, eps: float = EPS) -> floa
     outside = (labels < 0) | (labels >= classes)
     if outside.any():
         first = int(np.argmax(outside))
-        raise LabelError(f"t, row {first}: label {int(labels[first])}, but y has {classes} classes (0..{classes - 1}).")
+        raise LabelError(
+            f"t, row {first}: label {int(labels[first])}, but y has {classes} classes (0..{classes - 1})."
+        )
     return float(-np.mean(np.log(probabilities[np.arange(n), labels] + eps)))

@@ -123,7 +123,9 @@ def check_labels(chunk: Chunk, classes: int, name: str) -> None:
 def check_eps(eps: float) -> float:
     """eps as a float; raise UsageError unless 0 <= eps < 1."""
     if not 0.0 <= eps < 1.0:
-        raise UsageError(f"eps: {eps!r}, expected a number from 0 (exact log-softmax) to below 1, for instance 1e-7.")
+        raise UsageError(
+            f"eps: {eps!r}, expected a number from 0 (exact log-softmax) to below 1, for instance 1e-7."
+        )
     return float(eps)
 
 

@@ -75,7 +75,9 @@ class State:
 
     def __add__(self, other: State) -> State:
         if len(self.classes) != len(other.classes):
-            raise DataError(f"states of {len(self.classes)} and {len(other.classes)} classes cannot be joined.")
+            raise DataError(
+                f"states of {len(self.classes)} and {len(other.classes)} classes cannot be joined."
+            )
         return State(
             self.units + other.units,
             self.units_squared + other.units_squared,

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from streameval.kernels.compiling import kernel
 
 # The columns of `out`.
-MEAN, SQUARES, CUBES, LARGEST = range(4)
+MEAN, SD, SKEWNESS = range(3)
 
 
 @kernel()
 def sample_moments(values, out):
-    """Write mean, sum of squared and of cubed deviations, and the largest size of each row.
+    """Write mean, standard deviation (ddof 1) and skewness of each row.
 
-        out[i] = mean, sum_j (x_ij - mean)**2, sum_j (x_ij - mean)**3, max_j |x_ij|
+        out[i] = mean, sqrt(sum_j (x_ij - mean)**2 / (n - 1)), third central moment / second**1.5
 
-    values (trials, n) float64, n >= 1 · out (trials, 4) float64
+    values (trials, n) float64, n >= 1 · out (trials, 3) float64. One row alone has an infinite standard deviation:
+    it says nothing of the spread. Equal values have skewness 0.
     """
     n = values.shape[1]
     for i in range(values.shape[0]):
@@ -34,4 +37,10 @@ def sample_moments(values, out):
             gap = x - mean
             squares += gap * gap
             cubes += gap * gap * gap
-        out[i, MEAN], out[i, SQUARES], out[i, CUBES], out[i, LARGEST] = mean, squares, cubes, largest
+        second = squares / n
+        # Rounding leaves equal values a spread of about 1e-16 of their size: that is no spread.
+        cube = second**1.5
+        flat = cube == 0.0 or second <= (1e-14 * largest) ** 2
+        out[i, MEAN] = mean
+        out[i, SD] = np.sqrt(squares / (n - 1)) if n > 1 else np.inf
+        out[i, SKEWNESS] = 0.0 if flat else cubes / n / cube
