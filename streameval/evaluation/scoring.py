@@ -19,6 +19,7 @@ from streameval.storage.source import Chunk, Source
 
 if TYPE_CHECKING:
     from streameval.kernels.packing import Packed
+    from streameval.kernels.running import Scratch
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +45,6 @@ class NetworkScorer:
 
     def __init__(self, model: Mlp, source: Source, *, eps: float, threads: int | None = None) -> None:
         from streameval.kernels import threads as cpus
-        from streameval.kernels.running import Scratch
 
         check_fit(model, source)
         self.classes = model.classes
@@ -52,7 +52,7 @@ class NetworkScorer:
         self._name = source.name
         self._eps = check_eps(eps)
         self._packed = packed(model, source)
-        self._scratch = Scratch.of(self._packed, self.threads)
+        self._scratch = _scratch(self._packed, self.threads)
 
     def score(self, chunk: Chunk) -> Scores:
         """See `Scorer`. Scores of a row whose features are not finite have a loss of NaN."""
@@ -93,6 +93,19 @@ def packed(model: Mlp, source: Source) -> Packed:
     if key not in kept:
         kept[key] = pack(model.layers, dtype=source.dtype, scale=source.scale)
     return kept[key]
+
+
+# Only running kernels write scratch, and they run one at a time: scorers of one network can share it.
+_SCRATCH: WeakKeyDictionary[Packed, dict[int, Scratch]] = WeakKeyDictionary()
+
+
+def _scratch(network: Packed, threads: int) -> Scratch:
+    from streameval.kernels.running import Scratch
+
+    kept = _SCRATCH.setdefault(network, {})
+    if threads not in kept:
+        kept[threads] = Scratch.of(network, threads)
+    return kept[threads]
 
 
 _NO_LABELS = np.empty(0, np.int64)

@@ -36,7 +36,7 @@ class LayerLike(Protocol):
     def activation(self) -> str: ...
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Packed:
     """A network ready for the kernels, for rows of one dtype and scale."""
 

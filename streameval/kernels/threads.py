@@ -5,6 +5,7 @@ The affinity mask and the cgroup's quota decide; `cpu_count` would oversubscribe
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from pathlib import Path
@@ -19,6 +20,7 @@ def available() -> int:
     return max(1, min(allowed, math.ceil(quota))) if quota else allowed
 
 
+@functools.cache
 def _quota() -> float | None:
     """CPUs the cgroup grants, the strictest on the way to the root; None without a limit."""
     limits = [limit for folder in _own_cgroups() if (limit := _limit(folder)) is not None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +12,11 @@ from numpy.typing import NDArray
 from streameval.errors import DataError, UsageError
 from streameval.evaluation.evaluate import EPS
 from streameval.evaluation.report import data_dict, model_dict
+from streameval.evaluation.rows import CHUNK_ROWS
 from streameval.models.mlp import Mlp
-from streameval.statistics import intervals, samples
+from streameval.statistics import samples
 from streameval.statistics.bounds import loss_bounds
-from streameval.statistics.intervals import Interval
+from streameval.statistics.intervals import Batch, Interval, lookup
 from streameval.statistics.seeds import branch, generator
 from streameval.storage.opening import open
 from streameval.storage.source import Source
@@ -107,22 +109,33 @@ def minibatch(
     if source.rows == 0:
         raise DataError(f"{source.name}: no rows, so none can be drawn.")
     read = LossReader(model, source, eps=eps, threads=threads)
-    bounds = loss_bounds(eps)
-    population = None if replace else source.rows
-    stream = generator(seed)
-    drawn = []
-    for number in range(batches):
-        if replace:
-            rows = samples.with_replacement(source.rows, size, seed=stream)
-        else:
-            rows = samples.without_replacement(source.rows, size, seed=_of_batch(seed, number))
-        losses = read(rows)
-        found = intervals.interval(losses, method, level=level, population=population, bounds=bounds)
-        drawn.append(MiniBatch(float(losses.mean()), rows, losses, found))
+    drawn: list[MiniBatch] = []
+    # Many small batches are read and judged together: a call for each would cost more than its rows.
+    together = max(1, CHUNK_ROWS // size)
+    for rows in _draws(source.rows, size, batches, together, seed=seed, replace=replace):
+        losses = read(rows.ravel()).reshape(rows.shape)
+        batch = Batch(losses, None if replace else source.rows)
+        found = lookup(method).intervals(batch, level, loss_bounds(eps))
+        means = losses.mean(axis=1).tolist()
+        drawn += map(MiniBatch, means, rows, losses, found)
     source.check_unchanged()
     return MiniBatches(
         tuple(drawn), replace, seed if isinstance(seed, int) else None, float(eps), model, source
     )
+
+
+def _draws(
+    population: int, size: int, batches: int, together: int, *, seed: int | np.random.Generator, replace: bool
+) -> Iterator[NDArray[np.int64]]:
+    """Yield the rows of all batches, (some, size) at a time: one stream with replacement, else one order each."""
+    stream = generator(seed)
+    for start in range(0, batches, together):
+        count = min(together, batches - start)
+        if replace:
+            yield samples.with_replacement(population, count * size, seed=stream).reshape(count, size)
+        else:
+            orders = (_of_batch(seed, start + i) for i in range(count))
+            yield np.stack([samples.without_replacement(population, size, seed=one) for one in orders])
 
 
 def _of_batch(seed: int | np.random.Generator, number: int) -> int | np.random.Generator:

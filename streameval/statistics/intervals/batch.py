@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -64,6 +65,17 @@ class Batch:
         if self.n == self.population:
             return math.inf
         return self.n / (1.0 - self.n / self.population)
+
+    def trials(self) -> Iterator[Batch]:
+        """Yield each trial as a batch of its own; the moments are not computed again."""
+        if len(self.values) == 1:
+            yield self
+            return
+        moments = self._moments
+        for i in range(len(self.values)):
+            one = Batch(self.values[i : i + 1], self.population)
+            one.__dict__["_moments"] = tuple(column[i : i + 1] for column in moments)
+            yield one
 
     @property
     def mean(self) -> Floats:

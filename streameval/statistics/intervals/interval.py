@@ -102,9 +102,16 @@ class Method:
 
     def interval(self, batch: Batch, level: float, bounds: Bounds | None) -> Interval:
         """Return the interval of a batch of one trial, with a warning where one is due."""
+        return self.intervals(batch, level, bounds)[0]
+
+    def intervals(self, batch: Batch, level: float, bounds: Bounds | None) -> list[Interval]:
+        """Return the interval of every trial of a batch, with a warning where one is due."""
         low, high = self.ends(batch, level, bounds)
-        warning = None if batch.exhausted else self.warn(batch)
-        return Interval(float(low[0]), float(high[0]), level, self.name, self.assumes, warning)
+        trials = zip(batch.trials(), low.tolist(), high.tolist(), strict=True)
+        return [
+            Interval(a, b, level, self.name, self.assumes, None if one.exhausted else self.warn(one))
+            for one, a, b in trials
+        ]
 
     def _checked(self, batch: Batch, bounds: Bounds | None) -> Bounds | None:
         if not self.bounded:
