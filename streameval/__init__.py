@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from streameval.evaluation.predict import cross_entropy_error as cross_entropy_error
     from streameval.evaluation.predict import predict as predict
     from streameval.evaluation.report import Report as Report
+    from streameval.evaluation.shards import merge as merge
+    from streameval.evaluation.verify import verify as verify
     from streameval.models.loading import load as load_model
     from streameval.models.mlp import Layer as Layer
     from streameval.models.mlp import Mlp as Mlp
@@ -44,12 +46,14 @@ _HOMES = {
     "evaluate_until": ("studies.until", "evaluate_until"),
     "load_mnist": ("datasets.mnist", "load_mnist"),
     "load_model": ("models.loading", "load"),
+    "merge": ("evaluation.shards", "merge"),
     "minibatch": ("studies.minibatch", "minibatch"),
     "open": ("storage.opening", "open"),
     "paired": ("studies.paired", "paired"),
     "per_sample_losses": ("evaluation.evaluate", "per_sample_losses"),
     "predict": ("evaluation.predict", "predict"),
     "stream": ("evaluation.evaluate", "stream"),
+    "verify": ("evaluation.verify", "verify"),
 }
 
 __all__ = [
@@ -67,12 +71,14 @@ __all__ = [
     "evaluate_until",
     "load_mnist",
     "load_model",
+    "merge",
     "minibatch",
     "open",
     "paired",
     "per_sample_losses",
     "predict",
     "stream",
+    "verify",
 ]
 
 
