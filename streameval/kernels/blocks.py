@@ -275,12 +275,14 @@ def emit_loop(
 
 
 def emit_load(builder: ir.IRBuilder, place: ir.Value, kind: ir.Type, align: int) -> ir.Value:
+    """Emit a load of `kind` from an address that is a multiple of `align`."""
     value = builder.load(builder.bitcast(place, kind.as_pointer()))
     value.align = align
     return value
 
 
 def emit_store(builder: ir.IRBuilder, value: ir.Value, place: ir.Value, align: int) -> None:
+    """Emit a store to an address that is a multiple of `align`."""
     builder.store(value, builder.bitcast(place, value.type.as_pointer())).align = align
 
 
