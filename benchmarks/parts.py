@@ -31,7 +31,7 @@ NO_SOFT, NO_PROBABILITIES = np.empty((0, 0)), np.empty((0, 0), np.float32)
 @numba.njit
 def sum_bytes(values, offsets, tiles, net, planes, ints):
     for tile in range(tiles):
-        first_layer._sum_tile(values, offsets, tile * TILE_ROWS, TILE_ROWS, net, planes, ints)
+        first_layer._sum_tile(values, offsets, tile * TILE_ROWS, TILE_ROWS, net, planes, ints, 0, 0)
 
 
 @numba.njit
@@ -59,7 +59,7 @@ def layer(tiles, table, weights, work, other):
     for _ in range(tiles):
         dense.fill_bias(weights, table[BIASES], table[PADDED], work, other)
         dense.add_dense(
-            work, 0, table[INPUTS], weights, table[WEIGHTS], table[PADDED], table[BLOCK], work, other, 2
+            work, 0, table[INPUTS], weights, table[WEIGHTS], table[PADDED], table[BLOCK], work, other, 2, 0, 0
         )
 
 

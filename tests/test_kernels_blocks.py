@@ -26,7 +26,7 @@ def test_a_block_of_a_dense_layer_is_one_fma_an_input_in_their_order(vectors: in
 
     @numba.njit
     def run(rows, stride, count, weights, sums):
-        dense_block(rows, 0, stride, count, weights, 0, sums, 0)
+        dense_block(rows, 0, stride, count, weights, 0, sums, 0, 0, 64)
 
     rng = np.random.default_rng(outputs)
     lanes, inputs = 16 * vectors, 37

@@ -13,6 +13,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
+from streameval.kernels.ahead import emit_hint
 from streameval.kernels.lanes import broadcast, element_pointer, emit_fma, llvm_function
 
 _I1, _I8, _I32, _I64 = (ir.IntType(bits) for bits in (1, 8, 32, 64))
@@ -27,7 +28,8 @@ def make_dense_block(vectors: int, outputs: int) -> Callable[..., None]:
         sums[j, r] += sum_k rows[k, r] * weights[k, j]        in the order of k, one fma each
 
     rows at `rows[at + k * row_stride + r]` · weights at `weights[start + k * outputs + j]` ·
-    sums at `sums[to + j * row_stride + r]`, j < outputs.
+    sums at `sums[to + j * row_stride + r]`, j < outputs. Meanwhile the memory at address `early + k * step` is asked
+    for: see `ahead`.
     """
 
     @intrinsic
@@ -41,9 +43,11 @@ def make_dense_block(vectors: int, outputs: int) -> Callable[..., None]:
         start: Any,
         sums: Any,
         to: Any,
+        early: Any,
+        step: Any,
     ) -> Any:
         def emit(context: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
-            rows_, at_, stride, count_, weights_, start_, sums_, to_ = arguments
+            rows_, at_, stride, count_, weights_, start_, sums_, to_, early_, step_ = arguments
             row = element_pointer(context, b, signature.args[0], rows_, at_)
             weight = element_pointer(context, b, signature.args[4], weights_, start_)
             sums_at = element_pointer(context, b, signature.args[6], sums_, to_)
@@ -55,6 +59,7 @@ def make_dense_block(vectors: int, outputs: int) -> Callable[..., None]:
             totals = [emit_load(b, place, _F32X16, 4) for place in places]
 
             def body(k: ir.Value, carried: list[ir.Value]) -> list[ir.Value]:
+                emit_hint(b, b.add(early_, b.mul(k, step_)))
                 row_k = b.gep(row, [b.mul(k, stride)])
                 weight_k = b.gep(weight, [b.mul(k, _I64(outputs))])
                 x = [emit_load(b, b.gep(row_k, [_I64(16 * v)]), _F32X16, 4) for v in range(vectors)]
@@ -69,7 +74,7 @@ def make_dense_block(vectors: int, outputs: int) -> Callable[..., None]:
             return context.get_dummy_value()
 
         number = types.int64
-        return types.void(rows, number, number, number, weights, number, sums, number), emit
+        return types.void(rows, number, number, number, weights, number, sums, number, number, number), emit
 
     return dense_block
 

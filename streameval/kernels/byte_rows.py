@@ -2,8 +2,10 @@
 
 Knows columns. Each engine (`bytes_amx`, `bytes_vnni`, `bytes_avx2`) gives, for the same weights, the same integers:
 
-    sum_tile(values, offsets, first, count, net, planes, ints)   the sums of up to TILE_ROWS rows, as int32 from
-        `ints[net[SUMS]]` on, net[LANES] apart: PLANES digits of the weights, each OUTPUTS lanes, lowest first
+    sum_tile(values, offsets, first, count, net, planes, ints, early, size) -> bytes
+        the sums of up to TILE_ROWS rows, as int32 from `ints[net[SUMS]]` on, net[LANES] apart: PLANES digits of the
+        weights, each OUTPUTS lanes, lowest first; meanwhile the first of the `size` bytes at address `early` may be
+        asked for (see `ahead`): returns how many were
     layout(outputs) -> (lanes, block)        lanes of a row of sums, and what the engine calls a block
     pack(digits, lanes) -> planes            int32 (4 * groups, PLANES * outputs) in the engine's order
     BASE, PLANES, MOST_PIXELS                digits are balanced, base BASE; rows up to MOST_PIXELS fit into int32

@@ -13,6 +13,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from streameval.kernels.ahead import emit_hint, hint_step
 from streameval.kernels.blocks import emit_loop
 from streameval.kernels.byte_rows import FEATURES, LANES, STRIDE, SUMS
 from streameval.kernels.compiling import device
@@ -27,16 +28,24 @@ _POINTER = _I8.as_pointer()
 _TILE_BYTES = 1024
 # 2 x 2 tiles of sums, two of rows and two of weights are all eight registers: four loads feed four products.
 _BLOCK_LANES = 32
+# What is asked for in each step, which takes 64 cycles; more of it would hold up the loads.
+_HINTS = 3
 _SUMS, _ROWS, _WEIGHTS = (0, 1, 2, 3), (4, 5), (6, 7)
 
 
 @device
-def sum_tile(values, offsets, first, count, net, planes, ints):
-    """See `byte_rows`. Rows are copied to where the tile registers can load them from."""
+def sum_tile(values, offsets, first, count, net, planes, ints, early, size):
+    """See `byte_rows`. Rows are copied to where the tile registers can load them from.
+
+    Of what is needed next half is asked for: the weights come by the same few buffers.
+    """
     stride = net[STRIDE]
     for i in range(count):
         copy_row(values, offsets[first + i], 4 * (net[FEATURES] // 4), ints, i * stride)
-    tile_block(ints, 0, stride, planes, net[LANES], ints, net[SUMS])
+    hints = net[LANES] // _BLOCK_LANES * (stride // 16) * _HINTS
+    step = hint_step(size // 2, hints)
+    tile_block(ints, 0, stride, planes, net[LANES], ints, net[SUMS], early, step)
+    return min(size, hints * step)
 
 
 def layout(outputs: int) -> tuple[int, int]:
@@ -55,7 +64,16 @@ def pack(digits: NDArray[np.int32], lanes: int) -> NDArray[np.int8]:
 
 @intrinsic
 def tile_block(
-    typing: Any, rows: Any, at: Any, stride: Any, planes: Any, lanes: Any, sums: Any, to: Any
+    typing: Any,
+    rows: Any,
+    at: Any,
+    stride: Any,
+    planes: Any,
+    lanes: Any,
+    sums: Any,
+    to: Any,
+    early: Any,
+    hint: Any,
 ) -> Any:
     """Multiply 32 rows of bytes with int8 weights into int32 sums.
 
@@ -63,11 +81,12 @@ def tile_block(
 
     rows uint8, in int32 words: row r from `rows[at + r * stride]` on, `stride` words a row, a multiple of 16 ·
     planes int8 [lanes / 16][k / 64][16][16][4], zero for the padding of a row · sums int32: row r from
-    `sums[to + r * lanes]` on. Needs AMX-INT8, and the permission `host` asks for.
+    `sums[to + r * lanes]` on. Meanwhile the memory from address `early` on is asked for, `_HINTS` times `hint` bytes
+    in each step of 64 bytes: see `ahead`. Needs AMX-INT8, and the permission `host` asks for.
     """
 
     def emit(context: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
-        rows_, at_, stride_, planes_, lanes_, sums_, to_ = arguments
+        rows_, at_, stride_, planes_, lanes_, sums_, to_, early_, hint_ = arguments
         row = b.bitcast(element_pointer(context, b, signature.args[0], rows_, at_), _POINTER)
         weights = b.bitcast(element_pointer(context, b, signature.args[3], planes_, _I64(0)), _POINTER)
         out = b.bitcast(element_pointer(context, b, signature.args[5], sums_, to_), _POINTER)
@@ -85,6 +104,9 @@ def tile_block(
                 b.call(zero, [_I8(register)])
 
             def step(k: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
+                number = b.mul(b.add(b.mul(n, steps), k), _I64(_HINTS))
+                for i in range(_HINTS):
+                    emit_hint(b, b.add(early_, b.mul(b.add(number, _I64(i)), hint_)))
                 for half, register in enumerate(_ROWS):
                     start = b.add(b.mul(row_bytes, _I64(16 * half)), b.mul(k, _I64(64)))
                     b.call(load, [_I8(register), b.gep(row, [start]), row_bytes])
@@ -109,7 +131,7 @@ def tile_block(
         return context.get_dummy_value()
 
     n = types.int64
-    return types.void(rows, n, n, planes, n, sums, n), emit
+    return types.void(rows, n, n, planes, n, sums, n, n, n), emit
 
 
 @intrinsic

@@ -31,31 +31,120 @@ def fill_bias(biases, start, outputs, sums, to):
 
 
 @device
-def add_dense(rows, at, inputs, weights, start, outputs, block, sums, to, vectors):
+def add_dense(rows, at, inputs, weights, start, outputs, block, sums, to, vectors, early, step):
     """sums[j, r] += sum_k rows[k, r] weights[k, j] for `vectors` * 16 rows; `outputs` a multiple of `block`.
 
-    weights are packed block by block: [outputs / block][inputs][block].
+    weights are packed block by block: [outputs / block][inputs][block]. Meanwhile the memory from address `early` on
+    is asked for, `step` bytes for each input of each block: see `ahead`.
     """
     if _WHOLE_TILE and vectors == 2:
         for j in range(0, outputs, block):
             place = to + j * TILE_ROWS
             if block == _A:
-                _tile_a(rows, at, TILE_ROWS, inputs, weights, start + j * inputs, sums, place)
+                _tile_a(
+                    rows,
+                    at,
+                    TILE_ROWS,
+                    inputs,
+                    weights,
+                    start + j * inputs,
+                    sums,
+                    place,
+                    early + j // block * inputs * step,
+                    step,
+                )
             elif block == _B:
-                _tile_b(rows, at, TILE_ROWS, inputs, weights, start + j * inputs, sums, place)
+                _tile_b(
+                    rows,
+                    at,
+                    TILE_ROWS,
+                    inputs,
+                    weights,
+                    start + j * inputs,
+                    sums,
+                    place,
+                    early + j // block * inputs * step,
+                    step,
+                )
             elif block == _C:
-                _tile_c(rows, at, TILE_ROWS, inputs, weights, start + j * inputs, sums, place)
+                _tile_c(
+                    rows,
+                    at,
+                    TILE_ROWS,
+                    inputs,
+                    weights,
+                    start + j * inputs,
+                    sums,
+                    place,
+                    early + j // block * inputs * step,
+                    step,
+                )
             else:
-                _tile_d(rows, at, TILE_ROWS, inputs, weights, start + j * inputs, sums, place)
+                _tile_d(
+                    rows,
+                    at,
+                    TILE_ROWS,
+                    inputs,
+                    weights,
+                    start + j * inputs,
+                    sums,
+                    place,
+                    early + j // block * inputs * step,
+                    step,
+                )
         return
     for j in range(0, outputs, block):
         for r in range(0, 16 * vectors, 16):
             place = to + j * TILE_ROWS + r
             if block == _A:
-                _lane_a(rows, at + r, TILE_ROWS, inputs, weights, start + j * inputs, sums, place)
+                _lane_a(
+                    rows,
+                    at + r,
+                    TILE_ROWS,
+                    inputs,
+                    weights,
+                    start + j * inputs,
+                    sums,
+                    place,
+                    early + j // block * inputs * step,
+                    step,
+                )
             elif block == _B:
-                _lane_b(rows, at + r, TILE_ROWS, inputs, weights, start + j * inputs, sums, place)
+                _lane_b(
+                    rows,
+                    at + r,
+                    TILE_ROWS,
+                    inputs,
+                    weights,
+                    start + j * inputs,
+                    sums,
+                    place,
+                    early + j // block * inputs * step,
+                    step,
+                )
             elif block == _C:
-                _lane_c(rows, at + r, TILE_ROWS, inputs, weights, start + j * inputs, sums, place)
+                _lane_c(
+                    rows,
+                    at + r,
+                    TILE_ROWS,
+                    inputs,
+                    weights,
+                    start + j * inputs,
+                    sums,
+                    place,
+                    early + j // block * inputs * step,
+                    step,
+                )
             else:
-                _lane_d(rows, at + r, TILE_ROWS, inputs, weights, start + j * inputs, sums, place)
+                _lane_d(
+                    rows,
+                    at + r,
+                    TILE_ROWS,
+                    inputs,
+                    weights,
+                    start + j * inputs,
+                    sums,
+                    place,
+                    early + j // block * inputs * step,
+                    step,
+                )

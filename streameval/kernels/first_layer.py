@@ -25,19 +25,36 @@ _PLANES, _BASE = (_ENGINE or bytes_vnni).PLANES, float((_ENGINE or bytes_vnni).B
 
 @device
 def first_layer_bytes(
-    values, offsets, first, count, net, planes, weights, scales, work, z, ints, places, sums, to_tile
+    values,
+    offsets,
+    first,
+    count,
+    net,
+    planes,
+    weights,
+    scales,
+    work,
+    z,
+    ints,
+    places,
+    sums,
+    to_tile,
+    early,
+    size,
 ):
     """Write the first layer's sums, before the activation, of `count` rows to the tile `sums` at `to_tile`.
 
     values uint8 · offsets (n,) int64 · net int64, the columns above · planes int8, see `packing` ·
     weights float32 [feature][WIDTH] · scales float64 [2][WIDTH], factor and bias · scratch: work float32 with
-    room for 16 * WIDTH at `z`; ints int32; places int64, 16
+    room for 16 * WIDTH at `z`; ints int32; places int64, 16 · early, size: an address, and how many bytes there are
+    needed next; returns how many of them were asked for
     """
+    asked = 0
     width, in_integers = net[WIDTH], _HAS_ENGINE and net[INTEGERS] == 1
     for i in range(16):
         places[i] = z + i * width
     if in_integers:
-        _sum_tile(values, offsets, first, count, net, planes, ints)
+        asked = _sum_tile(values, offsets, first, count, net, planes, ints, early, size)
     for r in range(0, count, 16):
         for i in range(min(16, count - r)):
             row, to = offsets[first + r + i], z + i * width
@@ -49,6 +66,7 @@ def first_layer_bytes(
                 _float_row(values, row, net, weights, scales, work, to, ints)
         for j in range(0, width, 16):
             transpose_rows(work, places, 0, j, width, sums, to_tile + j * TILE_ROWS + r, TILE_ROWS)
+    return asked
 
 
 @device

@@ -10,6 +10,7 @@ import numba
 import numpy as np
 
 from streameval.kernels.activations import activate
+from streameval.kernels.ahead import hint_step, tile_after
 from streameval.kernels.blocks import next_number, transpose_rows
 from streameval.kernels.compiling import device, kernel, shared
 from streameval.kernels.dense import add_dense, fill_bias
@@ -41,13 +42,13 @@ def forward_bytes(
     values = numba.carray(pointer(address), size, np.uint8)
     if work.shape[0] == 1:
         _tiles_of_bytes(
-            values, offsets, labels, soft, eps, layers, weights, first, planes, first_weights, scales,
+            values, address, offsets, labels, soft, eps, layers, weights, first, planes, first_weights, scales,
             work[0], doubles[0], ints[0], places[0], counter, loss, predicted, probabilities,
         )  # fmt: skip
         return
     for thread in numba.prange(work.shape[0]):
         _tiles_of_bytes(
-            values, offsets, labels, soft, eps, layers, weights, first, planes, first_weights, scales,
+            values, address, offsets, labels, soft, eps, layers, weights, first, planes, first_weights, scales,
             work[thread], doubles[thread], ints[thread], places[thread], counter, loss, predicted, probabilities,
         )  # fmt: skip
 
@@ -63,28 +64,31 @@ def forward_floats(
     values = numba.carray(pointer(address), size, np.float32)
     if work.shape[0] == 1:
         _tiles_of_floats(
-            values, offsets, labels, soft, eps, layers, weights,
+            values, address, offsets, labels, soft, eps, layers, weights,
             work[0], doubles[0], places[0], counter, loss, predicted, probabilities,
         )  # fmt: skip
         return
     for thread in numba.prange(work.shape[0]):
         _tiles_of_floats(
-            values, offsets, labels, soft, eps, layers, weights,
+            values, address, offsets, labels, soft, eps, layers, weights,
             work[thread], doubles[thread], places[thread], counter, loss, predicted, probabilities,
         )  # fmt: skip
 
 
 @shared
 def _tiles_of_bytes(
-    values, offsets, labels, soft, eps, layers, weights, first, planes, first_weights, scales,
+    values, address, offsets, labels, soft, eps, layers, weights, first, planes, first_weights, scales,
     work, doubles, ints, places, counter, loss, predicted, probabilities,
 ):  # fmt: skip
     """What one thread does: take tiles until none is left."""
     half, n = work.shape[0] // 2, offsets.shape[0]
     start = next_number(counter) * TILE_ROWS
     while start < n:
+        # The number is taken early, so that the rows can be asked for early.
+        after = next_number(counter) * TILE_ROWS
+        early, size = tile_after(address, offsets, after, start, layers[0, INPUTS], 1)
         count = min(TILE_ROWS, n - start)
-        first_layer_bytes(
+        asked = first_layer_bytes(
             values,
             offsets,
             start,
@@ -99,25 +103,29 @@ def _tiles_of_bytes(
             places,
             work,
             0,
+            early,
+            size,
         )
         activate(work, 0, layers[0, OUTPUTS] * TILE_ROWS, layers[0, ACTIVATION])
-        at = _further_layers(layers, weights, work, half, (count + 15) // 16)
+        at = _further_layers(layers, weights, work, half, (count + 15) // 16, early + asked, size - asked)
         classes = layers[-1, OUTPUTS]
         cross_entropy_tile(
             work, at, classes, labels, soft, eps, start, count, doubles, loss, predicted, probabilities
         )
-        start = next_number(counter) * TILE_ROWS
+        start = after
 
 
 @shared
 def _tiles_of_floats(
-    values, offsets, labels, soft, eps, layers, weights,
+    values, address, offsets, labels, soft, eps, layers, weights,
     work, doubles, places, counter, loss, predicted, probabilities,
 ):  # fmt: skip
     half, n = work.shape[0] // 2, offsets.shape[0]
     marks = half - TILE_ROWS
     start = next_number(counter) * TILE_ROWS
     while start < n:
+        after = next_number(counter) * TILE_ROWS
+        early, size = tile_after(address, offsets, after, start, layers[0, INPUTS], 4)
         count = min(TILE_ROWS, n - start)
         vectors = (count + 15) // 16
         for i in range(TILE_ROWS):
@@ -126,14 +134,14 @@ def _tiles_of_floats(
             work[marks + i] = 0.0
         _first_layer_floats(values, places, layers, weights, work, half, marks, vectors)
         activate(work, 0, layers[0, OUTPUTS] * TILE_ROWS, layers[0, ACTIVATION])
-        at = _further_layers(layers, weights, work, half, vectors)
+        at = _further_layers(layers, weights, work, half, vectors, early, size)
         for r in range(0, TILE_ROWS, 16):
             store(work, at + r, load_f32(work, at + r) + load_f32(work, marks + r))
         classes = layers[-1, OUTPUTS]
         cross_entropy_tile(
             work, at, classes, labels, soft, eps, start, count, doubles, loss, predicted, probabilities
         )
-        start = next_number(counter) * TILE_ROWS
+        start = after
 
 
 @device
@@ -152,12 +160,15 @@ def _first_layer_floats(values, places, layers, weights, work, half, marks, vect
             store(work, marks + r, mark)
         for j in range(0, layers[0, PADDED], block):
             at = layers[0, WEIGHTS] + j * inputs + k * block
-            add_dense(work, half, size, weights, at, block, block, work, j * TILE_ROWS, vectors)
+            add_dense(work, half, size, weights, at, block, block, work, j * TILE_ROWS, vectors, 0, 0)
 
 
 @device
-def _further_layers(layers, weights, work, half, vectors):
-    """All layers after the first, to and fro between the two halves of `work`; returns where the logits are."""
+def _further_layers(layers, weights, work, half, vectors, early, size):
+    """All layers after the first, to and fro between the two halves of `work`; returns where the logits are.
+
+    The first of them asks for the `size` bytes at address `early`.
+    """
     at, other = 0, half
     for i in range(1, layers.shape[0]):
         padded = layers[i, PADDED]
@@ -173,6 +184,8 @@ def _further_layers(layers, weights, work, half, vectors):
             work,
             other,
             vectors,
+            early,
+            hint_step(size, padded // layers[i, BLOCK] * layers[i, INPUTS]) if i == 1 else 0,
         )
         activate(work, other, other + layers[i, OUTPUTS] * TILE_ROWS, layers[i, ACTIVATION])
         at, other = other, at
