@@ -33,7 +33,8 @@ def tile_after(address, offsets, first, row, row_numbers, number_bytes):
 @device
 def hint_step(size, times):
     """Bytes between hints so that `times` of them cover `size` bytes: a cache line at most, 0 for nothing."""
-    return min(LINE_BYTES, (size + times - 1) // max(times, 1))
+    times = max(times, 1)
+    return min(LINE_BYTES, (size + times - 1) // times)
 
 
 def emit_hint(builder: ir.IRBuilder, address: ir.Value) -> None:
