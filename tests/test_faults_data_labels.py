@@ -1,0 +1,83 @@
+"""Labels and soft targets that do not fit their images or classes."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+from small_files import drawn, idx_bytes, idx_pair, names, stored
+
+from streameval import storage
+from streameval.errors import DataError, LabelError
+from streameval.storage import Span
+
+
+def test_more_labels_than_images_are_refused(tmp_path):
+    images, _ = idx_pair(tmp_path, 100)
+    (tmp_path / "more").write_bytes(idx_bytes(drawn(101)[1]))
+    for call in (storage.open, lambda pair: storage.convert(*pair, tmp_path / "out")):
+        with pytest.raises(DataError, match="100 images were found, but 101 labels"):
+            call((images, tmp_path / "more"))
+
+
+@pytest.mark.parametrize("dest", ["out.arrow", "out"])
+def test_labels_out_of_range_stop_a_conversion_with_the_first_row_and_their_number(tmp_path, dest):
+    images, labels = idx_pair(tmp_path, 20_000)
+    _, t = drawn(20_000)
+    t[[17_000, 19_999]] = 10, 255
+    labels.write_bytes(idx_bytes(t))
+    with pytest.raises(
+        LabelError, match=r"row 17000: label 10 \(2 such rows\), expected 10 classes \(0\.\.9\)"
+    ):
+        storage.convert(images, labels, tmp_path / dest, classes=10)
+    assert names(tmp_path) == ["images", "labels"]
+    assert storage.open(storage.convert(images, labels, tmp_path / dest)).classes is None
+
+
+def test_labels_that_count_from_one_are_shifted(tmp_path):
+    images, labels = idx_pair(tmp_path, 1_000)
+    _, t = drawn(1_000)
+    labels.write_bytes(idx_bytes((t + 1).astype(np.uint8)))
+    path = storage.convert(images, labels, tmp_path / "a.arrow", classes=10, first_label=1)
+    assert np.array_equal(storage.open(path).take(np.arange(1_000)).t, t)
+    zeros = int(np.argmin(t))
+    with pytest.raises(LabelError, match=rf"row {zeros}: label -1 \({(t == 0).sum()} such rows\)"):
+        storage.convert(*idx_pair(tmp_path, 1_000), tmp_path / "b.arrow", first_label=1)
+
+
+@pytest.mark.parametrize("way", ["mmap", "pread"])
+def test_a_label_beyond_the_recorded_classes_never_leaves_the_source(tmp_path, way):
+    """Written into the file behind the library's back."""
+    path = stored(tmp_path / "a")
+    with (path / "labels.npy").open("r+b") as file:
+        for row in (30_000, 39_000):
+            file.seek(row - 40_000, os.SEEK_END)
+            file.write(b"\x63")
+    source = storage.open(path, io=way)
+    with pytest.raises(LabelError, match=r"row 30000: label 99 \(2 such rows\), expected 10 classes"):
+        list(source.chunks(Span(0, 40_000), 1_000))
+    assert len(list(source.chunks(Span(0, 30_000), 1_000))) == 30
+    source.take(np.array([1, 2, 3]))
+    with pytest.raises(LabelError, match=r"row 39000: label 99 \(1 such rows\)"):
+        source.take(np.array([1, 39_000]))
+
+
+@pytest.mark.parametrize("t", [[0, -1, 3], [0, -(2**40), 1]])
+def test_negative_labels_of_arrays_are_refused(t):
+    source = storage.open((np.zeros((3, 2), np.uint8), np.array(t)))
+    with pytest.raises(
+        LabelError, match=rf"row 1: label {t[1]} \(1 such rows\), expected labels counted from 0"
+    ):
+        source.take(np.arange(3))
+    with pytest.raises(LabelError, match="row 1"):
+        list(source.chunks(Span(0, 3), 3))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, -0.5])
+def test_soft_targets_that_are_no_weights_are_refused(bad):
+    t = np.full((4, 3), 1 / 3)
+    t[2, 1] = bad
+    source = storage.open((np.zeros((4, 2), np.uint8), t))
+    with pytest.raises(LabelError, match=r"row 2: target \[.*\] \(1 such rows\), expected finite"):
+        source.take(np.arange(4))

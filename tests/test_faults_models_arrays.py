@@ -1,0 +1,160 @@
+"""npz and safetensors files that are hostile or damaged: a ModelError, nothing run, nothing large allocated."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+from hostile_models import (
+    Call,
+    allocated,
+    model_or_model_error,
+    mutated,
+    mutations,
+    quiet,
+    small_model,
+    weights,
+    written,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streameval.errors import ModelError
+from streameval.models import load
+
+# npz.
+
+
+def member(content: bytes, name: str = "W1.npy", method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", method) as archive:
+        archive.writestr(name, content)
+    return made.getvalue()
+
+
+def npy(header: str, content: bytes = b"") -> bytes:
+    text = header.encode("latin-1") + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + content
+
+
+def test_an_object_array_in_an_npz_is_refused_without_unpickling(tmp_path):
+    target = tmp_path / "made_by_the_pickle"
+    path = tmp_path / "evil.npz"
+    np.savez(path, W1=np.array([Call(os.mkdir, str(target))], dtype=object))
+
+    with pytest.raises(ModelError, match="object array"):
+        load(path)
+    assert not target.exists()
+
+
+METHODS = pytest.mark.parametrize(
+    "method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA], ids=["deflate", "bzip2", "lzma"]
+)
+
+
+@METHODS
+def test_a_zip_bomb_is_not_unpacked(tmp_path, method):
+    header = "{'descr': '<f4', 'fortran_order': False, 'shape': (25000000,), }"
+    content = member(npy(header, bytes(100_000_000)), method=method)
+    path = written(tmp_path, "bomb.npz", content)
+
+    assert allocated(lambda: load(path)) < 4_000_000
+
+
+@METHODS
+def test_a_zip_directory_that_claims_less_than_there_is_unpacks_no_more_than_the_claim(tmp_path, method):
+    """The bomb behind a lying directory: 100 MB of zeros, declared as the 48 bytes that the header says."""
+    header = "{'descr': '<f4', 'fortran_order': False, 'shape': (4, 3), }"
+    whole = npy(header, bytes(100_000_000))
+    content = member(whole, method=method).replace(
+        struct.pack("<I", len(whole)), struct.pack("<I", len(npy(header)) + 48)
+    )
+    path = written(tmp_path, "bomb.npz", content)
+
+    assert allocated(lambda: load(path)) < 4_000_000
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            npy("{'descr': '<f4', 'fortran_order': False, 'shape': (4000000, 4000000), }", bytes(48)),
+            "header says",
+        ),
+        (npy("{'descr': '<f4', 'fortran_order': False, 'shape': (4, 3), }", bytes(47)), "header says"),
+        (npy("{'descr': '<f4', 'fortran_order': False, 'shape': (4, 3), }", bytes(52)), "header says"),
+        (npy("{'descr': '<f4', 'fortran_order': False, 'shape': (-4, -3), }", bytes(48)), "does not say"),
+        (npy("{'descr': '<f4', 'fortran_order': False, 'shape': (0, 3), }"), "0 bytes"),
+        (
+            npy("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (4, 3), }", bytes(48)),
+            "does not say",
+        ),
+        (npy("{'descr': '<c8', 'fortran_order': False, 'shape': (4, 3), }", bytes(96)), "type '<c8'"),
+        (npy("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", b"cos\nsystem\n"), "object array"),
+        (npy("__import__('os').system('true')"), "does not say"),
+        (npy("(" * 60000), "does not say"),
+        (b"\x93NUMPY\x09\x00", "version"),
+        (b"\x93NUMPY\x02\x00\xff\xff\xff\x7f", "does not say"),
+        (b"\x93NUMPY\x01\x00", "damaged"),
+        (b"", "does not begin"),
+    ],
+)
+def test_a_lying_npy_header_is_refused(tmp_path, content, said):
+    with pytest.raises(ModelError, match=said):
+        load(written(tmp_path, "lying.npz", member(content)))
+
+
+def test_a_member_that_is_not_an_array_is_named(tmp_path):
+    with pytest.raises(ModelError, match=r"readme\.txt"):
+        load(written(tmp_path, "m.npz", member(b"hello", "readme.txt")))
+
+
+def test_a_pytorch_checkpoint_is_told_apart_and_the_way_out_named(tmp_path):
+    with pytest.raises(ModelError, match="state_dict"):
+        load(written(tmp_path, "model.pt", member(b"\x80\x02.", "archive/data.pkl")))
+
+
+@quiet
+@given(data=st.data())
+def test_a_mutated_npz_is_a_model_or_a_model_error_and_nothing_else(tmp_path, data):
+    made = io.BytesIO()
+    np.savez_compressed(made, **weights())
+    changed = mutated(made.getvalue(), data.draw(mutations(len(made.getvalue()))))
+    model_or_model_error(written(tmp_path, "mutated.npz", changed))
+
+
+# safetensors.
+
+
+@quiet
+@given(data=st.data())
+def test_mutated_safetensors_are_a_model_or_a_model_error_and_nothing_else(tmp_path, data):
+    path = tmp_path / "m.safetensors"
+    small_model().save(path)
+    content = path.read_bytes()
+    model_or_model_error(
+        written(tmp_path, "mutated.safetensors", mutated(content, data.draw(mutations(len(content)))))
+    )
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        (b'{"W1":{"dtype":"F32","shape":[1000000000,1000],"data_offsets":[0,48]}}', "damaged"),
+        (b'{"W1":{"dtype":"I8","shape":[4,12],"data_offsets":[0,48]}}', "I8"),
+        (b'{"W1":{"dtype":"F32","shape":[4,3],"data_offsets":[0,4800000000]}}', "damaged"),
+        (b"[" * 5000, "not recognised|damaged"),
+        (b'{"__metadata__":{"activations":5}}', "damaged"),
+        (b"{}", "no arrays"),
+    ],
+)
+def test_a_lying_safetensors_header_is_refused(tmp_path, header, said):
+    content = struct.pack("<Q", len(header)) + header + bytes(48)
+    content = content if said != "no arrays" else content[:-48]
+
+    with pytest.raises(ModelError, match=said):
+        load(written(tmp_path, "lying.safetensors", content))
