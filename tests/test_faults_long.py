@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import time
 from pathlib import Path
@@ -59,6 +60,14 @@ def wait_for(path: Path, size: int, process: Any) -> None:
     raise AssertionError(f"{path} did not come")
 
 
+def leave_a_checkpoint(slow: tuple[Any, ...], tmp_path: Path) -> None:
+    """Start the pass and end it with a signal in the middle."""
+    process = start(*slow)
+    wait_for(tmp_path / "events", 20_000, process)
+    process.send_signal(signal.SIGTERM)
+    process.communicate()
+
+
 def finish(folder: Path, tmp_path: Path) -> dict[str, Any]:
     """The same command, with chunks of a sensible size."""
     data = folder / "drawn.arrow"
@@ -68,7 +77,7 @@ def finish(folder: Path, tmp_path: Path) -> dict[str, Any]:
 def test_kill_9_during_a_pass_and_the_same_command_gives_the_same_digest(
     folder: Path, tmp_path: Path, whole: dict[str, Any], slow: tuple[Any, ...]
 ) -> None:
-    """Row 27: the checkpoint of the fifth second is there, and what it holds is not computed again."""
+    """The checkpoint of the fifth second is there, and what it holds is not computed again."""
     process = start(*slow)
     wait_for(tmp_path / "kept", 1, process)
     process.kill()
@@ -89,7 +98,7 @@ def test_a_signal_ends_with_a_checkpoint_and_its_code(
     number: signal.Signals,
     code: int,
 ) -> None:
-    """Row 26: every chunk that was reported is in the checkpoint, long before the fifth second."""
+    """Every chunk that was reported is in the checkpoint, long before the fifth second."""
     process = start(*slow)
     wait_for(tmp_path / "events", 20_000, process)
     process.send_signal(number)
@@ -104,7 +113,7 @@ def test_a_signal_ends_with_a_checkpoint_and_its_code(
 
 
 def test_without_a_checkpoint_a_signal_just_ends(folder: Path, tmp_path: Path, slow: tuple[Any, ...]) -> None:
-    """Row 26: 130, nothing kept."""
+    """130, nothing kept."""
     arguments = [one for one in slow if one not in ("--checkpoint", tmp_path / "kept")]
     process = start(*arguments)
     wait_for(tmp_path / "events", 20_000, process)
@@ -116,11 +125,8 @@ def test_without_a_checkpoint_a_signal_just_ends(folder: Path, tmp_path: Path, s
 def test_a_checkpoint_of_another_pass_is_3_and_names_what_differs(
     folder: Path, tmp_path: Path, slow: tuple[Any, ...]
 ) -> None:
-    """Row 28: model, data and eps; and a damaged one costs a warning and a new start."""
-    process = start(*slow)
-    wait_for(tmp_path / "events", 20_000, process)
-    process.send_signal(signal.SIGTERM)
-    process.communicate()
+    """Model, data and eps; and a damaged one costs a warning and a new start."""
+    leave_a_checkpoint(slow, tmp_path)
     model, data, kept = folder / "model.safetensors", folder / "drawn.arrow", tmp_path / "kept"
     for arguments, said in (
         ((folder / "other.safetensors", data), "another pass: model "),
@@ -171,7 +177,7 @@ def test_shards_merge_to_the_digest_of_one_pass(folder: Path, tmp_path: Path, wh
 
 
 def test_verify_ends_with_6_for_one_flipped_bit(folder: Path, tmp_path: Path, whole: dict[str, Any]) -> None:
-    """Row 5: in the data, the model or the report; and with 0 when all is as it was."""
+    """In the data, the model or the report; and with 0 when all is as it was."""
     report, model, data = tmp_path / "report.json", tmp_path / "model.safetensors", tmp_path / "drawn.arrow"
     report.write_text(json.dumps(whole))
     model.write_bytes((folder / "model.safetensors").read_bytes())
@@ -195,7 +201,7 @@ def test_verify_ends_with_6_for_one_flipped_bit(folder: Path, tmp_path: Path, wh
 
 
 def test_a_span_that_always_fails_is_7_and_the_others_are_kept(folder: Path, tmp_path: Path) -> None:
-    """Row 31, with Dask workers on this machine: one row has a label that the model does not know."""
+    """With Dask workers on this machine: one row has a label that the model does not know."""
     pytest.importorskip("distributed", reason="Dask is not installed: pip install 'streameval[dask]'")
     x, t = drawn(2_000_000)
     t[-5] = 4
@@ -212,7 +218,7 @@ def test_a_span_that_always_fails_is_7_and_the_others_are_kept(folder: Path, tmp
 
 
 def test_too_little_memory_is_5_before_anything_starts(folder: Path, tmp_path: Path) -> None:
-    """Row 35; and where there is enough for a smaller chunk, the same digest."""
+    """Where there is enough for a smaller chunk, the digest is the same."""
     model, data = folder / "model.safetensors", folder / "drawn.arrow"
     done = streameval("evaluate", model, data, "--max-memory", "2M")
     assert (done.returncode, "Allow more memory" in done.stderr) == (5, True)
@@ -223,7 +229,7 @@ def test_too_little_memory_is_5_before_anything_starts(folder: Path, tmp_path: P
 
 @pytest.mark.slow
 def test_a_store_that_is_not_there_is_5(folder: Path) -> None:
-    """Row 36: bounded tries, then the store is named."""
+    """Bounded tries, then the store is named."""
     nowhere = "s3://data/x.arrow?endpoint_override=127.0.0.1:9&scheme=http&region=us-east-1&anonymous=true"
     begin = time.monotonic()
     done = streameval(
@@ -237,10 +243,7 @@ def test_a_full_disk_under_a_checkpoint_is_5_and_the_old_one_stays(
     folder: Path, tmp_path: Path, slow: tuple[Any, ...]
 ) -> None:
     """The checkpoint is written whole or not at all."""
-    process = start(*slow)
-    wait_for(tmp_path / "events", 20_000, process)
-    process.send_signal(signal.SIGTERM)
-    process.communicate()
+    leave_a_checkpoint(slow, tmp_path)
     before = (tmp_path / "kept").read_bytes()
     # A limit on the size of files, too small for a checkpoint, as a full disk or quota would be.
     process = start(*slow[:7], preexec_fn=_limit_files)
@@ -253,9 +256,6 @@ def test_a_full_disk_under_a_checkpoint_is_5_and_the_old_one_stays(
 
 
 def _limit_files() -> None:
-    import resource
-
-    os.nice(0)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 
 
