@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
-from streameval.cli import options, pictures
+from streameval.cli import options
+from streameval.cli.pictures import Drawing, drawing
+from streameval.cli.reading import Reading, reading
 from streameval.errors import UsageError
 
 
@@ -16,17 +18,10 @@ from streameval.errors import UsageError
 )
 @options.option("--trials", type=int, default=2000, show_default=True, help="Batches of each size.")
 @options.seed
-@options.option(
-    "--without-replacement", is_flag=True, help="Let the rows of a batch differ. Default: they may repeat."
-)
+@options.without_replacement
 @options.level
-@options.eps
-@options.threads
-@options.scale
-@options.activation
-@options.io
-@pictures.html
-@pictures.png
+@reading
+@drawing
 @options.as_json
 def command(
     model: str,
@@ -36,13 +31,8 @@ def command(
     seed: int,
     without_replacement: bool,
     level: float,
-    eps: float,
-    threads: int | None,
-    scale: float | None,
-    activation: str | None,
-    io: str,
-    html: str | None,
-    png: str | None,
+    reading: Reading,
+    drawing: Drawing,
     as_json: bool,
 ) -> None:
     """Evaluate all of DATA, then draw many mini-batches of each size: how close would they have come?
@@ -50,12 +40,12 @@ def command(
     Prints their spread, how often each interval held the full loss, the rows that a wanted precision takes,
     whether the order of the rows looks random, and where an error of the full loss could come from.
     """
-    from streameval.cli import inputs, kernels, output
+    from streameval.cli import kernels, output
     from streameval.reports import pages, progress, text_compare
     from streameval.studies import compare
 
-    pictures.check(png)
-    network, source = inputs.load_model(model, activation), inputs.open_data(data, io=io, scale=scale)
+    drawing.check()
+    network, source = reading.model(model), reading.data(data)
     numbers = parse_sizes(sizes)
     kernels.ready(network, source)
     with progress.progress("evaluating") as told:
@@ -67,11 +57,11 @@ def command(
             seed=seed,
             replace=not without_replacement,
             level=level,
-            eps=eps,
-            threads=threads,
+            eps=reading.eps,
+            threads=reading.threads,
             progress=told,
         )
-    pictures.write(pages.comparison, result, html, png)
+    drawing.write(pages.comparison, result)
     output.show(result, as_json, text_compare.comparison)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import click
 
-from streameval.cli import options, pictures
+from streameval.cli import options
 from streameval.cli.long_run import LongRun, long_run
+from streameval.cli.pictures import Drawing, drawing
+from streameval.cli.reading import Reading, whole_pass
 
 
 @click.command()
@@ -14,9 +16,8 @@ from streameval.cli.long_run import LongRun, long_run
 @options.option("--rows", metavar="FILE|START:STOP", help="Only these rows; repeats count. Default: all.")
 @options.option("--losses", metavar="OUT.arrow", help="Write the loss of every row to this file.")
 @long_run
-@options.evaluation
-@pictures.html
-@pictures.png
+@whole_pass
+@drawing
 @options.as_json
 def command(
     model: str,
@@ -24,15 +25,10 @@ def command(
     rows: str | None,
     losses: str | None,
     long: LongRun,
-    eps: float,
+    reading: Reading,
     chunk_rows: int,
-    threads: int | None,
-    scale: float | None,
-    activation: str | None,
     allow_nonfinite: bool,
-    io: str,
-    html: str | None,
-    png: str | None,
+    drawing: Drawing,
     as_json: bool,
 ) -> None:
     """Print the exact loss of MODEL over DATA.
@@ -47,9 +43,8 @@ def command(
     from streameval.evaluation import losses as to_file
     from streameval.reports import pages, progress, text
 
-    pictures.check(png)
-    network = inputs.load_model(model, activation, allow_nonfinite=allow_nonfinite)
-    source = inputs.open_data(data, io=io, scale=scale)
+    drawing.check()
+    network, source = reading.model(model, allow_nonfinite=allow_nonfinite), reading.data(data)
     settings = long.settings(losses)
     run = partial(to_file.evaluate_to_file, path=losses) if losses else partial(evaluate.evaluate, **settings)
     selected = inputs.parse_rows(rows, source.rows)
@@ -59,11 +54,11 @@ def command(
             network,
             source,
             rows=selected,
-            eps=eps,
+            eps=reading.eps,
             chunk_rows=chunk_rows,
-            threads=threads,
+            threads=reading.threads,
             allow_nonfinite=allow_nonfinite,
             progress=told,
         )
-    pictures.write(pages.report, report, html, png)
+    drawing.write(pages.report, report)
     output.show(report, as_json, text.report)

@@ -5,8 +5,6 @@ Knows which of them go together. Does not know what they do.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +64,9 @@ class LongRun:
         return found
 
 
-_ALL = options.joined(
+long_run = options.gathered(
+    "long",
+    LongRun,
     options.option(
         "--max-memory", metavar="SIZE", help="Hold no more than this, such as 256M, beyond imports."
     ),
@@ -83,15 +83,3 @@ _ALL = options.joined(
     ),
     options.option("--events", metavar="FILE", help="Add one JSON record for each chunk to FILE."),
 )
-
-
-def long_run(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options, and hand them to the command together, as `long`."""
-
-    @functools.wraps(command)
-    def together(*arguments: Any, **given: Any) -> Any:
-        mine = {name: given.pop(name) for name in LongRun.__dataclass_fields__}
-        return command(*arguments, long=LongRun(**mine), **given)
-
-    decorated: Callable[..., Any] = _ALL(together)
-    return decorated

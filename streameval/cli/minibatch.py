@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from streameval.cli import options
+from streameval.cli.reading import Reading, reading
 
 METHODS = ("normal", "skew", "bernstein", "serfling", "betting", "predictable", "asymptotic")
 
@@ -15,18 +16,12 @@ METHODS = ("normal", "skew", "bernstein", "serfling", "betting", "predictable", 
 @options.option("--size", type=int, default=100, show_default=True, help="Rows of a batch.")
 @options.option("--batches", type=int, default=1, show_default=True, help="How many batches.")
 @options.seed
-@options.option(
-    "--without-replacement", is_flag=True, help="Let the rows of a batch differ. Default: they may repeat."
-)
+@options.without_replacement
 @options.level
 @options.option(
     "--method", type=click.Choice(METHODS), default="skew", show_default=True, help="Of the interval."
 )
-@options.eps
-@options.threads
-@options.scale
-@options.activation
-@options.io
+@reading
 @options.as_json
 def command(
     model: str,
@@ -37,28 +32,24 @@ def command(
     without_replacement: bool,
     level: float,
     method: str,
-    eps: float,
-    threads: int | None,
-    scale: float | None,
-    activation: str | None,
-    io: str,
+    reading: Reading,
     as_json: bool,
 ) -> None:
     """Draw random rows of DATA and print their mean loss, with an interval for the loss of all rows."""
-    from streameval.cli import inputs, output
+    from streameval.cli import output
     from streameval.reports import text
     from streameval.studies import minibatch
 
     result = minibatch.minibatch(
-        inputs.load_model(model, activation),
-        inputs.open_data(data, io=io, scale=scale),
+        reading.model(model),
+        reading.data(data),
         size=size,
         batches=batches,
         seed=seed,
         replace=not without_replacement,
         level=level,
         method=method,
-        eps=eps,
-        threads=threads,
+        eps=reading.eps,
+        threads=reading.threads,
     )
     output.show(result, as_json, text.minibatches)

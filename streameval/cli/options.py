@@ -5,7 +5,9 @@ Knows how arguments are spelled. Does not know what is done with them.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any, TypeVar
 
 import click
@@ -58,6 +60,9 @@ allow_nonfinite = option(
 )
 seed = option("--seed", type=int, default=0, show_default=True, help="The same seed draws the same rows.")
 level = option("--level", type=float, default=0.95, show_default=True, help="Confidence level of intervals.")
+without_replacement = option(
+    "--without-replacement", is_flag=True, help="Let the rows of a batch differ. Default: they may repeat."
+)
 output_format = option(
     "--format", type=click.Choice(["arrow", "npy"]), help="Default: by the ending of DEST."
 )
@@ -74,4 +79,18 @@ def joined(*decorators: Decorator[Any]) -> Decorator[Any]:
     return decorate
 
 
-evaluation = joined(eps, chunk_rows, threads, scale, activation, allow_nonfinite, io)
+def gathered(name: str, kind: type[Any], *decorators: Decorator[Any]) -> Decorator[Any]:
+    """Several options whose values reach the command as one argument, `name`, of the dataclass `kind`.
+
+    An option that is no field of `kind` reaches the command by itself.
+    """
+
+    def decorate(command: Any) -> Any:
+        @functools.wraps(command)
+        def together(**given: Any) -> Any:
+            mine = {field.name: given.pop(field.name) for field in fields(kind)}
+            return command(**given, **{name: kind(**mine)})
+
+        return joined(*decorators)(together)
+
+    return decorate

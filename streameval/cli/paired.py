@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
-from streameval.cli import options, pictures
+from streameval.cli import options
+from streameval.cli.pictures import Drawing, drawing
+from streameval.cli.reading import Reading, reading
 
 
 @click.command()
@@ -20,13 +22,8 @@ from streameval.cli import options, pictures
 )
 @options.level
 @options.seed
-@options.eps
-@options.threads
-@options.scale
-@options.activation
-@options.io
-@pictures.html
-@pictures.png
+@reading
+@drawing
 @options.as_json
 def command(
     models: tuple[str, ...],
@@ -35,13 +32,8 @@ def command(
     losses: str | None,
     level: float,
     seed: int,
-    eps: float,
-    threads: int | None,
-    scale: float | None,
-    activation: str | None,
-    io: str,
-    html: str | None,
-    png: str | None,
+    reading: Reading,
+    drawing: Drawing,
     as_json: bool,
 ) -> None:
     """Compare MODELS on the same rows of DATA, each against the first: streameval paired A.npz B.npz DATA.
@@ -49,13 +41,12 @@ def command(
     Each row is read once. With --losses, one model is enough: it is compared with the stored losses, and
     --half-width is that of its full loss.
     """
-    from streameval.cli import inputs, kernels, output
+    from streameval.cli import kernels, output
     from streameval.reports import live, pages, progress, text_paired
     from streameval.studies import paired
 
-    pictures.check(png)
-    networks = [inputs.load_model(model, activation) for model in models]
-    source = inputs.open_data(data, io=io, scale=scale)
+    drawing.check()
+    networks, source = [reading.model(model) for model in models], reading.data(data)
     for network in networks:
         kernels.ready(network, source)
     with progress.progress("evaluating") as told, live.live("difference") as step:
@@ -66,10 +57,10 @@ def command(
             losses=losses,
             level=level,
             seed=seed,
-            eps=eps,
-            threads=threads,
+            eps=reading.eps,
+            threads=reading.threads,
             progress=told,
             on_step=step,
         )
-    pictures.write(pages.paired, result, html, png)
+    drawing.write(pages.paired, result)
     output.show(result, as_json, text_paired.paired)

@@ -6,6 +6,7 @@ Knows where pictures go. Does not know what is on them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from streameval.cli import options
@@ -13,30 +14,41 @@ from streameval.cli import options
 if TYPE_CHECKING:
     from streameval.reports.page import Page
 
-html = options.option("--html", metavar="OUT.html", help="Write a report with pictures to this file.")
-png = options.option(
-    "--png", metavar="FOLDER", help="Write each picture to this folder; needs streameval[report]."
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """What was given of the options below."""
+
+    html: str | None
+    png: str | None
+
+    def check(self) -> None:
+        """Raise UsageError before the work, not after it, if pictures cannot be drawn here."""
+        if self.png is not None:
+            from streameval.reports import pyplot
+
+            pyplot.check()
+
+    def write(self, page: Callable[[Any], Page], result: Any) -> None:
+        """Write the pictures that were asked for; nothing is drawn if none were."""
+        if self.html is None and self.png is None:
+            return
+        from streameval.reports import html as to_html
+
+        drawn = page(result)
+        if self.html is not None:
+            to_html.write(drawn, self.html)
+        if self.png is not None:
+            from streameval.reports import pyplot
+
+            pyplot.write(drawn, self.png)
+
+
+drawing = options.gathered(
+    "drawing",
+    Drawing,
+    options.option("--html", metavar="OUT.html", help="Write a report with pictures to this file."),
+    options.option(
+        "--png", metavar="FOLDER", help="Write each picture to this folder; needs streameval[report]."
+    ),
 )
-
-
-def write(page: Callable[[Any], Page], result: Any, html: str | None, png: str | None) -> None:
-    """Write the pictures that were asked for; nothing is drawn if none were."""
-    if html is None and png is None:
-        return
-    from streameval.reports import html as to_html
-
-    drawn = page(result)
-    if html is not None:
-        to_html.write(drawn, html)
-    if png is not None:
-        from streameval.reports import pyplot
-
-        pyplot.write(drawn, png)
-
-
-def check(png: str | None) -> None:
-    """Raise UsageError before the work, not after it, if pictures cannot be drawn here."""
-    if png is not None:
-        from streameval.reports import pyplot
-
-        pyplot.check()

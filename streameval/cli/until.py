@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
-from streameval.cli import options, pictures
+from streameval.cli import options
+from streameval.cli.pictures import Drawing, drawing
+from streameval.cli.reading import Reading, reading
 
 METHODS = ("betting", "predictable", "asymptotic")
 
@@ -18,13 +20,8 @@ METHODS = ("betting", "predictable", "asymptotic")
 @options.option(
     "--method", type=click.Choice(METHODS), default="betting", show_default=True, help="Of the interval."
 )
-@options.eps
-@options.threads
-@options.scale
-@options.activation
-@options.io
-@pictures.html
-@pictures.png
+@reading
+@drawing
 @options.as_json
 def command(
     model: str,
@@ -33,25 +30,20 @@ def command(
     level: float,
     seed: int,
     method: str,
-    eps: float,
-    threads: int | None,
-    scale: float | None,
-    activation: str | None,
-    io: str,
-    html: str | None,
-    png: str | None,
+    reading: Reading,
+    drawing: Drawing,
     as_json: bool,
 ) -> None:
     """Read random rows of DATA until the loss of all of them is known to ± HALF_WIDTH.
 
     The interval may be looked at at any time: at the level given, every one shown on the way holds the full loss.
     """
-    from streameval.cli import inputs, kernels, output
+    from streameval.cli import kernels, output
     from streameval.reports import live, pages, text_until
     from streameval.studies import until
 
-    pictures.check(png)
-    network, source = inputs.load_model(model, activation), inputs.open_data(data, io=io, scale=scale)
+    drawing.check()
+    network, source = reading.model(model), reading.data(data)
     kernels.ready(network, source)
     with live.live("loss") as told:
         result = until.evaluate_until(
@@ -61,9 +53,9 @@ def command(
             level=level,
             seed=seed,
             method=method,
-            eps=eps,
-            threads=threads,
+            eps=reading.eps,
+            threads=reading.threads,
             on_step=told,
         )
-    pictures.write(pages.until, result, html, png)
+    drawing.write(pages.until, result)
     output.show(result, as_json, text_until.until)

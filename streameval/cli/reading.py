@@ -1,0 +1,55 @@
+"""How models and data are read and computed, as the options below say it.
+
+Knows which of them go together. Does not know what is made of the losses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from streameval.cli import options
+
+if TYPE_CHECKING:
+    from streameval.models.mlp import Mlp
+    from streameval.storage.source import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was given of the options that every command with a model and a data set takes."""
+
+    eps: float
+    threads: int | None
+    scale: float | None
+    activation: str | None
+    io: str
+
+    def model(self, path: str, *, allow_nonfinite: bool = False) -> Mlp:
+        """Load the network at `path`. Errors are those of `inputs.load_model`."""
+        from streameval.cli.inputs import load_model
+
+        return load_model(path, self.activation, allow_nonfinite=allow_nonfinite)
+
+    def data(self, path: str) -> Source:
+        """Open the data set at `path`. Errors are those of `inputs.open_data`."""
+        from streameval.cli.inputs import open_data
+
+        return open_data(path, io=self.io, scale=self.scale)
+
+
+reading = options.gathered(
+    "reading", Reading, options.eps, options.threads, options.scale, options.activation, options.io
+)
+# Of a pass over all rows: chunks and rows that are not finite are that command's own.
+whole_pass = options.gathered(
+    "reading",
+    Reading,
+    options.eps,
+    options.chunk_rows,
+    options.threads,
+    options.scale,
+    options.activation,
+    options.allow_nonfinite,
+    options.io,
+)
