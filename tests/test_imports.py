@@ -17,10 +17,11 @@ PACKAGE = ROOT / "streameval"
 # Room -> rooms it may import, besides itself; docs/architecture.md says the same in words.
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
+    "cgroups": set(),
     "files": {"errors"},
-    "kernels": {"errors"},
+    "kernels": {"cgroups", "errors"},
     "objects": {"errors"},
-    "storage": {"objects", "errors", "files"},
+    "storage": {"objects", "cgroups", "errors", "files"},
     "datasets": {"storage", "kernels", "errors", "files"},
     "models": {"objects", "kernels", "errors", "files"},
     "evaluation": {"storage", "models", "kernels", "errors", "files"},

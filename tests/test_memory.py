@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from streameval.storage.writing import create
 
 ROWS, SHAPE = 120_000, (28, 28)
 MIB = 1 << 20
+# A process with its imports, kernels and 24 MiB for a pass; not the file's 90 MiB too.
+CGROUP = 120 * MIB
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +100,7 @@ def test_the_memory_changes_nothing_of_the_result(data: Path) -> None:
     """Small chunks, one digest; the report says what was allowed and what was used."""
     model = se.load_model(data.with_name("model.safetensors"))
     whole = se.evaluate(model, data)
-    for io in ("mmap", "pread"):
+    for io in ("mmap", "direct", "pread"):
         small = se.evaluate(model, se.open(data, io=io), max_memory="32M")
         assert small.digest == whole.digest
         found = small.to_dict()["resources"]
@@ -123,19 +126,20 @@ LIMITED = """
 
     path, io, budget, options = sys.argv[1], sys.argv[2], int(sys.argv[3]), json.loads(sys.argv[4])
     model = se.load_model(path.replace("big.arrow", "model.safetensors"))
-    # What a process holds before a pass: imports, kernels, threads.
+    # What a process holds before a pass: imports, kernels, threads, those that read too.
     se.evaluate(model, se.open((np.zeros((999, 28, 28), "u1"), np.zeros(999, int))))
     data = se.open(path, io=io)
     data.fingerprint
+    se.evaluate(model, data, rows=slice(0, 100))
     limit = memory()["VmData"] + budget
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     print(se.evaluate(model, data, **options).digest)
 """
 
 
-@pytest.mark.parametrize("io", ["mmap", "pread"])
+@pytest.mark.parametrize("io", ["mmap", "direct", "pread"])
 def test_a_pass_runs_under_a_limit_of_the_system(data: Path, io: str) -> None:
-    """RLIMIT_DATA: memory beyond it is not given out. Large chunks break it where rows are read into memory."""
+    """RLIMIT_DATA: memory beyond it is not given out. Large chunks break it where whole chunks are read."""
     model = se.load_model(data.with_name("model.safetensors"))
     done = run(LIMITED, data, io, 24 * MIB, json.dumps({"max_memory": 24 * MIB, "chunk_rows": 200_000}))
     assert done.stdout.strip() == se.evaluate(model, data).digest, done.stderr
@@ -145,33 +149,48 @@ def test_a_pass_runs_under_a_limit_of_the_system(data: Path, io: str) -> None:
         assert broken.returncode == 1
 
 
-def cgroup() -> Path:
+# What a cgroup's memory limit is called, by version.
+LIMIT_FILES = {2: "memory.max", 1: "memory.limit_in_bytes"}
+
+
+def cgroup(version: int) -> Path:
     """A child of this process's cgroup with a memory limit, or a skip that says why there is none."""
+    root = Path("/sys/fs/cgroup") if version == 2 else Path("/sys/fs/cgroup/memory")
     lines = Path("/proc/self/cgroup").read_text().splitlines() if sys.platform == "linux" else []
-    own = next((line[3:] for line in lines if line.startswith("0::")), None)
-    if own is None or not Path("/sys/fs/cgroup/cgroup.controllers").exists():
-        pytest.skip("no cgroup version 2 here: run where /sys/fs/cgroup is one")
-    folder = Path("/sys/fs/cgroup") / own.lstrip("/") / f"streameval-test-{os.getpid()}"
+    entries = [line.split(":", 2) for line in lines]
+    own = next((path for _, names, path in entries if names == ("" if version == 2 else "memory")), None)
+    mark = "cgroup.controllers" if version == 2 else "memory.limit_in_bytes"
+    if own is None or not (root / mark).exists():
+        pytest.skip(f"no memory cgroups of version {version} here: run where {root} holds them")
+    folder = root / own.lstrip("/") / f"streameval-test-{os.getpid()}"
     try:
         folder.mkdir()
     except OSError as error:
         pytest.skip(f"no cgroup can be made here: {error}")
-    if not (folder / "memory.max").exists():
+    if not (folder / LIMIT_FILES[version]).exists():
         folder.rmdir()
         pytest.skip("this cgroup hands no memory controller on to its children")
     return folder
 
 
-def test_a_pass_runs_in_a_cgroup_of_bounded_memory(data: Path) -> None:
-    """Page cache counts there too: the system takes pages back, the pass goes on."""
-    folder = cgroup()
-    code = "import os, sys\n    open(sys.argv[5], 'w').write(str(os.getpid()))\n    " + LIMITED.strip()
+@pytest.mark.parametrize("version", [2, 1])
+@pytest.mark.parametrize("io", ["mmap", "direct", "pread"])
+def test_a_pass_runs_in_a_cgroup_of_bounded_memory(data: Path, version: int, io: str) -> None:
+    """Page cache counts there too: the system takes pages back, the pass goes on; what else takes more is killed."""
+    folder = cgroup(version)
+    enter = "import os, sys\n    open(sys.argv[5], 'w').write(str(os.getpid()))\n    "
     try:
-        (folder / "memory.max").write_text(str(400 * MIB))
+        (folder / LIMIT_FILES[version]).write_text(str(CGROUP))
         model = se.load_model(data.with_name("model.safetensors"))
         options = json.dumps({"max_memory": 24 * MIB})
-        done = run("    " + code, data, "mmap", 24 * MIB, options, folder / "cgroup.procs")
+        procs = folder / "cgroup.procs"
+        with data.open("rb") as file:  # so that the pages are brought in, and paid for, by the process
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        done = run("    " + enter + LIMITED.strip(), data, io, 24 * MIB, options, procs)
         assert done.stdout.strip() == se.evaluate(model, data).digest, done.stderr
+        greedy = run(f"    {enter}print(len(b'x' * {CGROUP}))", data, io, 0, "", procs)
+        assert greedy.returncode == -signal.SIGKILL, "the limit is a real one"
     finally:
         folder.rmdir()
 

@@ -19,7 +19,10 @@ from streameval.errors import DataError, StorageError, UsageError
 from streameval.storage import Span
 
 ROWS = 40_000
-FORMS = ("arrays", "arrow", "arrow pread", "npy", "npy pread", "idx", "idx pread", "idx.gz", "many")
+FORMS = (
+    *("arrays", "arrow", "arrow pread", "arrow direct", "npy", "npy pread", "npy direct", "idx", "idx pread"),
+    *("idx direct", "idx.gz", "many", "many direct"),
+)
 
 
 def drawn(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -69,7 +72,7 @@ def open_form(folder: Path, form: str, x: np.ndarray, t: np.ndarray) -> storage.
         "idx.gz": (str(folder / "images.gz"), folder / "labels.gz"),
         "many": folder / "parts",
     }[name]
-    return storage.open(data, io=way or "mmap")
+    return storage.open(data, io=way or "auto")
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +208,7 @@ def test_one_hot_targets_come_as_float64_rows(tmp_path, dtype):
     whole = storage.open((x, t))
     assert (whole.soft, whole.classes) == (True, 10)
     prints = {whole.fingerprint}
-    for name, way in (("s.arrow", "mmap"), ("s", "mmap"), ("s.arrow", "pread"), ("s", "pread")):
+    for name, way in (("s.arrow", "mmap"), ("s", "mmap"), ("s.arrow", "pread"), ("s", "direct")):
         if way == "mmap":
             shape = (3, 4)
             storage.create(
@@ -265,7 +268,7 @@ def test_anything_else_is_refused_with_what_is_accepted(data):
 
 
 def test_an_unknown_way_of_reading_is_refused(rows):
-    with pytest.raises(UsageError, match="mmap, pread"):
+    with pytest.raises(UsageError, match="auto, mmap, direct, pread"):
         storage.open(rows, io="mapped")
 
 

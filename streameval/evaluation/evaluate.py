@@ -114,7 +114,7 @@ def evaluate(
                 model,
                 portable(data, source),
                 source.scale,
-                getattr(source, "io", "mmap"),
+                getattr(source, "io", "auto"),
                 identity,
                 chunk_rows,
                 threads,

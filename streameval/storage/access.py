@@ -46,6 +46,9 @@ class Access(Protocol):
     def costs(self) -> tuple[int, int]:
         """Return the most memory that reading in order holds: bytes, and bytes more for each row of a piece."""
 
+    def piece_rows(self, chunk_rows: int) -> int:
+        """Return how many rows a piece should have where chunks of `chunk_rows` are asked for, or fewer."""
+
     def save_memory(self) -> None:
         """From now on hold no more than `costs` says, where that is slower too."""
 
@@ -107,12 +110,12 @@ class Views:
 
     def ahead(self, piece: Piece) -> None:
         if self._releases:
-            for mapping, start, stop in self._ranges(piece):
+            for mapping, start, stop in self.ranges(piece):
                 mapping.ahead(start, stop)
 
     def behind(self, piece: Piece) -> None:
         if self._releases:
-            for mapping, start, stop in self._ranges(piece):
+            for mapping, start, stop in self.ranges(piece):
                 mapping.behind(start, stop)
 
     def costs(self) -> tuple[int, int]:
@@ -121,12 +124,15 @@ class Views:
         # Folios at both ends of what is in use, of features and of targets.
         return RELEASE_BYTES + 4 * FOLIO, 2 * (self._layout.value_bytes + self._layout.label_bytes)
 
+    def piece_rows(self, chunk_rows: int) -> int:
+        return chunk_rows
+
     def save_memory(self) -> None:
         self._releases = bool(self._maps)
         for mapping in self._maps:
             mapping.release()
 
-    def _ranges(self, piece: Piece) -> Iterator[tuple[Mapping, int, int]]:
+    def ranges(self, piece: Piece) -> Iterator[tuple[Mapping, int, int]]:
         """Yield the bytes of features and targets that a piece lies in."""
         layout, rows = self._layout, piece.stop - piece.start
         into = piece.start - int(layout.starts[piece.batch])
@@ -183,6 +189,9 @@ class Reads:
     def costs(self) -> tuple[int, int]:
         # A piece is still in use while the next one is read, and the allocator may not fit it where one was freed.
         return 0, 3 * (self._layout.value_bytes + self._layout.label_bytes)
+
+    def piece_rows(self, chunk_rows: int) -> int:
+        return chunk_rows
 
     def save_memory(self) -> None:
         """Nothing to do."""
@@ -245,6 +254,9 @@ class Decompressed:
         # A batch is still in use while the next one is read (compressed) and decompressed.
         rows = int(np.diff(self._layout.starts).max(initial=0))
         return 3 * rows * (self._layout.value_bytes + self._layout.label_bytes), 0
+
+    def piece_rows(self, chunk_rows: int) -> int:
+        return chunk_rows
 
     def save_memory(self) -> None:
         """Nothing to do."""

@@ -107,7 +107,7 @@ class ManySource:
 
     @property
     def io(self) -> str:
-        """How `open` was told to read: "mmap" or "pread"."""
+        """How `open` was told to read."""
         return self._parts[0].io
 
     def costs(self) -> tuple[int, int]:

@@ -81,6 +81,10 @@ class File:
     def expect(self, ranges: Iterable[tuple[int, int]]) -> None:
         """Nothing to do: `objects.Object` fetches small ranges together that will be read one after another."""
 
+    def is_at(self, handle: int) -> bool:
+        """Whether another descriptor is of this file."""
+        return _identity(os.fstat(handle))[2:] == self._identity[2:]
+
     def check_size(self) -> None:
         """Raise DataError when the file has not the size that it had when it was opened."""
         found = os.fstat(self._descriptor()).st_size
@@ -117,6 +121,10 @@ class File:
             held = mmap.mmap(self._descriptor(), self.size, access=mmap.ACCESS_READ)
         return Mapping(self, np.frombuffer(held, np.uint8))
 
+    def tells_cached(self) -> bool:
+        """Whether the system tells what the page cache holds of this file: it tells owners, and who may write."""
+        return os.fstat(self._descriptor()).st_uid == os.geteuid() or os.access(self.path, os.W_OK)
+
     def _descriptor(self) -> int:
         if self._handle < 0:
             raise StorageError(f"{self.path}: the data set was closed. Open it again.")
@@ -136,6 +144,7 @@ class Mapping:
         self.releases = file.size > RELEASE_ABOVE
         self._address = content.ctypes.data
         self._madvise = _madvise() if self.releases else None
+        self._mincore = file.tells_cached() and _system_call("mincore", ctypes.c_char_p)
 
     def view(self, dtype: np.dtype[Any]) -> NDArray[Any]:
         """Return the largest prefix of the file that is whole numbers of `dtype`, as 1-D array."""
@@ -155,6 +164,15 @@ class Mapping:
         """Give these bytes of a large file back, but for what lies after the last whole folio."""
         self._advise(start, stop - stop % FOLIO, MADV_DONTNEED, FOLIO)
 
+    def cached(self, start: int, stop: int) -> bool:
+        """Whether the page cache holds these bytes, as far as three of their pages tell; no where nobody may know."""
+        found = ctypes.create_string_buffer(1)
+        for at in (start, (start + stop) // 2, max(start, stop - 1)):
+            page = self._address + at - at % mmap.PAGESIZE
+            if not self._mincore or self._mincore(page, 1, found) != 0 or not found.raw[0] & 1:
+                return False
+        return True
+
     def _advise(self, start: int, stop: int, advice: int, unit: int) -> None:
         first = start - start % unit
         if self._madvise is not None and first < stop:
@@ -167,8 +185,13 @@ def _identity(found: os.stat_result) -> tuple[int, int, int, int]:
 
 def _madvise() -> Callable[[int, int, int], int]:
     """Return madvise of the C library: unlike that of Python's mmap, it lets other threads run meanwhile."""
-    function = ctypes.CDLL(None, use_errno=True).madvise
-    function.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    return _system_call("madvise", ctypes.c_int)
+
+
+def _system_call(name: str, last: Any) -> Callable[..., int]:
+    """Return a function of the C library whose arguments are an address, a length, and one of type `last`."""
+    function = getattr(ctypes.CDLL(None, use_errno=True), name)
+    function.argtypes = [ctypes.c_void_p, ctypes.c_size_t, last]
     function.restype = ctypes.c_int
-    call: Callable[[int, int, int], int] = function
+    call: Callable[..., int] = function
     return call

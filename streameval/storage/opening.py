@@ -5,6 +5,7 @@ Knows which format a path is. Does not know any format.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -18,14 +19,18 @@ from streameval.objects import is_remote
 from streameval.storage import arrow, compressed, idx, npy
 from streameval.storage.access import Access, Decompressed, Reads, Views
 from streameval.storage.arrays import open_arrays
+from streameval.storage.direct import Direct
 from streameval.storage.layout import Layout
 from streameval.storage.many import ManySource
 from streameval.storage.mapping import File
 from streameval.storage.remote import open_objects, open_remote
+from streameval.storage.room import cacheable
 from streameval.storage.source import Source
 from streameval.storage.stored import StoredSource
 
-WAYS = ("mmap", "pread")
+WAYS = ("auto", "mmap", "direct", "pread")
+# What "auto" becomes for files that are small, each, but too large together.
+LARGE = "large"
 FORMS = (
     "an .arrow file, a folder of images.npy and labels.npy, a folder, glob or list of several of them, "
     "a pair (images, labels) of IDX paths, or a pair (x, t) of NumPy arrays"
@@ -41,7 +46,7 @@ CURES = {
 }
 
 
-def open(data: object, *, io: str = "mmap", scale: float | None = None) -> Source:
+def open(data: object, *, io: str = "auto", scale: float | None = None) -> Source:
     """Open a data set; nothing but headers is read.
 
     data   a path (str or PathLike) to an .arrow file (Arrow IPC file), or to a folder of images.npy,
@@ -50,7 +55,9 @@ def open(data: object, *, io: str = "mmap", scale: float | None = None) -> Sourc
            paths of IDX files, raw or .gz, or of .npy files; a tuple (x, t) of arrays: x uint8 or float32 of
            two or more dimensions, t integers (n,) or one-hot/soft (n, classes). A Source is returned as it
            is. "s3://bucket/key.arrow", or "s3://bucket/folder/" for all .arrow files in it.
-    io     "mmap", or "pread" to read by position into memory, for file systems where mapping is unsafe
+    io     how files are read. "auto": mapped; of files larger than half of memory, what the page cache does not
+           hold is read past it. "mmap": mapped, whatever their size. "direct": all read past the page cache, where
+           the file system can. "pread": by position into memory, for file systems where mapping is unsafe
     scale  factor from stored values to features; default: as recorded, else 1/255 for uint8, 1 for float32
 
     Compressed Arrow files are decompressed batch by batch, and a StreamevalWarning says so. IDX .gz files are
@@ -107,8 +114,16 @@ def _open_path(given: str | bytes, io: str, scale: float | None) -> Source:
 
 
 def _open_many(name: str, paths: Sequence[Path], io: str, scale: float | None) -> Source:
+    if io == "auto" and not cacheable(sum(_size(path) for path in paths)):
+        io = LARGE
     parts = [(_open_folder if path.is_dir() else _open_arrow)(path, io, scale) for path in paths]
     return parts[0] if len(parts) == 1 else ManySource(name, parts)
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, or of the files in a folder; 0 for what is not there."""
+    files = path.iterdir() if path.is_dir() else (path,)
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def _open_arrow(path: Path, io: str, scale: float | None) -> StoredSource:
@@ -121,7 +136,7 @@ def _open_arrow(path: Path, io: str, scale: float | None) -> StoredSource:
     if layout.compressed is not None:
         compressed.warn(str(path), layout.compressed[0].codec)
         return StoredSource(layout, Decompressed(layout, file), scale)
-    return StoredSource(layout, _access(layout, file, file, io), scale)
+    return _stored(layout, file, file, io, scale)
 
 
 def _open_folder(path: Path, io: str, scale: float | None) -> StoredSource:
@@ -143,7 +158,7 @@ def _open_pair(images: Path, labels: Path, io: str, scale: float | None) -> Stor
     x, t = idx.read_header(images, "images"), idx.read_header(labels, "labels")
     layout = idx.layout(x, t)
     if not (x.zipped or t.zipped):
-        return StoredSource(layout, _access(layout, File(images), File(labels), io), scale)
+        return _stored(layout, File(images), File(labels), io, scale)
     held = [np.frombuffer(idx.decompressed(one), np.uint8) for one in (x, t)]
     return StoredSource(layout, Views(layout, *held), scale)
 
@@ -153,14 +168,25 @@ def _open_npy(
 ) -> StoredSource:
     x, t = File(images), File(labels)
     layout = npy.layout(x, t, manifest)
-    return StoredSource(layout, _access(layout, x, t, io), scale)
+    return _stored(layout, x, t, io, scale)
+
+
+def _stored(layout: Layout, values: File, labels: File, io: str, scale: float | None) -> StoredSource:
+    """The rows of files that are not compressed, read the way `io` says."""
+    return StoredSource(layout, _access(layout, values, labels, io), scale, "auto" if io == LARGE else io)
 
 
 def _access(layout: Layout, values: File, labels: File, io: str) -> Access:
     if io == "pread":
         return Reads(layout, values, labels)
     mapped = values.map()
-    return Views(layout, mapped, mapped if labels is values else labels.map())
+    mapped_labels = mapped if labels is values else labels.map()
+    views = Views(layout, mapped, mapped_labels)
+    if io in ("direct", LARGE) or (io == "auto" and not cacheable(values.size)):
+        # Where that cannot be done, reading through the page cache is the next best.
+        with contextlib.suppress(OSError):
+            return Direct(layout, views, mapped, mapped_labels, always=io == "direct")
+    return views
 
 
 def _natural(paths: Any) -> list[Path]:

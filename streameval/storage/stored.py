@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from streameval.errors import DataError, UsageError
 from streameval.storage import blocks, targets
-from streameval.storage.access import RELEASE_BYTES, Access, Reads
+from streameval.storage.access import RELEASE_BYTES, Access
 from streameval.storage.layout import Layout, Piece, choose_scale
 from streameval.storage.source import Chunk, Span
 
@@ -25,10 +25,10 @@ class StoredSource:
 
     Chunks of a mapped file and of arrays are views: `values` is the memory of the whole file, offsets point
     into it. A chunk never crosses a record batch. `sources` are the recorded hashes of what the data were
-    made from.
+    made from, `io` is how `open` was told to read.
     """
 
-    def __init__(self, layout: Layout, access: Access, scale: float | None) -> None:
+    def __init__(self, layout: Layout, access: Access, scale: float | None, io: str = "auto") -> None:
         self.name = layout.name
         self.path = layout.path
         self.rows = layout.rows
@@ -40,6 +40,7 @@ class StoredSource:
         self.soft = layout.soft
         self.sources: Mapping[str, str] = layout.sources
         self.hashes = layout.hashes
+        self.io = io
         self._layout = layout
         self._access = access
         self._files = access.files
@@ -110,11 +111,6 @@ class StoredSource:
                     )
         return len(self.hashes)
 
-    @property
-    def io(self) -> str:
-        """How `open` was told to read: "mmap" or "pread"."""
-        return "pread" if isinstance(self._access, Reads) else "mmap"
-
     def costs(self) -> tuple[int, int]:
         """Return the most memory that `chunks` holds: bytes, and bytes more for each row of a chunk."""
         return self._access.costs()
@@ -143,7 +139,7 @@ class StoredSource:
 
     def _pieces(self, span: Span, chunk_rows: int) -> Iterator[Piece]:
         """Yield pieces, fetching the next one early and giving back those before, some MiB at a time."""
-        pieces = self._layout.pieces(span, chunk_rows)
+        pieces = self._layout.pieces(span, self._access.piece_rows(chunk_rows))
         piece, used = next(pieces, None), None
         while piece is not None:
             after = next(pieces, None)
