@@ -35,12 +35,12 @@ def load_model(path: str, activation: str | None = None, *, allow_nonfinite: boo
     return load(path, activation=names, allow_nonfinite=allow_nonfinite)
 
 
-def open_data(path: str, *, io: str = "mmap", scale: float | None = None) -> Source:
-    """Open a data set; if it is mapped, make sure that a file which is cut short is named before the end."""
+def open_data(path: str, *, io: str = "auto", scale: float | None = None) -> Source:
+    """Open a data set; unless `pread` is asked for, make sure that a file which is cut short is named at the end."""
     from streameval.storage.opening import open
 
     source = open(path, io=io, scale=scale)
-    if io == "mmap":
+    if io != "pread":
         from streameval.cli.truncation import watch
 
         watch(path)

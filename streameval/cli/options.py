@@ -49,10 +49,11 @@ scale = option(
 )
 io = option(
     "--io",
-    type=click.Choice(["mmap", "pread"]),
-    default="mmap",
+    type=click.Choice(["auto", "mmap", "direct", "pread"]),
+    default="auto",
     show_default=True,
-    help="Map the file, or read it by position where mapping is unsafe.",
+    help="auto maps files, and reads those that memory cannot hold past the page cache; pread is for file systems "
+    "where mapping is unsafe.",
 )
 activation = option("--activation", help="Of the hidden layers, where the model file does not say.")
 allow_nonfinite = option(
