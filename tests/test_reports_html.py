@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import math
+import os
 import re
 import shutil
 import struct
 import subprocess
 import zlib
+from fractions import Fraction
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -19,6 +22,7 @@ import streameval as se
 from streameval.errors import UsageError
 from streameval.reports import html, pages, pyplot
 from streameval.reports.figures import plot
+from streameval.reports.figures.batches import falls_short
 from streameval.reports.png import grey
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -148,6 +152,38 @@ def test_names_from_outside_are_escaped(digits_file, tmp_path, network_file):
     assert "<script" not in text
     assert "&lt;script&gt;" in text
     Tags(text)
+
+
+def test_a_file_name_that_is_not_utf8_has_a_page_too(digits_file, network_file, tmp_path):
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.arrow")
+    shutil.copy(digits_file, odd)
+    page = pages.report(se.evaluate(se.load_model(network_file), odd))
+    html.write(page, tmp_path / "out.html")
+    assert r"\udcff.arrow</h1>" in (tmp_path / "out.html").read_text(encoding="utf-8")
+
+
+def test_a_page_says_which_loss_it_is(digits_file, network_file):
+    model = se.load_model(network_file)
+    assert "<dt>loss</dt><dd>with log(y + 1e-07)</dd>" in html.render(
+        pages.report(se.evaluate(model, digits_file))
+    )
+    exact = se.compare(model, digits_file, sizes=(5,), trials=5, eps=0)
+    assert "<dt>loss</dt><dd>exact log-softmax</dd>" in html.render(pages.comparison(exact))
+
+
+@pytest.mark.parametrize("level", [0.5, 0.9, 0.95, 0.99])
+@pytest.mark.parametrize("trials", [1, 10, 100, 2000])
+def test_an_interval_that_keeps_its_promise_is_hardly_ever_said_to_fall_short(level, trials):
+    """By the binomial distribution, computed exactly; and one that covers nothing is found out in time."""
+    short = [k for k in range(trials + 1) if falls_short(k / trials, level, trials)]
+    keep = Fraction(str(level))
+    miss = 1 - keep
+    chance = sum(math.comb(trials, k) * keep**k * miss ** (trials - k) for k in short)
+    assert chance < Fraction(1, 1000)
+    assert short == list(range(len(short)))
+    assert bool(short) is (trials * -math.log(1 - level) > math.log(1000))
+    if trials == 2000 and level == 0.95:
+        assert 0.93 < max(short) / trials < 0.94
 
 
 def test_rows_that_are_no_images_and_no_rows_have_pages_too():

@@ -133,7 +133,7 @@ def test_mini_batches_show_their_losses_intervals_and_warnings() -> None:
     assert text.span(made.interval) in shown
     assert "with replacement, seed 3" in shown
     joined = " ".join(shown.split())
-    assert made.interval.assumes in joined
+    assert "Assumed: the rows were drawn at random, and the sample's own skewness" in joined
     warning = made.interval.warning
     assert warning is not None
     assert warning in joined
@@ -144,6 +144,15 @@ def test_wrapping_keeps_every_word_in_order(words: str, width: int) -> None:
     lines = wrapped(words, width)
     assert " ".join(lines).split() == words.split()
     assert all(len(line) <= width or " " not in line.strip() for line in lines)
+
+
+@pytest.mark.parametrize("whole", ["± 0.02", "26.52 %", "79019 (8.90),", "(26.5 %)", "± 3 %"])
+def test_a_number_is_not_torn_from_its_sign_unit_or_bracket(whole: str) -> None:
+    """At no width that has room for it."""
+    said = f"read {whole} of 60,000 rows"
+    for width in range(len(whole), 40):
+        assert any(whole in line for line in wrapped(said, width)), width
+        assert " ".join(wrapped(said, width)) == said
 
 
 def test_tables_and_fields_are_aligned() -> None:

@@ -75,8 +75,9 @@ POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 def write(page: Page, path: str | os.PathLike[str]) -> None:
     """Write the page to `path`, whole or not at all. Raises StorageError, LockedError."""
+    # A file name need not be UTF-8: what is not is shown as an escape.
     with lock(path), atomic_file(path) as file:
-        file.write(render(page).encode())
+        file.write(render(page).encode(errors="backslashreplace"))
 
 
 def render(page: Page) -> str:

@@ -34,6 +34,11 @@ def rate(per_second: float) -> str:
     return f"{per_second:.3g} rows/s"
 
 
+def assumed(sentence: str) -> str:
+    """What an interval rests on, told as what it is: true or not is the reader's to judge."""
+    return f"Assumed: {sentence[:1].lower()}{sentence[1:]}"
+
+
 def bytes_(number: int) -> str:
     """A size in units of 1024."""
     size = float(number)

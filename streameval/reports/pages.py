@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from streameval.reports.figures import batches, classes, histogram, order, pairs, running, worst
 from streameval.reports.figures.plot import Figure
-from streameval.reports.numbers import count, nats, percent, rate, seconds
+from streameval.reports.numbers import assumed, count, nats, percent, rate, seconds
 from streameval.reports.page import Page
+from streameval.reports.text import kind
 from streameval.reports.text_compare import budget
 from streameval.reports.text_paired import small, verdict
 
@@ -25,7 +26,7 @@ def report(result: Report) -> Page:
     return Page(
         f"Loss of {_model(result.model)} on {_data(result.data)}",
         f"{nats(result.loss, 10)} nats over {count(result.rows)} rows, {percent(result.accuracy)} right.",
-        (*_costs(result), *_what(result.model, result.data), ("digest", result.digest)),
+        (_loss(result), *_costs(result), *_what(result.model, result.data), ("digest", result.digest)),
         _there(classes.losses(result), classes.confusion(result), worst.worst(result)),
     )
 
@@ -38,6 +39,7 @@ def comparison(result: Comparison) -> Page:
         f"Mini-batches against the full loss: {_model(full.model)} on {_data(full.data)}",
         f"The full loss is {nats(full.loss, 10)} nats over {count(full.rows)} rows, {percent(full.accuracy)} right.",
         (
+            _loss(full),
             *_costs(full),
             (
                 "draws",
@@ -78,7 +80,7 @@ def until(result: Until) -> Page:
             running.running(result.steps, what="loss", level=found.level, wanted=result.half_width),
             running.narrowing(result.steps, wanted=result.half_width),
         ),
-        (found.assumes,),
+        (assumed(found.assumes),),
     )
 
 
@@ -128,6 +130,10 @@ def _figures_of(result: Paired) -> list[tuple[str, str]]:
             )
         )
     return said
+
+
+def _loss(result: Report) -> tuple[str, str]:
+    return ("loss", kind(result.eps))
 
 
 def _costs(result: Report) -> list[tuple[str, str]]:

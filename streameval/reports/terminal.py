@@ -19,6 +19,8 @@ PLAIN = {
 }  # fmt: skip
 INDENT = "  "
 COLOUR = re.compile(r"\x1b\[\d*m")
+# Where a line may be cut: at a space, but not after "±", nor before "%" or one word in brackets.
+CUT = re.compile(r"(?<!±) (?!%|\([^ ()]*\))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +101,14 @@ def visible(line: str) -> int:
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """`text` cut at spaces into lines of at most `width` characters; a longer word is left whole."""
+    """`text` cut at spaces into lines of at most `width` characters; a longer word is left whole.
+
+    A number keeps the "±" before it, the "%" after it, and what follows in brackets: "79019 (8.90)".
+    """
     lines: list[str] = []
     for paragraph in text.split("\n"):
         line = ""
-        for word in paragraph.split(" "):
+        for word in CUT.split(paragraph):
             if line and len(line) + 1 + len(word) > width:
                 lines.append(line)
                 line = word

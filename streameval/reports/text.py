@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from streameval.reports.numbers import bytes_, count, nats, percent, rate, seconds
+from streameval.reports.numbers import assumed, bytes_, count, nats, percent, rate, seconds
 from streameval.reports.terminal import INDENT, Look, fields, paragraph, table, visible, wrapped
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def minibatches(result: MiniBatches, look: Look) -> str:
         ),
         "",
     ]
-    said = f"Interval: {first.interval.method}. {first.interval.assumes}"
+    said = f"Interval: {first.interval.method}. {assumed(first.interval.assumes)}"
     warned = {one.interval.warning for one in result.batches if one.interval.warning}
     lines += paragraph(f"Rows drawn {how} replacement, seed {result.seed}. {said}", look)
     for warning in sorted(warned):
@@ -61,11 +61,15 @@ def span(interval: Interval) -> str:
     return f"{nats(interval.low)} … {nats(interval.high)}"
 
 
+def kind(eps: float) -> str:
+    """Which loss it is."""
+    return "exact log-softmax" if eps == 0 else f"with log(y + {eps:g})"
+
+
 def _figures(result: Report) -> list[tuple[str, str]]:
     state = result.state
-    kind = "exact log-softmax" if result.eps == 0 else f"with log(y + {result.eps:g})"
     pairs = [
-        ("loss", f"{nats(result.loss, 10)} nats  ({kind})"),
+        ("loss", f"{nats(result.loss, 10)} nats  ({kind(result.eps)})"),
         (
             "accuracy",
             f"{percent(result.accuracy)}  ({count(result.correct)} of {count(result.rows)} rows right)",
@@ -140,7 +144,7 @@ def _background(result: Report) -> list[tuple[str, str]]:
         ("time", f"{seconds(used.seconds)}, {rate(used.rows_per_second)}, threads: {used.threads}"),
         (
             "memory",
-            f"at most {bytes_(used.peak_anon_bytes)}, and {bytes_(used.peak_file_bytes)} of mapped files",
+            f"at most {bytes_(used.peak_anon_bytes)}, and {bytes_(used.peak_file_bytes)} of mapped files and libraries",
         ),
         ("model", f"{'-'.join(map(str, result.model.sizes))}, {', '.join(result.model.activations)}"),
     ]

@@ -8,14 +8,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from streameval.reports.figures.batches import falls_short
 from streameval.reports.numbers import bytes_, count, nats, percent, rate, seconds
 from streameval.reports.terminal import INDENT, Look, fields, paragraph, table
 
 if TYPE_CHECKING:
     from streameval.statistics.budget import Budget
     from streameval.studies.compare import Comparison
-
-SHORT = 0.01  # an interval that covers less than its level by more than this is named
 
 
 def comparison(result: Comparison, look: Look) -> str:
@@ -129,7 +128,7 @@ def _short(result: Comparison, look: Look) -> list[str]:
     said = []
     for one in result.batches:
         for name, cell in one.coverage.items():
-            if cell.covered < result.draws.level - SHORT:
+            if falls_short(cell.covered, result.draws.level, one.trials):
                 said.append(
                     f"{name} at {count(one.size)} (wholly below {percent(cell.miss_low, 1)}, above "
                     f"{percent(cell.miss_high, 1)})"

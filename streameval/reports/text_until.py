@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from streameval.reports.numbers import count, nats, percent
+from streameval.reports.numbers import assumed, count, nats, percent
 from streameval.reports.terminal import Look, fields, paragraph
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ def until(result: Until, look: Look) -> str:
         ("rows read", f"{count(found.rows_read)} of {count(result.data.rows)}, {percent(found.fraction)}"),
         ("stopped", why),
     ]
-    said = f"Method: {found.method}; the interval may be looked at after any row. {found.assumes} Seed {found.seed}."
+    valid = f"Method: {found.method}; the interval may be looked at after any row."
+    said = f"{valid} {assumed(found.assumes)} Seed {found.seed}."
     title = f"{result.model.path or 'the model'} on {result.data.name}, as precisely as asked"
     lines = [look.bold(title), "", *fields(pairs, look), "", *paragraph(said, look)]
     return look.finish(lines)

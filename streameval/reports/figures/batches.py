@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 ANYTIME = "betting"
 STEPS = 60  # points of a curve
+SHORT = 0.01  # an interval that covers less than its level by no more than this is not named
+CHANCE = 1e-3  # nor one that luck would bring so low as often as this
 SIZE_COLOURS = ("sky", "blue", "orange", "vermillion", "green", "purple")
 
 
@@ -79,6 +81,21 @@ def spread(found: Comparison) -> Figure:
     )
 
 
+def falls_short(covered: float, level: float, trials: int) -> bool:
+    """True if an interval held the full loss in clearly fewer of its trials than its level promises.
+
+    The chance that an interval which keeps its promise is seen to cover a share of `covered` or less is at most
+    exp(-trials * kl), kl = covered log(covered / level) + (1 - covered) log((1 - covered) / (1 - level)): Chernoff.
+    """
+    if covered >= level - SHORT:
+        return False
+    missed = 1.0 - covered
+    kl = missed * math.log(missed / (1.0 - level))
+    if covered > 0:
+        kl += covered * math.log(covered / level)
+    return math.exp(-trials * kl) < CHANCE
+
+
 def coverage(found: Comparison) -> Figure:
     """How often each interval held the full loss."""
     names = list(found.batches[0].coverage)
@@ -103,12 +120,12 @@ def coverage(found: Comparison) -> Figure:
         f"{name} at n = {count(one.size)} ({percent(one.coverage[name].covered, 1)})"
         for one in found.batches
         for name in names
-        if one.coverage[name].covered < found.level - 0.01
+        if falls_short(one.coverage[name].covered, found.level, one.trials)
     ]
     said = (
         f"Short of {percent(found.level, 0)}: {', '.join(short)}."
         if short
-        else "Every interval kept its promise."
+        else f"None fell short of {percent(found.level, 0)} by more than chance explains."
     )
     rows = tuple(
         (
