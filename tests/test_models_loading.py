@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streameval.errors import ModelError
+from streameval.errors import ModelError, StorageError
 from streameval.models import Mlp, load
 
 
@@ -335,6 +335,11 @@ def test_bfloat16_is_the_upper_half_of_float32(tmp_path):
     (tmp_path / "m.safetensors").write_bytes(content)
 
     assert same(load(tmp_path / "m.safetensors"), [(weight, bias)])
+
+
+def test_a_folder_is_no_network_and_it_is_said(tmp_path):
+    with pytest.raises(StorageError, match="is a folder, expected a file of weights"):
+        load(tmp_path)
 
 
 def test_the_content_decides_before_the_name(tmp_path, save):

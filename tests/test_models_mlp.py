@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streameval.errors import ModelError, StorageError
+from streameval.errors import ModelError, StorageError, UsageError
 from streameval.kernels.names import ACTIVATIONS
 from streameval.models import Layer, Mlp, load
 
@@ -138,6 +138,18 @@ def test_a_network_needs_a_layer_and_logits_at_its_end():
         Mlp([])
     with pytest.raises(ModelError, match="'relu', expected 'identity'"):
         Mlp([Layer(np.zeros((2, 3)), np.zeros(3), "relu")])
+
+
+def test_what_is_no_layer_is_named():
+    with pytest.raises(ModelError, match=r"layer 2: tuple, expected a Layer\. Give Layer\("):
+        Mlp([Layer(np.zeros((2, 3)), np.zeros(3), "relu"), (np.zeros((3, 2)), np.zeros(2))])
+
+
+@pytest.mark.parametrize("name", ["m.npz", "m.pkl", "m.PICKLE", "m.onnx"])
+def test_a_network_is_not_written_under_the_name_of_another_format(tmp_path, name):
+    with pytest.raises(UsageError, match=r"m\..*ends with \.safetensors"):
+        random_mlp(0, [3, 2], []).save(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_is_not_finite_is_counted_and_placed():

@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
-from streameval.errors import ModelError
+from streameval.errors import ModelError, StorageError
 from streameval.files import storage_errors
 from streameval.models.mlp import Layer, Mlp
 from streameval.objects import is_remote, read_object
@@ -65,6 +65,10 @@ def load(
         data = read_object(name)
         form = _named_format(name, data[:64], name.partition("?")[0])
     else:
+        if Path(name).is_dir():
+            raise StorageError(
+                f"{name or 'the path'}: is a folder, expected a file of weights. Give the file in it."
+            )
         with storage_errors(name), Path(name).open("rb") as file:
             head = file.read(64)
             form = _named_format(name, head, name)

@@ -93,7 +93,14 @@ class Mlp:
         path: str | None = None,
         notes: Iterable[str] = (),
     ) -> None:
-        object.__setattr__(self, "layers", tuple(layers))
+        given = tuple(layers)
+        for number, layer in enumerate(given, start=1):
+            if not isinstance(layer, Layer):
+                raise ModelError(
+                    f"layer {number}: {type(layer).__name__}, expected a Layer. "
+                    "Give Layer(weight, bias, activation) for each."
+                )
+        object.__setattr__(self, "layers", given)
         object.__setattr__(self, "path", path)
         object.__setattr__(self, "notes", tuple(notes))
         _check_chain(self.layers)
@@ -140,6 +147,7 @@ class Mlp:
 
         Raises:
             StorageError: the file cannot be written.
+            UsageError: the name ends as another weight format's does: .pkl, .npz, .onnx.
         """
         from streameval.models.safetensors import save
 

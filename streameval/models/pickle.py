@@ -128,7 +128,8 @@ class _Machine:
     def take(self, size: int) -> bytes:
         if not 0 <= size <= len(self.data) - self.at:
             raise ModelError(
-                f"the pickle ends at byte {len(self.data)}, but {size} bytes at {self.at} were expected."
+                f"a promise of {size} bytes at byte {self.at}, but it ends at byte {len(self.data)}. "
+                "Is the file whole? Copy it again."
             )
         self.at += size
         return self.data[self.at - size : self.at]

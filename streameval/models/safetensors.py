@@ -12,12 +12,13 @@ import json
 import os
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streameval.errors import ModelError
+from streameval.errors import ModelError, UsageError
 from streameval.files import atomic_file
 from streameval.models.mlp import Layer, Mlp
 from streameval.models.naming import Weights, assemble
@@ -50,9 +51,18 @@ def save(model: Mlp, path: str | os.PathLike[str]) -> None:
     The same network gives the same bytes.
 
     Raises:
+        UsageError: the name ends as another weight format's does.
         StorageError: the file cannot be written.
     """
     from safetensors.numpy import save as serialize
+
+    from streameval.models.loading import FORMATS
+
+    suffix = Path(path).suffix.lower()
+    if any(suffix in suffixes for form, suffixes in FORMATS.items() if form != "safetensors"):
+        raise UsageError(
+            f"{path}: a network is written as safetensors. Give a name that ends with .safetensors."
+        )
 
     arrays: dict[str, NDArray[Any]] = {}
     for number, layer in enumerate(model.layers, start=1):
