@@ -179,6 +179,16 @@ def test_fetch_from_what_is_no_place_says_so(tmp_path, small_splits):
     assert not (tmp_path / "dest").exists()
 
 
+def test_a_fetch_that_gets_nothing_leaves_no_folder_that_was_not_there(tmp_path, small_splits):
+    empty, kept = tmp_path / "empty", tmp_path / "kept"
+    for folder in (empty, kept):
+        folder.mkdir()
+    for dest in (tmp_path / "new" / "deep", kept):
+        with pytest.raises(StorageError, match="could not be had"):
+            fetch(dest, source=empty)
+    assert sorted(tmp_path.iterdir()) == [empty, kept]
+
+
 def test_a_second_fetch_into_the_same_folder_ends_at_once(tmp_path, small_splits):
     given = small_mnist.write(tmp_path / "given", zipped=True)
 

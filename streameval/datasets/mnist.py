@@ -99,8 +99,30 @@ def fetch(
     """
     folder = Path(dest)
     places = _places(source)
+    with _made(folder):
+        return _fetch_into(folder, places, progress)
+
+
+@contextlib.contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Make the folder, with those above it; on any error remove again what was made and is still empty."""
     with storage_errors(folder):
+        new = [path for path in (folder, *folder.parents) if not path.exists()]
         folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            for path in new:
+                path.rmdir()
+        raise
+
+
+def _fetch_into(
+    folder: Path,
+    places: Callable[[str], list[str | Path]],
+    progress: Callable[[int, int], None] | None,
+) -> tuple[Path, Path]:
     arrows = {split.name: folder / f"{split.name}.arrow" for split in SPLITS}
     with lock(folder / "mnist"):
         missing = [split for split in SPLITS if not _is_converted(arrows[split.name], split)]
