@@ -204,7 +204,8 @@ def test_the_slurm_jobs_compute_and_merge(tmp_path: Path) -> None:
         "MODEL": str(tmp_path / "model.safetensors"),
         "DATA": str(tmp_path / "data.arrow"),
         "OUT": str(tmp_path / "out"),
-        "SLURM_ARRAY_TASK_COUNT": "3",
+        "SHARDS": "3",
+        "SLURM_ARRAY_TASK_COUNT": "1",  # each as if queued again alone
         "SLURM_CPUS_PER_TASK": "1",
         "SLURM_MEM_PER_NODE": "1024",
     }
@@ -217,6 +218,19 @@ def test_the_slurm_jobs_compute_and_merge(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["digest"] == se.evaluate(network(), tmp_path / "data.arrow").digest
+
+
+def test_the_signal_of_slurm_reaches_the_evaluation(tmp_path: Path) -> None:
+    """Slurm signals the process of the batch script: that one must be the evaluation."""
+    program = tmp_path / "streameval"
+    program.write_text('#!/bin/sh\necho "$$" > "$OUT/pid"\n')
+    program.chmod(0o755)
+    given = {"PATH": f"{tmp_path}:/usr/bin:/bin", "OUT": str(tmp_path), "MODEL": "m", "DATA": "d"}
+    env = environment(**given, SLURM_ARRAY_TASK_ID="0", SLURM_CPUS_PER_TASK="1")
+    with subprocess.Popen(["sh", EXAMPLES / "slurm_shards.sh"], env=env) as task:
+        assert task.wait(60) == 0
+    assert int((tmp_path / "pid").read_text()) == task.pid
+    assert "#SBATCH --signal=B:TERM@" in (EXAMPLES / "slurm_shards.sh").read_text()
 
 
 def test_the_kubernetes_job_is_an_indexed_job_whose_parts_fit_together() -> None:
