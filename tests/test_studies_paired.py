@@ -13,7 +13,7 @@ from streameval.errors import DataError, StorageError, UsageError
 from streameval.evaluation.losses import evaluate_to_file
 from streameval.reports.json import dumps
 from streameval.storage.source import Span
-from streameval.studies.several import SeveralReader
+from streameval.studies.reading import SeveralReader
 from streameval.studies.stored import stored_losses
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from streameval.errors import DataError, UsageError
 from streameval.evaluation.evaluate import EPS
@@ -25,7 +24,8 @@ from streameval.statistics.until import Step, Stopped
 from streameval.storage.opening import open
 from streameval.storage.source import Source
 from streameval.studies.kept import kept_losses
-from streameval.studies.several import SeveralReader
+from streameval.studies.looks import recorder
+from streameval.studies.reading import RowsRead
 from streameval.studies.stored import StoredLosses, stored_losses
 
 SCHEMA = "streameval/paired/1"
@@ -204,16 +204,16 @@ class _Study:
             columns = kept.losses if old is None else (old.losses, *kept.losses)
             named = dict(zip(self.names, columns, strict=True))
             found = pairs_of(named, level=self.level, labels=kept.labels)
-            return tuple(Contest(pair, _of_all_rows(pair.interval)) for pair in found), kept.reports
+            contests = tuple(Contest(pair, replace(pair.interval, assumes=ALL_ROWS)) for pair in found)
+            return contests, kept.reports
 
     def sequential(self, half_width: float, on_step: Callable[[Step], None] | None) -> tuple[Contest, ...]:
         """Random rows, for each further model until its difference from the first is known."""
         contests = []
         for k in range(1, len(self.models)):
-            rows = _RowsRead(SeveralReader(
-                (self.models[0], self.models[k]), self.source, eps=self.eps, threads=self.threads
-            ))  # fmt: skip
-            steps, told = _recorder(on_step)
+            models = self.models[0], self.models[k]
+            rows = RowsRead(models, self.source, eps=self.eps, threads=self.threads)
+            steps, told = recorder(on_step)
             stopped = paired_until(
                 rows.both,
                 self.source.rows,
@@ -239,8 +239,8 @@ class _Study:
             return self.whole(progress, old)
         base, contests = Population.of(old.losses).mean, []
         for k, model in enumerate(self.models, start=1):
-            rows = _RowsRead(SeveralReader((model,), self.source, eps=self.eps, threads=self.threads))
-            steps, told = _recorder(on_step)
+            rows = RowsRead((model,), self.source, eps=self.eps, threads=self.threads)
+            steps, told = recorder(on_step)
             stopped = difference_until(
                 rows.one,
                 old.losses,
@@ -253,48 +253,14 @@ class _Study:
             rows.put_first(old.losses)
             pair = self._pair((self.names[0], self.names[k]), rows, stopped.rows_read)
             loss = _interval(stopped)
-            difference = _shifted(loss, -base)
+            difference = replace(loss, low=loss.low - base, high=loss.high - base)
             contests.append(Contest(pair, difference, stopped, loss, tuple(steps)))
         return tuple(contests), ()
 
-    def _pair(self, names: tuple[str, str], rows: _RowsRead, count: int) -> Pair:
+    def _pair(self, names: tuple[str, str], rows: RowsRead, count: int) -> Pair:
         losses, labels = rows.first(count)
         named = dict(zip(names, losses, strict=True))
         return pairs_of(named, level=self.level, population=self.source.rows, labels=labels)[0]
-
-
-class _RowsRead:
-    """A reader that remembers what it read, in the order read."""
-
-    def __init__(self, read: SeveralReader) -> None:
-        self._read = read
-        self._rows: list[NDArray[np.int64]] = []
-        self._losses: list[NDArray[np.float64]] = []
-        self._labels: list[NDArray[np.int64]] = []
-
-    def both(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Losses (models, n)."""
-        losses, labels = self._read(rows)
-        self._rows.append(rows)
-        self._losses.append(losses)
-        self._labels.append(labels)
-        return losses
-
-    def one(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Losses (n,) of the only model."""
-        only: NDArray[np.float64] = self.both(rows)[0]
-        return only
-
-    def put_first(self, known: NDArray[np.float64]) -> None:
-        """Let the known losses of the same rows be those of the first model."""
-        self._losses = [
-            np.vstack([known[rows][None, :], losses])
-            for rows, losses in zip(self._rows, self._losses, strict=True)
-        ]
-
-    def first(self, count: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Losses (models, count) and labels (count,) of the first rows."""
-        return np.hstack(self._losses)[:, :count], np.concatenate(self._labels)[:count]
 
 
 def _class_dict(row: PairedClass) -> dict[str, Any]:
@@ -307,27 +273,8 @@ def _class_dict(row: PairedClass) -> dict[str, Any]:
     }
 
 
-def _recorder(on_step: Callable[[Step], None] | None) -> tuple[list[Step], Callable[[Step], None]]:
-    steps: list[Step] = []
-
-    def told(step: Step) -> None:
-        steps.append(step)
-        if on_step is not None:
-            on_step(step)
-
-    return steps, told
-
-
 def _interval(stopped: Stopped) -> Interval:
     return Interval(stopped.low, stopped.high, stopped.level, stopped.method, stopped.assumes)
-
-
-def _of_all_rows(found: Interval) -> Interval:
-    return Interval(found.low, found.high, found.level, found.method, ALL_ROWS, found.warning)
-
-
-def _shifted(found: Interval, by: float) -> Interval:
-    return Interval(found.low + by, found.high + by, found.level, found.method, found.assumes, found.warning)
 
 
 def _names(paths: Sequence[str | None]) -> tuple[str, ...]:

@@ -17,8 +17,8 @@ from streameval.statistics.seeds import number
 from streameval.statistics.until import Step, Stopped, until
 from streameval.storage.opening import open
 from streameval.storage.source import Source
+from streameval.studies.looks import recorder
 from streameval.studies.reading import LossReader
-from streameval.studies.several import in_file_order
 
 SCHEMA = "streameval/until/1"
 
@@ -119,15 +119,9 @@ def evaluate_until(
     source = open(data)
     if source.rows == 0:
         raise DataError(f"{source.name}: no rows, so there is nothing to estimate.")
-    steps: list[Step] = []
-
-    def told(step: Step) -> None:
-        steps.append(step)
-        if on_step is not None:
-            on_step(step)
-
+    steps, told = recorder(on_step)
     found = until(
-        in_file_order(LossReader(model, source, eps=eps, threads=threads)),
+        LossReader(model, source, eps=eps, threads=threads).in_file_order,
         source.rows,
         half_width=half_width,
         level=level,
