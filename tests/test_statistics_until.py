@@ -131,6 +131,12 @@ def test_the_exact_end_is_exact_to_the_last_digit(method):
     assert abs(found.loss - truth) <= math.ulp(truth)
 
 
+@pytest.mark.parametrize(("seed", "told"), [(3, 3), (np.int64(3), 3), (np.random.default_rng(3), None)])
+def test_the_result_tells_its_seed_if_it_has_one(seed, told):
+    found = until(reader(skewed(100)), 100, half_width=1.0, seed=seed, bounds=BOUNDS)
+    assert json.loads(json.dumps(found.to_dict()))["seed"] == told
+
+
 @EVERY
 def test_each_order_misses_as_rarely_as_promised(method):
     """400 seeds at level 0.8, every look counted: at a rate of 0.2, over 104 misses have probability 0.001."""

@@ -96,6 +96,18 @@ def test_a_row_that_is_not_finite_and_no_rows_are_refused(folder):
         pass
 
 
+def test_a_loss_too_large_to_count_is_refused_for_what_it_is(folder):
+    """Finite in every part, but over what the exact sum holds."""
+    model = se.Mlp([se.Layer(np.float32([[0.0, 5e6]]), np.zeros(2), "identity")])
+    data = np.ones((3, 1), np.float32), np.array([1, 1, 0])
+    assert np.isfinite(se.per_sample_losses(model, (data[0][:2], data[1][:2]), eps=0.0)).all()
+    with (
+        pytest.raises(DataError, match=r"row 2: .*or the loss is over 4e6 nats"),
+        kept_losses([model], se.open(data), eps=0.0),
+    ):
+        pass
+
+
 def test_pieces_become_one_array(folder):
     with kept_array(iter([np.arange(3.0), np.arange(3.0, 10_000.0)])) as found:
         assert np.array_equal(found, np.arange(10_000.0))

@@ -21,6 +21,11 @@ def number(seed: int | np.random.Generator) -> int:
     return _checked(seed)
 
 
+def recorded(seed: int | np.random.Generator) -> int | None:
+    """Return the seed as a result tells it: an int, or None for a generator, which has moved on."""
+    return None if isinstance(seed, np.random.Generator) else _checked(seed)
+
+
 def branch(seed: int, *path: int) -> np.random.SeedSequence:
     """Return the stream named by `path`: independent of every other path, the same on every machine."""
     return np.random.SeedSequence([_checked(seed), *path])

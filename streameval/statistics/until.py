@@ -15,6 +15,7 @@ from streameval.statistics.bounds import Bounds
 from streameval.statistics.intervals import INTERVALS
 from streameval.statistics.intervals.betting import PRIOR
 from streameval.statistics.samples import Permutation
+from streameval.statistics.seeds import recorded
 from streameval.statistics.sequences import SEQUENCES, Sequence
 
 Read = Callable[[NDArray[np.int64]], Any]
@@ -131,7 +132,7 @@ def until(
         method,
         "exhausted" if step.rows_read == population else "precision",
         INTERVALS[method].assumes,
-        None if isinstance(seed, np.random.Generator) else seed,
+        recorded(seed),
     )
 
 

@@ -132,7 +132,7 @@ def _score(
     state, left_out = fold(scores.loss, scores.target, scores.predicted, row_numbers(chunk), scorer.classes)
     if left_out is not None:
         raise DataError(
-            f"{source.name}, row {left_out}: features or logits are NaN or infinite. Expected finite numbers; "
-            "streameval evaluate --allow-nonfinite counts such rows."
+            f"{source.name}, row {left_out}: features or logits are NaN or infinite, or the loss is over 4e6 nats. "
+            "Expected finite numbers; streameval evaluate --allow-nonfinite counts such rows."
         )
     return scores.loss, scores.target, state

@@ -17,7 +17,7 @@ from streameval.models.mlp import Mlp
 from streameval.statistics import samples
 from streameval.statistics.bounds import loss_bounds
 from streameval.statistics.intervals import Batch, Interval, lookup
-from streameval.statistics.seeds import branch, generator
+from streameval.statistics.seeds import branch, generator, recorded
 from streameval.storage.opening import open
 from streameval.storage.source import Source
 from streameval.studies.reading import LossReader
@@ -119,9 +119,7 @@ def minibatch(
         means = losses.mean(axis=1).tolist()
         drawn += map(MiniBatch, means, rows, losses, found)
     source.check_unchanged()
-    return MiniBatches(
-        tuple(drawn), replace, seed if isinstance(seed, int) else None, float(eps), model, source
-    )
+    return MiniBatches(tuple(drawn), replace, recorded(seed), float(eps), model, source)
 
 
 def _draws(
