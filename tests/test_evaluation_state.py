@@ -227,7 +227,7 @@ def test_above_1024_classes_there_is_no_confusion_matrix_and_all_else() -> None:
     classes = 1025
     target = np.array([0, 1024, 1024])
     state, _ = fold(np.array([1.0, 2.0, 4.0]), target, np.array([0, 3, 1024]), np.arange(3), classes)
-    assert state.confusion == ()
+    assert len(state.confusion) == 0
     assert state.classes[1024] == ClassState(2, 1, 6 * naive.UNITS)
     assert (state + State.empty(classes)) == state
 
@@ -242,6 +242,9 @@ def test_above_1024_classes_there_is_no_confusion_matrix_and_all_else() -> None:
         lambda d: d.update(smallest=3),
         lambda d: d.update(worst=[["0x1p+0"]]),
         lambda d: d.update(confusion=5),
+        lambda d: d.update(confusion=[[1, 2]]),
+        lambda d: d.update(confusion=[[1, 2], [3]]),
+        lambda d: d.update(confusion=[[1 << 63]]),
     ],
 )
 def test_a_damaged_stored_state_is_refused(damage) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import streameval as se
+from streameval.evaluation.counts import Counts
 from streameval.evaluation.report import Report
 from streameval.evaluation.resources import Resources
 from streameval.evaluation.state import ClassState, State
@@ -36,7 +37,7 @@ def report(classes: int = 10, *, rows: int = 40, left_out: int = 0) -> Report:
         units,
         2 * units**2 // max(1, rows * classes),
         states,
-        tuple(map(tuple, matrix.tolist())),
+        Counts(matrix),
         0.01 if rows else math.inf,
         classes / 100 if rows else -math.inf,
         tuple((9.5 - k, 70 + k) for k in range(10)) if rows else (),

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import DataError
+from streameval.evaluation.counts import Counts
 
 UNITS = 1 << 40
 # Rows with the largest losses that a state remembers, and classes up to which it keeps a confusion matrix.
@@ -52,7 +53,7 @@ class State:
     units          sum of rint(loss * 2**40)
     units_squared  sum of the squares of those integers
     classes        one ClassState for each true class
-    confusion      rows by true (first) and predicted class; () for more than 1,024 classes
+    confusion      rows by true (first) and predicted class; none for more than 1,024 classes
     smallest, largest   of the losses, in nats; inf and -inf without rows
     worst          (loss, row) of the ten largest losses; equal losses by row number
     left_out       rows whose loss is not finite, in none of the other fields
@@ -61,7 +62,7 @@ class State:
     units: int
     units_squared: int
     classes: tuple[ClassState, ...]
-    confusion: tuple[tuple[int, ...], ...]
+    confusion: Counts
     smallest: float = math.inf
     largest: float = -math.inf
     worst: tuple[tuple[float, int], ...] = ()
@@ -71,7 +72,7 @@ class State:
     def empty(cls, classes: int) -> State:
         """The state of no rows."""
         size = classes if classes <= CONFUSION_CLASSES else 0
-        return cls(0, 0, (ClassState(),) * classes, ((0,) * size,) * size)
+        return cls(0, 0, (ClassState(),) * classes, Counts.zeros(size))
 
     def __add__(self, other: State) -> State:
         if len(self.classes) != len(other.classes):
@@ -82,10 +83,7 @@ class State:
             self.units + other.units,
             self.units_squared + other.units_squared,
             tuple(a + b for a, b in zip(self.classes, other.classes, strict=True)),
-            tuple(
-                tuple(a + b for a, b in zip(mine, theirs, strict=True))
-                for mine, theirs in zip(self.confusion, other.confusion, strict=True)
-            ),
+            self.confusion + other.confusion,
             min(self.smallest, other.smallest),
             max(self.largest, other.largest),
             tuple(sorted(self.worst + other.worst, key=lambda pair: (-pair[0], pair[1]))[:WORST]),
@@ -136,7 +134,7 @@ class State:
             "units": self.units,
             "units_squared": self.units_squared,
             "classes": [[one.rows, one.correct, one.units] for one in self.classes],
-            "confusion": [list(row) for row in self.confusion],
+            "confusion": self.confusion.to_list(),
             "smallest": self.smallest.hex(),
             "largest": self.largest.hex(),
             "worst": [[loss.hex(), row] for loss, row in self.worst],
@@ -151,13 +149,13 @@ class State:
                 int(stored["units"]),
                 int(stored["units_squared"]),
                 tuple(ClassState(*map(int, one)) for one in stored["classes"]),
-                tuple(tuple(map(int, row)) for row in stored["confusion"]),
+                Counts(stored["confusion"]),
                 float.fromhex(stored["smallest"]),
                 float.fromhex(stored["largest"]),
                 tuple((float.fromhex(loss), int(row)) for loss, row in stored["worst"]),
                 int(stored["left_out"]),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise DataError(f"a stored state is damaged: {error!r}. Compute it again.") from error
 
 
@@ -179,7 +177,7 @@ def fold(
     """
     from streameval.kernels import folding
 
-    total = State.empty(classes)
+    total: State | None = None
     left_out: int | None = None
     size = classes if classes <= CONFUSION_CLASSES else 0
     for start in range(0, len(loss), folding.MOST_ROWS):
@@ -195,17 +193,18 @@ def fold(
         )  # fmt: skip
         if sums[folding.LEFT_OUT] and left_out is None:
             left_out = int(sums[folding.FIRST_LEFT_OUT])
-        total += State(
+        state = State(
             _wide(sums[folding.LOW], sums[folding.HIGH]),
             _squares([int(limb) for limb in sums[folding.AA : folding.CC + 1]]),
             tuple(ClassState(int(n), int(right), _wide(low, high)) for n, right, low, high in by_class),
-            tuple(map(tuple, confusion.tolist())),
+            Counts(confusion),
             float(extremes[0]),
             float(extremes[1]),
             tuple((float(a), int(b)) for a, b in zip(worst_loss, worst_row, strict=True) if b >= 0),
             int(sums[folding.LEFT_OUT]),
         )
-    return total, left_out
+        total = state if total is None else total + state
+    return State.empty(classes) if total is None else total, left_out
 
 
 def _wide(low: Any, high: Any) -> int:
