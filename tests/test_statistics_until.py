@@ -18,7 +18,7 @@ from streameval.statistics.bounds import difference_bounds, loss_bounds
 from streameval.statistics.difference import difference_estimate, difference_interval, difference_until
 from streameval.statistics.paired import paired, paired_until
 from streameval.statistics.samples import Permutation, without_replacement
-from streameval.statistics.sequences import SEQUENCES
+from streameval.statistics.sequences import SEQUENCES, sequence
 from streameval.statistics.until import until, until_steps
 
 BOUNDS = (0.0, 16.0)
@@ -39,13 +39,13 @@ def reader(losses):
 @pytest.mark.parametrize("population", [None, 150])
 def test_the_betting_sequence_is_the_naive_one_at_every_row(population):
     values = skewed(120)
-    sequence = SEQUENCES["betting"](population, half_width=0.2, level=0.9, bounds=BOUNDS)
-    sequence.feed(values)
+    fed = sequence("betting", population, half_width=0.2, level=0.9, bounds=BOUNDS)
+    fed.feed(values)
     x = (values / 16.0).tolist()
     stakes = naive.bets(x, population, 0.2 / 16.0, True)
     price = math.log(2 / 0.1)
     for rows in (1, 2, 31, 32, 33, 64, 100, 120):
-        mean, low, high = sequence.at(rows)
+        mean, low, high = fed.at(rows)
         assert mean == pytest.approx(values[:rows].mean(), rel=1e-12)
         forced = naive.certain(values[:rows].tolist(), population, BOUNDS, -math.inf, math.inf)
         # At the ends the capital is the price, unless what the rows force is narrower still.
@@ -63,9 +63,9 @@ def test_the_betting_sequence_is_the_naive_one_at_every_row(population):
 @settings(max_examples=25, deadline=None)
 def test_pieces_leave_no_trace(method, cuts):
     values = skewed(300)
-    whole = SEQUENCES[method](400, half_width=0.1, bounds=BOUNDS)
+    whole = sequence(method, 400, half_width=0.1, bounds=BOUNDS)
     whole.feed(values)
-    parts = SEQUENCES[method](400, half_width=0.1, bounds=BOUNDS)
+    parts = sequence(method, 400, half_width=0.1, bounds=BOUNDS)
     for a, b in itertools.pairwise([0, *sorted(cuts), 300]):
         if b > a:
             parts.feed(values[a:b])
@@ -77,18 +77,18 @@ def test_pieces_leave_no_trace(method, cuts):
 @EVERY
 def test_the_interval_at_a_row_depends_on_no_later_row(method):
     values = skewed(1000)
-    short = SEQUENCES[method](None, half_width=0.05, bounds=BOUNDS)
+    short = sequence(method, None, half_width=0.05, bounds=BOUNDS)
     short.feed(values[:600])
-    long = SEQUENCES[method](None, half_width=0.05, bounds=BOUNDS)
+    long = sequence(method, None, half_width=0.05, bounds=BOUNDS)
     long.feed(np.concatenate([values[:600], np.full(400, 9.0)]))
     assert short.at(600) == long.at(600)
 
 
 @EVERY
 def test_more_rows_than_there_are_is_refused(method):
-    sequence = SEQUENCES[method](10, half_width=0.1, bounds=BOUNDS)
+    fed = sequence(method, 10, half_width=0.1, bounds=BOUNDS)
     with pytest.raises(UsageError, match="11 rows fed, but the population has 10"):
-        sequence.feed(np.zeros(11))
+        fed.feed(np.zeros(11))
 
 
 # --- until -------------------------------------------------------------------------------------------------
@@ -105,9 +105,9 @@ def test_it_stops_once_narrow_enough_and_not_before(method):
     assert found.rows_read <= found.rows_fetched <= 1.06 * found.rows_read + 64
     rows = Permutation.of(20_000, seed=0).take(0, found.rows_read)
     assert found.loss == pytest.approx(losses[rows].mean(), rel=1e-12)
-    sequence = SEQUENCES[method](20_000, half_width=0.03, bounds=BOUNDS)
-    sequence.feed(losses[rows])
-    _, low, high = sequence.at(found.rows_read - 1)
+    fed = sequence(method, 20_000, half_width=0.03, bounds=BOUNDS)
+    fed.feed(losses[rows])
+    _, low, high = fed.at(found.rows_read - 1)
     assert high - low > 0.06
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from streameval.errors import UsageError
 from streameval.statistics.samples import without_replacement
-from streameval.statistics.stratified import Estimate
+from streameval.statistics.stratified import Estimate, one_per_row
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,12 +37,8 @@ class Blocks:
         with t_i the sum and n_i the rows of block i, b blocks of M: neighbours are alike, so the block and
         not the row is what was drawn independently. A ratio estimator, because the last tile may be short.
         """
-        found = np.asarray(losses, np.float64)
         sizes = self.stops - self.starts
-        if found.shape != (int(sizes.sum()),):
-            raise UsageError(
-                f"losses: found shape {found.shape}, ({sizes.sum()},) was expected: one per row."
-            )
+        found = one_per_row(losses, int(sizes.sum()))
         totals = np.add.reduceat(found, np.concatenate([[0], np.cumsum(sizes)[:-1]]))
         mean = float(totals.sum() / sizes.sum())
         drawn = len(sizes)

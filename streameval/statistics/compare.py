@@ -134,19 +134,32 @@ def draws(
     population: int, size: int, trials: int, *, seed: int, replace: bool
 ) -> Iterator[NDArray[np.int64]]:
     """Yield the row numbers of `trials` samples, (some, size) int64 at a time, the same however cut."""
-    at_once = max(1, DRAWS_AT_ONCE // size)
     stream = np.random.Generator(np.random.PCG64(branch(seed, size)))
-    for start in range(0, trials, at_once):
-        count = min(at_once, trials - start)
-        if replace:
-            yield stream.integers(0, population, (count, size), dtype=np.int64)
-        else:
-            from streameval.kernels.permute import permuted_trials
+    if not replace:
+        yield from orders(population, size, trials, stream=stream)
+        return
+    for count in _at_once(size, trials):
+        yield stream.integers(0, population, (count, size), dtype=np.int64)
 
-            out = np.empty((count, size), np.int64)
-            keys = stream.integers(0, 2**64, (count, rounds(population)), dtype=np.uint64)
-            permuted_trials(keys, *rectangle(population), population, out)
-            yield out
+
+def orders(
+    population: int, size: int, trials: int, *, stream: np.random.Generator
+) -> Iterator[NDArray[np.int64]]:
+    """Yield the first `size` rows of `trials` random orders, (some, size) int64 at a time, the same however cut."""
+    from streameval.kernels.permute import permuted_trials
+
+    for count in _at_once(size, trials):
+        out = np.empty((count, size), np.int64)
+        keys = stream.integers(0, 2**64, (count, rounds(population)), dtype=np.uint64)
+        permuted_trials(keys, *rectangle(population), population, out)
+        yield out
+
+
+def _at_once(size: int, trials: int) -> Iterator[int]:
+    """Yield how many samples to draw next, until all are."""
+    most = max(1, DRAWS_AT_ONCE // size)
+    for start in range(0, trials, most):
+        yield min(most, trials - start)
 
 
 class _Tally:

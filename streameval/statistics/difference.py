@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ from streameval.statistics.population import Population
 from streameval.statistics.stratified import Estimate
 from streameval.statistics.until import Read, Step, Stopped, until
 
+Known = TypeVar("Known", Step, Stopped)
+
 
 def difference_estimate(old: Any, rows: NDArray[np.int64], new: Any) -> Estimate:
     """Estimate the mean of the new losses of all rows from those of some, drawn without replacement.
@@ -28,7 +30,7 @@ def difference_estimate(old: Any, rows: NDArray[np.int64], new: Any) -> Estimate
 
     old: (N,) stored losses, an array or a mapped file · rows: (n,) those drawn · new: (n,) their new losses.
     """
-    gap = np.asarray(new, np.float64) - np.asarray(old[rows], np.float64)
+    gap = _gap(old, rows, new)
     count, population = len(gap), len(old)
     if count < 2:
         raise UsageError(f"{count} rows: at least two were expected, or the variance is unknown.")
@@ -49,9 +51,10 @@ def difference_interval(
 
     bounds: those of a single loss, `loss_bounds(eps)`.
     """
-    gap = np.asarray(new, np.float64) - np.asarray(old[rows], np.float64)
     whole = Population.of(old)
-    found = interval(gap, method, level=level, population=whole.rows, bounds=_bounds(bounds, whole))
+    found = interval(
+        _gap(old, rows, new), method, level=level, population=whole.rows, bounds=_bounds(bounds, whole)
+    )
     return dataclasses.replace(found, low=whole.mean + found.low, high=whole.mean + found.high)
 
 
@@ -77,13 +80,11 @@ def difference_until(
     mean = whole.mean
 
     def gap(rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        return np.asarray(np.asarray(read(rows), np.float64) - np.asarray(old[rows], np.float64))
+        return _gap(old, rows, read(rows))
 
     def shifted(step: Step) -> None:
         if on_step is not None:
-            on_step(
-                dataclasses.replace(step, loss=mean + step.loss, low=mean + step.low, high=mean + step.high)
-            )
+            on_step(_raised(step, mean))
 
     found = until(
         gap,
@@ -96,6 +97,16 @@ def difference_until(
         prior=DIFFERENCE_PRIOR,
         on_step=shifted,
     )
+    return _raised(found, mean)
+
+
+def _gap(old: Any, rows: NDArray[np.int64], new: Any) -> NDArray[np.float64]:
+    """new - old on the rows drawn, (n,)."""
+    return np.asarray(np.asarray(new, np.float64) - np.asarray(old[rows], np.float64))
+
+
+def _raised(found: Known, mean: float) -> Known:
+    """What is known of the mean difference, as known of the new model's mean loss."""
     return dataclasses.replace(found, loss=mean + found.loss, low=mean + found.low, high=mean + found.high)
 
 

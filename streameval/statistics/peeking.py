@@ -12,12 +12,11 @@ import numpy as np
 
 from streameval.errors import UsageError
 from streameval.statistics.bounds import Bounds, needed
-from streameval.statistics.compare import DRAWS_AT_ONCE
+from streameval.statistics.compare import orders as draw_orders
 from streameval.statistics.intervals.batch import Batch, Floats
 from streameval.statistics.intervals.betting import PRIOR, log_capital, threshold
 from streameval.statistics.intervals.interval import quantile
 from streameval.statistics.population import Population
-from streameval.statistics.samples import rectangle, rounds
 from streameval.statistics.seeds import branch, number
 
 FIRST_LOOK = 30  # where the naive looker begins; with fewer rows it would be wrong still more often
@@ -61,15 +60,9 @@ def peeking(
         raise UsageError(
             f"{orders} orders of {far} rows: one order, and 1 to {whole.rows} rows, were expected."
         )
-    from streameval.kernels.permute import permuted_trials
-
     stream = np.random.Generator(np.random.PCG64(branch(number(seed))))
     missed = np.zeros(3, np.int64)
-    for start in range(0, orders, max(1, DRAWS_AT_ONCE // far)):
-        count = min(orders - start, max(1, DRAWS_AT_ONCE // far))
-        drawn = np.empty((count, far), np.int64)
-        keys = stream.integers(0, 2**64, (count, rounds(whole.rows)), dtype=np.uint64)
-        permuted_trials(keys, *rectangle(whole.rows), whole.rows, drawn)
+    for drawn in draw_orders(whole.rows, far, orders, stream=stream):
         batch = Batch(np.asarray(losses[drawn], np.float64), whole.rows)
         batch.check((low, high))
         capital = log_capital(batch, level, whole.mean, (low, high), ever=True, half_width=half_width)

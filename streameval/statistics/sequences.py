@@ -6,13 +6,15 @@ A sequence is fed in pieces of any size; what it says after row t depends on the
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import UsageError
 from streameval.statistics.bounds import Bounds, needed
+from streameval.statistics.intervals import INTERVALS
 from streameval.statistics.intervals.asymptotic import margin
 from streameval.statistics.intervals.batch import Batch, Floats
 from streameval.statistics.intervals.betting import PRIOR, threshold
@@ -36,6 +38,31 @@ class Sequence(Protocol):
 
     def stop(self, after: int) -> int | None:
         """Return a row in after+1..fed at which the interval has become narrow enough, or None."""
+
+
+def sequence(
+    method: str,
+    population: int | None,
+    *,
+    half_width: float,
+    level: float = 0.95,
+    bounds: Bounds | None,
+    prior: float = PRIOR,
+) -> Sequence:
+    """Return the sequence of a row of `SEQUENCES`, nothing fed yet.
+
+    population  N when the rows are drawn without replacement, None when with
+    half_width  what to aim at, in nats · bounds: `loss_bounds(eps)`; "asymptotic" needs none
+    prior       see `Betting`
+
+    Raises UsageError for a method that may not be looked at any time, and for numbers that mean nothing.
+    """
+    if method not in SEQUENCES:
+        raise UsageError(
+            f"method {method!r}: {' or '.join(SEQUENCES)} was expected, which may be looked at any time."
+        )
+    limits = needed(bounds, method) if INTERVALS[method].bounded else None
+    return SEQUENCES[method](_Fed(population, half_width, level, limits), prior)
 
 
 class _Fed:
@@ -110,17 +137,8 @@ class Betting:
     right for losses; differences of losses are mostly tiny and want a tiny one. Any value is valid.
     """
 
-    def __init__(
-        self,
-        population: int | None,
-        *,
-        half_width: float,
-        level: float = 0.95,
-        bounds: Bounds | None,
-        prior: float = PRIOR,
-    ) -> None:
-        self._rows = _Fed(population, half_width, level, needed(bounds, "betting"))
-        self._prior = prior
+    def __init__(self, rows: _Fed, prior: float) -> None:
+        self._rows, self._prior = rows, prior
         self._state = np.zeros(3)
         self._bets: Floats = np.empty(1024)
 
@@ -184,17 +202,8 @@ class Betting:
 class Predictable:
     """The predictable empirical Bernstein bound with the same bets: wider, but O(1) time for each row."""
 
-    def __init__(
-        self,
-        population: int | None,
-        *,
-        half_width: float,
-        level: float = 0.95,
-        bounds: Bounds | None,
-        prior: float = PRIOR,
-    ) -> None:
-        self._rows = _Fed(population, half_width, level, needed(bounds, "predictable"))
-        self._prior = prior
+    def __init__(self, rows: _Fed, prior: float) -> None:
+        self._rows, self._prior = rows, prior
         self._state = np.zeros(7)
         self._ends: Floats = np.empty((1024, 2))
 
@@ -238,17 +247,8 @@ class Asymptotic:
     It does not stop before `FIRST_STOP` rows: until then the spread is not known well enough.
     """
 
-    def __init__(
-        self,
-        population: int | None,
-        *,
-        half_width: float,
-        level: float = 0.95,
-        bounds: Bounds | None = None,
-        prior: float = PRIOR,
-    ) -> None:
-        # Neither bounds nor a prior enter the formula: the losses are kept as they are.
-        self._rows = _Fed(population, half_width, level, None)
+    def __init__(self, rows: _Fed, prior: float) -> None:
+        self._rows = rows  # neither bounds nor a prior enter the formula
         self._moments = np.zeros(3)
         self._sd: Floats = np.empty(1024)
 
@@ -285,7 +285,7 @@ class Asymptotic:
         return np.asarray(self._sd[rows - 1] * margin(clock, self._rows.level))
 
 
-SEQUENCES: dict[str, type[Betting] | type[Predictable] | type[Asymptotic]] = {
+SEQUENCES: Final[dict[str, Callable[[_Fed, float], Sequence]]] = {
     "betting": Betting,
     "predictable": Predictable,
     "asymptotic": Asymptotic,

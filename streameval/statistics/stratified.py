@@ -39,6 +39,14 @@ class Estimate:
         return Interval(self.mean - half, self.mean + half, level, "normal", ASSUMES, warning)
 
 
+def one_per_row(losses: Any, rows: int) -> NDArray[np.float64]:
+    """Return the losses as (rows,) float64, or raise UsageError if they are of another shape."""
+    found = np.asarray(losses, np.float64)
+    if found.shape != (rows,):
+        raise UsageError(f"losses: found shape {found.shape}, ({rows},) was expected: one per row.")
+    return found
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Strata:
     """Rows drawn without replacement inside each class.
@@ -57,11 +65,7 @@ class Strata:
 
         with W_h = N_h / N. A class drawn in full adds no variance; one drawn once adds NaN: unknown.
         """
-        found = np.asarray(losses, np.float64)
-        if found.shape != self.rows.shape:
-            raise UsageError(
-                f"losses: found shape {found.shape}, {self.rows.shape} was expected: one per row."
-            )
+        found = one_per_row(losses, len(self.rows))
         parts = np.split(found, np.cumsum(self.counts)[:-1])
         total = int(self.sizes.sum())
         mean, variance = 0.0, 0.0

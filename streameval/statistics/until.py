@@ -16,7 +16,7 @@ from streameval.statistics.intervals import INTERVALS
 from streameval.statistics.intervals.betting import PRIOR
 from streameval.statistics.samples import Permutation
 from streameval.statistics.seeds import recorded
-from streameval.statistics.sequences import SEQUENCES, Sequence
+from streameval.statistics.sequences import sequence
 
 Read = Callable[[NDArray[np.int64]], Any]
 
@@ -87,7 +87,7 @@ def until(
     read        row numbers (n,) int64 -> their losses (n,), in the same order; it may read them in any order
     half_width  in nats
     bounds      `loss_bounds(eps)`
-    method      a row of `SEQUENCES`; "asymptotic" needs no bounds
+    method      a row of `sequences.SEQUENCES`; "asymptotic" needs no bounds
     prior       see `sequences.Betting`
     on_step     called at every look, for a live display
 
@@ -148,22 +148,16 @@ def until_steps(
     prior: float = PRIOR,
 ) -> Iterator[Step]:
     """Yield what is known at every look, the last one being where `until` stops."""
-    if method not in SEQUENCES:
-        raise UsageError(
-            f"method {method!r}: {' or '.join(SEQUENCES)} was expected, which may be looked at any time."
-        )
     order = Permutation.of(population, seed=seed)
-    sequence: Sequence = SEQUENCES[method](
-        population, half_width=half_width, level=level, bounds=bounds, prior=prior
-    )
+    known = sequence(method, population, half_width=half_width, level=level, bounds=bounds, prior=prior)
     part = FAR
-    while sequence.fed < population:
-        before = sequence.fed
+    while known.fed < population:
+        before = known.fed
         after = min(population, max(FIRST_LOOK, before + math.ceil(before / part)))
-        sequence.feed(_losses(read, order.take(before, after)))
-        stop = sequence.stop(before)
+        known.feed(_losses(read, order.take(before, after)))
+        stop = known.stop(before)
         rows = after if stop is None else stop
-        step = Step(rows, rows / population, *sequence.at(rows))
+        step = Step(rows, rows / population, *known.at(rows))
         yield step
         if stop is not None:
             return
