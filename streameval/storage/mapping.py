@@ -158,7 +158,9 @@ class Mapping:
 
     def ahead(self, start: int, stop: int) -> None:
         """Begin to read these bytes of a large file, so that reading overlaps computing."""
-        self._advise(start, stop, MADV_WILLNEED, mmap.PAGESIZE)
+        # To ask for what is there already costs a walk over all its pages.
+        if self._madvise is not None and not self.cached(start, stop):
+            self._advise(start, stop, MADV_WILLNEED, mmap.PAGESIZE)
 
     def behind(self, start: int, stop: int) -> None:
         """Give these bytes of a large file back, but for what lies after the last whole folio."""
