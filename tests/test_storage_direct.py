@@ -219,6 +219,19 @@ def test_a_file_cut_short_under_the_reader_names_the_offset(
         list(source.chunks(Span(0, 10_000), 1_000))
 
 
+def test_a_disk_that_fails_is_an_error_of_storage(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the file's name, and the exit code of input and output."""
+
+    def fail(*given: Any) -> int:
+        raise OSError(5, "Input/output error")
+
+    source = storage.open(path, io="direct")
+    monkeypatch.setattr(os, "preadv", fail)
+    with pytest.raises(StorageError, match=r"rows\.arrow.*Input/output error") as caught:
+        next(source.chunks(Span(0, 10), 10))
+    assert caught.value.exit_code == 5
+
+
 def test_another_file_at_the_path_is_not_read_instead(path: Path, tmp_path: Path) -> None:
     """It is opened a second time, and must be the same file then."""
     copy = tmp_path / "copy.arrow"

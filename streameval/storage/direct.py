@@ -29,8 +29,6 @@ BLOCK = 4096
 PART_BYTES, IN_FLIGHT = 1 << 20, 3
 # Pieces of at most about this many bytes: larger ones take memory and save no time.
 PIECE_BYTES = 4 << 20
-
-
 # Of the threads that read, their stacks and what they hold.
 THREAD_BYTES = 256 << 10
 
@@ -90,15 +88,14 @@ class DirectFile:
         while done < needed and done % BLOCK == 0:
             try:
                 got = os.preadv(self._handle, [out[done:]], at + done)
-            except OSError as error:
-                if error.errno != errno.EINVAL:
-                    raise
+            except OSError:
                 got = 0
             if got == 0:
                 break
             done += got
         if done < needed:
-            # The file ends here, or its blocks are larger than ours: that way tells, and raises the error.
+            # The file ends here, its blocks are larger than ours, or the disk fails: reading through the page cache
+            # gets over the second, and raises the right error for the others.
             self._file.read_into(out[done:needed], at + done)
 
     def _buffer(self, length: int) -> mmap.mmap:
