@@ -1,4 +1,4 @@
-"""Outputs that appear whole or not at all, and locks that die with their owner.
+"""Outputs that destroy nothing that is read, appear whole or not at all, and locks that die with their owner.
 
 Knows files, folders, fsync and flock. Does not know what is written.
 """
@@ -9,19 +9,77 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import fnmatch
+import glob
 import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePath
 from typing import BinaryIO
 
-from streameval.errors import LockedError, StorageError
+from streameval.errors import LockedError, StorageError, UsageError
+
+Place = str | os.PathLike[str]
 
 NAME_BYTES = 180
 PART, OLD = ".part", ".old"
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What will be written, before it is begun.
+
+    name    what messages call it: the option or the argument
+    path    where it goes; None if it was not asked for
+    inside  of a folder: the pattern of the names that are written in it; None for a file
+    added   the file is added to, and may be a pipe; others are replaced
+    """
+
+    name: str
+    path: Place | None
+    inside: str | None = None
+    added: bool = False
+
+
+def check_outputs(outputs: Iterable[Output], inputs: Mapping[str, Iterable[Place]]) -> None:
+    """Raise, before anything is computed, if an output would destroy what is read or another output, or cannot be.
+
+    inputs  name for messages -> paths that are read, and patterns of those that would be read another time
+
+    Files are compared as such: links and other spellings of a path are seen.
+
+    Raises:
+        UsageError: an output is an input, would become part of one, or is another output.
+        StorageError: its folder is missing or not writable, or something else than a file or folder is there.
+    """
+    wanted = [one for one in outputs if one.path is not None]
+    for k, one in enumerate(wanted):
+        for name, places in inputs.items():
+            for place in places:
+                _check_apart(one, name, place)
+        for other in wanted[:k]:
+            if _hits(one, other.path) or _hits(other, one.path):
+                raise UsageError(
+                    f"{one.path}: {other.name} and {one.name} would overwrite each other. Give them different paths."
+                )
+    for one in wanted:
+        _check_writable(one)
+
+
+def check_space(path: Place, needed: int) -> None:
+    """Raise StorageError, naming both numbers, if fewer than `needed` bytes are free where `path` will be written."""
+    folder = Path(path).parent
+    with storage_errors(folder):
+        free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise StorageError(
+            f"{path}: {needed} bytes are needed, {free} are free there. Write fewer rows, free some space, or write "
+            "to another disk."
+        )
 
 
 @contextlib.contextmanager
@@ -36,8 +94,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """
     target = Path(path)
     with storage_errors(target):
-        if target.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "is a folder, a file name was expected", str(target))
+        _check_file(target)
         _check_parent(target)
         made = _beside(target, PART)
         try:
@@ -64,8 +121,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     with storage_errors(target):
-        if target.exists() and not target.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, "is a file, a folder was expected", str(target))
+        _check_folder(target)
         _check_parent(target)
         made = _beside(target, PART)
         try:
@@ -132,6 +188,85 @@ def storage_errors(path: str | os.PathLike[str]) -> Iterator[None]:
 def sync_folder(path: Path) -> None:
     """Make a rename in `path` last through a power cut."""
     _sync(path)
+
+
+def _check_apart(one: Output, name: str, place: Place) -> None:
+    """Raise UsageError if writing `one` would replace the file `place`, or a file that the pattern `place` names."""
+    if _hits(one, place):
+        raise UsageError(
+            f"{one.path}: {one.name} would overwrite {name}, which is read. Give {one.name} another path."
+        )
+    pattern = os.fspath(place)
+    if one.path is None or not glob.has_magic(pattern) or os.path.lexists(pattern):
+        return
+    if any(_hits(one, found) for found in _matching(Path(pattern))):
+        raise UsageError(
+            f"{one.path}: {one.name} would overwrite a part of {name} ({pattern}), which is read. Give {one.name} "
+            "another path."
+        )
+    if one.inside is None and PurePath(os.path.realpath(one.path)).match(os.path.realpath(pattern)):
+        raise UsageError(
+            f"{one.path}: {one.name} would become a part of {name} ({pattern}), and be read as data from then on. "
+            f"Give {one.name} another name or folder."
+        )
+
+
+def _matching(pattern: Path) -> Iterator[Path]:
+    return Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))
+
+
+def _hits(one: Output, place: Place | None) -> bool:
+    """Whether writing `one` replaces what is at `place`."""
+    if one.path is None or place is None:
+        return False
+    return _same(one.path, place) or (
+        one.inside is not None
+        and _same(one.path, Path(os.path.realpath(place)).parent)
+        and fnmatch.fnmatchcase(Path(os.path.realpath(place)).name, one.inside)
+    )
+
+
+def _same(one: Place, other: Place) -> bool:
+    if os.path.realpath(one) == os.path.realpath(other):
+        return True
+    with contextlib.suppress(OSError):
+        return Path(one).samefile(other)
+    return False
+
+
+def _check_writable(one: Output) -> None:
+    """Raise StorageError unless `one` can be written."""
+    target = Path(one.path or "")
+    with storage_errors(target):
+        if one.added and target.exists() and not target.is_dir():
+            if not os.access(target, os.W_OK):
+                raise PermissionError(errno.EACCES, "Permission denied", str(target))
+            return
+        if one.inside is None:
+            _check_file(target)
+        else:
+            _check_folder(target)
+        _check_parent(target)
+        folder = target if one.inside is not None and target.exists() else target.parent
+        import tempfile
+
+        # A nameless file tells more than the permissions: a disk may be read-only, or the quota be used up.
+        try:
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            raise type(error)(error.errno, error.strerror, str(folder)) from None
+
+
+def _check_file(target: Path) -> None:
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "is a folder, a file name was expected", str(target))
+    if target.exists() and not target.is_file():
+        raise OSError(errno.EINVAL, "is a device or pipe, a file name was expected", str(target))
+
+
+def _check_folder(target: Path) -> None:
+    if target.exists() and not target.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "is a file, a folder was expected", str(target))
 
 
 def _check_parent(target: Path) -> None:

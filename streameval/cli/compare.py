@@ -44,7 +44,7 @@ def command(
     from streameval.reports import pages, progress, text_compare
     from streameval.studies import compare
 
-    drawing.check()
+    drawing.check({"MODEL": model, "DATA": data})
     network, source = reading.model(model), reading.data(data)
     numbers = parse_sizes(sizes)
     kernels.ready(network, source)

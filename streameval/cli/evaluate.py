@@ -43,7 +43,7 @@ def command(
     from streameval.evaluation import losses as to_file
     from streameval.reports import pages, progress, text
 
-    drawing.check()
+    drawing.check({"MODEL": model, "DATA": data, "--rows": rows}, *long.outputs(losses))
     network, source = reading.model(model, allow_nonfinite=allow_nonfinite), reading.data(data)
     settings = long.settings(losses)
     run = partial(to_file.evaluate_to_file, path=losses) if losses else partial(evaluate.evaluate, **settings)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from streameval.cli import options
+from streameval.files import Output, check_outputs
 
 NAMES = ("mnist",)
 
@@ -25,6 +28,9 @@ def command(name: str, folder: str, source: str | None, as_json: bool) -> None:
     from streameval.datasets import mnist
     from streameval.reports.progress import progress
 
+    if source is not None and Path(folder).is_dir():
+        # What is taken there is removed when the data set is whole.
+        check_outputs([Output("DIR", Path(folder, ".mnist"), inside="*")], {"--from": [source]})
     with progress("fetching", size="bytes") as told:
         paths = mnist.fetch(folder, source=source, progress=told)
     output.show(written.describe(*paths), as_json, written.text)

@@ -10,6 +10,7 @@ from typing import Any
 
 from streameval.cli import options
 from streameval.errors import UsageError
+from streameval.files import Output
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,15 @@ class LongRun:
     engine: str | None
     address: str | None
     events: str | None
+
+    def outputs(self, losses: str | None) -> tuple[Output, ...]:
+        """What the command writes, pictures apart."""
+        return (
+            Output("--losses", losses),
+            Output("--checkpoint", self.checkpoint),
+            Output("--state", self.state),
+            Output("--events", self.events, added=True),
+        )
 
     def settings(self, losses: str | None) -> dict[str, Any]:
         """The arguments of `evaluate` that they mean. Raises UsageError for options that do not go together."""

@@ -45,7 +45,7 @@ def command(
     from streameval.reports import live, pages, progress, text_paired
     from streameval.studies import paired
 
-    drawing.check()
+    drawing.check({"MODELS": models, "DATA": data, "--losses": losses})
     networks, source = [reading.model(model) for model in models], reading.data(data)
     for network in networks:
         kernels.ready(network, source)

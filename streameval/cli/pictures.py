@@ -5,11 +5,12 @@ Knows where pictures go. Does not know what is on them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from streameval.cli import options
+from streameval.files import Output, check_outputs
 
 if TYPE_CHECKING:
     from streameval.reports.page import Page
@@ -22,8 +23,18 @@ class Drawing:
     html: str | None
     png: str | None
 
-    def check(self) -> None:
-        """Raise UsageError before the work, not after it, if pictures cannot be drawn here."""
+    def check(self, inputs: Mapping[str, object], *others: Output) -> None:
+        """Raise before the work, not after it, if pictures cannot be drawn here, or an output be written.
+
+        inputs  option or argument -> what it was given: a path, several, or None
+        others  what the command writes besides pictures
+
+        Errors are those of `files.check_outputs`, and UsageError without what draws.
+        """
+        from streameval.storage.reads import reads
+
+        mine = Output("--html", self.html), Output("--png", self.png, inside="*.png")
+        check_outputs((*others, *mine), {name: reads(given or ()) for name, given in inputs.items()})
         if self.png is not None:
             from streameval.reports import pyplot
 

@@ -42,7 +42,7 @@ def command(
     from streameval.reports import live, pages, text_until
     from streameval.studies import until
 
-    drawing.check()
+    drawing.check({"MODEL": model, "DATA": data})
     network, source = reading.model(model), reading.data(data)
     kernels.ready(network, source)
     with live.live("loss") as told:

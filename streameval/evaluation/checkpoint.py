@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from streameval.errors import DataError, StreamevalWarning, UsageError
+from streameval.errors import DataError, StreamevalWarning
 from streameval.evaluation import sealed
 from streameval.evaluation.blocks import Tally
 from streameval.evaluation.book import Book
@@ -86,20 +86,12 @@ def keeping(
         DataError: the file belongs to another pass; what differs is named.
         LockedError: another process is at this pass.
         StorageError: the file cannot be read or written.
-        UsageError: the path is that of the data.
     """
     if where is None or identity is None:
         yield Keeper(Book(span), None, EVERY, {}, source)
         return
     wish = where if isinstance(where, Checkpoint) else Checkpoint(where)
     path = Path(wish.path)
-    if (
-        source.path is not None
-        and path.exists()
-        and Path(source.path).exists()
-        and path.samefile(source.path)
-    ):
-        raise UsageError(f"{path}: the checkpoint would overwrite the data. Choose another path for it.")
     content = {"schema": SCHEMA, "identity": identity.to_dict(), "start": span.start, "stop": span.stop}
     with lock(path):
         remove_leftovers(path)

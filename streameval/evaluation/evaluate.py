@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from streameval.errors import DataError
 from streameval.evaluation.blocks import Tally
 from streameval.evaluation.checkpoint import Checkpoint, Keeper, keeping
-from streameval.evaluation.events import Callback, Listeners
-from streameval.evaluation.identity import Identity
+from streameval.evaluation.events import Callback, EventFile, Listeners
+from streameval.evaluation.identity import Identity, inputs
 from streameval.evaluation.interrupts import held
 from streameval.evaluation.memory import parse_size, planned_scorer
 from streameval.evaluation.passes import Engine, Work, compute, portable, run_here, run_on, watched
@@ -23,8 +23,9 @@ from streameval.evaluation.report import Report
 from streameval.evaluation.resources import Meter
 from streameval.evaluation.rows import CHUNK_ROWS, Rows, selected
 from streameval.evaluation.scoring import NetworkScorer, Scorer, check_eps
-from streameval.evaluation.shards import shard_span
+from streameval.evaluation.shards import StateFile, shard_span
 from streameval.evaluation.state import State
+from streameval.files import Output, check_outputs
 from streameval.models.mlp import Mlp
 from streameval.storage.opening import open
 from streameval.storage.source import Source, Span
@@ -92,9 +93,10 @@ def evaluate(
         StorageError: `max_memory` is too little for one row; the checkpoint cannot be written.
         IncompleteError: an engine could not compute some spans.
         LockedError: another process uses the checkpoint.
-        UsageError: an argument that cannot mean anything.
+        UsageError: an argument that cannot mean anything; a checkpoint, state or event file that is read as well.
     """
     source = open(data)
+    check_outputs(_outputs(checkpoint, callbacks), inputs(model, source))
     which = selected(rows, source)
     if source.rows == 0:
         raise DataError(f"{source.name}: no rows, so there is no loss. Expected at least one.")
@@ -138,6 +140,16 @@ def evaluate(
         listeners.finished(report)
         keeper.remove()
     return report
+
+
+def _outputs(
+    checkpoint: str | os.PathLike[str] | Checkpoint | None, callbacks: Sequence[Callback]
+) -> Iterator[Output]:
+    """The files that a pass writes."""
+    yield Output("checkpoint", checkpoint.path if isinstance(checkpoint, Checkpoint) else checkpoint)
+    for callback in callbacks:
+        if isinstance(callback, StateFile | EventFile):
+            yield Output(type(callback).__name__, callback.path, added=isinstance(callback, EventFile))
 
 
 def _teller(

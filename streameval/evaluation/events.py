@@ -117,8 +117,8 @@ class EventFile:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = Path(path)
-        with storage_errors(self._path), self._path.open("ab"):
+        self.path = Path(path)
+        with storage_errors(self.path), self.path.open("ab"):
             pass
 
     def started(self, event: Started) -> None:
@@ -155,5 +155,5 @@ class EventFile:
 
     def _write(self, event: str, **values: Any) -> None:
         record = {"schema": SCHEMA, "event": event, "time": time.time(), **values}
-        with storage_errors(self._path), self._path.open("ab", buffering=0) as file:
+        with storage_errors(self.path), self.path.open("ab", buffering=0) as file:
             file.write(json.dumps(record).encode() + b"\n")

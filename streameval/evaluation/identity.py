@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from streameval.errors import DataError
 from streameval.models.mlp import Mlp
+from streameval.storage.reads import reads
 from streameval.storage.source import Source, Span
 
 # What the bits of a state mean. Raise it whenever a kernel, the fold or the blocks begin to give other bits:
@@ -74,6 +75,11 @@ class Identity:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"a stored identity is damaged: {error!r}. Compute it again.") from error
+
+
+def inputs(model: Mlp, source: Source) -> dict[str, tuple[str, ...]]:
+    """The files that a pass reads, for `files.check_outputs`."""
+    return {"the model": reads(model.path or ()), "the data": reads(source)}
 
 
 def name_rows(which: Span | NDArray[np.int64], source: Source) -> str:

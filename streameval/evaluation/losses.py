@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streameval.errors import UsageError
 from streameval.evaluation.blocks import Tally
 from streameval.evaluation.evaluate import EPS, steps
+from streameval.evaluation.identity import inputs
 from streameval.evaluation.report import Report
 from streameval.evaluation.resources import Meter
 from streameval.evaluation.rows import CHUNK_ROWS, Rows, selected
 from streameval.evaluation.scoring import NetworkScorer
-from streameval.files import atomic_file, lock, remove_leftovers
+from streameval.files import Output, atomic_file, check_outputs, lock, remove_leftovers
 from streameval.models.mlp import Mlp
 from streameval.storage.opening import open
 from streameval.storage.source import Source, Span
@@ -53,11 +53,11 @@ def loss_file(path: str | os.PathLike[str], *, model: Mlp, data: Source, eps: fl
     the schema's metadata key `streameval.losses` is JSON: version, model (sha256), data (fingerprint), eps.
 
     Raises:
-        UsageError: `path` is the data set itself, or would become part of it.
+        UsageError: `path` is the model or the data set itself, or would become part of it.
         LockedError: another process writes `path`. StorageError: it cannot be written.
     """
     target = Path(path)
-    _check_apart(target, data)
+    check_outputs([Output("losses", target)], inputs(model, data))
     import pyarrow as pa
 
     record = {"version": VERSION, "model": model.sha256, "data": data.fingerprint, "eps": eps}
@@ -110,14 +110,3 @@ def _numbers(which: Span | NDArray[np.int64], part: Span) -> NDArray[np.int64]:
     if isinstance(which, Span):
         return np.arange(which.start + part.start, which.start + part.stop)
     return which[part.start : part.stop]
-
-
-def _check_apart(target: Path, data: Source) -> None:
-    if data.path is None:
-        return
-    place, wanted = Path(data.path).resolve(), target.resolve()
-    if wanted == place or (place.is_dir() and wanted.parent == place):
-        raise UsageError(
-            f"{target}: the losses would overwrite the data set {data.path}, or become part of it. Write them "
-            "somewhere else."
-        )

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import UsageError
+from streameval.files import Output, check_outputs
 from streameval.storage import idx, targets
 from streameval.storage.blocks import BLOCK_ROWS
 from streameval.storage.writing import Progress, choose_format, create
@@ -44,11 +45,13 @@ def convert(
         LabelError: labels outside the classes; the first row and how many.
         LockedError: another process is writing `dest`.
         StorageError: no such path, no permission, disk full.
-        UsageError: arguments that cannot mean anything.
+        UsageError: arguments that cannot mean anything, or `dest` is one of the inputs.
     """
     if classes is not None and classes < 1:
         raise UsageError(f"classes is {classes}, expected at least 1.")
     chosen = choose_format(Path(dest), format)
+    inside = None if chosen == "arrow" else "*"
+    check_outputs([Output("DEST", dest, inside)], {"IMAGES": [images], "LABELS": [labels]})
     x, t = idx.read_header(images, "images"), idx.read_header(labels, "labels")
     idx.check_counts(x, t)
     _check_labels(t, classes, first_label)

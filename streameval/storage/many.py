@@ -45,6 +45,7 @@ class ManySource:
         self.shape, self.features, self.dtype = first.shape, first.features, first.dtype
         self.classes, self.scale, self.soft = first.classes, first.scale, first.soft
         self.sources = dict(chain.from_iterable(part.sources.items() for part in parts))
+        self.files = tuple(chain.from_iterable(part.files for part in parts))
         self._parts = tuple(parts)
         self._starts = np.cumsum([0, *(part.rows for part in parts)], dtype=np.int64)
         self.rows = int(self._starts[-1])

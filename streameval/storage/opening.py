@@ -160,7 +160,9 @@ def _open_pair(images: Path, labels: Path, io: str, scale: float | None) -> Stor
     if not (x.zipped or t.zipped):
         return _stored(layout, File(images), File(labels), io, scale)
     held = [np.frombuffer(idx.decompressed(one), np.uint8) for one in (x, t)]
-    return StoredSource(layout, Views(layout, *held), scale)
+    source = StoredSource(layout, Views(layout, *held), scale)
+    source.files = (str(images), str(labels))
+    return source
 
 
 def _open_npy(

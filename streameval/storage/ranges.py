@@ -5,6 +5,7 @@ Knows layouts, and files that can begin to fetch. Does not know how they do it.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -63,6 +64,7 @@ class Ranges:
         self._labels = labels
         self._files = files
         self._coming: dict[Piece, tuple[Fetch, Fetch]] = {}
+        self._choosing = threading.Lock()
 
     @property
     def files(self) -> tuple[Any, ...]:
@@ -70,7 +72,9 @@ class Ranges:
 
     def piece(self, piece: Piece) -> Rows:
         layout, rows = self._layout, piece.stop - piece.start
-        values, labels = (fetch.result() for fetch in self._coming.pop(piece, None) or self._begin(piece))
+        with self._choosing:
+            coming = self._coming.pop(piece, None)
+        values, labels = (fetch.result() for fetch in coming or self._begin(piece))
         offsets = np.arange(rows, dtype=np.int64) * layout.features
         t = labels.view(layout.label_dtype)
         return values.view(layout.dtype), offsets, t.reshape(-1, layout.width) if layout.soft else t
@@ -87,10 +91,11 @@ class Ranges:
         return values.reshape(-1), offsets, labels if layout.soft else labels.reshape(-1)
 
     def ahead(self, piece: Piece) -> None:
-        while len(self._coming) >= COMING:
-            for fetch in self._coming.pop(next(iter(self._coming))):
-                fetch.cancel()
-        self._coming[piece] = self._begin(piece)
+        with self._choosing:
+            while len(self._coming) >= COMING:
+                for fetch in self._coming.pop(next(iter(self._coming))):
+                    fetch.cancel()
+            self._coming[piece] = self._begin(piece)
 
     def behind(self, piece: Piece) -> None:
         """Nothing to do: the memory goes with the chunk."""

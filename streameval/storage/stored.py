@@ -25,7 +25,7 @@ class StoredSource:
 
     Chunks of a mapped file and of arrays are views: `values` is the memory of the whole file, offsets point
     into it. A chunk never crosses a record batch. `sources` are the recorded hashes of what the data were
-    made from, `io` is how `open` was told to read.
+    made from, `files` the paths that are read, `io` is how `open` was told to read.
     """
 
     def __init__(self, layout: Layout, access: Access, scale: float | None, io: str = "auto") -> None:
@@ -44,6 +44,7 @@ class StoredSource:
         self._layout = layout
         self._access = access
         self._files = access.files
+        self.files = tuple(str(file.path) for file in self._files)
         self._t_dtype = np.dtype(np.float64 if layout.soft else np.int64)
 
     @cached_property

@@ -1,0 +1,37 @@
+"""Which files a data set is read from, by name and by pattern, so that no output is aimed at them.
+
+Knows how data sets are named. Does not open or read any of them.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from pathlib import Path
+
+from streameval.objects import is_remote
+from streameval.storage.npy import IMAGES, LABELS, MANIFEST
+
+
+def reads(data: object) -> tuple[str, ...]:
+    """Return the files that opening `data` reads, and the pattern of those that it would read another time.
+
+    data  anything `streameval.open` takes; arrays and objects in a store give nothing
+    """
+    if isinstance(data, str | os.PathLike):
+        return () if is_remote(data) else _of_path(os.fsdecode(data))
+    if isinstance(data, list | tuple) and all(isinstance(one, str | os.PathLike) for one in data):
+        return tuple(name for one in data for name in reads(one))
+    return *reads(getattr(data, "path", None) or ()), *(
+        name for name in getattr(data, "files", ()) if not is_remote(name)
+    )
+
+
+def _of_path(path: str) -> tuple[str, ...]:
+    place = Path(path)
+    if not place.is_dir():
+        return (path,)
+    if (place / IMAGES).exists():
+        return tuple(str(place / name) for name in (IMAGES, LABELS, MANIFEST))
+    inner = (name for one in sorted(place.glob("*.arrow")) if one.is_dir() for name in reads(one))
+    return str(Path(glob.escape(path), "*.arrow")), *inner

@@ -1,0 +1,212 @@
+"""No output of a command destroys what it reads or another output, and what cannot be written is said at once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import result, streameval
+from small_files import idx_pair, stored
+
+import streameval as se
+from streameval.errors import StorageError, UsageError
+from streameval.evaluation.events import EventFile
+from streameval.evaluation.losses import evaluate_to_file
+from streameval.evaluation.shards import StateFile
+from streameval.files import Output, check_outputs
+from streameval.storage.reads import reads
+
+WRITING = (
+    ("--html",),
+    ("--losses",),
+    ("--checkpoint",),
+    ("--events",),
+    ("--shard", "0/1", "--state"),
+)
+
+
+@pytest.fixture
+def files(digits_file: Path, network_file: Path, tmp_path: Path) -> dict[str, Path]:
+    """A network and a data set that may be destroyed."""
+    places = {"MODEL": tmp_path / "model.safetensors", "DATA": tmp_path / "data.arrow"}
+    shutil.copy(network_file, places["MODEL"])
+    shutil.copy(digits_file, places["DATA"])
+    return places
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Every file in a folder, hidden ones too."""
+    return {str(one.relative_to(folder)): one.read_bytes() for one in folder.rglob("*") if one.is_file()}
+
+
+@pytest.mark.parametrize("options", WRITING, ids=lambda options: options[-1])
+@pytest.mark.parametrize("name", ["MODEL", "DATA"])
+def test_no_output_of_evaluate_is_aimed_at_its_model_or_its_data(
+    name: str, options: tuple[str, ...], files: dict[str, Path], tmp_path: Path
+) -> None:
+    before = content(tmp_path)
+    done = streameval("evaluate", files["MODEL"], files["DATA"], *options, files[name])
+    assert (done.returncode, done.stdout) == (2, "")
+    assert options[-1] in done.stderr
+    assert f"would overwrite {name}" in done.stderr
+    assert "another path" in done.stderr
+    assert content(tmp_path) == before
+
+
+@pytest.mark.parametrize("command", ["compare", "until", "paired"])
+@pytest.mark.parametrize("name", ["MODEL", "DATA"])
+def test_no_report_is_aimed_at_a_model_or_at_the_data(
+    command: str, name: str, files: dict[str, Path], tmp_path: Path
+) -> None:
+    before = content(tmp_path)
+    models = [files["MODEL"]] * (2 if command == "paired" else 1)
+    done = streameval(command, *models, files["DATA"], "--html", files[name])
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--html would overwrite" in done.stderr
+    assert content(tmp_path) == before
+
+
+def test_stored_losses_that_are_read_and_row_numbers_are_not_written_over(
+    files: dict[str, Path], tmp_path: Path
+) -> None:
+    losses, rows = tmp_path / "old.arrow", tmp_path / "rows.txt"
+    result("evaluate", files["MODEL"], files["DATA"], "--losses", losses)
+    rows.write_text("1\n2\n")
+    before = content(tmp_path)
+    paired = streameval("paired", files["MODEL"], files["DATA"], "--losses", losses, "--html", losses)
+    evaluated = streameval("evaluate", files["MODEL"], files["DATA"], "--rows", rows, "--events", rows)
+    assert (paired.returncode, evaluated.returncode) == (2, 2)
+    assert "--html would overwrite --losses" in paired.stderr
+    assert "--events would overwrite --rows" in evaluated.stderr
+    assert content(tmp_path) == before
+
+
+@pytest.mark.parametrize("kind", ["symlink", "hard link", "another spelling"])
+def test_links_and_other_spellings_of_a_path_are_the_same_file(
+    kind: str, files: dict[str, Path], tmp_path: Path
+) -> None:
+    link = tmp_path / "link.html"
+    if kind == "symlink":
+        link.symlink_to(files["DATA"])
+    elif kind == "hard link":
+        os.link(files["DATA"], link)
+    else:
+        (tmp_path / "sub").mkdir()
+        link = tmp_path / "sub" / ".." / "data.arrow"
+    done = streameval("evaluate", files["MODEL"], files["DATA"], "--html", link)
+    assert done.returncode == 2
+    assert files["DATA"].stat().st_size > 2_000_000
+
+
+def test_two_outputs_of_one_command_are_two_files(files: dict[str, Path], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for one, other in [("--html", "--checkpoint"), ("--html", "--losses"), ("--checkpoint", "--events")]:
+        done = streameval("evaluate", files["MODEL"], files["DATA"], one, out, other, out)
+        assert done.returncode == 2
+        assert one in done.stderr
+        assert other in done.stderr
+        assert "overwrite each other" in done.stderr
+    assert not out.exists()
+
+
+def test_no_output_becomes_a_part_of_a_folder_of_data(files: dict[str, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    shutil.move(files["DATA"], folder / "part-1.arrow")
+    before = content(tmp_path)
+    for data in (folder, folder / "part-*.arrow"):
+        for name in ("part-1.arrow", "part-2.arrow"):
+            done = streameval("evaluate", files["MODEL"], data, "--losses", folder / name)
+            assert done.returncode == 2, (data, name)
+            assert "DATA" in done.stderr
+    assert content(tmp_path) == before
+    # What is no data may lie beside data.
+    result("evaluate", files["MODEL"], folder, "--html", folder / "report.html")
+    result("evaluate", files["MODEL"], folder / "part-*.arrow", "--losses", folder / "losses.arrow")
+
+
+def test_a_folder_of_arrays_is_not_written_into(files: dict[str, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "arrays"
+    result("digits", folder, "--rows", 50)
+    before = content(tmp_path)
+    for name in ("images.npy", "labels.npy", "manifest.json"):
+        done = streameval("evaluate", files["MODEL"], folder, "--html", folder / name)
+        assert done.returncode == 2
+    assert content(tmp_path) == before
+
+
+def test_convert_does_not_write_over_what_it_converts(tmp_path: Path) -> None:
+    images, labels = idx_pair(tmp_path, 50)
+    before = content(tmp_path)
+    for dest in (images, labels, tmp_path):
+        for format in ("arrow", "npy"):
+            done = streameval("convert", images, labels, dest, "--format", format)
+            assert done.returncode in (2, 5), done.stderr
+            if not (dest == tmp_path and format == "arrow"):
+                assert done.returncode == 2, done.stderr
+                assert "DEST would overwrite" in done.stderr
+    with pytest.raises(UsageError, match="DEST would overwrite LABELS"):
+        se.convert(images, labels, labels)
+    assert content(tmp_path) == before
+
+
+def test_fetch_does_not_remove_what_it_takes(tmp_path: Path) -> None:
+    kept = tmp_path / ".mnist"
+    kept.mkdir()
+    (kept / "train-images-idx3-ubyte").write_bytes(b"mine")
+    done = streameval("fetch", "mnist", tmp_path, "--from", kept)
+    assert done.returncode == 2
+    assert "--from" in done.stderr
+    assert (kept / "train-images-idx3-ubyte").read_bytes() == b"mine"
+
+
+def test_the_library_refuses_outputs_that_it_reads(files: dict[str, Path], tmp_path: Path) -> None:
+    model, source = se.load_model(files["MODEL"]), se.open(files["DATA"])
+    before = content(tmp_path)
+    for place in files.values():
+        with pytest.raises(UsageError, match="checkpoint would overwrite"):
+            se.evaluate(model, source, checkpoint=place)
+        with pytest.raises(UsageError, match="losses would overwrite"):
+            evaluate_to_file(model, source, place)
+        with pytest.raises(UsageError, match="StateFile would overwrite"):
+            se.evaluate(model, source, shard=(0, 1), callbacks=[StateFile(place)])
+        with pytest.raises(UsageError, match="EventFile would overwrite"):
+            se.evaluate(model, source, callbacks=[EventFile(place)])
+    assert content(tmp_path) == before
+
+
+def test_all_files_of_a_data_set_are_known_however_it_was_opened(tmp_path: Path) -> None:
+    raw, zipped = idx_pair(tmp_path, 20), idx_pair(tmp_path, 20, ".gz")
+    one, two = stored(tmp_path / "1.arrow", 20), stored(tmp_path / "2.arrow", 30)
+    arrays = stored(tmp_path / "folder", 20)
+    for given, expected in [
+        (raw, raw),
+        (zipped, zipped),
+        ([one, two], [one, two]),
+        (arrays, [arrays / "images.npy", arrays / "labels.npy", arrays / "manifest.json"]),
+        (one, [one]),
+    ]:
+        for data in (given, se.open(given)):
+            known = {os.path.realpath(name) for name in reads(data)}
+            assert {str(path) for path in expected} <= known
+    assert reads((np.zeros((1, 2), np.uint8), np.zeros(1, np.int64))) == ()
+    assert reads("s3://bucket/data.arrow") == ()
+
+
+def test_pictures_may_lie_beside_the_data_but_not_over_another_output(tmp_path: Path) -> None:
+    (tmp_path / "model.npz").write_bytes(b"")
+    pictures = Output("--png", tmp_path, inside="*.png")
+    check_outputs([pictures, Output("--html", tmp_path / "a.html")], {"MODEL": [tmp_path / "model.npz"]})
+    with pytest.raises(UsageError, match="--html and --png would overwrite each other"):
+        check_outputs([Output("--html", tmp_path / "loss.png"), pictures], {})
+    with pytest.raises(UsageError, match="--png would overwrite MODEL"):
+        check_outputs([pictures], {"MODEL": [tmp_path / "model.png"]})
+
+
+def test_a_device_is_no_file_to_be_replaced() -> None:
+    with pytest.raises(StorageError, match="is a device or pipe"):
+        check_outputs([Output("--html", "/dev/null")], {})
+    check_outputs([Output("--events", "/dev/null", added=True)], {})
