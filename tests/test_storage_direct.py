@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from long_runs import run
 
 from streameval import storage
 from streameval.errors import DataError, StorageError
@@ -241,6 +243,37 @@ def test_another_file_at_the_path_is_not_read_instead(path: Path, tmp_path: Path
     copy.write_bytes(b"x" * 10_000)
     with pytest.raises(OSError, match="another file"):
         DirectFile(file)
+
+
+def test_a_fork_reads_too(path: Path) -> None:
+    """The threads that read do not come along into a child: it starts its own."""
+    code = """
+        import os, sys
+        from streameval import storage
+        from streameval.storage.source import Span
+        source = storage.open(sys.argv[1], io="direct")
+        first = [chunk.t.sum() for chunk in source.chunks(Span(0, 20_000), 4096)]
+        child = os.fork()
+        again = [chunk.t.sum() for chunk in source.chunks(Span(0, 20_000), 4096)]
+        if child == 0:
+            os._exit(0 if again == first else 1)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), again == first)
+    """
+    done = run(code, path)
+    assert done.stdout.split() == ["0", "True"], done.stderr
+
+
+def test_many_threads_read_one_source(path: Path, rows: tuple[np.ndarray, np.ndarray]) -> None:
+    """Each its own rows, pieces that others asked for included."""
+    source = storage.open(path, io="direct")
+
+    def total(start: int) -> int:
+        return sum(int(chunk.x.sum()) for chunk in source.chunks(Span(start, start + 20_000), 2_000))
+
+    starts = [0, 0, 500, 40_000, 70_000, 80_000] * 3
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(total, starts))
+    assert found == [int(rows[0][start : start + 20_000].sum()) for start in starts]
 
 
 def test_a_closed_source_says_so(path: Path) -> None:
