@@ -75,9 +75,9 @@ class Files:
         return folder
 
     def drawn(self, rows: int) -> Path:
-        """An Arrow file of drawn digits, in the page cache by having been read, as files are that are not brand new.
+        """An Arrow file of drawn digits, in the page cache by having been read in order.
 
-        Linux caches what is written in other units than what is read, and maps those more slowly.
+        How it came there matters: what Linux is asked to fetch ahead it caches page by page, and maps more slowly.
         """
         from streameval.datasets import digits
 
