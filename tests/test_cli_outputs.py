@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,12 @@ from command_line import result, streameval
 from small_files import idx_pair, stored
 
 import streameval as se
+from streameval import storage
 from streameval.errors import StorageError, UsageError
 from streameval.evaluation.events import EventFile
 from streameval.evaluation.losses import evaluate_to_file
 from streameval.evaluation.shards import StateFile
-from streameval.files import Output, check_outputs
+from streameval.files import Output, check_outputs, check_space
 from streameval.storage.reads import reads
 
 WRITING = (
@@ -173,9 +175,44 @@ def test_the_library_refuses_outputs_that_it_reads(files: dict[str, Path], tmp_p
             evaluate_to_file(model, source, place)
         with pytest.raises(UsageError, match="StateFile would overwrite"):
             se.evaluate(model, source, shard=(0, 1), callbacks=[StateFile(place)])
-        with pytest.raises(UsageError, match="EventFile would overwrite"):
-            se.evaluate(model, source, callbacks=[EventFile(place)])
+        with pytest.raises(UsageError, match="expected records of events"):
+            EventFile(place)
     assert content(tmp_path) == before
+
+
+def test_events_are_added_to_events_alone(files: dict[str, Path], tmp_path: Path) -> None:
+    events, other = tmp_path / "events.jsonl", tmp_path / "thesis.tex"
+    other.write_text("years of work")
+    for _ in range(2):
+        result("evaluate", files["MODEL"], files["DATA"], "--events", events)
+    assert events.read_text().count('"event": "end"') == 2
+    done = streameval("evaluate", files["MODEL"], files["DATA"], "--events", other)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "years of work" in done.stderr
+    assert other.read_text() == "years of work"
+
+
+def test_rows_that_do_not_fit_on_the_disk_are_told_before_the_first_is_written(tmp_path: Path) -> None:
+    rows, free = 10**12, shutil.disk_usage(tmp_path).free
+    assert free < 785 * rows
+    done = streameval("digits", tmp_path / "large.arrow", "--rows", rows)
+    assert (done.returncode, done.stdout) == (5, "")
+    assert f"{785 * rows} bytes are needed" in done.stderr
+    assert "are free there" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_space_that_is_asked_for_is_that_of_the_rows_with_their_targets(tmp_path: Path) -> None:
+    def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        yield np.zeros((2, 4, 5), np.float32), np.zeros((2, 3))
+        raise AssertionError("a second batch was asked for")
+
+    rows = 10**12
+    with pytest.raises(StorageError, match=f"{rows * (4 * 20 + 4 * 3)} bytes are needed"):
+        storage.create(
+            tmp_path / "out", batches(), rows=rows, shape=(4, 5), dtype="float32", classes=3, soft=True
+        )
+    check_space(tmp_path / "fits", shutil.disk_usage(tmp_path).free // 2)
 
 
 def test_all_files_of_a_data_set_are_known_however_it_was_opened(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
-from small_files import idx_pair, names, python, stored
+from small_files import SHAPE, drawn, idx_pair, names, python, stored
 
 from streameval import storage
 from streameval.errors import LockedError, StorageError
@@ -37,13 +38,25 @@ def small_disk(folder: Path) -> Iterator[None]:
         subprocess.run(["umount", folder], check=True)
 
 
+def filling(other: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Batches between which someone else fills the disk, after it was found to have room."""
+    yield drawn(20_000)
+    other.write_bytes(bytes(500_000))
+    yield drawn(20_000)
+
+
 @pytest.mark.parametrize("name", ["out.arrow", "out"])
 def test_a_full_disk_leaves_the_old_output_and_nothing_else(tmp_path, name):
     disk = tmp_path / "disk"
     with small_disk(disk):
         old = storage.open(stored(disk / name, 1_000)).fingerprint
-        with pytest.raises(StorageError, match=r"No space left on device\. Free some space"):
+        with pytest.raises(StorageError, match="2100000 bytes are needed"):
             stored(disk / name, 100_000)
+        with pytest.raises(StorageError, match=r"No space left on device\. Free some space"):
+            storage.create(
+                disk / name, filling(disk / "other"), rows=40_000, shape=SHAPE, dtype="uint8", classes=10
+            )
+        (disk / "other").unlink()
         assert names(disk) == [name]
         assert storage.open(disk / name).fingerprint == old
         stored(disk / name, 2_000)

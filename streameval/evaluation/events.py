@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from streameval.errors import UsageError
 from streameval.evaluation.report import Report
 from streameval.files import storage_errors
 from streameval.storage.source import Span
 
 SCHEMA = "streameval/events/1"
+BEGIN = json.dumps({"schema": SCHEMA}).removesuffix("}").encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +115,20 @@ class EventFile:
     Every record has `schema`, `event` (start, chunk, end, stop) and `time` (seconds since 1970). The file is added
     to, so a pass that goes on after an interruption goes on in it; each record is a single write.
 
-    Raises StorageError if the file cannot be written.
+    Raises UsageError if something else is in the file, StorageError if it cannot be written.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        with storage_errors(self.path), self.path.open("ab"):
-            pass
+        with storage_errors(self.path):
+            with self.path.open("ab"):
+                pass
+            begin = self._begin()
+        if begin not in (b"", BEGIN):
+            raise UsageError(
+                f"{self.path}: begins with {begin!r}, expected records of events ({SCHEMA}), to which this pass adds "
+                "its own. Choose a new file."
+            )
 
     def started(self, event: Started) -> None:
         """See `Callback`."""
@@ -152,6 +161,13 @@ class EventFile:
     def stopped(self, error: BaseException) -> None:
         """See `Callback`."""
         self._write("stop", error=type(error).__name__, message=str(error))
+
+    def _begin(self) -> bytes:
+        """The first bytes of what is there; of a pipe, which cannot be read here, none."""
+        if not self.path.is_file():
+            return b""
+        with self.path.open("rb") as file:
+            return file.read(len(BEGIN))
 
     def _write(self, event: str, **values: Any) -> None:
         record = {"schema": SCHEMA, "event": event, "time": time.time(), **values}

@@ -22,13 +22,14 @@ from streameval.evaluation.report import Report
 from streameval.evaluation.resources import Meter
 from streameval.evaluation.rows import CHUNK_ROWS, Rows, selected
 from streameval.evaluation.scoring import NetworkScorer
-from streameval.files import Output, atomic_file, check_outputs, lock, remove_leftovers
+from streameval.files import Output, atomic_file, check_outputs, check_space, lock, remove_leftovers
 from streameval.models.mlp import Mlp
 from streameval.storage.opening import open
 from streameval.storage.source import Source, Span
 
 VERSION = 1
 RECORD = b"streameval.losses"
+ROW_BYTES = 16
 
 
 class LossWriter:
@@ -92,6 +93,7 @@ def evaluate_to_file(
     source = open(data)
     scorer = NetworkScorer(model, source, eps=eps, threads=threads)
     which = selected(rows, source)
+    check_space(path, ROW_BYTES * len(which))
     meter, tally = Meter(), Tally.empty(0, scorer.classes)
     with loss_file(path, model=model, data=source, eps=float(eps)) as out:
         for step in steps(scorer, source, which, chunk_rows=chunk_rows, allow_nonfinite=allow_nonfinite):

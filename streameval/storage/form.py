@@ -28,3 +28,8 @@ class Form:
     def features(self) -> int:
         """Numbers in a row."""
         return math.prod(self.shape)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row with its target."""
+        return self.features * self.dtype.itemsize + (self.width or 1) * self.label_dtype.itemsize

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from streameval.errors import DataError, UsageError
-from streameval.files import lock, remove_leftovers
+from streameval.files import check_space, lock, remove_leftovers
 from streameval.storage import targets
 from streameval.storage.arrow_writer import ArrowWriter
 from streameval.storage.blocks import BLOCK_ROWS, Hashes, hash_block
@@ -73,12 +73,14 @@ def create(
         DataError: a batch of another form, or another number of rows in all.
         LabelError: a label out of range, its row named.
         LockedError: another process is writing `dest`.
-        StorageError: no such folder, no permission, disk full.
+        StorageError: no such folder, no permission, disk full; seen before the first row is written if fewer bytes
+            are free than the rows take.
         UsageError: arguments that cannot mean anything.
     """
     path = Path(dest)
     writer = WRITERS[choose_format(path, format)]
     form, incoming = _form(path, batches, rows, shape, np.dtype(dtype), classes, scale, soft, sources or {})
+    check_space(path, rows * form.row_bytes)
     with lock(path):
         remove_leftovers(path)
         with writer(path, form) as output:
