@@ -17,18 +17,19 @@ PACKAGE = ROOT / "streameval"
 # Room -> rooms it may import, besides itself; docs/architecture.md says the same in words.
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
+    "arguments": {"errors"},
     "cgroups": set(),
     "files": {"errors"},
     "kernels": {"cgroups", "errors"},
     "objects": {"errors"},
-    "storage": {"objects", "cgroups", "errors", "files"},
-    "datasets": {"storage", "kernels", "errors", "files"},
-    "models": {"objects", "kernels", "errors", "files"},
-    "evaluation": {"storage", "models", "kernels", "errors", "files"},
-    "statistics": {"kernels", "errors"},
-    "studies": {"storage", "models", "evaluation", "statistics", "kernels", "errors", "files"},
-    "engines": {"storage", "models", "evaluation", "errors", "files"},
-    "reports": {"statistics", "studies", "evaluation", "storage", "errors", "files"},
+    "storage": {"arguments", "objects", "cgroups", "errors", "files"},
+    "datasets": {"arguments", "storage", "kernels", "errors", "files"},
+    "models": {"arguments", "objects", "kernels", "errors", "files"},
+    "evaluation": {"arguments", "storage", "models", "kernels", "errors", "files"},
+    "statistics": {"arguments", "kernels", "errors"},
+    "studies": {"arguments", "storage", "models", "evaluation", "statistics", "kernels", "errors", "files"},
+    "engines": {"arguments", "storage", "models", "evaluation", "errors", "files"},
+    "reports": {"arguments", "statistics", "studies", "evaluation", "storage", "errors", "files"},
 }
 # The names of activations are all that models may know of the kernels.
 ONLY = {("models", "kernels"): {"streameval.kernels.names"}}

@@ -22,7 +22,7 @@ from streameval.evaluation.passes import Engine, Work, compute, portable, run_he
 from streameval.evaluation.report import Report
 from streameval.evaluation.resources import Meter
 from streameval.evaluation.rows import CHUNK_ROWS, Rows, selected
-from streameval.evaluation.scoring import NetworkScorer, Scorer, check_eps
+from streameval.evaluation.scoring import NetworkScorer, Scorer, check_eps, check_model
 from streameval.evaluation.shards import StateFile, shard_span
 from streameval.evaluation.state import State
 from streameval.files import Output, check_outputs
@@ -95,6 +95,7 @@ def evaluate(
         LockedError: another process uses the checkpoint.
         UsageError: an argument that cannot mean anything; a checkpoint, state or event file that is read as well.
     """
+    check_model(model)
     source = open(data)
     check_outputs(_outputs(checkpoint, callbacks), inputs(model, source))
     which = selected(rows, source)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from streameval.arguments import integer
 from streameval.errors import StorageError, UsageError
 from streameval.evaluation.scoring import NetworkScorer, check_fit, check_threads, packed
 from streameval.evaluation.state import CONFUSION_CLASSES, fold
@@ -44,11 +45,11 @@ class Plan:
 
 def parse_size(text: int | str) -> int:
     """Return a size in bytes: 268435456, "256M", "1.5 GiB"; K, M, G, T are powers of 1024. Raises UsageError."""
-    if isinstance(text, int):
-        size = text
-    else:
-        match = SIZE.fullmatch(text.strip())
+    match = SIZE.fullmatch(text.strip()) if isinstance(text, str) else None
+    if isinstance(text, str):
         size = int(float(match[1]) * UNITS[match[2].lower()]) if match else 0
+    else:
+        size = integer("max_memory", text)
     if size < 1:
         raise UsageError(f"max_memory: {text!r}, expected a size such as 256M, 2G or a number of bytes.")
     return size
@@ -98,8 +99,7 @@ def planned_scorer(
 
     Raises StorageError as `plan` does, and the errors of `NetworkScorer`.
     """
-    if chunk_rows < 1:
-        raise UsageError(f"chunk_rows: {chunk_rows}, expected 1 or more.")
+    chunk_rows = integer("chunk_rows", chunk_rows, least=1)
     if max_memory is None:
         return NetworkScorer(model, source, eps=eps, threads=threads), chunk_rows
     limit = parse_size(max_memory)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval.arguments import integer
 from streameval.errors import UsageError
 from streameval.storage.source import Chunk, Source, Span
 
@@ -25,7 +26,7 @@ def selected(rows: Rows, source: Source) -> Span | NDArray[np.int64]:
     if rows is None:
         return Span(0, source.rows)
     if isinstance(rows, Span):
-        return _inside(rows, source)
+        return _inside(Span(integer("rows.start", rows.start), integer("rows.stop", rows.stop)), source)
     if isinstance(rows, slice):
         rows = range(source.rows)[rows]
     if isinstance(rows, range) and rows.step == 1:
@@ -56,8 +57,7 @@ def selected(rows: Rows, source: Source) -> Span | NDArray[np.int64]:
 
 def chunks(source: Source, rows: Span | NDArray[np.int64], chunk_rows: int) -> Iterator[Chunk]:
     """Yield the selected rows as chunks of at most `chunk_rows` rows, in order."""
-    if chunk_rows < 1:
-        raise UsageError(f"chunk_rows: {chunk_rows}, expected 1 or more.")
+    chunk_rows = integer("chunk_rows", chunk_rows, least=1)
     if isinstance(rows, Span):
         yield from source.chunks(rows, chunk_rows)
         return

@@ -5,6 +5,7 @@ Knows how a network meets the kernels: packing, scratch, threads. Does not know 
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
@@ -12,6 +13,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval.arguments import found, integer, real
 from streameval.errors import ModelError, UsageError
 from streameval.models.mlp import Mlp
 from streameval.storage import targets
@@ -20,6 +22,9 @@ from streameval.storage.source import Chunk, Source
 if TYPE_CHECKING:
     from streameval.kernels.packing import Packed
     from streameval.kernels.running import Scratch
+
+
+MOST_THREADS = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,8 +118,19 @@ _NO_SOFT = np.empty((0, 0))
 _NO_PROBABILITIES = np.empty((0, 0), np.float32)
 
 
+def check_model(model: object) -> Mlp:
+    """The network; raise UsageError, with what to write, if it is something else: the path of one, for instance."""
+    if isinstance(model, Mlp):
+        return model
+    cure = "Give what streameval.load_model returns."
+    if isinstance(model, str | os.PathLike):
+        cure = f"Load it: streameval.load_model({os.fspath(model)!r})."
+    raise UsageError(f"model: {found(model)}, expected a network. {cure}")
+
+
 def check_fit(model: Mlp, source: Source) -> None:
-    """Raise ModelError unless the network takes rows like these."""
+    """Raise ModelError unless the network takes rows like these, UsageError if it is no network."""
+    check_model(model)
     if model.features != source.features:
         raise ModelError(
             f"{model.path or 'the model'} takes {model.features} features, but the rows of {source.name} have "
@@ -135,15 +151,22 @@ def check_labels(chunk: Chunk, classes: int, name: str) -> None:
 
 def check_eps(eps: float) -> float:
     """eps as a float; raise UsageError unless 0 <= eps < 1."""
-    if not 0.0 <= eps < 1.0:
-        raise UsageError(
-            f"eps: {eps!r}, expected a number from 0 (exact log-softmax) to below 1, for instance 1e-7."
-        )
-    return float(eps)
+    expected = "a number from 0 (exact log-softmax) to below 1, for instance 1e-7"
+    checked = real("eps", eps, expected)
+    if not 0.0 <= checked < 1.0:
+        raise UsageError(f"eps: {eps!r}, expected {expected}.")
+    return checked
 
 
 def check_threads(threads: int) -> int:
-    """threads; raise UsageError unless it is 1 or more."""
-    if threads < 1:
-        raise UsageError(f"threads: {threads}, expected 1 or more.")
-    return threads
+    """threads; raise UsageError unless it is an integer from 1 to the larger of MOST_THREADS and four for each CPU.
+
+    More of them would only wait for one another, and each holds memory of its own.
+    """
+    checked, most = integer("threads", threads, least=1), max(MOST_THREADS, 4 * (os.cpu_count() or 1))
+    if checked > most:
+        raise UsageError(
+            f"threads: {checked}, expected 1 to {most} on this machine of {os.cpu_count()} CPUs. No result depends on "
+            "it: leave it out to use every CPU that may be used."
+        )
+    return checked

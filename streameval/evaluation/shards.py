@@ -6,11 +6,12 @@ Knows state files. Does not know schedulers, nor how rows are computed.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from streameval.arguments import found, integer
 from streameval.errors import DataError, IncompleteError, UsageError
 from streameval.evaluation import sealed
 from streameval.evaluation.blocks import Tally
@@ -32,7 +33,11 @@ def shard_span(shard: tuple[int, int] | None, total: int) -> Span:
     """
     if shard is None:
         return Span(0, total)
-    index, count = shard
+    try:
+        index, count = shard
+    except (TypeError, ValueError):
+        raise UsageError(f"shard: {found(shard)}, expected (i, n), such as (0, 16).") from None
+    index, count = integer("shard[0]", index), integer("shard[1]", count)
     if not 0 <= index < count:
         raise UsageError(
             f"shard {index}/{count}: expected I/N with 0 <= I < N; the first of {max(count, 1)} is 0/{max(count, 1)}."
@@ -105,6 +110,8 @@ def merge(paths: Sequence[str | os.PathLike[str]]) -> Report:
         StorageError: a file cannot be read.
         UsageError: no file is given.
     """
+    if isinstance(paths, str | os.PathLike) or not isinstance(paths, Iterable):
+        raise UsageError(f"paths: {found(paths)}, expected a list of the paths of state files.")
     if not paths:
         raise UsageError("no state file was given. Give those of all shards: streameval merge shard-*.json")
     files = [(os.fspath(path), sealed.read(path, SCHEMA, "the state of a shard")) for path in paths]

@@ -14,14 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from streameval.errors import CheckError, DataError, UsageError
+from streameval.arguments import integer
+from streameval.errors import CheckError, DataError
 from streameval.evaluation.blocks import BLOCK_ROWS, Tally
 from streameval.evaluation.identity import MEANING
 from streameval.evaluation.passes import compute
 from streameval.evaluation.report import SCHEMA, DataName, ModelName, Report
 from streameval.evaluation.resources import Resources
 from streameval.evaluation.rows import CHUNK_ROWS
-from streameval.evaluation.scoring import NetworkScorer
+from streameval.evaluation.scoring import NetworkScorer, check_model
 from streameval.evaluation.sealed import is_sealed
 from streameval.evaluation.state import State
 from streameval.files import storage_errors
@@ -92,8 +93,10 @@ def verify(
         DataError: no report of this kind, or one over a part of the rows; data that cannot be opened.
         UsageError: blocks below 1. StorageError: a file cannot be read.
     """
-    if blocks is not None and blocks < 1:
-        raise UsageError(f"blocks: {blocks}, expected 1 or more, or none to compare all of them.")
+    check_model(model)
+    if blocks is not None:
+        integer("blocks", blocks, least=1)
+    integer("seed", seed, least=0)
     name, found = _read(report)
     state = _check_itself(name, found)
     source = open(data)

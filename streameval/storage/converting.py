@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streameval.errors import UsageError
+from streameval.arguments import integer
 from streameval.files import Output, check_outputs
 from streameval.storage import idx, targets
 from streameval.storage.blocks import BLOCK_ROWS
@@ -47,8 +47,9 @@ def convert(
         StorageError: no such path, no permission, disk full.
         UsageError: arguments that cannot mean anything, or `dest` is one of the inputs.
     """
-    if classes is not None and classes < 1:
-        raise UsageError(f"classes is {classes}, expected at least 1.")
+    if classes is not None:
+        integer("classes", classes, least=1)
+    integer("first_label", first_label)
     chosen = choose_format(Path(dest), format)
     inside = None if chosen == "arrow" else "*"
     check_outputs([Output("DEST", dest, inside)], {"IMAGES": [images], "LABELS": [labels]})

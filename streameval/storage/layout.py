@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval.arguments import real
 from streameval.errors import DataError, UsageError
 from streameval.storage.source import Span
 
@@ -134,6 +135,8 @@ def check_shape(name: str, shape: tuple[int, ...]) -> int:
 def choose_scale(name: str, given: float | None, recorded: float | None, dtype: np.dtype[Any]) -> float:
     """Return the scale: the caller's, else the recorded one, else 1/255 for uint8 and 1 for float32."""
     scale = given if given is not None else recorded if recorded is not None else SCALES[dtype.name]
+    if given is not None:
+        scale = real(f"{name}: scale", given, "a finite number above 0")
     if not (math.isfinite(scale) and scale > 0):
         kind = UsageError if given is not None else DataError
         raise kind(

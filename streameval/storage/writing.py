@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from streameval.arguments import found, integer
 from streameval.errors import DataError, UsageError
 from streameval.files import check_space, lock, remove_leftovers
 from streameval.storage import targets
@@ -77,6 +78,11 @@ def create(
             are free than the rows take.
         UsageError: arguments that cannot mean anything.
     """
+    rows = integer("rows", rows, least=0)
+    if classes is not None:
+        classes = integer("classes", classes, least=1)
+    if not isinstance(shape, tuple):
+        raise UsageError(f"shape: {found(shape)}, expected the shape of one row, such as (28, 28).")
     path = Path(dest)
     writer = WRITERS[choose_format(path, format)]
     form, incoming = _form(path, batches, rows, shape, np.dtype(dtype), classes, scale, soft, sources or {})
@@ -117,11 +123,8 @@ def _form(
     check_shape(str(path), shape)
     if dtype.name not in ("uint8", "float32"):
         raise UsageError(f"{path}: dtype {dtype}, expected uint8 or float32.")
-    if rows < 0 or (classes is not None and classes < 1) or (soft and classes is None):
-        raise UsageError(
-            f"{path}: rows {rows} and classes {classes}, expected counts; one-hot and soft targets need "
-            "classes."
-        )
+    if soft and classes is None:
+        raise UsageError(f"{path}: classes None, but one-hot and soft targets need their number.")
     incoming = iter(batches)
     first = next(incoming, None)
     if first is not None:

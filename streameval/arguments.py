@@ -1,0 +1,48 @@
+"""Whether an argument is a number of the kind that was asked for, said in one way everywhere.
+
+Knows numbers and names of arguments. Does not know what any of them means.
+"""
+
+from __future__ import annotations
+
+import operator
+from numbers import Real
+from typing import Any
+
+from streameval.errors import UsageError
+
+
+def integer(name: str, value: Any, *, least: int | None = None) -> int:
+    """Return `value` as an int: NumPy's integers are some, 2.0, "2" and True are none.
+
+    least  the smallest that is accepted
+
+    Raises UsageError that names the argument, what was found and what was expected.
+    """
+    expected = "an integer" if least is None else f"an integer, {least} or more"
+    if isinstance(value, bool):
+        raise UsageError(f"{name}: {found(value)}, expected {expected}.")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise UsageError(f"{name}: {found(value)}, expected {expected}.") from None
+    if least is not None and number < least:
+        raise UsageError(f"{name}: {number}, expected {least} or more.")
+    return number
+
+
+def real(name: str, value: Any, expected: str = "a number") -> float:
+    """Return `value` as a float, NaN and infinity included: None, "2" and True are no numbers.
+
+    Raises UsageError that names the argument, what was found and what was expected.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise UsageError(f"{name}: {found(value)}, expected {expected}.")
+    return float(value)
+
+
+def found(value: Any) -> str:
+    """What was given, short enough for a message: the value and its type."""
+    text = repr(value)
+    shown = text if len(text) <= 60 else f"{text[:57]}..."
+    return shown if value is None else f"{shown} ({type(value).__name__})"

@@ -1,0 +1,142 @@
+"""Arguments of another kind than was asked for: each is refused by its name, with what was found and expected."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command_line import streameval
+
+import streameval as se
+from streameval import storage
+from streameval.arguments import integer, real
+from streameval.errors import UsageError
+from streameval.evaluation.losses import evaluate_to_file
+from streameval.evaluation.scoring import MOST_THREADS
+
+ROWS = 40
+
+
+@pytest.fixture(scope="module")
+def model() -> se.Mlp:
+    rng = np.random.default_rng(1)
+    weight = rng.normal(size=(20, 10)).astype(np.float32)
+    return se.Mlp([se.Layer(weight, np.zeros(10, np.float32), "identity")])
+
+
+@pytest.fixture(scope="module")
+def data() -> se.Source:
+    rng = np.random.default_rng(2)
+    return se.open((rng.integers(0, 256, (ROWS, 20), dtype=np.uint8), rng.integers(0, 10, ROWS)))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("eps", None, "a number from 0"),
+        ("eps", "1e-7", "a number from 0"),
+        ("eps", True, "a number from 0"),
+        ("chunk_rows", 2.5, "an integer, 1 or more"),
+        ("chunk_rows", None, "an integer, 1 or more"),
+        ("threads", "2", "an integer, 1 or more"),
+        ("threads", 2.0, "an integer, 1 or more"),
+        ("threads", True, "an integer, 1 or more"),
+        ("max_memory", 1e9, "an integer"),
+        ("max_memory", [], "an integer"),
+        ("shard", 3, r"\(i, n\)"),
+        ("shard", (0.5, 2), "an integer"),
+        ("rows", se.Span(0.5, 2), "an integer"),
+    ],
+)
+def test_evaluate_names_the_argument_that_is_of_another_kind(
+    model: se.Mlp, data: se.Source, name: str, value: Any, expected: str
+) -> None:
+    with pytest.raises(UsageError, match=rf"^{name}.*expected {expected}"):
+        se.evaluate(model, data, **{name: value})
+    if name in ("eps", "chunk_rows", "threads"):
+        with pytest.raises(UsageError, match=rf"^{name}: .*expected"):
+            list(se.stream(model, data, **{name: value}))
+        with pytest.raises(UsageError, match=rf"^{name}: .*expected"):
+            se.per_sample_losses(model, data, **{name: value})
+
+
+CALLS: dict[str, Callable[[Any, se.Source], Any]] = {
+    "evaluate": se.evaluate,
+    "stream": lambda model, data: next(se.stream(model, data)),
+    "per_sample_losses": se.per_sample_losses,
+    "predict": lambda model, data: se.predict(model, np.zeros((1, 20), np.uint8)),
+    "minibatch": se.minibatch,
+    "evaluate_until": se.evaluate_until,
+    "compare": se.compare,
+    "verify": lambda model, data: se.verify({}, model, data),
+    "evaluate_to_file": lambda model, data: evaluate_to_file(model, data, "never.arrow"),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_path_in_place_of_a_network_is_told_to_be_loaded(name: str, data: se.Source) -> None:
+    for path in ("m.pkl", Path("m.pkl")):
+        with pytest.raises(UsageError, match=r"model: .*load_model\('m\.pkl'\)"):
+            CALLS[name](path, data)
+    with pytest.raises(UsageError, match="model: None, expected a network"):
+        CALLS[name](None, data)
+    assert not Path("never.arrow").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("rows", 3.0), ("rows", "3"), ("classes", "10"), ("classes", 2.5), ("shape", 20), ("scale", "2")],
+)
+def test_create_names_the_argument_that_is_of_another_kind(tmp_path: Path, name: str, value: Any) -> None:
+    x, t = np.zeros((3, 20), np.uint8), np.zeros(3, np.int64)
+    settings: dict[str, Any] = {"rows": 3, "shape": (20,), "dtype": "uint8", name: value}
+    with pytest.raises(UsageError, match=name):
+        storage.create(tmp_path / "out", [(x, t)], **settings)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_open_convert_and_verify_name_theirs(model: se.Mlp, data: se.Source, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="scale: '2'"):
+        se.open((np.zeros((3, 20), np.uint8), np.zeros(3, np.int64)), scale="2")
+    with pytest.raises(UsageError, match=r"classes: 2\.5"):
+        se.convert("images", "labels", tmp_path / "out", classes=2.5)
+    with pytest.raises(UsageError, match="first_label: '1'"):
+        se.convert("images", "labels", tmp_path / "out", first_label="1")
+    with pytest.raises(UsageError, match=r"blocks: 2\.5"):
+        se.verify({}, model, data, blocks=2.5)
+    with pytest.raises(UsageError, match=r"paths: 'state\.json'"):
+        se.merge("state.json")
+
+
+def test_numbers_of_numpy_are_numbers(model: se.Mlp, data: se.Source) -> None:
+    plain = se.evaluate(model, data, eps=0.5, threads=1, chunk_rows=7)
+    numpys = se.evaluate(
+        model,
+        data,
+        eps=np.float32(0.5),
+        threads=np.int64(1),
+        chunk_rows=np.uint8(7),
+        max_memory=np.int64(1 << 30),
+    )
+    assert numpys.digest == plain.digest
+    assert integer("n", np.uint64(2**63)) == 2**63
+    assert real("x", np.float64(2.5)) == real("x", 2.5) == 2.5
+    with pytest.raises(UsageError, match=r"n: '9{50,60}\.\.\. \(str\), expected an integer"):
+        integer("n", "9" * 1000)
+
+
+def test_more_threads_than_make_sense_are_refused_before_memory_is_taken(
+    model: se.Mlp, data: se.Source, digits_file: Path, network_file: Path
+) -> None:
+    most = max(MOST_THREADS, 4 * (os.cpu_count() or 1))
+    for settings in ({}, {"max_memory": "1G"}):
+        with pytest.raises(UsageError, match=f"threads: 100000, expected 1 to {most}"):
+            se.evaluate(model, data, threads=100_000, **settings)
+    assert se.evaluate(model, data, threads=most).digest == se.evaluate(model, data, threads=1).digest
+    done = streameval("evaluate", network_file, digits_file, "--threads", 100_000, timeout=10)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "threads: 100000" in done.stderr
