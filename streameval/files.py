@@ -74,6 +74,7 @@ def check_space(path: Place, needed: int) -> None:
     """Raise StorageError, naming both numbers, if fewer than `needed` bytes are free where `path` will be written."""
     folder = Path(path).parent
     with storage_errors(folder):
+        _check_parent(Path(path))
         free = shutil.disk_usage(folder).free
     if needed > free:
         raise StorageError(

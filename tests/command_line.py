@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import subprocess
@@ -56,6 +57,14 @@ def wait_until_mapped(process: subprocess.Popen[str], path: Path, kilobytes: int
             return
         time.sleep(0.002)
     raise AssertionError(f"{path} was not read within two minutes")
+
+
+def without_roots_rights() -> None:
+    """Let root be told no by file permissions in the program that is started next (PR_CAPBSET_DROP)."""
+    drop, override, search = 24, 1, 2
+    libc = ctypes.CDLL(None, use_errno=True)
+    if os.geteuid() == 0 and (libc.prctl(drop, override) or libc.prctl(drop, search)):
+        raise OSError(ctypes.get_errno(), "root's rights cannot be given up here")
 
 
 def _resident(pid: int, path: Path) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import resource
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import environment, result, start, streameval, wait_until_mapped
+from command_line import environment, result, start, streameval, wait_until_mapped, without_roots_rights
 
 import streameval as se
 
@@ -151,14 +150,6 @@ def test_a_folder_for_a_model_and_a_missing_file_are_5_with_the_path(
         assert done.returncode == 5
         assert str(tmp_path) in done.stderr
         assert done.stdout == ""
-
-
-def without_roots_rights() -> None:
-    """Let root be told no by file permissions in the program that is started next (PR_CAPBSET_DROP)."""
-    drop, override, search = 24, 1, 2
-    libc = ctypes.CDLL(None, use_errno=True)
-    if os.geteuid() == 0 and (libc.prctl(drop, override) or libc.prctl(drop, search)):
-        raise OSError(ctypes.get_errno(), "root's rights cannot be given up here")
 
 
 def test_a_file_that_may_not_be_read_is_5_with_the_path(digits_file: Path, tmp_path: Path) -> None:

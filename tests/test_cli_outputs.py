@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import result, streameval
+from command_line import result, streameval, without_roots_rights
 from small_files import idx_pair, stored
 
 import streameval as se
@@ -247,3 +247,48 @@ def test_a_device_is_no_file_to_be_replaced() -> None:
     with pytest.raises(StorageError, match="is a device or pipe"):
         check_outputs([Output("--html", "/dev/null")], {})
     check_outputs([Output("--events", "/dev/null", added=True)], {})
+
+
+OUTPUTS = [
+    *(("evaluate", *options) for options in WRITING),
+    *(
+        (command, option)
+        for command in ("evaluate", "compare", "until", "paired")
+        for option in ("--html", "--png")
+    ),
+]
+
+
+@pytest.mark.parametrize("arguments", OUTPUTS, ids=" ".join)
+def test_an_output_that_cannot_be_written_is_5_before_anything_is_read(
+    arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    command, *options = arguments
+    closed, folder = tmp_path / "closed", tmp_path / "folder"
+    closed.mkdir(mode=0o555)
+    (folder / "inside").mkdir(parents=True)
+    (tmp_path / "file").write_text("")
+    # There is no model: whoever looks for it first says so.
+    run = (command, tmp_path / "no.npz", tmp_path / "no.npz", tmp_path / "no.arrow")
+    run = run if command == "paired" else (*run[:2], run[3])
+    wrong = {
+        tmp_path / "no" / "out": "the folder does not exist",
+        closed / "out": "Permission denied",
+        (tmp_path / "file" if options[-1] == "--png" else folder): "was expected",
+    }
+    for place, words in wrong.items():
+        done = streameval(*run, *options, place, preexec_fn=without_roots_rights)
+        assert (done.returncode, done.stdout) == (5, ""), done.stderr
+        assert words in done.stderr
+        assert str(place if "expected" in words else place.parent) in done.stderr
+    assert list(closed.iterdir()) == []
+
+
+def test_a_data_set_that_cannot_be_written_is_5_before_its_inputs_are_read(tmp_path: Path) -> None:
+    for run in (
+        ("digits", tmp_path / "no" / "d", "--rows", 10),
+        ("convert", "none", "none", tmp_path / "no" / "d"),
+    ):
+        done = streameval(*run)
+        assert (done.returncode, done.stdout) == (5, "")
+        assert f"{tmp_path / 'no'}: the folder does not exist" in done.stderr
