@@ -125,6 +125,35 @@ def test_stdout_that_is_not_there_at_all_is_no_error(digits_file: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [("info nothing", 5), ("evaluate a", 2), ("evaluat", 2), ("digits x --rows many", 2), ("", 2)],
+)
+def test_errors_go_nowhere_where_stderr_is_closed_not_to_stdout(
+    arguments: str, code: int, tmp_path: Path
+) -> None:
+    for closed in ("2>&-", "2>&- <&-"):
+        line = f"exec {sys.executable} -m streameval {arguments} {closed}"
+        done = subprocess.run(
+            ["bash", "-c", line], env=environment(), cwd=tmp_path, capture_output=True, text=True
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
+
+
+def test_results_and_warnings_are_as_ever_where_stderr_is_closed(
+    digits_file: Path, network_file: Path
+) -> None:
+    command = f"exec {sys.executable} -m streameval evaluate {network_file} {digits_file} --json"
+    found = [
+        subprocess.run(
+            ["bash", "-c", f"{command} {closed}"], env=environment(), capture_output=True, text=True
+        )
+        for closed in ("", "2>&-")
+    ]
+    assert [one.returncode for one in found] == [0, 0]
+    assert len({json.loads(one.stdout)["digest"] for one in found}) == 1
+
+
 def test_paths_with_spaces_and_any_letters_work_even_where_they_cannot_be_shown(
     digits_file: Path, network_file: Path, tmp_path: Path
 ) -> None:

@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     0 done · 2 usage · 3 bad data · 4 bad model · 5 I/O, disk or memory · 6 a check did not hold
     7 incomplete, can be resumed · 8 locked · 130/143 Ctrl-C, SIGTERM
     """
+    _keep_streams_apart()
     _never_fail_to_print()
     _one_line_warnings()
     signals = _Signals()
@@ -85,6 +86,21 @@ class _Signals:
         for one in (signal.SIGINT, signal.SIGTERM):
             signal.signal(one, signal.SIG_DFL)
         raise KeyboardInterrupt
+
+
+def _keep_streams_apart() -> None:
+    """Where a stream was closed by who started us, let nothing else take its number; errors then go nowhere.
+
+    Python would print errors on stdout instead, and a file that is opened next would be number 2: what writes errors
+    to that number would write into it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", closefd=False)
 
 
 def _never_fail_to_print() -> None:
