@@ -1,11 +1,12 @@
-"""Whether an argument is a number of the kind that was asked for, said in one way everywhere.
+"""Whether an argument is a number, or an array, of the kind that was asked for, said in one way everywhere.
 
-Knows numbers and names of arguments. Does not know what any of them means.
+Knows numbers, masks and names of arguments. Does not know what any of them means.
 """
 
 from __future__ import annotations
 
 import operator
+import sys
 from numbers import Real
 from typing import Any
 
@@ -39,6 +40,13 @@ def real(name: str, value: Any, expected: str = "a number") -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise UsageError(f"{name}: {found(value)}, expected {expected}.")
     return float(value)
+
+
+def is_masked(array: Any) -> bool:
+    """Whether some elements of an array are masked (`numpy.ma`): as a plain array, it would forget that."""
+    # Who has not loaded numpy.ma has no such array, and it takes a while to load.
+    masked = sys.modules.get("numpy.ma")
+    return masked is not None and bool(masked.is_masked(array))
 
 
 def found(value: Any) -> str:

@@ -97,6 +97,15 @@ def test_the_cross_entropy_error_of_a_probability_of_0_is_bounded_and_of_1_nearl
         ([[0.5, 0.5]], [2], LabelError, r"t, row 0: label 2, but y has 2 classes \(0\.\.1\)"),
         ([[0.5, 0.5]] * 3, [0, 1, -1], LabelError, r"t, row 2: label -1"),
         ([[0.5, 0.5]], [0, 1, 1], UsageError, r"shape \(3,\), expected integer labels \(1,\)"),
+        (np.full((4, 5), 0.2), np.full((5, 4), 0.25), UsageError, r"t: float64 of shape \(5, 4\), expected"),
+        (np.full((4, 5), 0.2), np.zeros((2, 2), int), UsageError, r"shape \(2, 2\), expected integer labels"),
+        (np.full((4, 5), 0.2), np.full(20, 0.2), UsageError, r"shape \(20,\), expected integer labels"),
+        (np.full(6, 0.2), np.full((2, 3), 0.2), UsageError, r"shape \(2, 3\), expected integer labels"),
+        ([[0.5, 0.5]], [["a", "b"]], UsageError, "t: <U1 of shape"),
+        ([[0.5, 0.5], [1]], [0, 0], UsageError, "y: .*rows of one length"),
+        ([[0.5, 0.5], [1.5, -0.5]], [0, 0], UsageError, "y, row 1: a negative number"),
+        ([[0.5, 0.5]], np.ma.masked_array([0], [True]), DataError, "t: some values are masked"),
+        (np.ma.masked_array([[0.5, 0.5]], [[False, True]]), [0], DataError, "y: some values are masked"),
         ([[0.5, 0.5]], [0.0], UsageError, r"float64 of shape \(1,\), expected integer labels"),
         ([], [], UsageError, r"y: shape \(0,\)"),
         (np.zeros((2, 2, 2)), [0, 1], UsageError, r"y: shape \(2, 2, 2\)"),
@@ -105,3 +114,31 @@ def test_the_cross_entropy_error_of_a_probability_of_0_is_bounded_and_of_1_nearl
 def test_targets_that_do_not_fit_are_refused(y: Any, t: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         se.cross_entropy_error(y, t)
+
+
+@pytest.mark.parametrize("eps", [-1e-7, 1.0, 2, np.nan, None, "0"])
+def test_an_eps_that_cannot_mean_anything_is_refused(eps: Any) -> None:
+    with pytest.raises(UsageError, match=r"eps: .*expected a number from 0"):
+        se.cross_entropy_error([0.5, 0.5], 0, eps=eps)
+
+
+def test_without_eps_a_class_costs_nothing_without_weight_and_is_infinite_with_it() -> None:
+    y = np.array([[0.0, 1.0, 0.0], [0.25, 0.0, 0.75]])
+    for t in ([1, 0], np.eye(3)[[1, 0]], np.eye(3, dtype=int)[[1, 0]], np.eye(3, dtype=bool)[[1, 0]]):
+        assert se.cross_entropy_error(y, t, eps=0.0) == pytest.approx(np.log(4) / 2, rel=1e-15)
+    for t in ([0, 0], np.eye(3)[[0, 0]]):
+        assert se.cross_entropy_error(y, t, eps=0) == np.inf
+
+
+@pytest.mark.parametrize("x", [np.uint8(3), 3.0, np.array(0.5, np.float32), None])
+def test_predict_refuses_a_single_number(model: se.Mlp, x: Any) -> None:
+    with pytest.raises(UsageError, match=r"^x: .*expected rows \(n, 99\), or one row \(99,\)"):
+        se.predict(model, x)
+
+
+def test_predict_refuses_masked_pixels_and_takes_a_mask_that_hides_nothing(
+    model: se.Mlp, x: np.ndarray
+) -> None:
+    with pytest.raises(DataError, match="x: some values are masked"):
+        se.predict(model, np.ma.masked_array(x, x == x.max()))
+    assert np.array_equal(se.predict(model, np.ma.masked_array(x)), se.predict(model, x))

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from streameval.errors import LabelError, UsageError
+from streameval.arguments import found, is_masked
+from streameval.errors import DataError, LabelError, UsageError
 from streameval.evaluation.evaluate import EPS
 from streameval.evaluation.rows import CHUNK_ROWS
-from streameval.evaluation.scoring import NetworkScorer
+from streameval.evaluation.scoring import NetworkScorer, check_eps, check_model
 from streameval.models.mlp import Mlp
 from streameval.storage.opening import open
 from streameval.storage.source import Span
@@ -25,9 +26,16 @@ def predict(model: Mlp, x: ArrayLike) -> NDArray[np.float32]:
 
     Raises:
         ModelError: rows of another number of features.
-        DataError: another dtype.
+        DataError: another dtype, or masked values.
+        UsageError: a single number, or no network.
     """
+    check_model(model)
+    _check_unmasked("x", x)
     given = np.asarray(x)
+    if given.ndim == 0:
+        raise UsageError(
+            f"x: {found(x)}, expected rows (n, {model.features}), or one row ({model.features},)."
+        )
     rows = given.astype(np.float32) if given.dtype == np.float64 else given
     single = rows.ndim == 1
     rows = rows.reshape(1, -1) if single else rows.reshape(len(rows), math.prod(rows.shape[1:]))
@@ -47,20 +55,60 @@ def cross_entropy_error(y: ArrayLike, t: ArrayLike, *, eps: float = EPS) -> floa
 
     y  (n, classes) or (classes,) for one row · t  the same shape, or integers (n,) or () for one row
 
-    Computed in float64. Raises UsageError for shapes that do not fit, LabelError for a label outside the classes.
+    Computed in float64. A class without weight costs nothing, whatever its probability; with eps = 0, a class with
+    weight and probability 0 makes the error infinite.
+
+    Raises:
+        UsageError: shapes that do not fit, another kind of number, negative probabilities, eps outside 0 <= eps < 1.
+        LabelError: a label outside the classes.
+        DataError: masked values.
+
     Source: K. Saitoh, Deep Learning from Scratch (O'Reilly Japan, 2016), section 4.2.
     """
-    probabilities = np.atleast_2d(np.asarray(y, np.float64))
-    targets: NDArray[Any] = np.asarray(t)
+    checked = check_eps(eps)
+    _check_unmasked("y", y)
+    _check_unmasked("t", t)
+    probabilities = np.atleast_2d(_numbers("y", y).astype(np.float64))
+    targets = _numbers("t", t)
     n, classes = probabilities.shape if probabilities.ndim == 2 else (0, 0)
     if n == 0 or classes == 0:
         raise UsageError(f"y: shape {np.shape(y)}, expected (n, classes) or (classes,), n at least 1.")
-    if targets.size == probabilities.size and (targets.ndim == 2 or np.ndim(y) == 1):
-        return float(-np.sum(targets.reshape(n, classes) * np.log(probabilities + eps)) / n)
-    labels = targets.reshape(-1)
-    if labels.shape != (n,) or not np.issubdtype(labels.dtype, np.integer):
+    negative = (probabilities < 0).any(axis=1)
+    if negative.any():
+        raise UsageError(f"y, row {int(np.argmax(negative))}: a negative number, expected probabilities.")
+    single = np.ndim(y) == 1
+    if targets.shape == (n, classes) or (single and targets.shape == (classes,)):
+        return _mean(targets.reshape(n, classes), probabilities, checked)
+    if targets.shape != (n,) and not (single and targets.ndim == 0):
         raise UsageError(
-            f"t: {targets.dtype} of shape {targets.shape}, expected integer labels ({n},) or rows ({n}, {classes})."
+            f"t: {targets.dtype} of shape {targets.shape}, expected integer labels ({n},) or rows ({n}, {classes}) as "
+            "y has."
+        )
+    labels = _checked_labels(targets.reshape(n), classes)
+    return _mean(np.ones(n), probabilities[np.arange(n), labels], checked)
+
+
+def _check_unmasked(name: str, array: ArrayLike) -> None:
+    if is_masked(array):
+        raise DataError(f"{name}: some values are masked, expected all of them. Leave such rows out first.")
+
+
+def _numbers(name: str, values: ArrayLike) -> NDArray[Any]:
+    """The values as an array of numbers."""
+    try:
+        array: NDArray[Any] = np.asarray(values)
+    except ValueError:
+        raise UsageError(f"{name}: {found(values)}, expected rows of one length.") from None
+    if array.dtype.kind not in "biuf":
+        raise UsageError(f"{name}: {array.dtype} of shape {array.shape}, expected numbers.")
+    return array
+
+
+def _checked_labels(labels: NDArray[Any], classes: int) -> NDArray[Any]:
+    """The labels (n,), integers in [0, classes)."""
+    if labels.dtype.kind not in "iu":
+        raise UsageError(
+            f"t: {labels.dtype} of shape {labels.shape}, expected integer labels {labels.shape}."
         )
     outside = (labels < 0) | (labels >= classes)
     if outside.any():
@@ -68,4 +116,13 @@ def cross_entropy_error(y: ArrayLike, t: ArrayLike, *, eps: float = EPS) -> floa
         raise LabelError(
             f"t, row {first}: label {int(labels[first])}, but y has {classes} classes (0..{classes - 1})."
         )
-    return float(-np.mean(np.log(probabilities[np.arange(n), labels] + eps)))
+    return labels
+
+
+def _mean(weights: NDArray[Any], probabilities: NDArray[np.float64], eps: float) -> float:
+    """-(1/n) sum t log(y + eps) over what has weight, for n rows or numbers: 0 log 0 is 0."""
+    with np.errstate(divide="ignore"):
+        logs = np.log(probabilities + eps)
+    # Without weight, a log of -inf must not become NaN.
+    terms = np.multiply(weights, logs, out=np.zeros_like(logs), where=weights != 0)
+    return float(-np.sum(terms) / len(terms))
