@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from small_files import drawn, idx_bytes, idx_pair, names, stored
 
+import streameval as se
 from streameval import storage
-from streameval.errors import DataError, LabelError
+from streameval.errors import DataError, LabelError, UsageError
 from streameval.storage import Span
 
 
@@ -72,6 +74,60 @@ def test_negative_labels_of_arrays_are_refused(t):
         source.take(np.arange(3))
     with pytest.raises(LabelError, match="row 1"):
         list(source.chunks(Span(0, 3), 3))
+
+
+@pytest.mark.parametrize("label", [2**64 - 1, 2**63, 2**63 + 7])
+def test_a_label_that_no_int64_holds_is_told_as_it_is(tmp_path, label):
+    x, t = np.zeros((4, 2, 2), np.uint8), np.array([0, 1, label, label], np.uint64)
+    folder = tmp_path / "npy"
+    folder.mkdir()
+    np.save(folder / "images.npy", x)
+    np.save(folder / "labels.npy", t)
+    table = pa.table({"image": pa.FixedSizeListArray.from_arrays(x.reshape(-1), 4), "label": t})
+    with pa.ipc.new_file(tmp_path / "a.arrow", table.schema) as file:
+        file.write_table(table)
+    for data in ((x, t), folder, tmp_path / "a.arrow"):
+        source = storage.open(data)
+        with pytest.raises(
+            LabelError, match=rf"row 2: label {label} \(2 such rows\), expected labels counted"
+        ):
+            list(source.chunks(Span(0, 4), 4))
+        with pytest.raises(LabelError, match=rf"row 3: label {label} \(1 such rows\)"):
+            source.take(np.array([0, 3]))
+    for classes in (None, 10):
+        with pytest.raises(LabelError, match=rf"row 2: label {label} \(2 such rows\)"):
+            storage.create(tmp_path / "out", [(x, t)], rows=4, shape=(2, 2), dtype="uint8", classes=classes)
+
+
+def test_masked_values_are_refused_not_read_as_if_they_were_not(tmp_path):
+    x, t = np.ones((3, 4), np.uint8), np.zeros(3, np.int64)
+    soft = np.full((3, 2), 0.5)
+    for masked in (
+        (np.ma.masked_array(x, x == 1), t),
+        (x, np.ma.masked_array(t, [False, True, False])),
+        (x, np.ma.masked_array(soft, soft == 0.5)),
+    ):
+        with pytest.raises(DataError, match="are masked"):
+            storage.open(masked)
+    with pytest.raises(DataError, match=r"row 0: a batch with masked values"):
+        storage.create(
+            tmp_path / "out", [(np.ma.masked_array(x, x == 1), t)], rows=3, shape=(4,), dtype="uint8"
+        )
+    assert names(tmp_path) == []
+    # A mask that hides nothing has nothing to lose.
+    assert storage.open((np.ma.masked_array(x), np.ma.masked_array(t, False))).rows == 3
+    model = se.Mlp([se.Layer(np.ones((4, 2), np.float32), np.zeros(2, np.float32), "identity")])
+    with pytest.raises(UsageError, match=r"row numbers are masked.*compressed"):
+        se.evaluate(model, (x, t), rows=np.ma.masked_array([0, 1], [True, False]))
+
+
+@pytest.mark.parametrize("kind", [">f4", ">i8", ">u2"])
+def test_numbers_in_another_byte_order_are_refused_alike_for_features_and_targets(kind):
+    x, t = np.zeros((3, 4), np.float32), np.zeros((3, 2) if kind == ">f4" else 3, kind)
+    with pytest.raises(DataError, match=rf"t is {kind}, expected .*byte order.*newbyteorder"):
+        storage.open((x, t))
+    with pytest.raises(DataError, match=r"x is >f4, expected .*byte order.*newbyteorder"):
+        storage.open((x.astype(">f4"), np.zeros(3, np.int64)))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, -0.5])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streameval.arguments import integer
+from streameval.arguments import integer, is_masked
 from streameval.errors import UsageError
 from streameval.storage.source import Chunk, Source, Span
 
@@ -31,6 +31,8 @@ def selected(rows: Rows, source: Source) -> Span | NDArray[np.int64]:
         rows = range(source.rows)[rows]
     if isinstance(rows, range) and rows.step == 1:
         return _inside(Span(rows.start, max(rows.start, rows.stop)), source)
+    if is_masked(rows):
+        raise UsageError("rows: some row numbers are masked. Give those that are not: rows.compressed().")
     numbers = np.asarray(rows)
     if numbers.dtype == bool:
         if numbers.shape != (source.rows,):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval.arguments import is_masked
 from streameval.errors import DataError
 from streameval.storage.access import Views
 from streameval.storage.layout import Layout, check_shape, one_batch
@@ -25,8 +26,10 @@ def open_arrays(x: NDArray[Any], t: NDArray[Any], scale: float | None) -> Stored
     t  (n,) integers, or (n, classes) numbers: one-hot or soft rows
 
     Raises:
-        DataError: another dtype or shape, or counts that differ.
+        DataError: another dtype or shape, counts that differ, masked values, or bytes in another order.
     """
+    check_plain("x", x)
+    check_plain("t", t)
     if x.ndim < 2 or x.dtype not in (np.dtype(np.uint8), np.dtype(np.float32)):
         cure = "x.reshape(1, -1) for one row" if x.ndim < 2 else "x.astype(np.float32)"
         raise DataError(
@@ -61,3 +64,17 @@ def open_arrays(x: NDArray[Any], t: NDArray[Any], scale: float | None) -> Stored
     )
     views = Views(layout, np.ascontiguousarray(x).reshape(-1), np.ascontiguousarray(t).reshape(-1))
     return StoredSource(layout, views, scale)
+
+
+def check_plain(name: str, array: NDArray[Any]) -> None:
+    """Raise DataError if values are masked, or their bytes are not in this machine's order."""
+    if is_masked(array):
+        raise DataError(
+            f"{NAME}: values of {name} are masked, and would be read as if they were not. Leave those rows out, or "
+            f"give {name}.filled(...)."
+        )
+    if not array.dtype.isnative:
+        raise DataError(
+            f"{NAME}: {name} is {array.dtype.str}, expected numbers in this machine's byte order. Give "
+            f"{name}.astype({name}.dtype.newbyteorder('='))."
+        )

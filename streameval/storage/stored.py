@@ -166,18 +166,20 @@ class StoredSource:
     def _targets(self, labels: NDArray[Any], rows: NDArray[np.int64] | range) -> NDArray[Any]:
         t = labels.astype(self._t_dtype)
         if not targets.all_right(t, self.classes):
-            self._refuse(t, rows)
+            self._refuse(labels, rows)
         return t
 
-    def _refuse(self, t: NDArray[Any], rows: NDArray[np.int64] | range) -> None:
+    def _refuse(self, labels: NDArray[Any], rows: NDArray[np.int64] | range) -> None:
         """Raise the error about bad targets, counted over the source for a pass, over `rows` for a pick."""
-        located: Iterator[targets.Located] = iter([(rows, t)])
+        located: Iterator[targets.Located] = iter([(rows, self._told(labels))])
         if isinstance(rows, range):
             pieces = self._layout.pieces(Span(0, self.rows), blocks.BLOCK_ROWS)
-            located = (
-                (range(p.start, p.stop), self._access.piece(p)[2].astype(self._t_dtype)) for p in pieces
-            )
+            located = ((range(p.start, p.stop), self._told(self._access.piece(p)[2])) for p in pieces)
         raise targets.refuse(self.name, self.classes, located)
+
+    def _told(self, labels: NDArray[Any]) -> NDArray[Any]:
+        """Targets as a message tells them: as an int64, a label of 2**63 or more would be negative."""
+        return labels if labels.dtype == np.uint64 and not self.soft else labels.astype(self._t_dtype)
 
 
 def row_numbers(name: str, rows: NDArray[np.int64], limit: int) -> NDArray[np.int64]:

@@ -53,5 +53,6 @@ def _bad(t: NDArray[Any], classes: int | None) -> NDArray[np.bool_]:
     if t.ndim == 2:
         right: NDArray[np.bool_] = (np.isfinite(t) & (t >= 0)).all(axis=1)
     else:
-        right = (t >= 0) & (t < (classes or np.inf))
+        # Labels may be uint64 here, whose largest are no int64.
+        right = (t >= 0) & (t < (classes or 1 << 63))
     return ~right

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from streameval.arguments import found, integer
+from streameval.arguments import found, integer, is_masked
 from streameval.errors import DataError, UsageError
 from streameval.files import check_space, lock, remove_leftovers
 from streameval.storage import targets
@@ -153,6 +153,8 @@ def _blocks(batches: Iterator[Batch], form: Form, name: str) -> Iterator[Batch]:
     t_block = np.empty((len(x_block), form.width) if form.width else len(x_block), form.label_dtype)
     filled, seen = 0, 0
     for x, t in batches:
+        if is_masked(x) or is_masked(t):
+            raise DataError(f"{name}, row {seen}: a batch with masked values, expected plain arrays.")
         x, t = _checked(np.asarray(x), np.asarray(t), seen, form, name)
         seen += len(x)
         if seen > form.record.rows:
@@ -188,5 +190,7 @@ def _checked(x: NDArray[Any], t: NDArray[Any], first: int, form: Form, name: str
     plain = np.ascontiguousarray(t, np.float64 if form.width else np.int64)
     classes = form.record.classes
     if not targets.all_right(plain, classes):
-        raise targets.refuse(name, classes, [(range(first, first + len(x)), plain)])
+        raise targets.refuse(
+            name, classes, [(range(first, first + len(x)), t if t.dtype.kind == "u" else plain)]
+        )
     return x, t
