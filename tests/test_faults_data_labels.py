@@ -11,7 +11,7 @@ from small_files import drawn, idx_bytes, idx_pair, names, stored
 
 import streameval as se
 from streameval import storage
-from streameval.errors import DataError, LabelError, UsageError
+from streameval.errors import DataError, LabelError, StreamevalWarning, UsageError
 from streameval.storage import Span
 
 
@@ -137,3 +137,32 @@ def test_soft_targets_that_are_no_weights_are_refused(bad):
     source = storage.open((np.zeros((4, 2), np.uint8), t))
     with pytest.raises(LabelError, match=r"row 2: target \[.*\] \(1 such rows\), expected finite"):
         source.take(np.arange(4))
+
+
+@pytest.mark.parametrize("total", [0.0, 0.5, 0.998, 1.002, 2.0])
+def test_soft_rows_that_do_not_sum_to_1_are_told_once_with_the_first_of_them(total):
+    t = np.full((50, 4), 0.25)
+    t[[20, 30]] *= total
+    source = storage.open((np.zeros((50, 2), np.uint8), t))
+    with pytest.warns(StreamevalWarning, match=rf"<arrays>, row 20: .* sum to {total:g}, not to 1") as told:
+        assert len([*source.chunks(Span(0, 50), 7), *source.chunks(Span(0, 50), 10)]) == 8 + 5
+    assert len(told) == 1
+    source = storage.open((np.zeros((50, 2), np.uint8), t))
+    source.take(np.array([1, 2]))
+    with pytest.warns(StreamevalWarning, match="row 30"):
+        source.take(np.array([1, 30]))
+
+
+def test_soft_rows_that_sum_to_1_as_far_as_float16_knows_are_not_warned_of():
+    rng = np.random.default_rng(3)
+    t = rng.dirichlet(np.ones(10), 500).astype(np.float16).astype(np.float32)
+    list(storage.open((np.zeros((500, 2), np.uint8), t)).chunks(Span(0, 500), 100))
+
+
+def test_a_row_s_weights_count_as_they_are():
+    """The loss is -sum_k t_k log(y_k + eps), the mean is over rows: weights of 2 count twice, of 0 not at all."""
+    model = se.Mlp([se.Layer(np.zeros((2, 4), np.float32), np.zeros(4, np.float32), "identity")])
+    t = np.full((3, 4), 0.25) * np.array([[1.0], [2.0], [0.0]])
+    with pytest.warns(StreamevalWarning, match="row 1"):
+        losses = se.per_sample_losses(model, (np.zeros((3, 2), np.uint8), t), eps=0.0)
+    assert losses == pytest.approx(np.log(4) * np.array([1.0, 2.0, 0.0]), rel=1e-6)

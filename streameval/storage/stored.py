@@ -45,6 +45,7 @@ class StoredSource:
         self._access = access
         self._files = access.files
         self.files = tuple(str(file.path) for file in self._files)
+        self._warned = False
         self._t_dtype = np.dtype(np.float64 if layout.soft else np.int64)
 
     @cached_property
@@ -167,6 +168,8 @@ class StoredSource:
         t = labels.astype(self._t_dtype)
         if not targets.all_right(t, self.classes):
             self._refuse(labels, rows)
+        if self.soft and not self._warned:
+            self._warned = targets.warn_of_weights(self.name, t, rows)
         return t
 
     def _refuse(self, labels: NDArray[Any], rows: NDArray[np.int64] | range) -> None:

@@ -5,16 +5,20 @@ Knows targets as they are handed on: (n,) int64 or (n, classes) float64. Does no
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streameval.errors import LabelError
+from streameval.errors import LabelError, StreamevalWarning
 
 Located = tuple[NDArray[np.int64] | range, NDArray[Any]]
 """Row numbers, and their targets."""
+
+SUM_SLACK = 1e-3
+"""Soft rows of float32, or of float16 once, sum to 1 within this."""
 
 
 def all_right(t: NDArray[Any], classes: int | None) -> bool:
@@ -26,6 +30,23 @@ def all_right(t: NDArray[Any], classes: int | None) -> bool:
         return bool(low >= 0 and high < np.inf)  # NaN fails the first comparison
     # As unsigned numbers, negative labels are larger than any class: one comparison checks both ends.
     return int(t.view(np.uint64).max()) < (classes or 1 << 63)
+
+
+def warn_of_weights(name: str, t: NDArray[Any], rows: NDArray[np.int64] | range) -> bool:
+    """Warn of the first soft row whose weights do not sum to 1, if there is one, and say whether."""
+    sums = t.sum(axis=1)
+    off = np.abs(sums - 1.0) > SUM_SLACK
+    if not off.any():
+        return False
+    place = int(np.argmax(off))
+    warnings.warn(
+        f"{name}, row {int(rows[place])}: its target's weights sum to {sums[place]:.6g}, not to 1. Its loss is "
+        "-sum_k t_k log(y_k + eps) with the weights as they are: it counts that much more or less. If that is not "
+        "meant, divide each row by its sum.",
+        StreamevalWarning,
+        stacklevel=2,
+    )
+    return True
 
 
 def refuse(name: str, classes: int | None, located: Iterable[Located]) -> LabelError:
