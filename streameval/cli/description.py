@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from streameval.storage.source import Source
 
 SCHEMA = "streameval/info/1"
+SHOWN = 8
 # The first bytes of single files that are data sets, or parts of some: `open` says what to do with those.
 DATA = (b"ARROW1", b"\xff\xff\xff\xff", b"PAR1", b"\x93NUMPY", b"\x00\x00\x08", b"\x1f\x8b")
 
@@ -40,6 +41,7 @@ def data_set(source: Source, *, check: bool = False) -> dict[str, Any]:
         "schema": SCHEMA,
         "kind": "data",
         "path": source.path,
+        "files": list(getattr(source, "files", ())),
         "rows": source.rows,
         "shape": list(source.shape),
         "features": source.features,
@@ -85,6 +87,8 @@ def _data_pairs(found: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     if found["bytes"] is not None:
         pairs.append(("size", bytes_(found["bytes"])))
+    if len(found["files"]) > 1:
+        pairs.append(("files", _names(found["files"])))
     pairs += [("made from", f"{name}  sha256 {digest}") for name, digest in found["sources"].items()]
     if "blocks_checked" in found:
         checked = found["blocks_checked"]
@@ -107,6 +111,12 @@ def _model_pairs(found: dict[str, Any]) -> list[tuple[str, str]]:
     if found["bytes"] is not None:
         pairs.append(("size", bytes_(found["bytes"])))
     return pairs + [("note", note) for note in found["notes"]]
+
+
+def _names(files: list[str]) -> str:
+    """The files' own names, as many as one can look over."""
+    more = f", and {count(len(files) - SHOWN)} more" if len(files) > SHOWN else ""
+    return f"{count(len(files))}: {', '.join(Path(one).name for one in files[:SHOWN])}{more}"
 
 
 def _scale(scale: float) -> str:

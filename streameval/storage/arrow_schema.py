@@ -102,6 +102,11 @@ def read(schema: Table | None, name: str) -> Header:
     columns = tuple(_column(field, name) for field in schema.tables(1))
     images = [column for column in columns if column.name in FEATURE_NAMES]
     labels = [column for column in columns if column.name in TARGET_NAMES]
+    if {column.name for column in columns} == {"row", "loss"}:
+        raise DataError(
+            f"{name}: a file of losses, as `streameval evaluate --losses` writes it, expected data. To compare a model "
+            "with them: streameval paired MODEL DATA --losses."
+        )
     if len(columns) != 2 or len(images) != 1 or len(labels) != 1:
         raise DataError(
             f"{name}: columns {[column.name for column in columns]} were found, expected two: features "

@@ -35,6 +35,7 @@ FORMS = (
     "an .arrow file, a folder of images.npy and labels.npy, a folder, glob or list of several of them, "
     "a pair (images, labels) of IDX paths, or a pair (x, t) of NumPy arrays"
 )
+WEIGHTS = (".safetensors", ".pkl", ".pickle", ".onnx", ".npz")
 GLOB = re.compile(r"[*?\[]")
 CURES = {
     b"PAR1": "a Parquet file was found. Write it as Arrow: pq.read_table(PATH), then pa.ipc.new_file(...)",
@@ -59,6 +60,9 @@ def open(data: object, *, io: str = "auto", scale: float | None = None) -> Sourc
            hold is read past it. "mmap": mapped, whatever their size. "direct": all read past the page cache, where
            the file system can. "pread": by position into memory, for file systems where mapping is unsafe
     scale  factor from stored values to features; default: as recorded, else 1/255 for uint8, 1 for float32
+
+    Soft rows are weights: a row's loss is -sum_k t_k log(y_k + eps) whatever they sum to, and each row is one row in a
+    mean. A StreamevalWarning names the first row whose weights do not sum to 1 within 0.001.
 
     Compressed Arrow files are decompressed batch by batch, and a StreamevalWarning says so. IDX .gz files are
     decompressed into memory, up to 256 MiB each.
@@ -116,8 +120,21 @@ def _open_path(given: str | bytes, io: str, scale: float | None) -> Source:
 def _open_many(name: str, paths: Sequence[Path], io: str, scale: float | None) -> Source:
     if io == "auto" and not cacheable(sum(_size(path) for path in paths)):
         io = LARGE
-    parts = [(_open_folder if path.is_dir() else _open_arrow)(path, io, scale) for path in paths]
+    parts = [_open_part(path, io, scale, name if len(paths) > 1 else None) for path in paths]
     return parts[0] if len(parts) == 1 else ManySource(name, parts)
+
+
+def _open_part(path: Path, io: str, scale: float | None, whole: str | None) -> StoredSource:
+    """Open one of the files that are read as the data set `whole`; an error says that it is one of several."""
+    try:
+        return (_open_folder if path.is_dir() else _open_arrow)(path, io, scale)
+    except DataError as error:
+        if whole is None:
+            raise
+        raise DataError(
+            f"{error} It was opened as a part of {whole}, where all .arrow files are read as one data set: put what is "
+            "no data elsewhere, or name the files that are."
+        ) from None
 
 
 def _size(path: Path) -> int:
@@ -129,6 +146,10 @@ def _size(path: Path) -> int:
 def _open_arrow(path: Path, io: str, scale: float | None) -> StoredSource:
     file = File(path)
     start = file.read(0, min(4, file.size))
+    if path.suffix in WEIGHTS and start != arrow.MAGIC[:4]:
+        raise DataError(
+            f"{path}: a file of weights, expected data. Is the order MODEL DATA? Data are {FORMS}."
+        )
     for magic, cure in CURES.items():
         if start.startswith(magic):
             raise DataError(f"{path}: {cure}. Expected {FORMS}.")
