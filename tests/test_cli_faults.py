@@ -17,6 +17,8 @@ import pytest
 from command_line import environment, result, start, streameval, wait_until_mapped, without_roots_rights
 
 import streameval as se
+from streameval.errors import UsageError
+from streameval.evaluation.losses import evaluate_to_file
 
 ROWS = 120_000
 
@@ -333,6 +335,68 @@ def test_arguments_that_mean_nothing_are_2(
     assert done.returncode == 2, done.stderr
     assert words in done.stderr
     assert done.stdout == ""
+
+
+def test_a_mistyped_command_is_told_the_nearest_one() -> None:
+    done = streameval("evaluat", "a", "b")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "No such command 'evaluat'. Did you mean 'evaluate'?" in done.stderr
+    assert "Did you mean" not in streameval("xyzzy").stderr
+
+
+def test_rows_that_select_nothing_are_2(digits_file: Path, network_file: Path, tmp_path: Path) -> None:
+    for name, content in [("lines", ""), ("list.json", "[]")]:
+        (tmp_path / name).write_text(content)
+    np.save(tmp_path / "rows.npy", np.empty(0, np.int64))
+    for rows in ("5:5", "0:0", *tmp_path.iterdir()):
+        done = streameval("evaluate", network_file, digits_file, "--rows", rows)
+        assert (done.returncode, done.stdout) == (2, ""), rows
+        assert "it selects no row" in done.stderr
+
+
+def test_losses_are_not_written_under_the_name_of_another_format(
+    digits_file: Path, network_file: Path, tmp_path: Path
+) -> None:
+    for name in ("l.parquet", "l.CSV", "l.arrow.gz"):
+        done = streameval("evaluate", network_file, digits_file, "--losses", tmp_path / name)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "promises another format" in done.stderr
+        with pytest.raises(UsageError, match="promises another format"):
+            evaluate_to_file(se.load_model(network_file), digits_file, tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+    result("evaluate", network_file, digits_file, "--losses", tmp_path / "losses")
+
+
+def test_a_file_that_is_no_data_is_named_with_the_folder_that_it_was_found_in(
+    digits_file: Path, network_file: Path, tmp_path: Path
+) -> None:
+    shutil.copy(digits_file, tmp_path / "a.arrow")
+    result("evaluate", network_file, tmp_path, "--losses", tmp_path.parent / "losses.arrow")
+    shutil.move(tmp_path.parent / "losses.arrow", tmp_path / "losses.arrow")
+    done = streameval("evaluate", network_file, tmp_path)
+    assert done.returncode == 3
+    assert f"{tmp_path / 'losses.arrow'}: a file of losses" in done.stderr
+    assert f"as a part of {tmp_path}, where all .arrow files are read" in done.stderr
+    alone = streameval("info", tmp_path / "losses.arrow")
+    assert "a file of losses" in alone.stderr
+    assert "as a part of" not in alone.stderr
+
+
+def test_two_models_are_asked_for_their_order(network_file: Path) -> None:
+    done = streameval("evaluate", network_file, network_file)
+    assert done.returncode == 3
+    assert "Is the order MODEL DATA?" in done.stderr
+
+
+def test_info_of_a_folder_says_which_files_are_read(digits_file: Path, tmp_path: Path) -> None:
+    for name in ("test.arrow", "train.arrow"):
+        shutil.copy(digits_file, tmp_path / name)
+    assert result("info", tmp_path)["files"] == [str(tmp_path / "test.arrow"), str(tmp_path / "train.arrow")]
+    assert "files    2: test.arrow, train.arrow" in streameval("info", tmp_path).stdout
+    for k in range(10):
+        shutil.copy(digits_file, tmp_path / f"part-{k}.arrow")
+    assert "files    12: part-0.arrow, " in streameval("info", tmp_path).stdout
+    assert "part-7.arrow, and 4 more" in " ".join(streameval("info", tmp_path).stdout.split())
 
 
 @pytest.mark.slow

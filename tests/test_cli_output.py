@@ -146,3 +146,9 @@ def test_json_writes_numbers_that_read_back_and_null_for_those_it_does_not_know(
     assert plain(np.array([[1.5, np.nan]])) == [[1.5, None]]
     with pytest.raises(TypeError, match="object has no form in JSON"):
         dumps({"x": object()})
+
+
+def test_percent_is_written_alike_in_the_demo() -> None:
+    shown = " ".join(streameval("demo", "--rows", 200).stdout.split())
+    assert "in 95 % of cases" in shown
+    assert "%" not in shown.replace(" %", "")

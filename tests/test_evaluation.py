@@ -428,3 +428,10 @@ def test_rows_of_bytes_and_of_floats_in_files_evaluate_alike_in_every_format(
             tmp_path / name, [(x, t)], rows=300, shape=(99,), dtype=np.float32, classes=CLASSES, soft=True
         )
         assert se.evaluate(model, path, chunk_rows=77).digest == digest
+
+
+def test_a_report_shows_itself_in_one_short_line(model: se.Mlp, x: np.ndarray, t: np.ndarray) -> None:
+    report = se.evaluate(model, (x, t))
+    assert repr(report) == (
+        f"<Report: loss {report.loss} of {report.rows} rows, accuracy {report.accuracy}, digest {report.digest}>"
+    )

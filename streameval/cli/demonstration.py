@@ -144,7 +144,7 @@ def text(seen: Demonstration, look: Look) -> str:
     lines += [f"{INDENT}accuracy    {percent(full.accuracy)}", ""]
     lines += numbered(
         f"3. {len(seen.batches.batches)} mini-batches of {count(size)} random rows were drawn from the same file. Each "
-        f"gives a loss, and an interval that should hold the full loss in {LEVEL:.0%} of cases:",
+        f"gives a loss, and an interval that should hold the full loss in {percent(LEVEL, 0)} of cases:",
         look,
     )
     lines += ["", *_rows(seen, look), "", *_closing(seen, look)]

@@ -50,10 +50,19 @@ def open_data(path: str, *, io: str = "auto", scale: float | None = None) -> Sou
 def parse_rows(text: str | None, total: int) -> Rows:
     """Return the rows that `--rows` asks for, of `total`: a span, or what a file lists; None for all.
 
-    Raises UsageError for what is neither, with the line where a file stops making sense.
+    Raises UsageError for what is neither, or no row, with the line where a file stops making sense.
     """
     if text is None:
         return None
+    rows = _rows(text, total)
+    if rows.start == rows.stop if isinstance(rows, Span) else len(rows) == 0:
+        raise UsageError(
+            f"--rows {text}: it selects no row, so there is no loss. Expected one of {total} at least."
+        )
+    return rows
+
+
+def _rows(text: str, total: int) -> Span | NDArray[Any]:
     match = RANGE.fullmatch(text)
     if match and match.group() != ":":
         first, last = match.groups()

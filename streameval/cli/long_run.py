@@ -26,7 +26,11 @@ class LongRun:
     events: str | None
 
     def outputs(self, losses: str | None) -> tuple[Output, ...]:
-        """What the command writes, pictures apart."""
+        """What the command writes, pictures apart. Raises UsageError for losses of another format than Arrow."""
+        from streameval.evaluation.losses import check_ending
+
+        if losses is not None:
+            check_ending(losses)
         return (
             Output("--losses", losses),
             Output("--checkpoint", self.checkpoint),

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval.errors import UsageError
 from streameval.evaluation.blocks import Tally
 from streameval.evaluation.evaluate import EPS, steps
 from streameval.evaluation.identity import inputs
@@ -30,6 +31,10 @@ from streameval.storage.source import Source, Span
 VERSION = 1
 RECORD = b"streameval.losses"
 ROW_BYTES = 16
+TEXTS = frozenset((".csv", ".html", ".json", ".jsonl", ".tsv", ".txt", ".xml", ".yaml"))
+BINARIES = frozenset(
+    (".gz", ".h5", ".npy", ".npz", ".orc", ".parquet", ".pkl", ".sqlite", ".xlsx", ".zip", ".zst")
+)
 
 
 class LossWriter:
@@ -46,6 +51,17 @@ class LossWriter:
         self._file.write_batch(pa.record_batch(columns, names=["row", "loss"]))
 
 
+def check_ending(path: str | os.PathLike[str]) -> Path:
+    """The path of a file of losses; raise UsageError if its ending promises another format than Arrow."""
+    target = Path(path)
+    if target.suffix.lower() in TEXTS | BINARIES:
+        raise UsageError(
+            f"{target}: losses are written as an Arrow file, but {target.suffix} promises another format. Name it "
+            f"{target.stem}.arrow; pyarrow, pandas and others read it."
+        )
+    return target
+
+
 @contextlib.contextmanager
 def loss_file(path: str | os.PathLike[str], *, model: Mlp, data: Source, eps: float) -> Iterator[LossWriter]:
     """Open a file of losses for writing; it gets its name only when the block ends without an error.
@@ -54,10 +70,10 @@ def loss_file(path: str | os.PathLike[str], *, model: Mlp, data: Source, eps: fl
     the schema's metadata key `streameval.losses` is JSON: version, model (sha256), data (fingerprint), eps.
 
     Raises:
-        UsageError: `path` is the model or the data set itself, or would become part of it.
+        UsageError: `path` promises another format, is the model or the data set itself, or would become part of it.
         LockedError: another process writes `path`. StorageError: it cannot be written.
     """
-    target = Path(path)
+    target = check_ending(path)
     check_outputs([Output("losses", target)], inputs(model, data))
     import pyarrow as pa
 

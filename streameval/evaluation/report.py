@@ -58,7 +58,7 @@ class DataName:
         return cls(*(stored[name] for name in ("path", "rows", "features", "classes", "fingerprint")))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """The loss of a model over rows of a data set, exactly, and what belongs to it.
 
@@ -117,6 +117,11 @@ class Report:
     def digest(self) -> str:
         """SHA-256 of the state: the same bits for any chunks, threads, order of rows, and storage."""
         return self.state.digest
+
+    def __repr__(self) -> str:
+        return (
+            f"<Report: loss {self.loss} of {self.rows} rows, accuracy {self.accuracy}, digest {self.digest}>"
+        )
 
     @property
     def blocks(self) -> tuple[str, ...] | None:
