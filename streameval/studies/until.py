@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streameval.errors import DataError
 from streameval.evaluation.evaluate import EPS
 from streameval.evaluation.report import data_dict, model_dict
+from streameval.evaluation.scoring import check_model
+from streameval.evaluation.state import State, fold
 from streameval.models.mlp import Mlp
 from streameval.statistics.bounds import loss_bounds
 from streameval.statistics.seeds import number
@@ -116,19 +119,44 @@ def evaluate_until(
         UsageError: a half-width or level that cannot mean anything; eps = 0 with a method that needs bounds.
         DataError: a data set without rows; and the errors of `evaluate`.
     """
+    check_model(model)
     source = open(data)
     if source.rows == 0:
         raise DataError(f"{source.name}: no rows, so there is nothing to estimate.")
     steps, told = recorder(on_step)
+    read = _Summed(LossReader(model, source, eps=eps, threads=threads))
     found = until(
-        LossReader(model, source, eps=eps, threads=threads).in_file_order,
+        read,
         source.rows,
         half_width=half_width,
         level=level,
         seed=number(seed),
         bounds=loss_bounds(eps),
         method=method,
-        on_step=told,
+        on_step=lambda step: told(read.exact(step) if step.rows_read == source.rows else step),
     )
     source.check_unchanged()
+    found = read.exact(found) if found.stopped == "exhausted" else found
     return Until(found, half_width, tuple(steps), float(eps), model, source)
+
+
+Looked = TypeVar("Looked", Step, Stopped)
+
+
+class _Summed:
+    """A reader that sums what it read as `evaluate` does, so that all rows give the same loss, to the bit."""
+
+    def __init__(self, read: LossReader) -> None:
+        self._read = read
+        self._state = State.empty(1)
+
+    def __call__(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        losses = self._read.in_file_order(rows)
+        none = np.zeros(len(rows), np.int64)
+        self._state += fold(losses, none, none, rows, 1)[0]
+        return losses
+
+    def exact(self, found: Looked) -> Looked:
+        """What was found when all rows were read, with their exact loss."""
+        loss = self._state.loss
+        return found if loss is None else replace(found, loss=loss, low=loss, high=loss)
