@@ -188,7 +188,7 @@ def _message(flagged: list[Finding], even: float, odd: float | None, whole: Popu
     strides = [finding for finding in flagged if finding.kind == "stride"]
     if strides:
         clearest = max(strides, key=lambda finding: abs(finding.z))
-        said.append(f"taking one row in {clearest.size} is wrong by up to {abs(clearest.price):.1%}")
+        said.append(f"taking one row in {clearest.size} is wrong by up to {100 * abs(clearest.price):.1f} %")
     if any(finding.size == 2 for finding in strides) and odd is not None:
         said.append(f"even rows have mean loss {even:.4f}, odd rows {odd:.4f}")
     tiles = [finding for finding in flagged if finding.kind == "block"]

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval.arguments import real
 from streameval.errors import UsageError
 from streameval.statistics.bounds import Bounds, needed
 from streameval.statistics.intervals import INTERVALS
@@ -71,8 +72,9 @@ class _Fed:
     def __init__(
         self, population: int | None, half_width: float, level: float, bounds: Bounds | None
     ) -> None:
-        if not 0.0 < half_width < math.inf:
-            raise UsageError(f"half-width {half_width}: a positive number was expected, such as 0.01.")
+        name, expected = "half_width (--half-width)", "a positive number of nats, such as 0.01"
+        if not 0.0 < real(name, half_width, expected) < math.inf:
+            raise UsageError(f"{name}: {half_width}, expected {expected}.")
         self.population = population
         self.level = checked_level(level)
         self.bounds = bounds

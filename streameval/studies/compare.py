@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from streameval.arguments import found, integer
 from streameval.errors import UsageError
 from streameval.evaluation.evaluate import EPS
 from streameval.evaluation.report import Report
@@ -98,7 +99,7 @@ def compare(
         DataError: a data set without rows; and the errors of `evaluate`.
     """
     source = open(data)
-    _check(source, sizes, trials, replace)
+    sizes, trials = _checked(source, sizes, trials, replace)
     checked_level(level)
     root = number(seed)
     with kept_losses([model], source, eps=eps, threads=threads, progress=progress) as kept:
@@ -125,14 +126,17 @@ def _bytes_per_row(source: Source) -> float:
     return float(source.features * source.dtype.itemsize)
 
 
-def _check(source: Source, sizes: Sequence[int], trials: int, replace: bool) -> None:
-    """Raise UsageError before the pass, not after it."""
-    if trials < 1 or not sizes or min(sizes) < 1:
+def _checked(source: Source, sizes: object, trials: int, replace: bool) -> tuple[tuple[int, ...], int]:
+    """The sizes and trials as ints; raise UsageError before the pass, not after it."""
+    given = tuple(sizes) if isinstance(sizes, Iterable) and not isinstance(sizes, str) else ()
+    if not given:
         raise UsageError(
-            f"sizes {list(sizes)}, trials {trials}: sizes of one row or more, such as 10, 100, 1000, and at least "
-            "one trial were expected."
+            f"sizes: {found(sizes)}, expected rows of a batch, one or more, such as (10, 100, 1000)."
         )
-    if not replace and max(sizes) > source.rows > 0:
+    counts = tuple(integer(f"sizes[{k}]", size, least=1) for k, size in enumerate(given))
+    trials = integer("trials", trials, least=1)
+    if not replace and max(counts) > source.rows > 0:
         raise UsageError(
-            f"size {max(sizes)}: {source.name} has only {source.rows} different rows. Draw fewer, or with replacement."
+            f"size {max(counts)}: {source.name} has only {source.rows} different rows. Draw fewer, or with replacement."
         )
+    return counts, trials

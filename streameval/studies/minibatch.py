@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streameval.errors import DataError, UsageError
+from streameval.arguments import integer
+from streameval.errors import DataError
 from streameval.evaluation.evaluate import EPS
 from streameval.evaluation.report import data_dict, model_dict
 from streameval.evaluation.rows import CHUNK_ROWS
@@ -17,6 +18,7 @@ from streameval.models.mlp import Mlp
 from streameval.statistics import samples
 from streameval.statistics.bounds import loss_bounds
 from streameval.statistics.intervals import Batch, Interval, lookup
+from streameval.statistics.intervals.interval import checked_level
 from streameval.statistics.seeds import branch, generator, recorded
 from streameval.storage.opening import open
 from streameval.storage.source import Source
@@ -104,8 +106,8 @@ def minibatch(
         DataError: a data set without rows; and the errors of `evaluate`.
     """
     source = open(data)
-    if size < 1 or batches < 1:
-        raise UsageError(f"size {size}, batches {batches}: both must be 1 or more.")
+    size, batches = integer("size", size, least=1), integer("batches", batches, least=1)
+    checked_level(level)
     if source.rows == 0:
         raise DataError(f"{source.name}: no rows, so none can be drawn.")
     read = LossReader(model, source, eps=eps, threads=threads)

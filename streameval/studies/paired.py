@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from streameval.arguments import found
 from streameval.errors import DataError, UsageError
 from streameval.evaluation.evaluate import EPS
 from streameval.evaluation.report import Report, data_dict, model_dict
+from streameval.evaluation.scoring import check_model
 from streameval.models.mlp import Mlp
 from streameval.statistics.bounds import loss_bounds
 from streameval.statistics.difference import difference_until
-from streameval.statistics.intervals.interval import Interval
+from streameval.statistics.intervals.interval import Interval, checked_level
 from streameval.statistics.paired import Pair, PairedClass, paired_until
 from streameval.statistics.paired import paired as pairs_of
 from streameval.statistics.population import Population
@@ -166,6 +168,8 @@ def paired(
         UsageError: fewer than two models (with `losses`: none), or arguments that cannot mean anything.
         DataError: a data set without rows, or losses of another one; and the errors of `evaluate`.
     """
+    models = _networks(models)
+    checked_level(level)
     source = open(data)
     _check(models, source, losses)
     known = () if losses is None else (os.fspath(losses),)
@@ -281,6 +285,13 @@ def _names(paths: Sequence[str | None]) -> tuple[str, ...]:
     """The models' paths, told apart where two are alike."""
     names = [path if path is not None else f"model {k}" for k, path in enumerate(paths, start=1)]
     return tuple(name if names.count(name) == 1 else f"{name} ({k})" for k, name in enumerate(names, start=1))
+
+
+def _networks(models: Sequence[Mlp]) -> tuple[Mlp, ...]:
+    """The models; raise UsageError if they are none, or a single one that is not in a list."""
+    if not isinstance(models, Iterable) or isinstance(models, str | os.PathLike):
+        raise UsageError(f"models: {found(models)}, expected a list of networks, such as [first, second].")
+    return tuple(check_model(model) for model in models)
 
 
 def _check(models: Sequence[Mlp], source: Source, losses: str | os.PathLike[str] | None) -> None:

@@ -9,6 +9,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from streameval.arguments import real
 from streameval.errors import UsageError
 from streameval.statistics.bounds import Bounds, needed
 from streameval.statistics.intervals.batch import Batch, Floats
@@ -123,8 +124,9 @@ class Method:
 
 def checked_level(level: float) -> float:
     """Return the level, or raise UsageError if it is no probability strictly between 0 and 1."""
-    if not 0.0 < level < 1.0:
-        raise UsageError(f"level {level}: a number between 0 and 1 was expected, such as 0.95.")
+    expected = "a number between 0 and 1, such as 0.95"
+    if not 0.0 < real("level", level, expected) < 1.0:
+        raise UsageError(f"level: {level}, expected {expected}.")
     return level
 
 
