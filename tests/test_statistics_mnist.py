@@ -229,7 +229,7 @@ def test_the_order_is_found_out(losses):
     assert looks["block", 100].price == pytest.approx(1.7, abs=0.05)
     assert looks["block", 5000].price == pytest.approx(3.9, abs=0.05)
     assert "even rows have mean loss 0.2834, odd rows 0.1646" in found.message
-    assert "wrong by up to 26.5%" in found.message
+    assert "wrong by up to 26.5 %" in found.message
 
 
 def test_a_random_order_of_the_same_losses_is_not_flagged(losses):

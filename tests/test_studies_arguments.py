@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 
@@ -27,7 +25,6 @@ def given(network_file, digits_file):
         (se.minibatch, "eps", None),
         (se.evaluate_until, "half_width", None),
         (se.evaluate_until, "half_width", "0.1"),
-        (se.evaluate_until, "half_width", math.nan),
         (se.evaluate_until, "level", None),
         (se.compare, "sizes", [10.5]),
         (se.compare, "sizes", 10),

@@ -74,7 +74,7 @@ class _Fed:
     ) -> None:
         name, expected = "half_width (--half-width)", "a positive number of nats, such as 0.01"
         if not 0.0 < real(name, half_width, expected) < math.inf:
-            raise UsageError(f"{name}: {half_width}, expected {expected}.")
+            raise UsageError(f"half-width {half_width}: {expected}, was expected.")
         self.population = population
         self.level = checked_level(level)
         self.bounds = bounds

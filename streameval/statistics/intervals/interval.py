@@ -126,7 +126,7 @@ def checked_level(level: float) -> float:
     """Return the level, or raise UsageError if it is no probability strictly between 0 and 1."""
     expected = "a number between 0 and 1, such as 0.95"
     if not 0.0 < real("level", level, expected) < 1.0:
-        raise UsageError(f"level: {level}, expected {expected}.")
+        raise UsageError(f"level {level}: {expected}, was expected.")
     return level
 
 
