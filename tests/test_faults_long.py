@@ -39,7 +39,7 @@ def whole(folder: Path) -> dict[str, Any]:
 @pytest.fixture
 def slow(folder: Path, tmp_path: Path) -> tuple[Any, ...]:
     """Arguments of a pass of many tiny chunks, which takes some ten seconds."""
-    events = ("--chunk-rows", 16, "--threads", 1, "--events", tmp_path / "events")
+    events = ("--chunk-rows", 4, "--threads", 1, "--events", tmp_path / "events")
     return (
         "evaluate",
         folder / "model.safetensors",
