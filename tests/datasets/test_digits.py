@@ -24,7 +24,7 @@ from streameval.datasets.digits import STYLES, demo_network_path, digits, draw
 from streameval.errors import StorageError, UsageError
 from streameval.models import load
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 SEEDS = st.integers(0, 2**64 - 1)
 
 # SHA-256 of 50,000 rows of seed 1, images, then labels as little-endian int64: enough rows that threads do

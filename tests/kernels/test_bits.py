@@ -15,7 +15,7 @@ import pytest
 import streameval
 from streameval.kernels import host
 
-TESTS = Path(__file__).resolve().parent
+TESTS = Path(__file__).resolve().parent.parent
 OLD = "+sse4.2,+popcnt"
 BASE = OLD + ",+avx,+avx2,+fma,+bmi,+bmi2"
 WIDE = BASE + ",+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl"

@@ -92,7 +92,7 @@ def test_missing_permissions_are_named(tmp_path):
     for folder in (tmp_path, *tmp_path.parents):
         if folder.stat().st_uid == os.geteuid() and folder != Path("/"):
             folder.chmod(folder.stat().st_mode | 0o055)
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parent.parent.parent
     with python(code, path, tmp_path / "closed" / "b.arrow", root) as reader:
         said, errors = reader.communicate(timeout=60)
     assert reader.returncode == 0, errors
