@@ -1,0 +1,29 @@
+"""What is used where nothing was said, and the names that can be chosen: each in this one place. Imports nothing.
+
+Tables elsewhere say what a name does; a test holds them to the names here. What the kernels compute has its names in
+`kernels.names`, since compiled code depends on their order.
+"""
+
+from __future__ import annotations
+
+# Cross-entropy: E = -log(y + eps).
+EPS = 1e-7
+
+# Rows read at a time by a pass, and by `stream`.
+CHUNK_ROWS = 16_384
+STREAM_ROWS = 4_096
+IO = ("auto", "mmap", "direct", "pread")
+
+# A mini-batch, a comparison, a sequential estimate.
+BATCH_SIZE = 100
+SIZES = (10, 100, 1000)
+TRIALS = 2_000
+HALF_WIDTH = 0.01
+LEVEL = 0.95
+SEED = 0
+
+# Intervals for a mean: of a batch of fixed size, and those that may be looked at while rows are read.
+METHODS = ("normal", "skew", "bernstein", "serfling", "betting", "predictable", "asymptotic")
+METHOD = "skew"
+SEQUENTIAL_METHODS = ("betting", "predictable", "asymptotic")
+SEQUENTIAL_METHOD = "betting"

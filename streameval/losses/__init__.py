@@ -1,0 +1,58 @@
+"""What a row costs: one file for each loss, one row each in the table `LOSSES`. Imported when it is used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+from streameval.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from streameval.losses.cross_entropy import CrossEntropy as CrossEntropy
+    from streameval.losses.loss import Loss
+
+# Name, as reports and options say it -> (module of this package, class there).
+LOSSES: Final = {
+    "cross-entropy": ("cross_entropy", "CrossEntropy"),
+}
+_HOMES: Final = {name: module for module, name in LOSSES.values()}
+
+__all__ = ["LOSSES", "CrossEntropy", "choose_loss", "from_dict"]
+
+
+def choose_loss(loss: Loss | None = None, eps: float | None = None) -> Loss:
+    """The loss that the arguments `loss` and `eps` mean together: cross-entropy unless another one is given.
+
+    Raises UsageError for something that is no loss, and where both are given.
+    """
+    if loss is None:
+        from streameval.losses.cross_entropy import CrossEntropy
+
+        return CrossEntropy() if eps is None else CrossEntropy(eps=eps)
+    if eps is not None:
+        raise UsageError(
+            f"eps {eps!r} and loss {loss!r}: eps belongs to the loss. Give loss=streameval.CrossEntropy(eps=...) alone."
+        )
+    if not hasattr(loss, "parameters") or isinstance(loss, type):
+        raise UsageError(
+            f"loss: {loss!r}, expected one of {', '.join(_HOMES)}, such as CrossEntropy(eps=1e-7)."
+        )
+    return loss
+
+
+def from_dict(stored: Any) -> Loss:
+    """The loss that `to_dict` wrote. Raises DataError if it is damaged, or of a later version."""
+    try:
+        module, kind = LOSSES[stored["name"]]
+        loss: Loss = getattr(import_module(f"{__name__}.{module}"), kind).from_dict(stored)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(
+            f"a stored loss is damaged or not known here: {error!r}. Compute it again."
+        ) from error
+    return loss
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

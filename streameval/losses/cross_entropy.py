@@ -1,0 +1,85 @@
+"""Cross-entropy of a softmax, as the article has it: -sum_k t_k log(y_k + eps), in nats."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streameval.arguments import real
+from streameval.defaults import EPS
+from streameval.errors import UsageError
+from streameval.losses.loss import Bounds
+
+
+@dataclass(frozen=True, slots=True)
+class CrossEntropy:
+    """E = -sum_k t_k log(y_k + eps), y = softmax(logits), in nats.
+
+    eps  0 <= eps < 1; the article's 1e-7 bounds every loss by -log(eps) = 16.118; 0 is the exact log-softmax, from
+         the logits by log-sum-exp, never log(0)
+
+    Raises UsageError for another eps. Source: K. Saitoh, Deep Learning from Scratch (O'Reilly Japan, 2016), 4.2.
+    """
+
+    eps: float = EPS
+
+    name: ClassVar[str] = "cross-entropy"
+    unit: ClassVar[str] = "nats"
+
+    def __post_init__(self) -> None:
+        expected = "a number from 0 (exact log-softmax) to below 1, for instance 1e-7"
+        eps = real("eps", self.eps, expected)
+        if not 0.0 <= eps < 1.0:
+            raise UsageError(f"eps: {self.eps!r}, expected {expected}.")
+        object.__setattr__(self, "eps", eps)
+
+    @property
+    def bounds(self) -> Bounds | None:
+        """(-log(1 + eps), -log(eps)): (-1e-7, 16.118) for eps = 1e-7; None for eps = 0, where y = 0 costs infinity."""
+        return (-math.log1p(self.eps), -math.log(self.eps)) if self.eps > 0.0 else None
+
+    @property
+    def formula(self) -> str:
+        """See `Loss`."""
+        return "-sum_k t_k log(y_k + eps), y = softmax(network(x)), in nats; eps = 0: from the logits by log-sum-exp"
+
+    @property
+    def detail(self) -> str:
+        """See `Loss`."""
+        return "exact log-softmax" if self.eps == 0.0 else f"with log(y + {self.eps:g})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """See `Loss`; eps in hexadecimal."""
+        return {"name": self.name, "eps": self.eps.hex()}
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> CrossEntropy:
+        """What `to_dict` wrote."""
+        return cls(float.fromhex(stored["eps"]))
+
+    def parameters(self) -> NDArray[np.float64]:
+        """eps."""
+        return np.array([self.eps])
+
+    def tile(self) -> Callable[..., None]:
+        """See `Loss`."""
+        from streameval.kernels.losses import cross_entropy_tile
+
+        made: Callable[..., None] = cross_entropy_tile
+        return made
+
+    def reference(self, logits: NDArray[np.float64], targets: NDArray[Any]) -> NDArray[np.float64]:
+        """See `Loss`."""
+        below = logits - logits.max(axis=1, keepdims=True)
+        logs = below - np.log(np.exp(below).sum(axis=1, keepdims=True))
+        if self.eps > 0.0:
+            logs = np.logaddexp(logs, math.log(self.eps))  # log(y + eps) without ever forming a y of 0
+        if targets.ndim == 1:
+            return np.asarray(-logs[np.arange(len(logs)), targets])
+        # 0 * log(0) is 0 here: a class without weight costs nothing.
+        return np.asarray(-np.sum(np.where(targets == 0.0, 0.0, targets * logs), axis=1))

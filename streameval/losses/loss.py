@@ -1,0 +1,46 @@
+"""What a loss is to the rest of the package: a value that knows its kernel, its formula and its bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Bounds = tuple[float, float]
+
+
+class Loss(Protocol):
+    """What a row of outputs costs, given its target. Frozen, hashable, equal when it computes the same.
+
+    name   as reports and options say it, a row of `LOSSES`
+    unit   of a row's loss, for people: "nats"
+    """
+
+    name: ClassVar[str]
+    unit: ClassVar[str]
+
+    @property
+    def bounds(self) -> Bounds | None:
+        """The smallest and largest loss that a row can have, None where there is no largest."""
+
+    @property
+    def formula(self) -> str:
+        """The formula, as a report records it."""
+
+    @property
+    def detail(self) -> str:
+        """What sets it apart from others of its name, for people: "with log(y + 1e-07)"."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON, `name` and parameters, losing nothing; `losses.from_dict` reads it."""
+
+    def parameters(self) -> NDArray[np.float64]:
+        """What the kernel reads besides logits and targets, (k,)."""
+
+    def tile(self) -> Callable[..., None]:
+        """The kernel's part that turns a tile of logits into losses, made at the first call."""
+
+    def reference(self, logits: NDArray[np.float64], targets: NDArray[Any]) -> NDArray[np.float64]:
+        """The losses (n,) of logits (n, outputs) and targets (n,) or (n, outputs), in float64 by NumPy."""
