@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from streameval.cli import options
-from streameval.cli.pictures import Drawing, drawing
-from streameval.cli.reading import Reading, reading
+from streameval.cli.figure_options import FigureOptions, figure_options
+from streameval.cli.input_options import InputOptions, input_options
+from streameval.defaults import SIZES, TRIALS
 from streameval.errors import UsageError
 
 
@@ -14,14 +15,18 @@ from streameval.errors import UsageError
 @options.model_argument
 @options.data_argument
 @options.option(
-    "--sizes", default="10,100,1000", show_default=True, help="Rows of a batch, with commas between."
+    "--sizes",
+    default=",".join(map(str, SIZES)),
+    show_default=True,
+    help="Rows of a batch, with commas between.",
 )
-@options.option("--trials", type=int, default=2000, show_default=True, help="Batches of each size.")
+@options.option("--trials", type=int, default=TRIALS, show_default=True, help="Batches of each size.")
 @options.seed
 @options.without_replacement
 @options.level
-@reading
-@drawing
+@options.max_memory
+@input_options
+@figure_options
 @options.as_json
 def command(
     model: str,
@@ -31,8 +36,9 @@ def command(
     seed: int,
     without_replacement: bool,
     level: float,
-    reading: Reading,
-    drawing: Drawing,
+    max_memory: str | None,
+    inputs: InputOptions,
+    figures: FigureOptions,
     as_json: bool,
 ) -> None:
     """Evaluate all of DATA, then draw many mini-batches of each size: how close would they have come?
@@ -44,10 +50,10 @@ def command(
     from streameval.reports import pages, progress, text_compare
     from streameval.studies import compare
 
-    drawing.check({"MODEL": model, "DATA": data})
-    network, source = reading.model(model), reading.data(data)
+    figures.check({"MODEL": model, "DATA": data})
+    network, source = inputs.model(model), inputs.data(data)
     numbers = parse_sizes(sizes)
-    kernels.ready(network, source)
+    kernels.ready(source, network)
     with progress.progress("evaluating") as told:
         result = compare.compare(
             network,
@@ -57,11 +63,12 @@ def command(
             seed=seed,
             replace=not without_replacement,
             level=level,
-            eps=reading.eps,
-            threads=reading.threads,
+            eps=inputs.eps,
+            threads=inputs.threads,
+            max_memory=max_memory,
             progress=told,
         )
-    drawing.write(pages.comparison, result)
+    figures.write(pages.comparison, result)
     output.show(result, as_json, text_compare.comparison)
 
 

@@ -99,7 +99,7 @@ def run(
         if keep is not None:
             network.save(folder / NETWORK)
         source = open_data(str(path))
-        ready(network, source)
+        ready(source, network)
         full = evaluate(network, source, threads=threads)
         minibatch(network, source, size=size, seed=seed)  # so that loading its kernels is not timed
         start = time.perf_counter()
@@ -125,7 +125,7 @@ def _folder(keep: str | None) -> Iterator[Path]:
 def text(seen: Demonstration, look: Look) -> str:
     """The story, for someone who reads it for the first time."""
     full, rows, size = seen.full, count(seen.full.rows), seen.batches.batches[0].size
-    layers = "-".join(map(str, full.model.sizes))
+    layers = "-".join(map(str, full.model.describe()["layers"]))
     lines = [look.bold("The loss over all rows, and what a mini-batch says of it"), ""]
     lines += numbered(
         f"1. {rows} handwritten-like digits were drawn into an Arrow file of {bytes_(seen.file_bytes)}, in "

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from streameval.evaluation.rows import Rows
+    from streameval.evaluation.selection import Rows
     from streameval.models.mlp import Mlp
     from streameval.storage.source import Source
 

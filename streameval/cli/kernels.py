@@ -5,24 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from streameval.models.mlp import Mlp
+    from streameval.models.model import Model
     from streameval.storage.source import Source
 
 
-def ready(network: Mlp, source: Source) -> None:
-    """Load the kernels that this network and data set need, or compile them; say so at a terminal.
+def ready(source: Source, *models: Model) -> None:
+    """Load the kernels that these models and this data set need, or compile them; say so at a terminal.
 
-    Raises ModelError, before anything is compiled, if the network does not fit the data.
+    Raises ModelError, before anything is compiled, if a model does not fit the data.
     """
     import numpy as np
 
-    from streameval.evaluation.evaluate import evaluate
-    from streameval.evaluation.scoring import check_fit
+    from streameval.evaluation.memory import load_kernels
+    from streameval.losses import choose_loss
+    from streameval.scoring import make_scorer
+    from streameval.storage.opening import open
 
-    check_fit(network, source)
+    scorers = [make_scorer(model, source, choose_loss()) for model in models]
     announce()
-    one_row = np.zeros((1, network.features), source.dtype), np.zeros(1, np.int64)
-    evaluate(network, one_row, allow_nonfinite=True)
+    # Not a row of the data: one with a bad label is for the pass to tell.
+    load_kernels(scorers, open((np.zeros((1, *source.shape), source.dtype), np.zeros(1, np.int64))))
 
 
 def announce() -> None:

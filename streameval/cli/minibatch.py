@@ -5,23 +5,22 @@ from __future__ import annotations
 import click
 
 from streameval.cli import options
-from streameval.cli.reading import Reading, reading
-
-METHODS = ("normal", "skew", "bernstein", "serfling", "betting", "predictable", "asymptotic")
+from streameval.cli.input_options import InputOptions, input_options
+from streameval.defaults import BATCH_SIZE, METHOD, METHODS
 
 
 @click.command()
 @options.model_argument
 @options.data_argument
-@options.option("--size", type=int, default=100, show_default=True, help="Rows of a batch.")
+@options.option("--size", type=int, default=BATCH_SIZE, show_default=True, help="Rows of a batch.")
 @options.option("--batches", type=int, default=1, show_default=True, help="How many batches.")
 @options.seed
 @options.without_replacement
 @options.level
 @options.option(
-    "--method", type=click.Choice(METHODS), default="skew", show_default=True, help="Of the interval."
+    "--method", type=click.Choice(METHODS), default=METHOD, show_default=True, help="Of the interval."
 )
-@reading
+@input_options
 @options.as_json
 def command(
     model: str,
@@ -32,7 +31,7 @@ def command(
     without_replacement: bool,
     level: float,
     method: str,
-    reading: Reading,
+    inputs: InputOptions,
     as_json: bool,
 ) -> None:
     """Draw random rows of DATA and print their mean loss, with an interval for the loss of all rows."""
@@ -41,15 +40,15 @@ def command(
     from streameval.studies import minibatch
 
     result = minibatch.minibatch(
-        reading.model(model),
-        reading.data(data),
+        inputs.model(model),
+        inputs.data(data),
         size=size,
         batches=batches,
         seed=seed,
         replace=not without_replacement,
         level=level,
         method=method,
-        eps=reading.eps,
-        threads=reading.threads,
+        eps=inputs.eps,
+        threads=inputs.threads,
     )
     output.show(result, as_json, text.minibatches)

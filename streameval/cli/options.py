@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 import click
 
+from streameval.defaults import CHUNK_ROWS, EPS, IO, LEVEL, SEED
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Command], Command]
 
@@ -30,7 +32,7 @@ as_json = option("--json", "as_json", is_flag=True, help="Print one JSON object 
 eps = option(
     "--eps",
     type=float,
-    default=1e-7,
+    default=EPS,
     show_default=True,
     help="E = -log(y + EPS); 0 is the exact log-softmax.",
 )
@@ -40,17 +42,20 @@ threads = option(
 chunk_rows = option(
     "--chunk-rows",
     type=int,
-    default=16384,
+    default=CHUNK_ROWS,
     show_default=True,
     help="Rows read at a time. No result depends on it.",
+)
+max_memory = option(
+    "--max-memory", metavar="SIZE", help="Hold no more than this, such as 256M, beyond imports."
 )
 scale = option(
     "--scale", type=float, help="Factor from stored values to features, instead of the recorded one."
 )
 io = option(
     "--io",
-    type=click.Choice(["auto", "mmap", "direct", "pread"]),
-    default="auto",
+    type=click.Choice(IO),
+    default=IO[0],
     show_default=True,
     help="auto maps files, and reads those that memory cannot hold past the page cache; pread is for file systems "
     "where mapping is unsafe.",
@@ -59,8 +64,8 @@ activation = option("--activation", help="Of the hidden layers, where the model 
 allow_nonfinite = option(
     "--allow-nonfinite", is_flag=True, help="Accept NaN and infinity: such rows are left out and counted."
 )
-seed = option("--seed", type=int, default=0, show_default=True, help="The same seed draws the same rows.")
-level = option("--level", type=float, default=0.95, show_default=True, help="Confidence level of intervals.")
+seed = option("--seed", type=int, default=SEED, show_default=True, help="The same seed draws the same rows.")
+level = option("--level", type=float, default=LEVEL, show_default=True, help="Confidence level of intervals.")
 without_replacement = option(
     "--without-replacement", is_flag=True, help="Let the rows of a batch differ. Default: they may repeat."
 )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from streameval.cli import options
-from streameval.cli.pictures import Drawing, drawing
-from streameval.cli.reading import Reading, reading
+from streameval.cli.figure_options import FigureOptions, figure_options
+from streameval.cli.input_options import InputOptions, input_options
 
 
 @click.command()
@@ -22,8 +22,9 @@ from streameval.cli.reading import Reading, reading
 )
 @options.level
 @options.seed
-@reading
-@drawing
+@options.max_memory
+@input_options
+@figure_options
 @options.as_json
 def command(
     models: tuple[str, ...],
@@ -32,8 +33,9 @@ def command(
     losses: str | None,
     level: float,
     seed: int,
-    reading: Reading,
-    drawing: Drawing,
+    max_memory: str | None,
+    inputs: InputOptions,
+    figures: FigureOptions,
     as_json: bool,
 ) -> None:
     """Compare MODELS on the same rows of DATA, each against the first: streameval paired A.npz B.npz DATA.
@@ -45,10 +47,10 @@ def command(
     from streameval.reports import live, pages, progress, text_paired
     from streameval.studies import paired
 
-    drawing.check({"MODELS": models, "DATA": data, "--losses": losses})
-    networks, source = [reading.model(model) for model in models], reading.data(data)
+    figures.check({"MODELS": models, "DATA": data, "--losses": losses})
+    networks, source = [inputs.model(model) for model in models], inputs.data(data)
     for network in networks:
-        kernels.ready(network, source)
+        kernels.ready(source, network)
     with progress.progress("evaluating") as told, live.live("difference") as step:
         result = paired.paired(
             networks,
@@ -57,10 +59,11 @@ def command(
             losses=losses,
             level=level,
             seed=seed,
-            eps=reading.eps,
-            threads=reading.threads,
+            eps=inputs.eps,
+            threads=inputs.threads,
+            max_memory=max_memory,
             progress=told,
             on_step=step,
         )
-    drawing.write(pages.paired, result)
+    figures.write(pages.paired, result)
     output.show(result, as_json, text_paired.paired)

@@ -5,23 +5,28 @@ from __future__ import annotations
 import click
 
 from streameval.cli import options
-from streameval.cli.pictures import Drawing, drawing
-from streameval.cli.reading import Reading, reading
-
-METHODS = ("betting", "predictable", "asymptotic")
+from streameval.cli.figure_options import FigureOptions, figure_options
+from streameval.cli.input_options import InputOptions, input_options
+from streameval.defaults import HALF_WIDTH, SEQUENTIAL_METHOD, SEQUENTIAL_METHODS
 
 
 @click.command()
 @options.model_argument
 @options.data_argument
-@options.option("--half-width", type=float, default=0.01, show_default=True, help="Stop at ± this, in nats.")
+@options.option(
+    "--half-width", type=float, default=HALF_WIDTH, show_default=True, help="Stop at ± this, in nats."
+)
 @options.level
 @options.seed
 @options.option(
-    "--method", type=click.Choice(METHODS), default="betting", show_default=True, help="Of the interval."
+    "--method",
+    type=click.Choice(SEQUENTIAL_METHODS),
+    default=SEQUENTIAL_METHOD,
+    show_default=True,
+    help="Of the interval.",
 )
-@reading
-@drawing
+@input_options
+@figure_options
 @options.as_json
 def command(
     model: str,
@@ -30,8 +35,8 @@ def command(
     level: float,
     seed: int,
     method: str,
-    reading: Reading,
-    drawing: Drawing,
+    inputs: InputOptions,
+    figures: FigureOptions,
     as_json: bool,
 ) -> None:
     """Read random rows of DATA until the loss of all of them is known to ± HALF_WIDTH.
@@ -42,9 +47,9 @@ def command(
     from streameval.reports import live, pages, text_until
     from streameval.studies import until
 
-    drawing.check({"MODEL": model, "DATA": data})
-    network, source = reading.model(model), reading.data(data)
-    kernels.ready(network, source)
+    figures.check({"MODEL": model, "DATA": data})
+    network, source = inputs.model(model), inputs.data(data)
+    kernels.ready(source, network)
     with live.live("loss") as told:
         result = until.evaluate_until(
             network,
@@ -53,9 +58,9 @@ def command(
             level=level,
             seed=seed,
             method=method,
-            eps=reading.eps,
-            threads=reading.threads,
+            eps=inputs.eps,
+            threads=inputs.threads,
             on_step=told,
         )
-    drawing.write(pages.until, result)
+    figures.write(pages.until, result)
     output.show(result, as_json, text_until.until)

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from streameval.errors import StorageError, StreamevalError, UsageError
-from streameval.evaluation.blocks import BLOCK_ROWS, Tally
-from streameval.evaluation.passes import Failure, Task, Work
+from streameval.evaluation.passes import Failure, Part, PassSpec
+from streameval.evaluation.selection import Task
+from streameval.evaluation.tally import BLOCK_ROWS
 from streameval.storage.source import Span
 
 _log = logging.getLogger("streameval")
@@ -58,7 +59,7 @@ class Dask:
             )
         yield from cut_evenly(gap, self.span_rows)
 
-    def map(self, work: Work, tasks: Sequence[Task]) -> Iterator[Tally | Failure | None]:
+    def map(self, spec: PassSpec, tasks: Sequence[Task]) -> Iterator[Part | Failure | None]:
         """Yield what came of each task as it ends. What is not needed any more when the caller stops is cancelled.
 
         Raises StorageError if there is no scheduler or no worker, UsageError if Dask is not installed.
@@ -67,7 +68,7 @@ class Dask:
             return
         with self._connected() as client:
             client.wait_for_workers(1, timeout=PATIENCE)
-            sent = _Sent(client, work, self.retries)
+            sent = _Sent(client, spec, self.retries)
             try:
                 yield from sent.outcomes(tasks)
             finally:
@@ -84,7 +85,7 @@ class Dask:
         if self.client is not None:
             yield self.client
             return
-        from streameval.evaluation.memory import available
+        from streameval.scoring.scorer import available
 
         with contextlib.ExitStack() as stack:
             try:
@@ -132,14 +133,14 @@ def _ignore_interrupts(plugin: Any, worker: Any) -> None:
 class _Sent:
     """The tasks that a cluster has, and what belongs to each."""
 
-    def __init__(self, client: Any, work: Work, retries: int) -> None:
+    def __init__(self, client: Any, spec: PassSpec, retries: int) -> None:
         self._client = client
-        self._work = work
+        self._spec = spec
         self._retries = retries
         self._tasks: dict[Any, tuple[Task, int, Any]] = {}
         self._shared: Any = None
 
-    def outcomes(self, tasks: Sequence[Task]) -> Iterator[Tally | Failure | None]:
+    def outcomes(self, tasks: Sequence[Task]) -> Iterator[Part | Failure | None]:
         """Send all tasks, and yield what comes of each as it ends; None now and then while nothing comes."""
         from distributed import as_completed
 
@@ -169,31 +170,31 @@ class _Sent:
     def _send(self, task: Task, lost: int) -> Any:
         # The work travels once to each worker, and is made again if the worker that holds it dies.
         if self._shared is None:
-            self._shared = self._client.submit(_hand_on, self._work, pure=False)
+            self._shared = self._client.submit(_hand_on, self._spec, pure=False)
         future = self._client.submit(_compute, self._shared, task, pure=False, retries=self._retries)
         self._tasks[future] = task, lost, self._shared
         return future
 
 
-def _outcome(future: Any, task: Task) -> Tally | Failure:
+def _outcome(future: Any, task: Task) -> Part | Failure:
     if future.status == "finished":
-        tally: Tally = future.result()
-        return tally
+        part: Part = future.result()
+        return part
     error = future.exception() if future.status == "error" else None
     if isinstance(error, StreamevalError):
         return Failure(task.span, str(error))
     return Failure(task.span, f"{future.status}: {type(error).__name__}: {error}")
 
 
-def _hand_on(work: Work) -> Work:
-    return work
+def _hand_on(spec: PassSpec) -> PassSpec:
+    return spec
 
 
-def _compute(work: Work, task: Task) -> Tally:
+def _compute(spec: PassSpec, task: Task) -> Part:
     """On a worker: compute one span with as many threads as the worker was given."""
     from distributed import get_worker
 
     from streameval.engines.worker import compute_task
-    from streameval.evaluation.memory import available
+    from streameval.scoring.scorer import available
 
-    return compute_task(work, task, max(1, min(get_worker().state.nthreads, available())))
+    return compute_task(spec, task, max(1, min(get_worker().state.nthreads, available())))

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from streameval.errors import StreamevalError, UsageError
-from streameval.evaluation.blocks import BLOCK_ROWS, Tally
-from streameval.evaluation.passes import Failure, Task, Work
+from streameval.evaluation.passes import Failure, Part, PassSpec
+from streameval.evaluation.selection import Task
+from streameval.evaluation.tally import BLOCK_ROWS
 from streameval.storage.source import Span
 
 
@@ -33,12 +34,12 @@ class Local:
 
         yield from cut_evenly(gap, self.span_rows)
 
-    def map(self, work: Work, tasks: Sequence[Task]) -> Iterator[Tally | Failure | None]:
+    def map(self, spec: PassSpec, tasks: Sequence[Task]) -> Iterator[Part | Failure | None]:
         """See `Engine`."""
         from streameval.engines.worker import compute_task
 
         for task in tasks:
             try:
-                yield compute_task(work, task)
+                yield compute_task(spec, task)
             except StreamevalError as error:
                 yield Failure(task.span, str(error))

@@ -6,15 +6,19 @@ Knows that a process keeps what it opened for the next span. Does not know who s
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 from streameval.errors import DataError
-from streameval.evaluation.blocks import Tally
-from streameval.evaluation.memory import planned_scorer
-from streameval.evaluation.passes import Task, Work, compute
-from streameval.evaluation.scoring import NetworkScorer
+from streameval.evaluation.memory import planned_scorers
+from streameval.evaluation.passes import Part, PassSpec, compute
+from streameval.evaluation.resources import Usage
+from streameval.evaluation.selection import Task
+from streameval.evaluation.tally import Tally
+from streameval.scoring.scorer import Scorer
 from streameval.storage.opening import open
 from streameval.storage.source import Source, Span
 
@@ -25,7 +29,7 @@ class _Bench:
 
     key: tuple[Any, ...]
     source: Source
-    scorer: NetworkScorer
+    scorer: Scorer
     chunk_rows: int
 
 
@@ -34,52 +38,47 @@ _LOCK = threading.Lock()
 _KEPT: dict[str, _Bench] = {}
 
 
-def compute_task(work: Work, task: Task, threads: int | None = None) -> Tally:
+def compute_task(spec: PassSpec, task: Task, threads: int | None = None) -> Part:
     """Compute one span with data that this process opens itself.
 
-    threads  what the worker may use; `work.threads` goes before
+    threads  what the worker may use; those of the spec's budget go before
 
     Raises the errors of `evaluate`, and DataError if this machine sees other data.
     """
     with _LOCK:
-        bench = _bench(work, work.threads or threads)
-        tally = Tally.empty(task.span.start, bench.scorer.classes)
+        bench = _bench(spec, threads)
+        tally, losses = Tally.empty(task.span.start, bench.scorer.classes), []
         for part in compute(
-            bench.scorer,
+            [bench.scorer],
             bench.source,
-            task.rows,
-            task.span.start,
+            [task],
             chunk_rows=bench.chunk_rows,
-            allow_nonfinite=work.identity.nonfinite,
+            allow_nonfinite=spec.identity.nonfinite,
         ):
-            tally += part.tally
-    return tally
+            tally += part.tallies[0]
+            if spec.losses:
+                losses.append(part.losses[0])
+        usage = Usage.here(bench.scorer.threads)
+    return Part((tally,), (np.concatenate(losses),) if losses else (), None, usage)
 
 
-def _bench(work: Work, threads: int | None) -> _Bench:
-    key = (work.identity, repr(work.data), work.io, work.chunk_rows, threads, work.max_memory)
+def _bench(spec: PassSpec, threads: int | None) -> _Bench:
+    budget = spec.budget if spec.budget.threads is not None else replace(spec.budget, threads=threads)
+    key = (spec.identity, repr(spec.data), spec.io, spec.chunk_rows, budget)
     kept = _KEPT.get("bench")
     if kept is not None and kept.key == key:
         return kept
     if kept is not None:
         kept.source.close()
         _KEPT.clear()
-    source = open(work.data, io=work.io, scale=work.scale)
-    if source.fingerprint != work.identity.data:
+    source = open(spec.data, io=spec.io, scale=spec.scale)
+    if source.fingerprint != spec.identity.data:
         raise DataError(
             f"{source.name}: this worker sees data with fingerprint {source.fingerprint}, expected "
-            f"{work.identity.data}. Give all workers the same file, on a shared disk or as a copy at the same path."
+            f"{spec.identity.data}. Give all workers the same file, on a shared disk or as a copy at the same path."
         )
-    scorer, chunk_rows = planned_scorer(
-        work.model,
-        source,
-        eps=work.identity.eps,
-        chunk_rows=work.chunk_rows,
-        threads=threads,
-        max_memory=work.max_memory,
-        # A task carries the row numbers of its own span alone.
-        rows=0,
-    )
+    # A task carries the row numbers of its own span alone: none are held for the whole pass.
+    (scorer,), chunk_rows = planned_scorers([spec.model], source, spec.identity.loss, budget, spec.chunk_rows)
     _KEPT["bench"] = _Bench(key, source, scorer, chunk_rows)
     return _KEPT["bench"]
 

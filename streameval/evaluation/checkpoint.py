@@ -10,20 +10,20 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from streameval.errors import DataError, StreamevalWarning
 from streameval.evaluation import sealed
-from streameval.evaluation.blocks import Tally
-from streameval.evaluation.book import Book
 from streameval.evaluation.identity import Identity
+from streameval.evaluation.partial_results import PartialResults
+from streameval.evaluation.passes import Part
+from streameval.evaluation.tally import Tally
 from streameval.files import lock, remove_leftovers, storage_errors
 from streameval.storage.source import Source, Span
 
-SCHEMA = "streameval/checkpoint/1"
+SCHEMA, READABLE = "streameval/checkpoint/2", ("streameval/checkpoint/1", "streameval/checkpoint/2")
 EVERY = 5.0
 _log = logging.getLogger("streameval")
 # A library is silent until its program asks for the log.
@@ -38,47 +38,55 @@ class Checkpoint:
     every: float = EVERY
 
 
-class Keeper:
-    """The book of one pass and the file that it is kept in; without a file, the book alone."""
+@dataclass(slots=True, eq=False)
+class CheckpointWriter:
+    """Writes the results of one pass to a file now and then. A sink, after those whose parts must be safe before.
 
-    def __init__(
-        self, book: Book, path: Path | None, every: float, content: dict[str, Any], source: Source
-    ) -> None:
-        self.book = book
-        self._path = path
-        self._every = every
-        self._content = content
-        self._source = source
-        self._next = time.monotonic() + every
+    before  called before each writing
+    """
 
-    def add(self, tally: Tally, *, origin: str | None = None) -> None:
-        """Add what came of a span, and write the file if the last time is long enough ago."""
-        self.book.add(tally, origin=origin)
-        if self._path is not None and time.monotonic() >= self._next:
+    path: Path
+    every: float
+    identity: Identity
+    results: PartialResults
+    source: Source
+    before: Callable[[], None] = lambda: None
+    _next: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._next = time.monotonic() + self.every
+
+    def add(self, part: Part) -> None:
+        """Write the file if the last time is long enough ago."""
+        if time.monotonic() >= self._next:
             self.save()
-            self._next = time.monotonic() + self._every
 
     def save(self) -> None:
         """Write the file now. Raises DataError if the data changed: then what was computed is worth nothing."""
-        if self._path is None:
-            return
-        self._source.check_unchanged()
-        sealed.write(self._path, self._content | {"tallies": [one.to_dict() for one in self.book.tallies]})
-        _log.debug("%s: %d of %d rows are done", self._path, self.book.rows, len(self.book.span))
+        self.source.check_unchanged()
+        self.before()
+        span = self.results.span
+        content = {
+            "schema": SCHEMA,
+            "identity": self.identity.to_dict(),
+            "start": span.start,
+            "stop": span.stop,
+            "tallies": [one.to_dict() for one in self.results.tallies],
+        }
+        sealed.write(self.path, content)
+        _log.debug("%s: %d of %d rows are done", self.path, self.results.rows, len(span))
+        self._next = time.monotonic() + self.every
 
     def remove(self) -> None:
         """Remove the file: the pass is complete."""
-        if self._path is not None:
-            self._path.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def keeping(
-    where: str | os.PathLike[str] | Checkpoint | None, identity: Identity | None, span: Span, source: Source
-) -> Iterator[Keeper]:
-    """Yield the keeper of a pass over `span`, with what an earlier run of the same pass has done.
-
-    where  path, Checkpoint, or None to keep nothing
+def resumed(
+    where: str | os.PathLike[str] | Checkpoint, identity: Identity, span: Span, source: Source
+) -> Iterator[CheckpointWriter]:
+    """Yield the writer of a pass over `span`, its results being what an earlier run of the same pass has done.
 
     A file that is damaged is set aside, with a warning, and the pass starts again.
 
@@ -87,26 +95,22 @@ def keeping(
         LockedError: another process is at this pass.
         StorageError: the file cannot be read or written.
     """
-    if where is None or identity is None:
-        yield Keeper(Book(span), None, EVERY, {}, source)
-        return
     wish = where if isinstance(where, Checkpoint) else Checkpoint(where)
     path = Path(wish.path)
-    content = {"schema": SCHEMA, "identity": identity.to_dict(), "start": span.start, "stop": span.stop}
     with lock(path):
         remove_leftovers(path)
-        book = _load(path, identity, span)
-        if book.rows:
-            _log.info("%s: going on after %d of %d rows", path, book.rows, len(span))
-        yield Keeper(book, path, wish.every, content, source)
+        results = PartialResults(span, _stored_tallies(path, identity, span))
+        if results.rows:
+            _log.info("%s: going on after %d of %d rows", path, results.rows, len(span))
+        yield CheckpointWriter(path, wish.every, identity, results, source)
 
 
-def _load(path: Path, identity: Identity, span: Span) -> Book:
-    """The book that the file holds; an empty one if there is no file, or a damaged one."""
+def _stored_tallies(path: Path, identity: Identity, span: Span) -> list[Tally]:
+    """What the file holds; nothing if there is no file, or a damaged one."""
     if not os.path.lexists(path):
-        return Book(span)
+        return []
     try:
-        stored = sealed.read(path, SCHEMA, "a checkpoint")
+        stored = sealed.read(path, READABLE, "a checkpoint")
     except sealed.DamagedError as error:
         aside = path.with_name(f"{path.name}.damaged")
         with storage_errors(path):
@@ -116,16 +120,17 @@ def _load(path: Path, identity: Identity, span: Span) -> Book:
             StreamevalWarning,
             stacklevel=5,
         )
-        return Book(span)
+        return []
     differences = identity.differences(Identity.from_dict(stored["identity"]))
-    there = Span(int(stored["start"]), int(stored["stop"]))
-    if there != span:
+    stored_span = Span(int(stored["start"]), int(stored["stop"]))
+    if stored_span != span:
         differences += (
-            f"{'; ' * bool(differences)}rows {there.start}:{there.stop}, expected {span.start}:{span.stop}"
+            f"{'; ' * bool(differences)}rows {stored_span.start}:{stored_span.stop}, "
+            f"expected {span.start}:{span.stop}"
         )
     if differences:
         raise DataError(
             f"{path}: a checkpoint of another pass: {differences}. Finish that one with its own arguments, or remove "
             "the file, or choose another path."
         )
-    return Book(span, (Tally.from_dict(one) for one in stored["tallies"]))
+    return [Tally.from_dict(one) for one in stored["tallies"]]

@@ -4,33 +4,70 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streameval.errors import DataError
-from streameval.evaluation.blocks import Tally
-from streameval.evaluation.checkpoint import Checkpoint, Keeper, keeping
+from streameval.arguments import integer
+from streameval.defaults import CHUNK_ROWS, STREAM_ROWS
+from streameval.errors import IncompleteError
+from streameval.evaluation.checkpoint import Checkpoint, CheckpointWriter, resumed
 from streameval.evaluation.events import Callback, EventFile, Listeners
 from streameval.evaluation.identity import Identity, inputs
-from streameval.evaluation.interrupts import held
-from streameval.evaluation.memory import parse_size, planned_scorer
-from streameval.evaluation.passes import Engine, Work, compute, portable, run_here, run_on, watched
+from streameval.evaluation.loss_file import spooling, write_losses
+from streameval.evaluation.memory import parse_size, planned_scorers
+from streameval.evaluation.opening import open_rows
+from streameval.evaluation.partial_results import PartialResults
+from streameval.evaluation.passes import Engine, Part, PassSpec, Sink, compute, compute_on, portable
 from streameval.evaluation.report import Report
 from streameval.evaluation.resources import Meter
-from streameval.evaluation.rows import CHUNK_ROWS, Rows, selected
-from streameval.evaluation.scoring import NetworkScorer, Scorer, check_eps, check_model
+from streameval.evaluation.selection import Rows, Selection
 from streameval.evaluation.shards import StateFile, shard_span
+from streameval.evaluation.signals import DeferredSignals, defer_signals
 from streameval.evaluation.state import State
+from streameval.evaluation.tally import Tally
 from streameval.files import Output, check_outputs
-from streameval.models.mlp import Mlp
-from streameval.storage.opening import open
+from streameval.losses import choose_loss
+from streameval.losses.loss import Loss
+from streameval.models.model import Model
+from streameval.scoring import make_scorer
+from streameval.scoring.scorer import Budget
 from streameval.storage.source import Source, Span
 
-EPS = 1e-7
+
+@dataclass(frozen=True, slots=True)
+class PassOptions:
+    """How a pass is carried out that takes more than one sitting, one machine or one number.
+
+    checkpoint  file that an interrupted pass goes on from: Ctrl-C and SIGTERM wait for the chunk and write it;
+                it is removed when the pass is complete
+    shard       (i, n): only the i-th of n equal parts of the rows, counted from 0; see `shards.write_state`, `merge`
+    engine      who computes: `streameval.engines.dask.Dask`; None for this process
+    losses      file that the loss of every row is written to: see `loss_file.write_losses`
+    callbacks   told of the start, each chunk and the end: `events.Callback`
+    """
+
+    checkpoint: str | os.PathLike[str] | Checkpoint | None = None
+    shard: tuple[int, int] | None = None
+    engine: Engine | None = None
+    losses: str | os.PathLike[str] | None = None
+    callbacks: Sequence[Callback] = ()
+
+    @property
+    def outputs(self) -> Iterator[Output]:
+        """The files that the pass writes."""
+        checkpoint = self.checkpoint
+        yield Output("checkpoint", checkpoint.path if isinstance(checkpoint, Checkpoint) else checkpoint)
+        yield Output("losses", self.losses)
+        for callback in self.callbacks:
+            if isinstance(callback, StateFile | EventFile):
+                yield Output(type(callback).__name__, callback.path, added=isinstance(callback, EventFile))
+
+
+ONE_SITTING = PassOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +90,18 @@ class Step:
 
 
 def evaluate(
-    model: Mlp,
+    model: Model,
     data: Any,
     *,
     rows: Rows = None,
-    eps: float = EPS,
+    loss: Loss | None = None,
+    eps: float | None = None,
     chunk_rows: int = CHUNK_ROWS,
     threads: int | None = None,
-    allow_nonfinite: bool = False,
     max_memory: int | str | None = None,
-    checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
-    shard: tuple[int, int] | None = None,
-    engine: Engine | None = None,
-    callbacks: Sequence[Callback] = (),
+    allow_nonfinite: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    options: PassOptions = ONE_SITTING,
 ) -> Report:
     """Return the exact loss of the model over the rows, with all that a pass can tell.
 
@@ -75,107 +110,172 @@ def evaluate(
     model       the network
     data        anything `streameval.open` takes
     rows        None for all; a slice, range or Span; a boolean mask; row numbers (n,), repeats counted
+    loss        what a row costs: `CrossEntropy(eps=1e-7)` by default; `eps` alone means cross-entropy with that eps
     chunk_rows  rows read at a time: no result depends on it
     threads     default: what affinity mask and cgroup allow; no result depends on it
-    allow_nonfinite   leave rows with NaN or infinite features out, and count them, instead of raising
     max_memory  bytes, or "256M": what the pass may hold beyond imports and kernels; chunks and threads follow it
-    checkpoint  file that an interrupted pass goes on from: Ctrl-C and SIGTERM wait for the chunk and write it;
-                it is removed when the pass is complete
-    shard       (i, n): only the i-th of n equal parts of the rows, counted from 0; see `shards.write_state`, `merge`
-    engine      who computes: `streameval.engines.dask.Dask`; default: this process
-    callbacks   told of the start, each chunk and the end: `events.Callback`
+    allow_nonfinite   leave rows with NaN or infinite features out, and count them, instead of raising
     progress    called with (rows done, rows in all) after each chunk
+    options     checkpoint, shard, engine, file of losses, callbacks
 
     Raises:
         ModelError: the model does not take rows like these.
         DataError, LabelError: a data set without rows; a row with a label outside the classes or features that
             are not finite; a file that changed during the pass; a checkpoint of another pass.
-        StorageError: `max_memory` is too little for one row; the checkpoint cannot be written.
+        StorageError: `max_memory` is too little for one row; a file cannot be written.
         IncompleteError: an engine could not compute some spans.
-        LockedError: another process uses the checkpoint.
-        UsageError: an argument that cannot mean anything; a checkpoint, state or event file that is read as well.
+        LockedError: another process uses the checkpoint or writes the losses.
+        UsageError: an argument that cannot mean anything; an output that is read as well.
     """
-    check_model(model)
-    source = open(data)
-    check_outputs(_outputs(checkpoint, callbacks), inputs(model, source))
-    which = selected(rows, source)
-    if source.rows == 0:
-        raise DataError(f"{source.name}: no rows, so there is no loss. Expected at least one.")
-    span = shard_span(shard, len(which))
-    check_eps(eps)
-    scorer, chunk_rows = planned_scorer(
-        model, source, eps=eps, chunk_rows=chunk_rows, threads=threads, max_memory=max_memory,
-        rows=0 if isinstance(which, Span) else len(which),
-    )  # fmt: skip
+    source = open_rows(data, model)
+    check_outputs(options.outputs, inputs(source, model))
+    selection, chosen_loss = Selection.of(rows, source), choose_loss(loss, eps)
     limit = None if max_memory is None else parse_size(max_memory)
-    identity = None
-    if checkpoint is not None or shard is not None or engine is not None:
-        identity = Identity.of(model, source, which, eps=eps, nonfinite=allow_nonfinite)
-    with keeping(checkpoint, identity, span, source) as keeper:
-        if engine is not None and identity is not None:
-            work = Work(
-                model,
-                portable(data, source),
-                source.scale,
-                getattr(source, "io", "auto"),
-                identity,
-                chunk_rows,
-                threads,
-                limit,
-            )
-            run = run_on(engine, work, which, keeper)
-        else:
-            run = run_here(
-                scorer, source, which, keeper, chunk_rows=chunk_rows, allow_nonfinite=allow_nonfinite
-            )
-        listeners = Listeners(callbacks, len(span), keeper.book.rows)
-        listeners.started(model.path, model.sha256, source.name, eps)
-        meter = Meter(limit)
-        with listeners.told_of_errors(), held() if checkpoint is not None else nullcontext() as signals:
-            watched(run, keeper, signals, _teller(keeper, listeners, meter, progress))
-            source.check_unchanged()
-            tally = keeper.book.whole(model.classes)
-        kept = tally if shard is not None or (isinstance(which, Span) and len(which) == source.rows) else None
-        resources = meter.resources(len(span) - listeners.before, scorer.threads)
-        report = Report(tally.state, float(eps), model, source, resources, kept, identity)
-        listeners.finished(report)
-        keeper.remove()
-    return report
+    one = _Pass(
+        model, source, selection, chosen_loss, shard_span(options.shard, len(selection)), options,
+        integer("chunk_rows", chunk_rows, least=1), Budget(threads, limit), allow_nonfinite,
+    )  # fmt: skip
+    return one.run(data, progress)
 
 
-def _outputs(
-    checkpoint: str | os.PathLike[str] | Checkpoint | None, callbacks: Sequence[Callback]
-) -> Iterator[Output]:
-    """The files that a pass writes."""
-    yield Output("checkpoint", checkpoint.path if isinstance(checkpoint, Checkpoint) else checkpoint)
-    for callback in callbacks:
-        if isinstance(callback, StateFile | EventFile):
-            yield Output(type(callback).__name__, callback.path, added=isinstance(callback, EventFile))
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pass:
+    """One evaluation: what it is of, and how it is carried out."""
+
+    model: Model
+    source: Source
+    selection: Selection
+    loss: Loss
+    span: Span
+    options: PassOptions
+    chunk_rows: int
+    budget: Budget
+    allow_nonfinite: bool
+
+    def run(self, data: Any, progress: Callable[[int, int], None] | None) -> Report:
+        """Compute what is missing, with everything that takes part in it, and report."""
+        options, identity = self.options, self._identity()
+        with ExitStack() as stack:
+            writer, results = None, PartialResults(self.span)
+            if options.checkpoint is not None and identity is not None:
+                writer = stack.enter_context(resumed(options.checkpoint, identity, self.span, self.source))
+                results = writer.results
+            spool = None
+            if options.losses is not None:
+                beside = None if writer is None else writer.path
+                spool = stack.enter_context(spooling(options.losses, self.span, beside))
+            if writer is not None and spool is not None:
+                results = writer.results = spool.known(results, self.selection)
+                writer.before = spool.sync
+            parts, scorer_name, classes, threads = self._parts(data, identity, results)
+            listeners = Listeners(options.callbacks, len(self.span), results.rows)
+            listeners.started(self.model, self.source.name, self.loss)
+            meter = Meter(self.budget.max_memory)
+            sinks = [one for one in (spool, results, writer) if one is not None]
+            signals = defer_signals() if writer is not None else nullcontext()
+            with listeners.told_of_errors(), signals as deferred:
+                _drive(parts, sinks, _Watch(results, listeners, meter, progress), writer, deferred)
+                tally = results.whole(classes)
+                report = Report(
+                    tally.state, self.loss, self.model, self.source,
+                    meter.resources(len(self.span) - listeners.before, threads), scorer_name,
+                    tally if self._keeps_blocks() else None, identity,
+                )  # fmt: skip
+                if spool is not None and options.losses is not None:
+                    write_losses(
+                        options.losses, spool, self.span, self.selection,
+                        model=self.model, data=self.source, loss=self.loss,
+                    )  # fmt: skip
+            listeners.finished(report)
+            if spool is not None:
+                spool.remove()
+            if writer is not None:
+                writer.remove()
+        return report
+
+    def _identity(self) -> Identity | None:
+        """What the pass is of, where parts of it may be joined with others; it takes a hash of the data."""
+        options = self.options
+        if options.checkpoint is None and options.shard is None and options.engine is None:
+            return None
+        return Identity.of(self.model, self.source, self.selection, self.loss, nonfinite=self.allow_nonfinite)
+
+    def _keeps_blocks(self) -> bool:
+        return self.options.shard is not None or self.selection.is_all(self.source)
+
+    def _parts(
+        self, data: Any, identity: Identity | None, results: PartialResults
+    ) -> tuple[Iterator[Part | None], str, int | None, int]:
+        """The parts that are missing, as they are computed; and by whom, of how many classes, with how many threads."""
+        if self.options.engine is not None and identity is not None:
+            spec = PassSpec(
+                self.model, portable(data, self.source), self.source.scale, self.source.io, identity,
+                self.chunk_rows, self.budget, self.options.losses is not None,
+            )  # fmt: skip
+            # Nothing is computed here: a scorer tells whether the model fits, and is let go.
+            scorer = make_scorer(self.model, self.source, self.loss, Budget(threads=1))
+            parts = compute_on(self.options.engine, spec, self.selection, results)
+            return parts, scorer.name, scorer.classes, 0
+        (scorer,), chunk_rows = planned_scorers(
+            [self.model], self.source, self.loss, self.budget, self.chunk_rows, self.selection.numbers_bytes
+        )
+        parts = compute(
+            [scorer], self.source, self.selection.tasks(results.gaps()),
+            chunk_rows=chunk_rows, allow_nonfinite=self.allow_nonfinite,
+        )  # fmt: skip
+        return parts, scorer.name, scorer.classes, scorer.threads
 
 
-def _teller(
-    keeper: Keeper, listeners: Listeners, meter: Meter, progress: Callable[[int, int], None] | None
-) -> Callable[[Span], None]:
-    """What is done after each chunk."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Watch:
+    """What looks on at a pass after each part: the meter, the listeners, the progress. A sink."""
 
-    def tell(span: Span) -> None:
-        meter.look()
-        rows = keeper.book.rows
-        if listeners:
-            listeners.advanced(span, rows, keeper.book.loss)
-        if progress is not None:
-            progress(rows, len(keeper.book.span))
+    results: PartialResults
+    listeners: Listeners
+    meter: Meter
+    progress: Callable[[int, int], None] | None
 
-    return tell
+    def add(self, part: Part) -> None:
+        self.meter.look()
+        if part.usage is not None:
+            self.meter.add(part.usage)
+        rows = self.results.rows
+        if self.listeners:
+            self.listeners.advanced(part.span, rows, self.results.loss)
+        if self.progress is not None:
+            self.progress(rows, len(self.results.span))
+
+
+def _drive(
+    parts: Iterator[Part | None],
+    sinks: Sequence[Sink],
+    watch: _Watch,
+    writer: CheckpointWriter | None,
+    deferred: DeferredSignals | None,
+) -> None:
+    """Take the parts in to the last one; when a signal waits, or some fail, write the checkpoint first."""
+    try:
+        for part in parts:
+            if part is not None:
+                for sink in (*sinks, watch):
+                    sink.add(part)
+            if deferred is not None and deferred.waiting and writer is not None:
+                writer.save()
+                deferred.deliver()
+    except IncompleteError:
+        if writer is not None:
+            writer.save()
+        raise
 
 
 def stream(
-    model: Mlp,
+    model: Model,
     data: Any,
     *,
     rows: Rows = None,
-    eps: float = EPS,
-    chunk_rows: int = 4096,
+    loss: Loss | None = None,
+    eps: float | None = None,
+    chunk_rows: int = STREAM_ROWS,
     threads: int | None = None,
     allow_nonfinite: bool = False,
 ) -> Iterator[Step]:
@@ -183,42 +283,39 @@ def stream(
 
     Arguments and errors as for `evaluate`. Nothing is read ahead of the consumer but the next chunk's pages.
     """
-    source = open(data)
-    scorer = NetworkScorer(model, source, eps=eps, threads=threads)
-    yield from steps(scorer, source, rows, chunk_rows=chunk_rows, allow_nonfinite=allow_nonfinite)
+    source = open_rows(data, model)
+    selection = Selection.of(rows, source)
+    scorer = make_scorer(model, source, choose_loss(loss, eps), Budget(threads))
+    total = Tally.empty(0, scorer.classes)
+    for part in compute(
+        [scorer], source, selection.tasks([Span(0, len(selection))]),
+        chunk_rows=integer("chunk_rows", chunk_rows, least=1), allow_nonfinite=allow_nonfinite,
+    ):  # fmt: skip
+        total += part.tallies[0]
+        state = total.state
+        yield Step(part.span, state.loss, state.rows, len(selection), part.losses[0], state, total)
 
 
 def per_sample_losses(
-    model: Mlp,
+    model: Model,
     data: Any,
     *,
     rows: Rows = None,
-    eps: float = EPS,
+    loss: Loss | None = None,
+    eps: float | None = None,
     chunk_rows: int = CHUNK_ROWS,
     threads: int | None = None,
 ) -> NDArray[np.float64]:
     """Return the loss of every row in nats: float64 (rows,), in the order of the rows.
 
-    Eight bytes a row are held in memory; for files of losses see `evaluate(losses=...)` on the command line.
+    Eight bytes a row are held in memory; for a file of losses see `PassOptions(losses=...)`.
     Arguments and errors as for `evaluate`.
     """
-    source = open(data)
-    which = selected(rows, source)
-    out = np.empty(len(which))
-    done = 0
-    for step in stream(model, source, rows=which, eps=eps, chunk_rows=chunk_rows, threads=threads):
-        out[done : done + len(step.losses)] = step.losses
-        done += len(step.losses)
+    source = open_rows(data, model)
+    selection = Selection.of(rows, source)
+    out = np.empty(len(selection))
+    for step in stream(
+        model, source, rows=selection.rows, loss=loss, eps=eps, chunk_rows=chunk_rows, threads=threads
+    ):
+        out[step.span.start : step.span.stop] = step.losses
     return out
-
-
-def steps(
-    scorer: Scorer, source: Source, rows: Rows, *, chunk_rows: int = CHUNK_ROWS, allow_nonfinite: bool = False
-) -> Iterator[Step]:
-    """Score and fold chunk by chunk. After the last one the file is checked to be what it was at opening."""
-    which = selected(rows, source)
-    total = Tally.empty(0, scorer.classes)
-    for part in compute(scorer, source, which, 0, chunk_rows=chunk_rows, allow_nonfinite=allow_nonfinite):
-        total += part.tally
-        state = total.state
-        yield Step(part.tally.span, state.loss, state.rows, len(which), part.losses, state, total)

@@ -17,6 +17,8 @@ from typing import Any, Protocol
 from streameval.errors import UsageError
 from streameval.evaluation.report import Report
 from streameval.files import storage_errors
+from streameval.losses.loss import Loss
+from streameval.models.model import Model
 from streameval.storage.source import Span
 
 SCHEMA = "streameval/events/1"
@@ -30,7 +32,7 @@ class Started:
     model_path: str | None
     model_sha256: str
     data: str
-    eps: float
+    loss: Loss
     total: int
     done: int
 
@@ -81,10 +83,10 @@ class Listeners:
     def __bool__(self) -> bool:
         return bool(self._callbacks)
 
-    def started(self, model_path: str | None, model_sha256: str, data: str, eps: float) -> None:
+    def started(self, model: Model, data: str, loss: Loss) -> None:
         """Tell that the pass begins."""
         for callback in self._callbacks:
-            callback.started(Started(model_path, model_sha256, data, eps, self._total, self.before))
+            callback.started(Started(model.path, model.sha256, data, loss, self._total, self.before))
 
     def advanced(self, span: Span, rows: int, loss: float | None) -> None:
         """Tell that a chunk is done."""
@@ -136,7 +138,8 @@ class EventFile:
             "start",
             model={"path": event.model_path, "sha256": event.model_sha256},
             data=event.data,
-            eps=event.eps,
+            loss_name=event.loss.name,
+            eps=getattr(event.loss, "eps", None),
             total=event.total,
             rows=event.done,
         )

@@ -1,22 +1,27 @@
 """How large chunks may be, and how many threads may work, so that a pass stays within a given memory.
 
-Knows what a pass allocates, in closed form. Does not measure anything: `resources` does.
+Knows what a pass allocates, in closed form, and asks scorers and sources what they do. Does not measure anything:
+`resources` does.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from streameval.arguments import integer
 from streameval.errors import StorageError, UsageError
-from streameval.evaluation.scoring import NetworkScorer, check_fit, check_threads, packed
-from streameval.evaluation.state import CONFUSION_CLASSES, fold
-from streameval.models.mlp import Mlp
-from streameval.storage.source import Source
+from streameval.evaluation.passes import compute
+from streameval.evaluation.selection import Selection
+from streameval.evaluation.state import confusion_size
+from streameval.losses.loss import Loss
+from streameval.models.model import Model
+from streameval.scoring import make_scorer
+from streameval.scoring.scorer import Budget, Scorer
+from streameval.storage.source import Source, Span
 
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
@@ -27,8 +32,6 @@ ROW_BYTES = 8 * 8
 OVERHEAD = 4 << 20
 # States that are alive at once while two are joined, and what a number in one takes.
 STATES, NUMBER_BYTES = 8, 40
-# While a layer is packed it is there as float64, integers and digits too.
-PACKING_BYTES = 40
 # Fewer rows for a thread than this waste it: rather one thread less.
 ROWS_A_THREAD = 64
 
@@ -56,113 +59,83 @@ def parse_size(text: int | str) -> int:
 
 
 def plan(
-    model: Mlp, source: Source, network: Any, *, limit: int, chunk_rows: int, threads: int, rows: int
+    scorers: Sequence[Scorer], source: Source, *, limit: int, chunk_rows: int, numbers_bytes: int
 ) -> Plan:
-    """Plan a pass over `rows` rows in at most `limit` bytes beyond what the process holds already.
+    """Plan a pass of all the scorers over each chunk in at most `limit` bytes beyond what the process holds already.
 
-        bytes = fixed + threads * scratch + chunk_rows * row        (rows a selection by number: 8 bytes each more)
+    chunk_rows     what is wanted; fewer rows are taken where memory is short, and then fewer threads than the scorers
+                   have
+    numbers_bytes  of the row numbers that are held
 
-    network     the packed network (`kernels.packing.Packed`)
-    chunk_rows, threads   what is wanted; less of both is taken where memory is short
-    rows        row numbers that are held, 0 for consecutive rows
-
-    Raises:
-        StorageError: not even one row on one thread fits.
+    Raises StorageError: not even one row on one thread fits.
     """
-    fixed, by_row, scratch = _costs(model, source, network, rows)
-    for count in range(threads, 0, -1):
-        fitting = (limit - fixed - count * scratch) // by_row
-        if fitting >= min(chunk_rows, ROWS_A_THREAD * count if count > 1 else 1):
-            chosen = min(chunk_rows, fitting)
-            return Plan(chosen, count, fixed + count * scratch + chosen * by_row, limit)
+    fixed = _fixed_bytes(scorers, source) + numbers_bytes
+
+    def needed(rows: int, threads: int) -> int:
+        computing = sum(scorer.footprint(rows, threads) for scorer in scorers)
+        return fixed + computing + rows * _row_bytes(scorers, source)
+
+    for threads in range(scorers[0].threads, 0, -1):
+        least = min(chunk_rows, ROWS_A_THREAD * threads if threads > 1 else 1)
+        if needed(least, threads) <= limit:
+            # The most rows that fit: what is needed grows with them.
+            low, high = least, chunk_rows
+            while low < high:
+                middle = (low + high + 1) // 2
+                low, high = (middle, high) if needed(middle, threads) <= limit else (low, middle - 1)
+            return Plan(low, threads, needed(low, threads), limit)
     raise StorageError(
-        f"max_memory: {limit} bytes, but one row of {source.name} at a time on one thread takes "
-        f"{fixed + scratch + by_row} with this model, beyond what the process holds already. Allow more memory"
-        f"{', or write the data uncompressed' if source_costs(source)[0] > limit // 2 else ''}."
+        f"max_memory: {limit} bytes, but one row of {source.name} at a time on one thread takes {needed(1, 1)} with "
+        f"this model, beyond what the process holds already. Allow more memory"
+        f"{', or write the data uncompressed' if source.costs()[0] > limit // 2 else ''}."
     )
 
 
-def planned_scorer(
-    model: Mlp,
+def planned_scorers(
+    models: Sequence[Model],
     source: Source,
-    *,
-    eps: float,
+    loss: Loss,
+    budget: Budget,
     chunk_rows: int,
-    threads: int | None,
-    max_memory: int | str | None,
-    rows: int = 0,
-) -> tuple[NetworkScorer, int]:
-    """The scorer and the rows of a chunk that keep a pass within `max_memory`; what is asked for without one.
+    numbers_bytes: int = 0,
+) -> tuple[list[Scorer], int]:
+    """The scorers, and the rows of a chunk, that keep a pass within the budget; what is asked for without a limit.
 
     With a limit, the kernels are loaded now, so that they count as what the process holds already, and pages of
     files that are done with are given back however small the file is.
 
-    Raises StorageError as `plan` does, and the errors of `NetworkScorer`.
+    Raises StorageError as `plan` does, and the errors of `make_scorer`.
     """
-    chunk_rows = integer("chunk_rows", chunk_rows, least=1)
-    if max_memory is None:
-        return NetworkScorer(model, source, eps=eps, threads=threads), chunk_rows
-    limit = parse_size(max_memory)
-    check_fit(model, source)
-    check_packing(model, limit)
-    small = NetworkScorer(model, source, eps=eps, threads=1)
-    wanted = check_threads(threads) if threads is not None else available()
-    found = plan(
-        model, source, packed(model, source), limit=limit, chunk_rows=chunk_rows, threads=wanted, rows=rows
+    scorers = [make_scorer(model, source, loss, budget) for model in models]
+    if budget.max_memory is None:
+        return scorers, chunk_rows
+    chosen = plan(
+        scorers, source, limit=budget.max_memory, chunk_rows=chunk_rows, numbers_bytes=numbers_bytes
     )
-    if hasattr(source, "save_memory"):
-        source.save_memory()
-    _load_kernels(small, source)
-    return NetworkScorer(model, source, eps=eps, threads=found.threads), found.chunk_rows
+    for scorer in scorers:
+        scorer.threads = chosen.threads
+    source.save_memory()
+    load_kernels(scorers, source)
+    return scorers, chosen.chunk_rows
 
 
-def available() -> int:
-    """Threads that may run at once here."""
-    from streameval.kernels import threads
-
-    return threads.available()
-
-
-def _load_kernels(scorer: NetworkScorer, source: Source) -> None:
-    if source.rows:
-        scores = scorer.score(source.take(np.zeros(1, np.int64)))
-        fold(scores.loss, scores.target, scores.predicted, np.zeros(1, np.int64), scorer.classes)
+def load_kernels(scorers: Sequence[Scorer], source: Source) -> None:
+    """Compile or load whatever is needed, by the first row of the source."""
+    first = Selection(np.zeros(1, np.int64)).tasks([Span(0, 1)])
+    for _ in compute(scorers, source, first, chunk_rows=1, allow_nonfinite=True):
+        pass
 
 
-def check_packing(model: Mlp, limit: int) -> None:
-    """Raise StorageError if packing the network, which comes before the pass, would take more than `limit` bytes."""
-    needed = PACKING_BYTES * max(layer.weight.size for layer in model.layers) + 4 * model.parameters
-    if needed > limit:
-        raise StorageError(
-            f"max_memory: {limit} bytes, but {needed} are needed to prepare this model of {model.parameters} "
-            "parameters. Allow more memory."
-        )
+def _fixed_bytes(scorers: Sequence[Scorer], source: Source) -> int:
+    """Bytes that do not grow with the rows of a chunk: what reading holds, and states."""
+    reading, _ = source.costs()
+    numbers = sum(8 * (scorer.classes or 1) + confusion_size(scorer.classes or 0) ** 2 for scorer in scorers)
+    return OVERHEAD + reading + STATES * NUMBER_BYTES * numbers
 
 
-def source_costs(source: Source) -> tuple[int, int]:
-    """Bytes that reading holds at most, and bytes more for each row of a chunk."""
-    costs = getattr(source, "costs", None)
-    if costs is None:
-        return 0, 2 * source.features * source.dtype.itemsize
-    fixed, by_row = costs()
-    return int(fixed), int(by_row)
-
-
-def _costs(model: Mlp, source: Source, network: Any, rows: int) -> tuple[int, int, int]:
-    """Fixed bytes, bytes of a row of a chunk, and bytes of a thread."""
-    from streameval.kernels.running import Scratch
-
-    reading, by_row = source_costs(source)
+def _row_bytes(scorers: Sequence[Scorer], source: Source) -> int:
+    """Bytes of each row of a chunk, as it is read, and of what comes of it; a chunk is still there when the next
+    one is made."""
+    _, reading = source.costs()
     targets = 16 if not source.soft else 24 * (source.classes or 1)
-    classes = model.classes
-    numbers = 8 * classes + (classes**2 if classes <= CONFUSION_CLASSES else 0)
-    states = STATES * NUMBER_BYTES * numbers
-    fixed = OVERHEAD + reading + _bytes(network) + states + 8 * rows
-    # A chunk is still there when the next one is made.
-    return fixed, by_row + 2 * (ROW_BYTES + targets), _bytes(Scratch.of(network, 1))
-
-
-def _bytes(holder: Any) -> int:
-    """The bytes of the arrays among the fields of a dataclass."""
-    values = (getattr(holder, name) for name in holder.__dataclass_fields__)
-    return sum(value.nbytes for value in values if isinstance(value, np.ndarray))
+    return reading + 2 * (ROW_BYTES * len(scorers) + targets)

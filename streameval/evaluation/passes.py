@@ -1,13 +1,13 @@
-"""One pass over what is missing, in this process or by an engine: what comes back goes into the book.
+"""The one pass: spans in, scored and folded chunk by chunk, tallies out. Every result of rows in order comes from here.
 
-Knows chunks, engines and interruptions. Does not know files of results, nor what a report looks like.
+Knows chunks, scorers and engines. Does not know files of results, nor what a report looks like.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,45 +16,117 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import DataError, IncompleteError, UsageError
-from streameval.evaluation.blocks import Tally, fold_tally
-from streameval.evaluation.checkpoint import Keeper
 from streameval.evaluation.identity import Identity
-from streameval.evaluation.interrupts import Held
-from streameval.evaluation.rows import chunks, row_numbers
-from streameval.evaluation.scoring import Scorer
-from streameval.models.mlp import Mlp
-from streameval.storage.source import Source, Span
+from streameval.evaluation.partial_results import PartialResults
+from streameval.evaluation.resources import Usage
+from streameval.evaluation.selection import Selection, Task, row_numbers
+from streameval.evaluation.tally import Tally, fold_tally
+from streameval.models.model import Model
+from streameval.scoring.scorer import Budget, Scorer, Scores
+from streameval.storage.source import Chunk, Source, Span
 
 _log = logging.getLogger("streameval")
 
-Which = Span | NDArray[np.int64]
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """What came of consecutive rows of a pass.
+
+    tallies  one for each scorer
+    losses   (n,) float64 in nats for each scorer; () where nobody asked for them
+    target   true classes (n,) int64, None where rows have none, or nobody asked
+    usage    of the process that computed it, None where that is this one
+    """
+
+    tallies: tuple[Tally, ...]
+    losses: tuple[NDArray[np.float64], ...] = ()
+    target: NDArray[np.int64] | None = None
+    usage: Usage | None = None
+
+    @property
+    def span(self) -> Span:
+        """The rows, by their place in the selection."""
+        return self.tallies[0].span
+
+
+class Sink(Protocol):
+    """What takes in the parts of a pass, each once, in any order."""
+
+    def add(self, part: Part) -> None:
+        """Take in one part."""
+
+
+def compute(
+    scorers: Sequence[Scorer],
+    source: Source,
+    tasks: Iterable[Task],
+    *,
+    chunk_rows: int,
+    allow_nonfinite: bool = False,
+) -> Iterator[Part]:
+    """Yield what comes of each chunk of the rows of the tasks; each row is read once, and scored by all the scorers.
+
+    After the last one the file is checked to be what it was at opening.
+
+    Raises DataError for a row whose loss is not finite, unless such rows are allowed and left out.
+    """
+    for task in tasks:
+        place = task.span.start
+        for chunk in task.rows.chunks(source, chunk_rows):
+            yield _part(scorers, source, chunk, place, allow_nonfinite)
+            place += len(chunk)
+    source.check_unchanged()
+
+
+def _part(scorers: Sequence[Scorer], source: Source, chunk: Chunk, place: int, allow_nonfinite: bool) -> Part:
+    scores = [scorer.score(chunk) for scorer in scorers]
+    rows, tallies = row_numbers(chunk), []
+    for scorer, one in zip(scorers, scores, strict=True):
+        tally, left_out = fold_tally(place, one, rows, scorer.classes)
+        if left_out is not None and not allow_nonfinite:
+            raise nonfinite(source, left_out, tally.state.sums.left_out, len(chunk))
+        tallies.append(tally)
+    return Part(tuple(tallies), tuple(one.loss for one in scores), scores[0].target)
+
+
+def score_finite(scorers: Sequence[Scorer], source: Source, chunk: Chunk) -> list[Scores]:
+    """The scores of each scorer for rows that were picked, all of them finite: else DataError names the first."""
+    scores = [scorer.score(chunk) for scorer in scorers]
+    # The sum is NaN or infinite if one loss is: one pass instead of two.
+    if not all(np.isfinite(one.loss.sum()) for one in scores):
+        finite = np.all([np.isfinite(one.loss) for one in scores], axis=0)
+        if not finite.all():
+            row = int(np.asarray(chunk.rows)[np.argmin(finite)])
+            raise nonfinite(source, row, int(np.count_nonzero(~finite)), len(chunk))
+    return scores
+
+
+def nonfinite(source: Source, row: int, rows: int, looked_at: int) -> DataError:
+    """The error about `rows` rows whose loss is not finite, `row` the first, among those that were looked at."""
+    return DataError(
+        f"{source.name}, row {row}: features or logits are NaN or infinite, or the loss is over 4e6 nats "
+        f"({rows} such rows among the {looked_at} looked at). Expected finite numbers. To leave such rows out and have "
+        "them counted: streameval evaluate --allow-nonfinite (evaluate(..., allow_nonfinite=True))."
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Work:
+class PassSpec:
     """All that a worker must know to compute any span of a pass; it opens the data itself.
 
     data     what `streameval.open` takes there: a path, or several
     scale, io   as the data set was opened here
-    threads  None: as many as the worker may use
+    losses   whether the losses of rows are asked for, beside what they come to
     """
 
-    model: Mlp
+    model: Model
     data: Any
     scale: float
     io: str
     identity: Identity
     chunk_rows: int
-    threads: int | None
-    max_memory: int | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Task:
-    """A span to be computed: its places in the selection, and the rows that are selected there."""
-
-    span: Span
-    rows: Which
+    budget: Budget
+    losses: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,84 +143,29 @@ class Engine(Protocol):
     def cut(self, gap: Span) -> Iterator[Span]:
         """Cut consecutive rows into the spans that workers get."""
 
-    def map(self, work: Work, tasks: Sequence[Task]) -> Iterator[Tally | Failure | None]:
+    def map(self, spec: PassSpec, tasks: Sequence[Task]) -> Iterator[Part | Failure | None]:
         """Yield what came of each task, or why nothing did, as they end; None now and then while nothing comes."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Part:
-    """Consecutive rows of a pass that were just computed: their tally, and their losses (n,) float64 in nats."""
-
-    tally: Tally
-    losses: NDArray[np.float64]
-
-
-def compute(
-    scorer: Scorer, source: Source, which: Which, place: int, *, chunk_rows: int, allow_nonfinite: bool
-) -> Iterator[Part]:
-    """Score and fold the rows `which`, the first of which is at `place`, chunk by chunk.
-
-    After the last one the file is checked to be what it was at opening.
-
-    Raises DataError for a row whose loss is not finite, unless such rows are allowed and left out.
-    """
-    for chunk in chunks(source, which, chunk_rows):
-        scores = scorer.score(chunk)
-        tally, left_out = fold_tally(
-            place, scores.loss, scores.target, scores.predicted, row_numbers(chunk), scorer.classes
-        )
-        if left_out is not None and not allow_nonfinite:
-            raise DataError(
-                f"{source.name}, row {left_out}: features or logits are NaN or infinite, or the loss is over 4e6 nats "
-                f"({tally.state.left_out} such rows among the {len(chunk)} looked at). Expected finite numbers. To "
-                "leave such rows out and have them counted: --allow-nonfinite (allow_nonfinite=True)."
-            )
-        place += len(chunk)
-        yield Part(tally, scores.loss)
-    source.check_unchanged()
-
-
-def within(which: Which, span: Span) -> Which:
-    """The rows at the places `span` of a selection."""
-    if isinstance(which, Span):
-        return Span(which.start + span.start, which.start + span.stop)
-    return which[span.start : span.stop]
-
-
-def run_here(
-    scorer: Scorer, source: Source, which: Which, keeper: Keeper, *, chunk_rows: int, allow_nonfinite: bool
-) -> Iterator[Span]:
-    """Compute what is missing in the keeper's book, in this process; yield each chunk's span when it is in."""
-    for gap in keeper.book.gaps():
-        rows = within(which, gap)
-        for part in compute(
-            scorer, source, rows, gap.start, chunk_rows=chunk_rows, allow_nonfinite=allow_nonfinite
-        ):
-            keeper.add(part.tally)
-            yield part.tally.span
-
-
-def run_on(engine: Engine, work: Work, which: Which, keeper: Keeper) -> Iterator[Span | None]:
-    """Let an engine compute what is missing in the keeper's book; yield each span when it is in, None in between.
+def compute_on(
+    engine: Engine, spec: PassSpec, selection: Selection, results: PartialResults
+) -> Iterator[Part | None]:
+    """Let an engine compute what is missing in the results; yield each part as it comes, None in between.
 
     Raises IncompleteError after all other spans are in if one could not be computed.
     """
-    tasks = [Task(span, within(which, span)) for gap in keeper.book.gaps() for span in engine.cut(gap)]
+    tasks = list(selection.tasks(span for gap in results.gaps() for span in engine.cut(gap)))
     failures = []
-    for outcome in engine.map(work, tasks):
-        if outcome is None:
-            yield None
-        elif isinstance(outcome, Failure):
+    for outcome in engine.map(spec, tasks):
+        if isinstance(outcome, Failure):
             _log.warning("rows %d:%d failed: %s", outcome.span.start, outcome.span.stop, outcome.message)
             failures.append(outcome)
         else:
-            keeper.add(outcome, origin="a worker")
-            yield outcome.span
+            yield outcome
     if failures:
-        keeper.save()
         rows, first = sum(len(one.span) for one in failures), min(failures, key=lambda one: one.span)
         raise IncompleteError(
-            f"{len(failures)} spans with {rows} of {len(keeper.book.span)} rows could not be computed, the first being "
+            f"{len(failures)} spans with {rows} of {len(results.span)} rows could not be computed, the first being "
             f"rows {first.span.start}:{first.span.stop}: {first.message} With a checkpoint the others are kept: "
             "run the same command again when the cause is gone."
         )
@@ -174,15 +191,3 @@ def portable(data: Any, source: Source) -> Any:
 
 def _can_open(path: str) -> bool:
     return "://" in path or Path(path).exists() or any(mark in path for mark in "*?[")
-
-
-def watched(
-    spans: Iterator[Span | None], keeper: Keeper, held: Held | None, tell: Callable[[Span], None]
-) -> None:
-    """Drive a run to its end; when a signal waits, write the checkpoint and deliver it."""
-    for span in spans:
-        if span is not None:
-            tell(span)
-        if held is not None and held.waiting:
-            keeper.save()
-            held.deliver()

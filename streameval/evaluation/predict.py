@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from streameval.arguments import found, is_masked
+from streameval.defaults import CHUNK_ROWS, EPS
 from streameval.errors import DataError, LabelError, UsageError
-from streameval.evaluation.evaluate import EPS
-from streameval.evaluation.rows import CHUNK_ROWS
-from streameval.evaluation.scoring import NetworkScorer, check_eps, check_model
+from streameval.losses.cross_entropy import CrossEntropy
 from streameval.models.mlp import Mlp
+from streameval.scoring import check_model
+from streameval.scoring.network import NetworkScorer
+from streameval.scoring.scorer import Budget
 from streameval.storage.opening import open
 from streameval.storage.source import Span
 
@@ -40,7 +42,7 @@ def predict(model: Mlp, x: ArrayLike) -> NDArray[np.float32]:
     single = rows.ndim == 1
     rows = rows.reshape(1, -1) if single else rows.reshape(len(rows), math.prod(rows.shape[1:]))
     source = open((np.ascontiguousarray(rows), np.zeros(len(rows), np.int64)))
-    scorer = NetworkScorer(model, source, eps=EPS)
+    scorer = NetworkScorer(model, source, CrossEntropy(), Budget())
     out = np.empty((len(rows), model.classes), np.float32)
     for chunk in source.chunks(Span(0, len(rows)), CHUNK_ROWS):
         out[chunk.rows[0] : chunk.rows[-1] + 1] = scorer.probabilities(chunk)
@@ -65,7 +67,7 @@ def cross_entropy_error(y: ArrayLike, t: ArrayLike, *, eps: float = EPS) -> floa
 
     Source: K. Saitoh, Deep Learning from Scratch (O'Reilly Japan, 2016), section 4.2.
     """
-    checked = check_eps(eps)
+    checked = CrossEntropy(eps).eps
     _check_unmasked("y", y)
     _check_unmasked("t", t)
     probabilities = np.atleast_2d(_numbers("y", y).astype(np.float64))

@@ -5,41 +5,52 @@ Knows the names of the contract. Does not know how it looks on a screen: `report
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from streameval.evaluation.blocks import BLOCK_ROWS, Tally
-from streameval.evaluation.identity import MEANING, Identity
+from streameval.evaluation.identity import RESULT_VERSION, Identity
 from streameval.evaluation.resources import Resources
 from streameval.evaluation.sealed import seal
 from streameval.evaluation.state import State
-from streameval.models.mlp import Mlp
+from streameval.evaluation.tally import BLOCK_ROWS, Tally
+from streameval.losses.loss import Loss
+from streameval.models.model import Model
 from streameval.storage.source import Source
 
-SCHEMA = "streameval/evaluate/1"
-LOSS = "-sum_k t_k log(y_k + eps), y = softmax(network(x)), in nats; eps = 0: from the logits by log-sum-exp"
+SCHEMA, READABLE = "streameval/evaluate/2", ("streameval/evaluate/1", "streameval/evaluate/2")
 UNIT = "a loss counts as rint(loss * 2**40) units"
 
 
 @dataclass(frozen=True, slots=True)
 class ModelName:
-    """What is known of a model that is not here: as `Mlp` names it."""
+    """What is known of a model that is not here: what a report said of it. Fulfils `Model`."""
 
     path: str | None
     sha256: str
-    sizes: tuple[int, ...]
-    activations: tuple[str, ...]
+    description: dict[str, Any]
 
     @property
-    def classes(self) -> int:
-        """Number of outputs of the last layer."""
-        return self.sizes[-1]
+    def outputs(self) -> int:
+        """Numbers that come out for a row."""
+        return int(self.description["layers"][-1])
+
+    @property
+    def summary(self) -> str:
+        """See `Model`."""
+        layers = "-".join(map(str, self.description["layers"]))
+        return f"{layers}, {', '.join(self.description['activations'])}"
+
+    def describe(self) -> dict[str, Any]:
+        """See `Model`."""
+        return self.description
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> ModelName:
         """What `model_dict` wrote."""
-        return cls(stored["path"], stored["sha256"], tuple(stored["layers"]), tuple(stored["activations"]))
+        others = {name: value for name, value in stored.items() if name not in ("path", "sha256")}
+        return cls(stored["path"], stored["sha256"], others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +74,20 @@ class Report:
     """The loss of a model over rows of a data set, exactly, and what belongs to it.
 
     state      the exact sums; the properties below are read off it
-    eps        E = -sum_k t_k log(y_k + eps); 0 is the exact log-softmax
+    loss_function  what a row costs
     model, data   what was evaluated; of merged shards, its names
     resources  what it cost
+    scorer     who computed the rows' losses: "native"
     tally      the state with the digests of blocks, where a pass kept them
     identity   what the pass was of, where it was a shard, had a checkpoint or ran on an engine
     """
 
     state: State
-    eps: float
-    model: Mlp | ModelName
+    loss_function: Loss
+    model: Model
     data: Source | DataName
     resources: Resources
+    scorer: str = "native"
     tally: Tally | None = None
     identity: Identity | None = None
 
@@ -86,7 +99,12 @@ class Report:
     @property
     def loss_sum(self) -> float:
         """Sum of the losses in nats."""
-        return self.state.loss_sum
+        return self.state.sums.total
+
+    @property
+    def eps(self) -> float | None:
+        """The eps of cross-entropy, None of another loss."""
+        return getattr(self.loss_function, "eps", None)
 
     @property
     def rows(self) -> int:
@@ -94,24 +112,25 @@ class Report:
         return self.state.rows
 
     @property
-    def correct(self) -> int:
-        """Rows whose largest logit is at the true class (for soft targets: at their largest entry)."""
-        return self.state.correct
+    def correct(self) -> int | None:
+        """Rows whose largest logit is at the true class (for soft targets: at their largest entry); None where rows
+        have no classes."""
+        return None if self.state.classification is None else self.state.classification.correct
 
     @property
     def accuracy(self) -> float | None:
-        """correct / rows, None without rows."""
-        return self.correct / self.rows if self.rows else None
+        """correct / rows, None without rows or classes."""
+        return self.correct / self.rows if self.rows and self.correct is not None else None
 
     @property
     def stddev(self) -> float | None:
         """Standard deviation of the losses (ddof 1), None for fewer than two rows."""
-        return self.state.stddev
+        return self.state.sums.stddev
 
     @property
     def stderr(self) -> float | None:
         """stddev / sqrt(rows): the standard error of a random sample of so many rows."""
-        return self.state.stderr
+        return None if self.stddev is None else self.stddev / math.sqrt(self.rows)
 
     @cached_property
     def digest(self) -> str:
@@ -137,44 +156,46 @@ class Report:
         return seal(self._content())
 
     def _content(self) -> dict[str, Any]:
-        state = self.state
+        sums = self.state.sums
         return {
             "schema": SCHEMA,
             "loss": self.loss,
             "loss_sum": self.loss_sum,
+            "loss_name": self.loss_function.name,
             "rows": self.rows,
             "correct": self.correct,
             "accuracy": self.accuracy,
             "stddev": self.stddev,
             "stderr": self.stderr,
-            "min": state.smallest if self.rows else None,
-            "max": state.largest if self.rows else None,
-            "left_out": state.left_out,
+            "min": sums.smallest if self.rows else None,
+            "max": sums.largest if self.rows else None,
+            "left_out": sums.left_out,
             "eps": self.eps,
             "digest": self.digest,
             "per_class": [
                 {"class": k, "rows": one.rows, "loss": one.loss, "accuracy": one.accuracy}
-                for k, one in enumerate(state.classes)
+                for k, one in enumerate(self.state.classes)
             ],
-            "confusion": [list(row) for row in state.confusion],
-            "worst": [{"row": row, "loss": loss} for loss, row in state.worst],
+            "confusion": [list(row) for row in self.state.confusion],
+            "worst": [{"row": row, "loss": loss} for loss, row in sums.worst],
             "model": model_dict(self.model),
-            "data": data_dict(self.data, self.model.classes),
+            "data": data_dict(self.data, self.model.outputs),
+            "scorer": self.scorer,
             "resources": self.resources.to_dict(),
-            "meaning": {"version": MEANING, "loss": LOSS, "unit": UNIT},
-            "state": state.to_dict(),
+            "meaning": {
+                "version": RESULT_VERSION,
+                "loss": self.loss_function.formula,
+                "unit": UNIT,
+                "parameters": self.loss_function.to_dict(),
+            },
+            "state": self.state.to_dict(),
             "blocks": None if self.blocks is None else {"rows": BLOCK_ROWS, "digests": list(self.blocks)},
         }
 
 
-def model_dict(model: Mlp | ModelName) -> dict[str, Any]:
+def model_dict(model: Model) -> dict[str, Any]:
     """What identifies a model in a report."""
-    return {
-        "path": model.path,
-        "sha256": model.sha256,
-        "layers": list(model.sizes),
-        "activations": list(model.activations),
-    }
+    return {"path": model.path, "sha256": model.sha256, **model.describe()}
 
 
 def data_dict(source: Source | DataName, classes: int) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +35,28 @@ class Resources:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one process used so far: who it is, its threads, its peaks of memory in bytes."""
+
+    process: str
+    threads: int
+    peak_anon_bytes: int
+    peak_file_bytes: int
+
+    @classmethod
+    def here(cls, threads: int) -> Usage:
+        """That of this process, as it is now."""
+        found = memory()
+        process = f"{platform.node()}:{os.getpid()}"
+        return cls(process, threads, found.get("RssAnon", 0), found.get("RssFile", 0))
+
+
 class Meter:
-    """Measures one pass: call `look` often, `resources` at the end."""
+    """Measures one pass: call `look` often, `resources` at the end.
+
+    What other processes used counts instead of what this one did, once they said so: see `add`.
+    """
 
     def __init__(self, max_memory: int | None = None) -> None:
         self._limit = max_memory
@@ -43,6 +65,16 @@ class Meter:
         self._start = time.perf_counter()
         self._next = 0.0
         self._anon = self._file = 0
+        self._others: dict[str, Usage] = {}
+
+    def add(self, usage: Usage) -> None:
+        """Take in what a process that computes elsewhere used; the last word of each process counts."""
+        last = self._others.get(usage.process, usage)
+        self._others[usage.process] = replace(
+            usage,
+            peak_anon_bytes=max(usage.peak_anon_bytes, last.peak_anon_bytes),
+            peak_file_bytes=max(usage.peak_file_bytes, last.peak_file_bytes),
+        )
 
     def look(self) -> None:
         """Take a sample of the memory in use, if the last one is old."""
@@ -52,11 +84,15 @@ class Meter:
             self._sample()
 
     def resources(self, rows: int, threads: int) -> Resources:
-        """What it came to, for `rows` rows."""
+        """What it came to, for `rows` rows: of other processes the threads of all, and the largest peaks."""
         seconds = time.perf_counter() - self._start
         self._sample()
         rate = rows / seconds if seconds > 0 else 0.0
-        return Resources(seconds, rate, threads, self._anon, self._file, self._limit, self._base)
+        others = self._others.values()
+        if not others:
+            return Resources(seconds, rate, threads, self._anon, self._file, self._limit, self._base)
+        anon, file = max(one.peak_anon_bytes for one in others), max(one.peak_file_bytes for one in others)
+        return Resources(seconds, rate, sum(one.threads for one in others), anon, file, self._limit, None)
 
     def _sample(self) -> None:
         found = memory()

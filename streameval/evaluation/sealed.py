@@ -34,14 +34,15 @@ def write(path: str | os.PathLike[str], content: dict[str, Any]) -> None:
         file.write(json.dumps(seal(content)).encode() + b"\n")
 
 
-def read(path: str | os.PathLike[str], schema: str, what: str) -> dict[str, Any]:
-    """Read what `write` wrote.
+def read(path: str | os.PathLike[str], schemas: tuple[str, ...], what: str) -> dict[str, Any]:
+    """Read what `write` wrote, now or in an earlier version; the last of `schemas` is today's.
 
     Raises:
         DamagedError: it is no JSON object with a schema, or was altered.
         DataError: it is whole, but of another schema.
         StorageError: it cannot be read.
     """
+    schema = schemas[-1]
     with storage_errors(path):
         raw = Path(path).read_bytes()
     try:
@@ -54,7 +55,7 @@ def read(path: str | os.PathLike[str], schema: str, what: str) -> dict[str, Any]
         raise DamagedError(
             f"{path}: altered or damaged, its SHA-256 does not fit. Expected {what} ({schema})."
         )
-    if content["schema"] != schema:
+    if content["schema"] not in schemas:
         raise DataError(f"{path}: its schema is {content['schema']!r}, expected {what} ({schema}).")
     return content
 

@@ -14,16 +14,16 @@ from typing import Any
 from streameval.arguments import found, integer
 from streameval.errors import DataError, IncompleteError, UsageError
 from streameval.evaluation import sealed
-from streameval.evaluation.blocks import Tally
-from streameval.evaluation.book import Book
 from streameval.evaluation.events import Advanced, Started
 from streameval.evaluation.identity import Identity
+from streameval.evaluation.partial_results import PartialResults
 from streameval.evaluation.report import DataName, ModelName, Report, data_dict, model_dict
 from streameval.evaluation.resources import Resources
+from streameval.evaluation.tally import Tally
 from streameval.files import storage_errors
 from streameval.storage.source import Span
 
-SCHEMA = "streameval/state/1"
+SCHEMA, READABLE = "streameval/state/2", ("streameval/state/1", "streameval/state/2")
 
 
 def shard_span(shard: tuple[int, int] | None, total: int) -> Span:
@@ -69,7 +69,8 @@ def write_state(report: Report, path: str | os.PathLike[str]) -> None:
         "schema": SCHEMA,
         "identity": report.identity.to_dict(),
         "model": model_dict(report.model),
-        "data": data_dict(report.data, report.model.classes),
+        "data": data_dict(report.data, report.model.outputs),
+        "scorer": report.scorer,
         "resources": report.resources.to_dict(),
         "tallies": [report.tally.to_dict()],
     }
@@ -104,7 +105,7 @@ def merge(paths: Sequence[str | os.PathLike[str]]) -> Report:
     Any order; the shards may be of different counts as long as they tile the rows. A file given twice counts once.
 
     Raises:
-        DataError: a file is damaged, of another model, data set, eps or selection of rows, or overlaps with another.
+        DataError: a file is damaged, of another model, data set, loss or selection of rows, or overlaps with another.
         IncompleteError: rows are missing; they are named.
         StreamevalError: two files hold different results of the same rows.
         StorageError: a file cannot be read.
@@ -114,10 +115,10 @@ def merge(paths: Sequence[str | os.PathLike[str]]) -> Report:
         raise UsageError(f"paths: {found(paths)}, expected a list of the paths of state files.")
     if not paths:
         raise UsageError("no state file was given. Give those of all shards: streameval merge shard-*.json")
-    files = [(os.fspath(path), sealed.read(path, SCHEMA, "the state of a shard")) for path in paths]
+    files = [(os.fspath(path), sealed.read(path, READABLE, "the state of a shard")) for path in paths]
     name, first = files[0]
     identity = Identity.from_dict(first["identity"])
-    book = Book(Span(0, identity.total))
+    results = PartialResults(Span(0, identity.total))
     costs = []
     for path, content in files:
         differences = identity.differences(Identity.from_dict(content["identity"]))
@@ -126,15 +127,17 @@ def merge(paths: Sequence[str | os.PathLike[str]]) -> Report:
                 f"{path}: of another pass than {name}: {differences}. Merge shards of one model, data set, eps and "
                 "selection of rows only."
             )
-        new = [book.add(Tally.from_dict(one), origin=path) for one in content["tallies"]]
+        new = [results.add_tally(Tally.from_dict(one), origin=path) for one in content["tallies"]]
         if any(new):
             costs.append(content["resources"])
     model, data = ModelName.from_dict(first["model"]), DataName.from_dict(first["data"])
+    classes = first["tallies"][0]["state"].get("classes")
     try:
-        tally = book.whole(model.classes)
+        tally = results.whole(None if classes is None else len(classes))
     except IncompleteError as error:
         raise IncompleteError(f"{error} Run the shards that hold them, and give their files too.") from None
-    return Report(tally.state, identity.eps, model, data, _resources(costs), tally=tally, identity=identity)
+    scorer = str(first.get("scorer", "native"))
+    return Report(tally.state, identity.loss, model, data, _resources(costs), scorer, tally, identity)
 
 
 def _resources(costs: Sequence[dict[str, Any]]) -> Resources:

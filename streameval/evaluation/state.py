@@ -1,6 +1,7 @@
 """What a pass over some rows comes to, exactly: integers that merge to the same bits in any order.
 
-Knows counts, sums of losses in units of 2**-40 nats, extremes. Does not know where rows come from.
+Knows counts, sums of losses in units of 2**-40 nats, extremes; and beside them, where rows have classes, how they
+were classified. Does not know where rows come from.
 """
 
 from __future__ import annotations
@@ -25,15 +26,89 @@ CONFUSION_CLASSES = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class ClassState:
+class LossSums:
+    """The exact sums of the losses of a multiset of rows; `+` joins disjoint ones, `LossSums()` is zero.
+
+    units          sum of rint(loss * 2**40)
+    units_squared  sum of the squares of those integers
+    smallest, largest   of the losses, in nats; inf and -inf without rows
+    worst          (loss, row) of the ten largest losses; equal losses by row number
+    left_out       rows whose loss is not finite, in none of the other fields
+    """
+
+    rows: int = 0
+    units: int = 0
+    units_squared: int = 0
+    smallest: float = math.inf
+    largest: float = -math.inf
+    worst: tuple[tuple[float, int], ...] = ()
+    left_out: int = 0
+
+    def __add__(self, other: LossSums) -> LossSums:
+        return LossSums(
+            self.rows + other.rows,
+            self.units + other.units,
+            self.units_squared + other.units_squared,
+            min(self.smallest, other.smallest),
+            max(self.largest, other.largest),
+            tuple(sorted(self.worst + other.worst, key=lambda pair: (-pair[0], pair[1]))[:WORST]),
+            self.left_out + other.left_out,
+        )
+
+    @property
+    def total(self) -> float:
+        """Sum of the losses in nats, the exact sum of units rounded once."""
+        return float(Fraction(self.units, UNITS))
+
+    @property
+    def mean(self) -> float | None:
+        """Mean loss in nats, None without rows."""
+        return mean(self.units, self.rows)
+
+    @property
+    def stddev(self) -> float | None:
+        """Standard deviation of the losses, divided by rows - 1; None for fewer than two rows."""
+        n = self.rows
+        if n < 2:
+            return None
+        return math.sqrt(Fraction(n * self.units_squared - self.units**2, n * (n - 1) * UNITS**2))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON, losing nothing: floats in hexadecimal."""
+        return {
+            "rows": self.rows,
+            "units": self.units,
+            "units_squared": self.units_squared,
+            "smallest": self.smallest.hex(),
+            "largest": self.largest.hex(),
+            "worst": [[loss.hex(), row] for loss, row in self.worst],
+            "left_out": self.left_out,
+        }
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> LossSums:
+        """What `to_dict` wrote."""
+        return cls(
+            int(stored["rows"]),
+            int(stored["units"]),
+            int(stored["units_squared"]),
+            float.fromhex(stored["smallest"]),
+            float.fromhex(stored["largest"]),
+            tuple((float.fromhex(loss), int(row)) for loss, row in stored["worst"]),
+            int(stored["left_out"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ClassSums:
     """Rows of one true class: how many, how many predicted right, their losses in units of 2**-40 nats."""
 
     rows: int = 0
     correct: int = 0
     units: int = 0
 
-    def __add__(self, other: ClassState) -> ClassState:
-        return ClassState(self.rows + other.rows, self.correct + other.correct, self.units + other.units)
+    def __add__(self, other: ClassSums) -> ClassSums:
+        return ClassSums(self.rows + other.rows, self.correct + other.correct, self.units + other.units)
 
     @property
     def loss(self) -> float | None:
@@ -47,81 +122,78 @@ class ClassState:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """The exact result of a pass over a multiset of rows; `+` joins disjoint passes, `State.empty(c)` is zero.
+class Classification:
+    """How rows with classes were predicted; `+` joins, `Classification.empty(c)` is zero.
 
-    units          sum of rint(loss * 2**40)
-    units_squared  sum of the squares of those integers
-    classes        one ClassState for each true class
-    confusion      rows by true (first) and predicted class; none for more than 1,024 classes
-    smallest, largest   of the losses, in nats; inf and -inf without rows
-    worst          (loss, row) of the ten largest losses; equal losses by row number
-    left_out       rows whose loss is not finite, in none of the other fields
+    classes    one ClassSums for each true class
+    confusion  rows by true (first) and predicted class; none for more than 1,024 classes
     """
 
-    units: int
-    units_squared: int
-    classes: tuple[ClassState, ...]
+    classes: tuple[ClassSums, ...]
     confusion: Counts
-    smallest: float = math.inf
-    largest: float = -math.inf
-    worst: tuple[tuple[float, int], ...] = ()
-    left_out: int = 0
 
     @classmethod
-    def empty(cls, classes: int) -> State:
-        """The state of no rows."""
-        size = classes if classes <= CONFUSION_CLASSES else 0
-        return cls(0, 0, (ClassState(),) * classes, Counts.zeros(size))
+    def empty(cls, classes: int) -> Classification:
+        """That of no rows."""
+        return cls((ClassSums(),) * classes, Counts.zeros(confusion_size(classes)))
 
-    def __add__(self, other: State) -> State:
+    def __add__(self, other: Classification) -> Classification:
         if len(self.classes) != len(other.classes):
             raise DataError(
                 f"states of {len(self.classes)} and {len(other.classes)} classes cannot be joined."
             )
-        return State(
-            self.units + other.units,
-            self.units_squared + other.units_squared,
+        return Classification(
             tuple(a + b for a, b in zip(self.classes, other.classes, strict=True)),
             self.confusion + other.confusion,
-            min(self.smallest, other.smallest),
-            max(self.largest, other.largest),
-            tuple(sorted(self.worst + other.worst, key=lambda pair: (-pair[0], pair[1]))[:WORST]),
-            self.left_out + other.left_out,
         )
-
-    @property
-    def rows(self) -> int:
-        """Rows counted."""
-        return sum(one.rows for one in self.classes)
 
     @property
     def correct(self) -> int:
         """Rows predicted right."""
         return sum(one.correct for one in self.classes)
 
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The exact result of a pass over a multiset of rows; `+` joins disjoint passes, `State.empty(c)` is zero.
+
+    sums            of the losses
+    classification  beside them, None where rows have no classes
+    """
+
+    sums: LossSums
+    classification: Classification | None = None
+
+    @classmethod
+    def empty(cls, classes: int | None) -> State:
+        """The state of no rows."""
+        return cls(LossSums(), None if classes is None else Classification.empty(classes))
+
+    def __add__(self, other: State) -> State:
+        one, two = self.classification, other.classification
+        if (one is None) != (two is None):
+            raise DataError("a state with classes and one without cannot be joined.")
+        return State(self.sums + other.sums, None if one is None or two is None else one + two)
+
     @property
-    def loss_sum(self) -> float:
-        """Sum of the losses in nats, the exact sum of units rounded once."""
-        return float(Fraction(self.units, UNITS))
+    def rows(self) -> int:
+        """Rows in the sums."""
+        return self.sums.rows
 
     @property
     def loss(self) -> float | None:
         """Mean loss in nats, None without rows."""
-        return mean(self.units, self.rows)
+        return self.sums.mean
 
     @property
-    def stddev(self) -> float | None:
-        """Standard deviation of the losses, divided by rows - 1; None for fewer than two rows."""
-        n = self.rows
-        if n < 2:
-            return None
-        return math.sqrt(Fraction(n * self.units_squared - self.units**2, n * (n - 1) * UNITS**2))
+    def classes(self) -> tuple[ClassSums, ...]:
+        """The sums of each true class, none where rows have no classes."""
+        return () if self.classification is None else self.classification.classes
 
     @property
-    def stderr(self) -> float | None:
-        """stddev / sqrt(rows), None for fewer than two rows."""
-        return None if self.stddev is None else self.stddev / math.sqrt(self.rows)
+    def confusion(self) -> Counts:
+        """Rows by true and predicted class; none where rows have no classes, or more than 1,024."""
+        return Counts(()) if self.classification is None else self.classification.confusion
 
     @property
     def digest(self) -> str:
@@ -129,32 +201,25 @@ class State:
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON, losing nothing: floats in hexadecimal."""
-        return {
-            "units": self.units,
-            "units_squared": self.units_squared,
-            "classes": [[one.rows, one.correct, one.units] for one in self.classes],
-            "confusion": self.confusion.to_list(),
-            "smallest": self.smallest.hex(),
-            "largest": self.largest.hex(),
-            "worst": [[loss.hex(), row] for loss, row in self.worst],
-            "left_out": self.left_out,
+        """As JSON, losing nothing. With classes, the rows are those of the classes, and not said again."""
+        stored = self.sums.to_dict()
+        if self.classification is None:
+            return stored
+        del stored["rows"]
+        return stored | {
+            "classes": [[one.rows, one.correct, one.units] for one in self.classification.classes],
+            "confusion": self.classification.confusion.to_list(),
         }
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> State:
         """The state that `to_dict` wrote. Raises DataError if it is damaged."""
         try:
-            return cls(
-                int(stored["units"]),
-                int(stored["units_squared"]),
-                tuple(ClassState(*map(int, one)) for one in stored["classes"]),
-                Counts(stored["confusion"]),
-                float.fromhex(stored["smallest"]),
-                float.fromhex(stored["largest"]),
-                tuple((float.fromhex(loss), int(row)) for loss, row in stored["worst"]),
-                int(stored["left_out"]),
-            )
+            if "classes" not in stored:
+                return cls(LossSums.from_dict(stored))
+            classes = tuple(ClassSums(*map(int, one)) for one in stored["classes"])
+            sums = LossSums.from_dict(stored | {"rows": sum(one.rows for one in classes)})
+            return cls(sums, Classification(classes, Counts(stored["confusion"])))
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise DataError(f"a stored state is damaged: {error!r}. Compute it again.") from error
 
@@ -164,47 +229,53 @@ def mean(units: int, rows: int) -> float | None:
     return float(Fraction(units, UNITS * rows)) if rows else None
 
 
-def fold(
-    loss: NDArray[np.float64],
-    target: NDArray[np.int64],
-    predicted: NDArray[np.int64],
-    rows: NDArray[np.int64],
-    classes: int,
-) -> tuple[State, int | None]:
-    """The state of some rows, and the first row that was left out because its loss is not finite, or None.
+def confusion_size(classes: int) -> int:
+    """Rows and columns of the confusion matrix that is kept for so many classes."""
+    return classes if classes <= CONFUSION_CLASSES else 0
 
-    All arrays (n,): losses in nats, true class, predicted class, row number.
-    """
+
+def fold_losses(losses: NDArray[np.float64], rows: NDArray[np.int64]) -> tuple[LossSums, int | None]:
+    """The sums of (n,) losses in nats of the rows numbered `rows` (n,), and the first row that was left out because
+    its loss is not finite, or None."""
     from streameval.kernels import folding
 
-    total: State | None = None
-    left_out: int | None = None
-    size = classes if classes <= CONFUSION_CLASSES else 0
-    for start in range(0, len(loss), folding.MOST_ROWS):
+    total, first_left_out = LossSums(), None
+    for start in range(0, len(losses), folding.MOST_ROWS):
         part = slice(start, start + folding.MOST_ROWS)
-        sums = np.zeros(11, np.int64)
-        by_class = np.zeros((classes, 4), np.int64)
-        confusion = np.zeros((size, size), np.int64)
+        sums = np.zeros(10, np.int64)
         extremes = np.array([math.inf, -math.inf])
         worst_loss, worst_row = np.full(WORST, -math.inf), np.full(WORST, -1, np.int64)
-        folding.fold_rows(
-            loss[part], target[part], predicted[part], rows[part],
-            sums, by_class, confusion, extremes, worst_loss, worst_row,
-        )  # fmt: skip
-        if sums[folding.LEFT_OUT] and left_out is None:
-            left_out = int(sums[folding.FIRST_LEFT_OUT])
-        state = State(
+        folding.fold_losses(losses[part], rows[part], sums, extremes, worst_loss, worst_row)
+        if sums[folding.LEFT_OUT] and first_left_out is None:
+            first_left_out = int(sums[folding.FIRST_LEFT_OUT])
+        total += LossSums(
+            int(sums[folding.ROWS]),
             _wide(sums[folding.LOW], sums[folding.HIGH]),
             _squares([int(limb) for limb in sums[folding.AA : folding.CC + 1]]),
-            tuple(ClassState(int(n), int(right), _wide(low, high)) for n, right, low, high in by_class),
-            Counts(confusion),
             float(extremes[0]),
             float(extremes[1]),
             tuple((float(a), int(b)) for a, b in zip(worst_loss, worst_row, strict=True) if b >= 0),
             int(sums[folding.LEFT_OUT]),
         )
-        total = state if total is None else total + state
-    return State.empty(classes) if total is None else total, left_out
+    return total, first_left_out
+
+
+def fold_classes(
+    losses: NDArray[np.float64], target: NDArray[np.int64], predicted: NDArray[np.int64], classes: int
+) -> Classification:
+    """How rows of (n,) losses were predicted: true and predicted class (n,). Losses that are not finite do not count."""
+    from streameval.kernels import folding
+
+    total, size = None, confusion_size(classes)
+    for start in range(0, len(losses), folding.MOST_ROWS):
+        part = slice(start, start + folding.MOST_ROWS)
+        by_class, confusion = np.zeros((classes, 4), np.int64), np.zeros((size, size), np.int64)
+        folding.fold_classes(losses[part], target[part], predicted[part], by_class, confusion)
+        sums = tuple(ClassSums(int(n), int(right), _wide(low, high)) for n, right, low, high in by_class)
+        part_of_it = Classification(sums, Counts(confusion))
+        # Most often there is one part, and a thousand classes take a while to add.
+        total = part_of_it if total is None else total + part_of_it
+    return Classification.empty(classes) if total is None else total
 
 
 def _wide(low: Any, high: Any) -> int:

@@ -14,28 +14,32 @@ from typing import Any
 
 import numpy as np
 
+from streameval import losses
 from streameval.arguments import integer
+from streameval.defaults import CHUNK_ROWS
 from streameval.errors import CheckError, DataError
-from streameval.evaluation.blocks import BLOCK_ROWS, Tally
-from streameval.evaluation.identity import MEANING
+from streameval.evaluation.identity import RESULT_VERSION
+from streameval.evaluation.opening import open_rows
 from streameval.evaluation.passes import compute
-from streameval.evaluation.report import SCHEMA, DataName, ModelName, Report
+from streameval.evaluation.report import READABLE, SCHEMA, DataName, ModelName, Report
 from streameval.evaluation.resources import Resources
-from streameval.evaluation.rows import CHUNK_ROWS
-from streameval.evaluation.scoring import NetworkScorer, check_model
 from streameval.evaluation.sealed import is_sealed
+from streameval.evaluation.selection import Selection
 from streameval.evaluation.state import State
+from streameval.evaluation.tally import BLOCK_ROWS, Tally
 from streameval.files import storage_errors
-from streameval.models.mlp import Mlp
+from streameval.losses.loss import Loss
+from streameval.models.model import Model
+from streameval.scoring import make_scorer
+from streameval.scoring.scorer import Budget
 from streameval.storage.blocks import hash_block
-from streameval.storage.opening import open
 from streameval.storage.source import Source, Span
 
 VERIFIED = "streameval/verify/1"
 # What follows from the model, the data and the state, and is compared value by value.
 DERIVED = (
     *("loss", "loss_sum", "rows", "correct", "accuracy", "stddev", "stderr", "min", "max", "left_out", "eps"),
-    *("digest", "per_class", "confusion", "worst", "meaning", "state", "blocks"),
+    *("digest", "per_class", "confusion", "worst", "meaning", "state", "blocks", "loss_name"),
 )
 
 
@@ -70,7 +74,7 @@ class Verified:
 
 def verify(
     report: str | os.PathLike[str] | dict[str, Any],
-    model: Mlp,
+    model: Model,
     data: Any,
     *,
     blocks: int | None = None,
@@ -93,19 +97,18 @@ def verify(
         DataError: no report of this kind, or one over a part of the rows; data that cannot be opened.
         UsageError: blocks below 1. StorageError: a file cannot be read.
     """
-    check_model(model)
     if blocks is not None:
         integer("blocks", blocks, least=1)
     integer("seed", seed, least=0)
     name, found = _read(report)
-    state = _check_itself(name, found)
-    source = open(data)
+    state, loss = _check_itself(name, found)
+    source = open_rows(data, model)
     _check_named(name, found, model, source)
     digests = found["blocks"]["digests"]
     chosen = _choose(len(digests), blocks, seed)
     hashes = _check_hashes(source, chosen)
-    total = _check_blocks(name, found, model, source, chosen, threads, progress)
-    if len(chosen) == len(digests) and total is not None and total.state.digest != found["digest"]:
+    total = _check_blocks(name, found, _Again(model, source, loss, threads), chosen, progress)
+    if len(chosen) == len(digests) and total.state.digest != found["digest"]:
         raise CheckError(
             f"{name}: digest {found['digest']}, but all rows together give {total.state.digest}. The report is not "
             "that of this model and data: evaluate again."
@@ -127,7 +130,7 @@ def _read(report: str | os.PathLike[str] | dict[str, Any]) -> tuple[str, dict[st
             raise DataError(
                 f"{name}: no JSON ({error}), expected the output of: streameval evaluate --json"
             ) from None
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+    if not isinstance(content, dict) or content.get("schema") not in READABLE:
         schema = content.get("schema") if isinstance(content, dict) else None
         raise DataError(
             f"{name}: schema {schema!r}, expected a report of streameval evaluate --json, {SCHEMA!r}."
@@ -135,15 +138,16 @@ def _read(report: str | os.PathLike[str] | dict[str, Any]) -> tuple[str, dict[st
     return name, content
 
 
-def _check_itself(name: str, found: dict[str, Any]) -> State:
-    """Compare the report with itself: its hash, and every number with the exact state; return that state."""
+def _check_itself(name: str, found: dict[str, Any]) -> tuple[State, Loss]:
+    """Compare the report with itself: its hash, and every number with the exact state; return that state, and what a
+    row costs."""
     if not is_sealed(found):
         raise CheckError(f"{name}: it was altered or damaged: its own SHA-256 does not fit. Evaluate again.")
     meaning = found.get("meaning", {}).get("version")
-    if meaning != MEANING:
+    if meaning != RESULT_VERSION:
         raise CheckError(
-            f"{name}: the digests have meaning {meaning}, this version of streameval computes {MEANING}. Verify with "
-            "the version that made the report, or evaluate again."
+            f"{name}: the digests have meaning {meaning}, this version of streameval computes {RESULT_VERSION}. "
+            "Verify with the version that made the report, or evaluate again."
         )
     if found.get("blocks") is None:
         raise DataError(
@@ -153,9 +157,15 @@ def _check_itself(name: str, found: dict[str, Any]) -> State:
     try:
         state = State.from_dict(found["state"])
         model, data = ModelName.from_dict(found["model"]), DataName.from_dict(found["data"])
-        again = Report(state, float(found["eps"]), model, data, Resources(0.0, 0.0, 0, 0, 0)).to_dict()
+        loss = _loss(found)
+        again = Report(
+            state, loss, model, data, Resources(0.0, 0.0, 0, 0, 0), str(found.get("scorer"))
+        ).to_dict()
         wanted = json.loads(json.dumps(again)) | {"blocks": found["blocks"]}
-        differing = [key for key in DERIVED if found[key] != wanted[key]]
+        if found["schema"] != SCHEMA:
+            # What was not said yet when the report was written.
+            del wanted["meaning"]["parameters"], wanted["loss_name"]
+        differing = [key for key in DERIVED if found.get(key) != wanted.get(key)]
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise CheckError(f"{name}: it is not whole ({error!r}). Evaluate again.") from error
     if differing:
@@ -170,14 +180,20 @@ def _check_itself(name: str, found: dict[str, Any]) -> State:
             f"{name}: {len(found['blocks']['digests'])} blocks of {found['blocks']['rows']} rows, expected {count} of "
             f"{BLOCK_ROWS} for {data.rows} rows. Evaluate again."
         )
-    if state.rows + state.left_out != data.rows:
+    if state.rows + state.sums.left_out != data.rows:
         raise CheckError(
-            f"{name}: {state.rows + state.left_out} rows, expected all {data.rows}. Evaluate again."
+            f"{name}: {state.rows + state.sums.left_out} rows, expected all {data.rows}. Evaluate again."
         )
-    return state
+    return state, loss
 
 
-def _check_named(name: str, found: dict[str, Any], model: Mlp, source: Source) -> None:
+def _loss(found: dict[str, Any]) -> Loss:
+    """What a row costs, as the report says it: earlier versions knew cross-entropy alone."""
+    said = found["meaning"].get("parameters")
+    return losses.from_dict(said or {"name": "cross-entropy", "eps": float(found["eps"]).hex()})
+
+
+def _check_named(name: str, found: dict[str, Any], model: Model, source: Source) -> None:
     """Compare the hashes of the model and of the data, which only needs what is recorded beside the rows."""
     if model.sha256 != found["model"]["sha256"]:
         raise CheckError(
@@ -205,9 +221,8 @@ def _choose(count: int, wanted: int | None, seed: int) -> list[int]:
 
 def _check_hashes(source: Source, chosen: Sequence[int]) -> int:
     """Compare the rows of the chosen blocks with the hashes that are recorded beside them; return how many."""
-    recorded = getattr(source, "recorded", None)
     wanted, count = set(chosen), 0
-    for span, hashes in recorded() if recorded is not None else ():
+    for span, hashes in source.recorded():
         if wanted.isdisjoint(range(span.start // BLOCK_ROWS, (span.stop - 1) // BLOCK_ROWS + 1)):
             continue
         try:
@@ -227,27 +242,41 @@ def _check_hashes(source: Source, chosen: Sequence[int]) -> int:
     return count
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Again:
+    """What blocks are computed from again."""
+
+    model: Model
+    source: Source
+    loss: Loss
+    threads: int | None
+
+    def block(self, rows: Span, *, allow_nonfinite: bool) -> Tally:
+        """What comes of one block."""
+        scorer = make_scorer(self.model, self.source, self.loss, Budget(self.threads))
+        tasks = Selection(Span(0, self.source.rows)).tasks([rows])
+        tally = Tally.empty(rows.start, scorer.classes)
+        for part in compute(
+            [scorer], self.source, tasks, chunk_rows=CHUNK_ROWS, allow_nonfinite=allow_nonfinite
+        ):
+            tally += part.tallies[0]
+        return tally
+
+
 def _check_blocks(
     name: str,
     found: dict[str, Any],
-    model: Mlp,
-    source: Source,
+    again: _Again,
     chosen: Sequence[int],
-    threads: int | None,
     progress: Callable[[int, int], None] | None,
-) -> Tally | None:
-    """Compute the chosen blocks again; return their total if they are all blocks."""
-    scorer = NetworkScorer(model, source, eps=float(found["eps"]), threads=threads)
-    digests, allowed = found["blocks"]["digests"], found["left_out"] > 0
-    total = Tally.empty(0, model.classes) if len(chosen) == len(digests) else None
+) -> Tally:
+    """Compute the chosen blocks again; return what the first of them that lie side by side come to."""
+    source, digests = again.source, found["blocks"]["digests"]
+    total: Tally | None = None
     for done, block in enumerate(chosen, start=1):
         rows = _rows_of(block, source.rows)
-        tally = Tally.empty(rows.start, model.classes)
         try:
-            for part in compute(
-                scorer, source, rows, rows.start, chunk_rows=CHUNK_ROWS, allow_nonfinite=allowed
-            ):
-                tally += part.tally
+            tally = again.block(rows, allow_nonfinite=found["left_out"] > 0)
         except DataError as error:
             raise CheckError(f"{error} Block {block} differs from {name}.") from error
         if tally.state.digest != digests[block]:
@@ -256,9 +285,13 @@ def _check_blocks(
                 f"{tally.state.digest}, but {digests[block]} is in {name}. The report was not computed "
                 "from this model and these data, or one of the two computations was disturbed: evaluate again."
             )
-        total = None if total is None else total + tally
+        if total is None:
+            total = tally
+        elif total.span.stop == rows.start:
+            total += tally
         if progress is not None:
             progress(done, len(chosen))
+    assert total is not None
     return total
 
 

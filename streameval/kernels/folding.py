@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from streameval.kernels.compiling import kernel
+from streameval.kernels.compiling import device, kernel
 
 # A loss is counted in units of 2**-40 nats; from 2**22 nats on it does not fit and counts as not finite.
 UNITS = 2.0**40
@@ -15,18 +15,16 @@ TOO_LARGE = 2.0**22
 # Sums of products of 21-bit limbs stay below 2**63 for so many rows.
 MOST_ROWS = 2**19
 
-# The columns of `sums`: rows, correct, the limbs of the sum and of the sum of squares, rows left out and the
-# first of them; of `classes`: rows, correct, low and high half of the sum.
-ROWS, CORRECT, LOW, HIGH, AA, AB, AC, BC, CC, LEFT_OUT, FIRST_LEFT_OUT = range(11)
+# The columns of `sums`: rows, the limbs of the sum and of the sum of squares, rows left out and the first of them.
+ROWS, LOW, HIGH, AA, AB, AC, BC, CC, LEFT_OUT, FIRST_LEFT_OUT = range(10)
 
 
 @kernel()
-def fold_rows(loss, target, predicted, rows, sums, classes, confusion, extremes, worst_loss, worst_row):
+def fold_losses(loss, rows, sums, extremes, worst_loss, worst_row):
     """Add rows to integer sums, and keep the extremes and the rows with the largest losses.
 
-    loss (n,) float64, nats · target, predicted, rows (n,) int64, n <= MOST_ROWS · sums (11,) int64 ·
-    classes (c, 4) int64 · confusion (c, c) int64, or (0, 0) · extremes (2,) float64, smallest and largest ·
-    worst_loss (k,) float64 and worst_row (k,) int64, from the largest on; equal losses by row number
+    loss (n,) float64, nats · rows (n,) int64, n <= MOST_ROWS · sums (10,) int64 · extremes (2,) float64, smallest and
+    largest · worst_loss (k,) float64 and worst_row (k,) int64, from the largest on; equal losses by row number
 
     q = rint(loss * 2**40) = a + b 2**21 + c 2**42; q**2 = a a + 2 a b 2**21 + (2 a c + b b) 2**42 + ...
     """
@@ -49,26 +47,41 @@ def fold_rows(loss, target, predicted, rows, sums, classes, confusion, extremes,
         sums[AC] += 2 * a * c + b * b
         sums[BC] += b * c
         sums[CC] += c * c
-        right = np.int64(target[i] == predicted[i])
-        sums[CORRECT] += right
+        extremes[0] = min(extremes[0], value)
+        extremes[1] = max(extremes[1], value)
+        if last >= 0 and not value < worst_loss[last]:
+            _insert(value, rows[i], worst_loss, worst_row)
+
+
+@kernel()
+def fold_classes(loss, target, predicted, classes, confusion):
+    """Add rows to sums by true class; a row that `fold_losses` leaves out is left out here too.
+
+    loss (n,) float64 · target, predicted (n,) int64, n <= MOST_ROWS · classes (c, 4) int64: rows, predicted right,
+    low and high half of the sum of losses · confusion (c, c) int64, true x predicted, or (0, 0)
+    """
+    for i in range(loss.shape[0]):
+        if not abs(loss[i]) < TOO_LARGE:
+            continue
+        q = np.int64(np.rint(loss[i] * UNITS))
         row = classes[target[i]]
         row[0] += 1
-        row[1] += right
+        row[1] += np.int64(target[i] == predicted[i])
         row[2] += q & 0x7FFFFFFF
         row[3] += q >> 31
         if confusion.shape[0] > 0:
             confusion[target[i], predicted[i]] += 1
-        extremes[0] = min(extremes[0], value)
-        extremes[1] = max(extremes[1], value)
-        if last >= 0 and not value < worst_loss[last]:
-            j = last
-            if value == worst_loss[last] and rows[i] > worst_row[last]:
-                continue
-            while j > 0 and (
-                worst_loss[j - 1] < value or (worst_loss[j - 1] == value and worst_row[j - 1] > rows[i])
-            ):
-                worst_loss[j] = worst_loss[j - 1]
-                worst_row[j] = worst_row[j - 1]
-                j -= 1
-            worst_loss[j] = value
-            worst_row[j] = rows[i]
+
+
+@device
+def _insert(value, row, worst_loss, worst_row):
+    """Put a row in its place among those with the largest losses; the last of them goes."""
+    j = worst_loss.shape[0] - 1
+    if value == worst_loss[j] and row > worst_row[j]:
+        return
+    while j > 0 and (worst_loss[j - 1] < value or (worst_loss[j - 1] == value and worst_row[j - 1] > row)):
+        worst_loss[j] = worst_loss[j - 1]
+        worst_row[j] = worst_row[j - 1]
+        j -= 1
+    worst_loss[j] = value
+    worst_row[j] = row

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -118,6 +119,20 @@ class Mlp:
         return self.layers[-1].outputs
 
     @property
+    def outputs(self) -> int:
+        """Number of values that come out, the classes."""
+        return self.classes
+
+    @property
+    def summary(self) -> str:
+        """Widths and activations, in a line."""
+        return f"{'-'.join(map(str, self.sizes))}, {', '.join(self.activations)}"
+
+    def describe(self) -> dict[str, Any]:
+        """Widths as `layers`, and `activations`."""
+        return {"layers": list(self.sizes), "activations": list(self.activations)}
+
+    @property
     def sizes(self) -> tuple[int, ...]:
         """Widths from the input to the output: (784, 50, 100, 10) for the article's network."""
         return (self.features, *(layer.outputs for layer in self.layers))
@@ -160,7 +175,7 @@ class Mlp:
         return hash(self.sha256)
 
     def __repr__(self) -> str:
-        return f"Mlp({'-'.join(map(str, self.sizes))}, {', '.join(self.activations)})"
+        return f"Mlp({self.summary})"
 
 
 def check_activation(name: str) -> None:

@@ -8,16 +8,15 @@ from streameval.reports.figures import batches, classes, histogram, order, pairs
 from streameval.reports.figures.plot import Figure
 from streameval.reports.numbers import assumed, count, nats, percent, rate, seconds
 from streameval.reports.page import Page
-from streameval.reports.text import kind
 from streameval.reports.text_compare import budget
 from streameval.reports.text_paired import small, verdict
 
 if TYPE_CHECKING:
-    from streameval.evaluation.report import DataName, ModelName, Report
-    from streameval.models.mlp import Mlp
+    from streameval.evaluation.report import DataName, Report
+    from streameval.models.model import Model
     from streameval.storage.source import Source
     from streameval.studies.compare import Comparison
-    from streameval.studies.paired import Contest, Paired
+    from streameval.studies.paired import Paired, PairedResult
     from streameval.studies.until import Until
 
 
@@ -86,10 +85,10 @@ def until(result: Until) -> Page:
 
 def paired(result: Paired) -> Page:
     """Models on the same rows."""
-    first = result.contests[0]
+    first = result.results[0]
     figures: list[Figure | None] = []
-    for k, contest in enumerate(result.contests):
-        figures += _contest(result, contest, "" if len(result.contests) == 1 else f"-{k + 2}")
+    for k, contest in enumerate(result.results):
+        figures += _contest(result, contest, "" if len(result.results) == 1 else f"-{k + 2}")
     return Page(
         f"{len(result.names)} models on the same rows of {result.data.name}",
         f"{first.pair.second} - {first.pair.first}: {small(first.pair.difference)} nats, {verdict(first.difference)}.",
@@ -104,7 +103,7 @@ def paired(result: Paired) -> Page:
     )
 
 
-def _contest(result: Paired, contest: Contest, name: str) -> list[Figure | None]:
+def _contest(result: Paired, contest: PairedResult, name: str) -> list[Figure | None]:
     found: list[Figure | None] = [pairs.gain(contest, name), pairs.classes(contest, name)]
     if contest.steps and result.half_width is not None:
         what = "difference" if contest.loss is None else "loss"
@@ -118,7 +117,7 @@ def _contest(result: Paired, contest: Contest, name: str) -> list[Figure | None]
 
 def _figures_of(result: Paired) -> list[tuple[str, str]]:
     said = []
-    for contest in result.contests:
+    for contest in result.results:
         pair = contest.pair
         correlation = "–" if pair.correlation is None else f"{pair.correlation:.6f}"
         said.append(
@@ -133,7 +132,7 @@ def _figures_of(result: Paired) -> list[tuple[str, str]]:
 
 
 def _loss(result: Report) -> tuple[str, str]:
-    return ("loss", kind(result.eps))
+    return ("loss", result.loss_function.detail)
 
 
 def _costs(result: Report) -> list[tuple[str, str]]:
@@ -141,14 +140,14 @@ def _costs(result: Report) -> list[tuple[str, str]]:
     return [("time", f"{seconds(used.seconds)}, {rate(used.rows_per_second)}, threads: {used.threads}")]
 
 
-def _what(model: Mlp | ModelName, data: Source | DataName) -> list[tuple[str, str]]:
+def _what(model: Model, data: Source | DataName) -> list[tuple[str, str]]:
     return [
-        ("model", f"{'-'.join(map(str, model.sizes))}, {', '.join(model.activations)}"),
+        ("model", model.summary),
         ("data", data.fingerprint),
     ]
 
 
-def _model(model: Mlp | ModelName) -> str:
+def _model(model: Model) -> str:
     return model.path or "the model"
 
 

@@ -61,29 +61,23 @@ def span(interval: Interval) -> str:
     return f"{nats(interval.low)} … {nats(interval.high)}"
 
 
-def kind(eps: float) -> str:
-    """Which loss it is."""
-    return "exact log-softmax" if eps == 0 else f"with log(y + {eps:g})"
-
-
 def _figures(result: Report) -> list[tuple[str, str]]:
-    state = result.state
+    sums = result.state.sums
     pairs = [
-        ("loss", f"{nats(result.loss, 10)} nats  ({kind(result.eps)})"),
-        (
-            "accuracy",
-            f"{percent(result.accuracy)}  ({count(result.correct)} of {count(result.rows)} rows right)",
-        ),
+        ("loss", f"{nats(result.loss, 10)} {result.loss_function.unit}  ({result.loss_function.detail})"),
     ]
+    if result.correct is not None:
+        right = f"({count(result.correct)} of {count(result.rows)} rows right)"
+        pairs.append(("accuracy", f"{percent(result.accuracy)}  {right}"))
     if result.rows:
-        spread = f"smallest {nats(state.smallest)}, largest {nats(state.largest)}"
+        spread = f"smallest {nats(sums.smallest)}, largest {nats(sums.largest)}"
         if result.stddev is not None:
             spread = f"standard deviation {nats(result.stddev)}, {spread}"
         pairs.append(("spread", spread))
-        listed = ", ".join(f"{row} ({nats(loss, 2)})" for loss, row in state.worst[:WORST])
+        listed = ", ".join(f"{row} ({nats(loss, 2)})" for loss, row in sums.worst[:WORST])
         pairs.append(("worst rows", listed))
-    if state.left_out:
-        pairs.append(("left out", f"{count(state.left_out)} rows whose loss is not finite"))
+    if sums.left_out:
+        pairs.append(("left out", f"{count(sums.left_out)} rows whose loss is not finite"))
     return pairs
 
 
@@ -146,7 +140,7 @@ def _background(result: Report) -> list[tuple[str, str]]:
             "memory",
             f"at most {bytes_(used.peak_anon_bytes)}, and {bytes_(used.peak_file_bytes)} of mapped files and libraries",
         ),
-        ("model", f"{'-'.join(map(str, result.model.sizes))}, {', '.join(result.model.activations)}"),
+        ("model", result.model.summary),
     ]
     pairs += [("note", note) for note in getattr(result.model, "notes", ())]
     pairs += [("data", result.data.fingerprint), ("digest", result.digest)]

@@ -10,7 +10,7 @@ from streameval.reports.terminal import INDENT, Look, fields, paragraph, table
 
 if TYPE_CHECKING:
     from streameval.statistics.intervals.interval import Interval
-    from streameval.studies.paired import Contest, Paired
+    from streameval.studies.paired import Paired, PairedResult
 
 CLASSES = 20
 
@@ -18,7 +18,7 @@ CLASSES = 20
 def paired(result: Paired, look: Look) -> str:
     """Every further model against the first."""
     lines = [look.bold(f"{len(result.names)} models on the same rows of {result.data.name}")]
-    for contest in result.contests:
+    for contest in result.results:
         lines += ["", *_contest(result, contest, look)]
     return look.finish(lines)
 
@@ -39,7 +39,7 @@ def small(value: float) -> str:
     return f"{value:+.4f}" if abs(value) >= 0.1 else f"{value:+.3e}" if abs(value) < 1e-3 else f"{value:+.5f}"
 
 
-def _contest(result: Paired, contest: Contest, look: Look) -> list[str]:
+def _contest(result: Paired, contest: PairedResult, look: Look) -> list[str]:
     pair, found = contest.pair, contest.difference
     gain = _gain(contest)
     lines = fields(
@@ -64,7 +64,7 @@ def _contest(result: Paired, contest: Contest, look: Look) -> list[str]:
     return lines
 
 
-def _gain(contest: Contest) -> str:
+def _gain(contest: PairedResult) -> str:
     """How much narrower pairs made it, where both are of one kind."""
     half = contest.difference.half_width
     if contest.stopped is not None or not 0 < half < math.inf:
@@ -72,12 +72,12 @@ def _gain(contest: Contest) -> str:
     return f": {count(round(contest.pair.unpaired_half_width / half))} times wider"
 
 
-def _rows(result: Paired, contest: Contest) -> str:
+def _rows(result: Paired, contest: PairedResult) -> str:
     total = result.data.rows
     return f"{count(contest.pair.rows)} of {count(total)}, {percent(contest.pair.rows / total)}"
 
 
-def _loss(contest: Contest) -> list[tuple[str, str]]:
+def _loss(contest: PairedResult) -> list[tuple[str, str]]:
     if contest.loss is None or contest.stopped is None:
         return []
     ends = f"{nats(contest.loss.low)} … {nats(contest.loss.high)}"
@@ -89,7 +89,7 @@ def _loss(contest: Contest) -> list[tuple[str, str]]:
     ]
 
 
-def _classes(contest: Contest, look: Look) -> list[str]:
+def _classes(contest: PairedResult, look: Look) -> list[str]:
     listed, rest = list(contest.pair.per_class), ""
     if len(listed) > CLASSES:
         rest = f"{INDENT}the {CLASSES} classes of {len(listed)} with the largest differences"

@@ -1,4 +1,4 @@
-"""How far a loss can lie: what finite-sample guarantees rest on. Knows eps, not the network."""
+"""How far a loss can lie: what finite-sample guarantees rest on. A loss says it; here is what follows."""
 
 from __future__ import annotations
 
@@ -7,20 +7,6 @@ import math
 from streameval.errors import UsageError
 
 Bounds = tuple[float, float]
-
-
-def loss_bounds(eps: float) -> Bounds | None:
-    """Return the smallest and largest value of -log(y + eps) for a probability y, in nats.
-
-        (-log(1 + eps), -log(eps)): (-1e-7, 16.118) for eps = 1e-7
-
-    None for eps = 0: a row with y = 0 would have an infinite loss.
-    """
-    if not 0.0 <= eps < math.inf:
-        raise UsageError(f"eps {eps}: a finite number >= 0 was expected. The article's is 1e-7.")
-    if eps == 0.0:
-        return None
-    return -math.log1p(eps), -math.log(eps)
 
 
 def difference_bounds(bounds: Bounds | None) -> Bounds | None:

@@ -14,14 +14,14 @@ from streameval.statistics.intervals import Interval, interval
 from streameval.statistics.population import PIECE
 from streameval.statistics.samples import without_replacement
 
-TWIN_SHARE = 0.01
+REFERENCE_SHARE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Rounding:
     """What computing in lower precision did to the rows that were computed twice, in nats.
 
-    mean      of loss - twin, with its interval for all rows · largest: |loss - twin| of the worst row
+    mean      of loss - reference, with its interval for all rows · largest: |loss - reference| of the worst row
     """
 
     rows: int
@@ -64,8 +64,8 @@ class Budget:
         return plain
 
 
-def twin_rows(
-    population: int, *, seed: int | np.random.Generator = 0, share: float = TWIN_SHARE
+def reference_rows(
+    population: int, *, seed: int | np.random.Generator = 0, share: float = REFERENCE_SHARE
 ) -> NDArray[np.int64]:
     """Return the random rows, 1 % and at least 100 (or all), to compute again in float64; sorted, int64."""
     if not 0.0 < share <= 1.0:
@@ -74,12 +74,12 @@ def twin_rows(
     return np.sort(without_replacement(population, size, seed=seed))
 
 
-def rounding_error(losses: Any, twins: Any, *, population: int, level: float = 0.95) -> Rounding:
-    """Compare the losses of `twin_rows` with their float64 twins, (n,) each, in the same order."""
-    found, exact = np.asarray(losses, np.float64), np.asarray(twins, np.float64)
+def rounding_error(losses: Any, references: Any, *, population: int, level: float = 0.95) -> Rounding:
+    """Compare the losses of `reference_rows` with their float64 references, (n,) each, in the same order."""
+    found, exact = np.asarray(losses, np.float64), np.asarray(references, np.float64)
     if found.shape != exact.shape:
         raise UsageError(
-            f"losses of shape {found.shape} and twins of shape {exact.shape}: the same rows were expected."
+            f"losses of shape {found.shape} and references of shape {exact.shape}: the same rows were expected."
         )
     gap = found - exact
     return Rounding(

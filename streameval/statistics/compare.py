@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval.defaults import LEVEL, SIZES, TRIALS
 from streameval.errors import UsageError
-from streameval.statistics.bounds import Bounds, loss_bounds
+from streameval.statistics.bounds import Bounds
 from streameval.statistics.intervals import INTERVALS, Batch, lookup
 from streameval.statistics.order import Order, audit_order
 from streameval.statistics.population import Population
@@ -62,7 +63,6 @@ class Comparison:
     order: Order
     level: float
     replace: bool
-    eps: float
     seed: int
 
     def to_dict(self) -> dict[str, Any]:
@@ -84,7 +84,6 @@ class Comparison:
             "order": self.order.to_dict(),
             "level": self.level,
             "replace": self.replace,
-            "eps": self.eps,
             "seed": self.seed,
         }
 
@@ -92,11 +91,11 @@ class Comparison:
 def compare_losses(
     losses: Any,
     *,
-    sizes: Sequence[int] = (10, 100, 1000),
-    trials: int = 2000,
+    sizes: Sequence[int] = SIZES,
+    trials: int = TRIALS,
     seed: int | np.random.Generator = 0,
-    level: float = 0.95,
-    eps: float = 1e-7,
+    level: float = LEVEL,
+    bounds: Bounds | None,
     intervals: Sequence[str] | None = None,
     replace: bool = True,
     bytes_per_row: float | None = None,
@@ -105,14 +104,13 @@ def compare_losses(
     """Draw `trials` mini-batches of each size and compare them with the mean of all losses.
 
     losses     (N,) float64, an array or a mapped file: read in pieces, gathered from, never copied whole
-    eps        the losses' own; 0 means unbounded losses, and leaves the bounded intervals out
+    bounds     that no loss can pass, None for unbounded losses, which leaves the bounded intervals out
     intervals  rows of `INTERVALS`, None for all that the losses allow
     replace    draw as the article does, with replacement; False for a keyed permutation for each trial
 
     A size's draws depend on the seed and that size alone. Raises UsageError, DataError.
     """
     _check(sizes, trials, len(losses), replace)
-    bounds = loss_bounds(eps)
     names = tuple(intervals) if intervals is not None else _possible(bounds)
     population = Population.of(losses)
     root = number(seed)
@@ -127,7 +125,7 @@ def compare_losses(
         seconds_per_row=seconds_per_row,
     )
     order = audit_order(losses, population)
-    return Comparison(population, tuple(rounds_of_trials), table, order, level, replace, eps, root)
+    return Comparison(population, tuple(rounds_of_trials), table, order, level, replace, root)
 
 
 def draws(

@@ -18,9 +18,9 @@ from streameval.statistics.intervals import Interval, interval
 from streameval.statistics.paired import DIFFERENCE_PRIOR
 from streameval.statistics.population import Population
 from streameval.statistics.stratified import Estimate
-from streameval.statistics.until import Read, Step, Stopped, until
+from streameval.statistics.until import Read, Step, StoppingResult, until
 
-Known = TypeVar("Known", Step, Stopped)
+Known = TypeVar("Known", Step, StoppingResult)
 
 
 def difference_estimate(old: Any, rows: NDArray[np.int64], new: Any) -> Estimate:
@@ -49,7 +49,7 @@ def difference_interval(
 ) -> Interval:
     """Return the interval of the mean of the new losses, from a row of `INTERVALS` on the differences.
 
-    bounds: those of a single loss, `loss_bounds(eps)`.
+    bounds: those of a single loss, `Loss.bounds`.
     """
     whole = Population.of(old)
     found = interval(
@@ -68,7 +68,7 @@ def difference_until(
     bounds: Bounds | None,
     method: str = "betting",
     on_step: Callable[[Step], None] | None = None,
-) -> Stopped:
+) -> StoppingResult:
     """Read random rows of the new model until its full loss is known to +- half_width.
 
     As `until`, on new_i - old_i, to whose mean the known mean of `old` is added: the closer the two models,

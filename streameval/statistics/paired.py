@@ -15,7 +15,7 @@ from streameval.statistics.bounds import Bounds, difference_bounds
 from streameval.statistics.intervals.interval import Interval, checked_level, quantile
 from streameval.statistics.intervals.normal import FEWEST_ROWS, NORMAL, ROWS_FOR_SKEWNESS
 from streameval.statistics.population import PIECE, Population
-from streameval.statistics.until import Step, Stopped, until
+from streameval.statistics.until import Step, StoppingResult, until
 
 DIFFERENCE_PRIOR = 1e-4  # differences are small against their range of twice the largest loss
 
@@ -107,11 +107,11 @@ def paired_until(
     bounds: Bounds | None,
     method: str = "betting",
     on_step: Callable[[Step], None] | None = None,
-) -> Stopped:
+) -> StoppingResult:
     """Read random rows until the mean of second - first is known to +- half_width; `loss` is that mean.
 
     read    row numbers (n,) -> losses (2, n), of the first and of the second model
-    bounds  those of a single loss, `loss_bounds(eps)`
+    bounds  those of a single loss, `Loss.bounds`
     """
 
     def difference(rows: NDArray[np.int64]) -> NDArray[np.float64]:

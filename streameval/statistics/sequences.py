@@ -53,7 +53,7 @@ def sequence(
     """Return the sequence of a row of `SEQUENCES`, nothing fed yet.
 
     population  N when the rows are drawn without replacement, None when with
-    half_width  what to aim at, in nats · bounds: `loss_bounds(eps)`; "asymptotic" needs none
+    half_width  what to aim at, in nats · bounds: `Loss.bounds`; "asymptotic" needs none
     prior       see `Betting`
 
     Raises UsageError for a method that may not be looked at any time, and for numbers that mean nothing.

@@ -43,7 +43,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Stopped:
+class StoppingResult:
     """Where reading stopped, and why.
 
     loss          mean of the rows read, in nats; the full loss lies between low and high at `level`
@@ -81,12 +81,12 @@ def until(
     method: str = "betting",
     prior: float = PRIOR,
     on_step: Callable[[Step], None] | None = None,
-) -> Stopped:
+) -> StoppingResult:
     """Read random rows, without replacement, until the interval is narrow enough; then stop.
 
     read        row numbers (n,) int64 -> their losses (n,), in the same order; it may read them in any order
     half_width  in nats
-    bounds      `loss_bounds(eps)`
+    bounds      `Loss.bounds`
     method      a row of `sequences.SEQUENCES`; "asymptotic" needs no bounds
     prior       see `sequences.Betting`
     on_step     called at every look, for a live display
@@ -120,7 +120,7 @@ def until(
             on_step(step)
     if step is None:
         raise UsageError(f"population of {population} rows: at least one was expected.")
-    return Stopped(
+    return StoppingResult(
         step.loss,
         step.low,
         step.high,

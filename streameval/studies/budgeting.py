@@ -10,43 +10,63 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streameval.evaluation.twin import twin_losses
-from streameval.models.mlp import Mlp
-from streameval.statistics.budget import TWIN_SHARE, Budget, clipped_mass, rounding_error, twin_rows
+from streameval.losses import CrossEntropy
+from streameval.losses.loss import Loss
+from streameval.scoring import make_scorer
+from streameval.scoring.scorer import Budget as Limits
+from streameval.scoring.scorer import Scorer
+from streameval.statistics.budget import (
+    REFERENCE_SHARE,
+    Budget,
+    Clipping,
+    Rounding,
+    clipped_mass,
+    reference_rows,
+    rounding_error,
+)
 from streameval.storage.source import Source
 from streameval.studies.reading import LossReader
 
-MOST_TWINS = 100_000  # rows computed again in float64: some seconds of NumPy
+MOST_REFERENCES = 100_000  # rows computed again in float64: some seconds of NumPy
+REFERENCE_ROWS = 4_096  # computed at once: 26 MB of float64 features for rows of 784
 # Below this share of eps, the probability cannot be read off a loss of 53 bits any more.
 LOST = 1e-6
 
 
 def error_budget(
-    model: Mlp,
-    source: Source,
-    losses: Any,
-    *,
-    sampling: float,
-    eps: float,
-    seed: int = 0,
-    level: float = 0.95,
-    threads: int | None = None,
+    scorer: Scorer, source: Source, losses: Any, *, sampling: float, seed: int = 0, level: float = 0.95
 ) -> Budget:
     """Return the budget of a loss whose per-row values are `losses`, (rows,) float64, an array or a mapped file.
 
     sampling  half-width that the draw of rows leaves; 0 where all rows were read
 
     Rounding is measured on a random 1 % of the rows, at least 100 and at most 100,000, computed again in
-    float64. Clipping is measured on all rows, from the losses alone.
+    float64; None where the scorer has no reference. Clipping is measured on all rows, from the losses alone; None for
+    a loss that clips nothing.
     """
-    share = min(TWIN_SHARE, MOST_TWINS / source.rows)
-    rows = twin_rows(source.rows, seed=seed, share=share)
-    twins = twin_losses(model, source, rows, eps=eps)
-    rounding = rounding_error(np.asarray(losses[rows]), twins, population=source.rows, level=level)
-    exact = _Unclipped(losses, eps, LossReader(model, source, eps=0.0, threads=threads))
+    return Budget(sampling, _rounding(scorer, source, losses, seed, level), _clipping(scorer, source, losses))
+
+
+def _rounding(scorer: Scorer, source: Source, losses: Any, seed: int, level: float) -> Rounding | None:
+    share = min(REFERENCE_SHARE, MOST_REFERENCES / source.rows)
+    rows = reference_rows(source.rows, seed=seed, share=share)
+    exact = np.empty(len(rows))
+    for start in range(0, len(rows), REFERENCE_ROWS):
+        part = slice(start, start + REFERENCE_ROWS)
+        references = scorer.reference(source.take(rows[part]))
+        if references is None:
+            return None
+        exact[part] = references
+    return rounding_error(np.asarray(losses[rows]), exact, population=source.rows, level=level)
+
+
+def _clipping(scorer: Scorer, source: Source, losses: Any) -> Clipping | None:
+    loss: Loss = scorer.loss
     # Soft targets mix the logarithms of several probabilities: those cannot be taken apart again.
-    clipping = None if source.soft and eps > 0.0 else clipped_mass(exact, eps)
-    return Budget(sampling, rounding, clipping)
+    if not isinstance(loss, CrossEntropy) or (source.soft and loss.eps > 0.0):
+        return None
+    exact = make_scorer(scorer.model, source, CrossEntropy(eps=0.0), Limits(scorer.threads))
+    return clipped_mass(_Unclipped(losses, loss.eps, LossReader(exact, source)), loss.eps)
 
 
 class _Unclipped:

@@ -9,10 +9,15 @@ from typing import Any
 import numpy as np
 
 from streameval.arguments import found, integer
+from streameval.defaults import LEVEL, SEED, SIZES, TRIALS
 from streameval.errors import UsageError
-from streameval.evaluation.evaluate import EPS
+from streameval.evaluation.memory import parse_size
+from streameval.evaluation.opening import open_rows
 from streameval.evaluation.report import Report
-from streameval.models.mlp import Mlp
+from streameval.losses import choose_loss
+from streameval.losses.loss import Loss
+from streameval.models.model import Model
+from streameval.scoring.scorer import Budget as Limits
 from streameval.statistics.budget import Budget
 from streameval.statistics.compare import Comparison as Draws
 from streameval.statistics.compare import Trials, compare_losses
@@ -20,11 +25,10 @@ from streameval.statistics.intervals.interval import checked_level
 from streameval.statistics.order import Order
 from streameval.statistics.precision import Precision
 from streameval.statistics.seeds import number
-from streameval.storage.opening import open
 from streameval.storage.source import Source
 from streameval.studies.budgeting import error_budget
 from streameval.studies.histogram import Histogram
-from streameval.studies.kept import kept_losses
+from streameval.studies.spooled import spooled_losses
 
 SCHEMA = "streameval/compare/1"
 
@@ -65,22 +69,25 @@ class Comparison:
             "schema": SCHEMA,
             "full": self.full.to_dict(),
             **self.draws.to_dict(),
+            "eps": self.full.eps,
             "budget": self.budget.to_dict(),
             "histogram": self.histogram.to_dict(),
         }
 
 
 def compare(
-    model: Mlp,
+    model: Model,
     data: Any,
     *,
-    sizes: Sequence[int] = (10, 100, 1000),
-    trials: int = 2000,
-    seed: int | np.random.Generator = 0,
+    sizes: Sequence[int] = SIZES,
+    trials: int = TRIALS,
+    seed: int | np.random.Generator = SEED,
     replace: bool = True,
-    level: float = 0.95,
-    eps: float = EPS,
+    level: float = LEVEL,
+    loss: Loss | None = None,
+    eps: float | None = None,
     threads: int | None = None,
+    max_memory: int | str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Comparison:
     """Evaluate all rows, then draw `trials` mini-batches of each size and compare them with the full loss.
@@ -88,6 +95,7 @@ def compare(
     sizes     rows of a batch · trials: batches of each size; a size's draws depend on it and the seed alone
     replace   True: rows may repeat within a batch, as in the article. False: they differ
     level     of the intervals whose coverage is counted
+    loss, eps   as for `evaluate` · max_memory: bytes, or "256M", that the pass may hold beyond imports and kernels
     progress  called with (rows done, rows in all) during the one pass over the data
 
     The network computes each row once: the losses go to a nameless temporary file of 8 bytes a row (in TMPDIR),
@@ -98,27 +106,25 @@ def compare(
         UsageError: sizes or trials below 1, or over the number of rows without replacement.
         DataError: a data set without rows; and the errors of `evaluate`.
     """
-    source = open(data)
+    source, loss = open_rows(data, model), choose_loss(loss, eps)
     sizes, trials = _checked(source, sizes, trials, replace)
     checked_level(level)
-    root = number(seed)
-    with kept_losses([model], source, eps=eps, threads=threads, progress=progress) as kept:
-        losses = kept.losses[0]
+    root, limits = number(seed), Limits(threads, None if max_memory is None else parse_size(max_memory))
+    with spooled_losses([model], source, loss, budget=limits, progress=progress) as spooled:
+        losses = spooled.losses[0]
         draws = compare_losses(
             losses,
             sizes=sizes,
             trials=trials,
             seed=root,
             level=level,
-            eps=eps,
+            bounds=loss.bounds,
             replace=replace,
             bytes_per_row=_bytes_per_row(source),
-            seconds_per_row=kept.seconds_per_row,
+            seconds_per_row=spooled.seconds_per_row,
         )
-        budget = error_budget(
-            model, source, losses, sampling=0.0, eps=eps, seed=root, level=level, threads=threads
-        )
-        return Comparison(kept.reports[0], draws, budget, Histogram.of(losses))
+        budget = error_budget(spooled.scorers[0], source, losses, sampling=0.0, seed=root, level=level)
+        return Comparison(spooled.reports[0], draws, budget, Histogram.of(losses))
 
 
 def _bytes_per_row(source: Source) -> float:

@@ -13,9 +13,9 @@ def recorder(on_step: OnStep | None) -> tuple[list[Step], OnStep]:
     """Return a list, and a function that appends every step to it and hands it on to `on_step`, if there is one."""
     steps: list[Step] = []
 
-    def told(step: Step) -> None:
+    def record(step: Step) -> None:
         steps.append(step)
         if on_step is not None:
             on_step(step)
 
-    return steps, told
+    return steps, record

@@ -10,17 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.arguments import integer
-from streameval.errors import DataError
-from streameval.evaluation.evaluate import EPS
+from streameval.defaults import BATCH_SIZE, CHUNK_ROWS, LEVEL, METHOD, SEED
+from streameval.evaluation.opening import open_rows
 from streameval.evaluation.report import data_dict, model_dict
-from streameval.evaluation.rows import CHUNK_ROWS
-from streameval.models.mlp import Mlp
+from streameval.losses import choose_loss
+from streameval.losses.loss import Loss
+from streameval.models.model import Model
+from streameval.scoring import make_scorer
+from streameval.scoring.scorer import Budget
 from streameval.statistics import samples
-from streameval.statistics.bounds import loss_bounds
 from streameval.statistics.intervals import Batch, Interval, lookup
 from streameval.statistics.intervals.interval import checked_level
 from streameval.statistics.seeds import branch, generator, recorded
-from streameval.storage.opening import open
 from streameval.storage.source import Source
 from streameval.studies.reading import LossReader
 
@@ -50,8 +51,8 @@ class MiniBatches:
     batches: tuple[MiniBatch, ...]
     replace: bool
     seed: int | None
-    eps: float
-    model: Mlp
+    loss_function: Loss
+    model: Model
     data: Source
 
     @property
@@ -74,23 +75,25 @@ class MiniBatches:
             ],
             "replace": self.replace,
             "seed": self.seed,
-            "eps": self.eps,
+            "loss_name": self.loss_function.name,
+            "eps": getattr(self.loss_function, "eps", None),
             "model": model_dict(self.model),
-            "data": data_dict(self.data, self.model.classes),
+            "data": data_dict(self.data, self.model.outputs),
         }
 
 
 def minibatch(
-    model: Mlp,
+    model: Model,
     data: Any,
     *,
-    size: int = 100,
+    size: int = BATCH_SIZE,
     batches: int = 1,
-    seed: int | np.random.Generator = 0,
+    seed: int | np.random.Generator = SEED,
     replace: bool = True,
-    level: float = 0.95,
-    method: str = "skew",
-    eps: float = EPS,
+    level: float = LEVEL,
+    method: str = METHOD,
+    loss: Loss | None = None,
+    eps: float | None = None,
     threads: int | None = None,
 ) -> MiniBatches:
     """Draw random rows, as in the article, and return their mean loss with an interval for the full loss.
@@ -105,23 +108,21 @@ def minibatch(
         UsageError: a size or count below 1, or over the number of rows without replacement.
         DataError: a data set without rows; and the errors of `evaluate`.
     """
-    source = open(data)
+    source, loss = open_rows(data, model), choose_loss(loss, eps)
     size, batches = integer("size", size, least=1), integer("batches", batches, least=1)
     checked_level(level)
-    if source.rows == 0:
-        raise DataError(f"{source.name}: no rows, so none can be drawn.")
-    read = LossReader(model, source, eps=eps, threads=threads)
+    read = LossReader(make_scorer(model, source, loss, Budget(threads)), source)
     drawn: list[MiniBatch] = []
     # Many small batches are read and judged together: a call for each would cost more than its rows.
     together = max(1, CHUNK_ROWS // size)
     for rows in _draws(source.rows, size, batches, together, seed=seed, replace=replace):
         losses = read(rows.ravel()).reshape(rows.shape)
         batch = Batch(losses, None if replace else source.rows)
-        found = lookup(method).intervals(batch, level, loss_bounds(eps))
+        intervals = lookup(method).intervals(batch, level, loss.bounds)
         means = losses.mean(axis=1).tolist()
-        drawn += map(MiniBatch, means, rows, losses, found)
+        drawn += map(MiniBatch, means, rows, losses, intervals)
     source.check_unchanged()
-    return MiniBatches(tuple(drawn), replace, recorded(seed), float(eps), model, source)
+    return MiniBatches(tuple(drawn), replace, recorded(seed), loss, model, source)
 
 
 def _draws(

@@ -10,24 +10,27 @@ from typing import Any
 import numpy as np
 
 from streameval.arguments import found
-from streameval.errors import DataError, UsageError
-from streameval.evaluation.evaluate import EPS
+from streameval.defaults import CHUNK_ROWS, LEVEL, SEED
+from streameval.errors import UsageError
+from streameval.evaluation.memory import parse_size, planned_scorers
+from streameval.evaluation.opening import open_rows
 from streameval.evaluation.report import Report, data_dict, model_dict
-from streameval.evaluation.scoring import check_model
-from streameval.models.mlp import Mlp
-from streameval.statistics.bounds import loss_bounds
+from streameval.losses import choose_loss
+from streameval.losses.loss import Loss
+from streameval.models.model import Model
+from streameval.scoring import check_model
+from streameval.scoring.scorer import Budget
 from streameval.statistics.difference import difference_until
 from streameval.statistics.intervals.interval import Interval, checked_level
 from streameval.statistics.paired import Pair, PairedClass, paired_until
 from streameval.statistics.paired import paired as pairs_of
 from streameval.statistics.population import Population
 from streameval.statistics.seeds import number
-from streameval.statistics.until import Step, Stopped
-from streameval.storage.opening import open
+from streameval.statistics.until import Step, StoppingResult
 from streameval.storage.source import Source
-from streameval.studies.kept import kept_losses
 from streameval.studies.looks import recorder
-from streameval.studies.reading import RowsRead
+from streameval.studies.reading import Floats, Integers, SharedReader
+from streameval.studies.spooled import spooled_losses
 from streameval.studies.stored import StoredLosses, stored_losses
 
 SCHEMA = "streameval/paired/1"
@@ -38,7 +41,7 @@ ALL_ROWS = (
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Contest:
+class PairedResult:
     """One model against the first, on the same rows; every difference is second - first: below 0 the second is better.
 
     pair        means, correlation, win rate and classes on the rows read: see `streameval.statistics.paired.Pair`
@@ -50,7 +53,7 @@ class Contest:
 
     pair: Pair
     difference: Interval
-    stopped: Stopped | None = None
+    stopped: StoppingResult | None = None
     loss: Interval | None = None
     steps: tuple[Step, ...] = ()
 
@@ -83,51 +86,51 @@ class Contest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Paired:
-    """Every further model against the first. The properties are those of the first contest.
+    """Every further model against the first. The properties are those of the first result.
 
-    contests  one for each model after the first
+    results  one for each model after the first
     names     of the models, as given: their paths, or "model 1", ...
     reports   evaluations of all rows, one for each model that was computed; () for the sequential form
     """
 
-    contests: tuple[Contest, ...]
+    results: tuple[PairedResult, ...]
     names: tuple[str, ...]
     reports: tuple[Report, ...]
     level: float
     half_width: float | None
     seed: int | None
-    eps: float
-    models: tuple[Mlp, ...]
+    loss_function: Loss
+    models: tuple[Model, ...]
     data: Source
 
     @property
     def difference(self) -> Interval:
         """Interval of second - first, in nats."""
-        return self.contests[0].difference
+        return self.results[0].difference
 
     @property
     def mean(self) -> float:
         """Mean of second - first over the rows read, in nats."""
-        return self.contests[0].pair.difference
+        return self.results[0].pair.difference
 
     @property
     def correlation(self) -> float | None:
         """Of the two models' losses."""
-        return self.contests[0].pair.correlation
+        return self.results[0].pair.correlation
 
     @property
     def win_rate(self) -> float:
         """Share of rows on which the second model's loss is smaller."""
-        return self.contests[0].pair.win_rate
+        return self.results[0].pair.win_rate
 
     @property
     def rows_read(self) -> int:
         """Rows in the comparison."""
-        return self.contests[0].pair.rows
+        return self.results[0].pair.rows
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON: the first contest at the top, all of them in `pairs`."""
-        pairs = [contest.to_dict() for contest in self.contests]
+        """As JSON: the first result at the top, all of them in `pairs`."""
+        pairs = [result.to_dict() for result in self.results]
         return {
             "schema": SCHEMA,
             **pairs[0],
@@ -135,22 +138,25 @@ class Paired:
             "level": self.level,
             "half_width": self.half_width,
             "seed": self.seed,
-            "eps": self.eps,
+            "loss_name": self.loss_function.name,
+            "eps": getattr(self.loss_function, "eps", None),
             "models": [model_dict(model) for model in self.models],
-            "data": data_dict(self.data, self.models[0].classes),
+            "data": data_dict(self.data, self.models[0].outputs),
         }
 
 
 def paired(
-    models: Sequence[Mlp],
+    models: Sequence[Model],
     data: Any,
     *,
     half_width: float | None = None,
-    level: float = 0.95,
-    seed: int | np.random.Generator = 0,
+    level: float = LEVEL,
+    seed: int | np.random.Generator = SEED,
     losses: str | os.PathLike[str] | None = None,
-    eps: float = EPS,
+    loss: Loss | None = None,
+    eps: float | None = None,
     threads: int | None = None,
+    max_memory: int | str | None = None,
     progress: Callable[[int, int], None] | None = None,
     on_step: Callable[[Step], None] | None = None,
 ) -> Paired:
@@ -162,74 +168,76 @@ def paired(
                 model, which is then not computed, so that one model in `models` is enough; its full loss is
                 estimated as mean(earlier) + mean(difference)
     level       of each interval by itself
+    loss, eps   as for `evaluate` · max_memory: bytes, or "256M", that reading may hold beyond imports and kernels
     progress    called with (rows done, rows in all) · on_step: called at every look of the sequential form
 
     Raises:
         UsageError: fewer than two models (with `losses`: none), or arguments that cannot mean anything.
         DataError: a data set without rows, or losses of another one; and the errors of `evaluate`.
     """
-    models = _networks(models)
+    models = _models(models)
     checked_level(level)
-    source = open(data)
-    _check(models, source, losses)
+    source, loss = open_rows(data, *models), choose_loss(loss, eps)
+    _check(models, losses)
     known = () if losses is None else (os.fspath(losses),)
     names = _names((*known, *(model.path for model in models)))
-    study = _Study(tuple(models), source, names, level, number(seed), float(eps), threads)
+    budget = Budget(threads, None if max_memory is None else parse_size(max_memory))
+    study = _Study(tuple(models), source, names, level, number(seed), loss, budget)
     if losses is not None:
-        with stored_losses(losses, source, eps=eps) as old:
-            contests, reports = study.against(old, half_width, progress, on_step)
+        with stored_losses(losses, source, loss) as old:
+            results, reports = study.against(old, half_width, progress, on_step)
     elif half_width is None:
-        contests, reports = study.whole(progress)
+        results, reports = study.whole(progress)
     else:
-        contests, reports = study.sequential(half_width, on_step), ()
+        results, reports = study.sequential(half_width, on_step), ()
     source.check_unchanged()
-    return Paired(contests, names, reports, level, half_width, study.seed, study.eps, study.models, source)
+    return Paired(results, names, reports, level, half_width, study.seed, loss, study.models, source)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Study:
     """One comparison, in each of its forms."""
 
-    models: tuple[Mlp, ...]
+    models: tuple[Model, ...]
     source: Source
     names: tuple[str, ...]
     level: float
     seed: int
-    eps: float
-    threads: int | None
+    loss: Loss
+    budget: Budget
 
     def whole(
         self, progress: Callable[[int, int], None] | None, old: StoredLosses | None = None
-    ) -> tuple[tuple[Contest, ...], tuple[Report, ...]]:
+    ) -> tuple[tuple[PairedResult, ...], tuple[Report, ...]]:
         """All rows, in one pass."""
-        with kept_losses(
-            self.models, self.source, eps=self.eps, threads=self.threads, progress=progress
-        ) as kept:
-            columns = kept.losses if old is None else (old.losses, *kept.losses)
+        with spooled_losses(
+            self.models, self.source, self.loss, budget=self.budget, progress=progress
+        ) as spooled:
+            columns = spooled.losses if old is None else (old.losses, *spooled.losses)
             named = dict(zip(self.names, columns, strict=True))
-            found = pairs_of(named, level=self.level, labels=kept.labels)
-            contests = tuple(Contest(pair, replace(pair.interval, assumes=ALL_ROWS)) for pair in found)
-            return contests, kept.reports
+            pairs = pairs_of(named, level=self.level, labels=spooled.labels)
+            results = tuple(PairedResult(pair, replace(pair.interval, assumes=ALL_ROWS)) for pair in pairs)
+            return results, spooled.reports
 
-    def sequential(self, half_width: float, on_step: Callable[[Step], None] | None) -> tuple[Contest, ...]:
+    def sequential(
+        self, half_width: float, on_step: Callable[[Step], None] | None
+    ) -> tuple[PairedResult, ...]:
         """Random rows, for each further model until its difference from the first is known."""
-        contests = []
+        reader, results = self._reader(), []
         for k in range(1, len(self.models)):
-            models = self.models[0], self.models[k]
-            rows = RowsRead(models, self.source, eps=self.eps, threads=self.threads)
-            steps, told = recorder(on_step)
+            steps, record = recorder(on_step)
             stopped = paired_until(
-                rows.both,
+                reader.comparison(k),
                 self.source.rows,
                 half_width=half_width,
                 level=self.level,
                 seed=self.seed,
-                bounds=loss_bounds(self.eps),
-                on_step=told,
+                bounds=self.loss.bounds,
+                on_step=record,
             )
-            pair = self._pair((self.names[0], self.names[k]), rows, stopped.rows_read)
-            contests.append(Contest(pair, _interval(stopped), stopped, steps=tuple(steps)))
-        return tuple(contests)
+            pair = self._pair(reader, k, stopped.rows_read)
+            results.append(PairedResult(pair, _interval(stopped), stopped, steps=tuple(steps)))
+        return tuple(results)
 
     def against(
         self,
@@ -237,34 +245,41 @@ class _Study:
         half_width: float | None,
         progress: Callable[[int, int], None] | None,
         on_step: Callable[[Step], None] | None,
-    ) -> tuple[tuple[Contest, ...], tuple[Report, ...]]:
+    ) -> tuple[tuple[PairedResult, ...], tuple[Report, ...]]:
         """Against stored losses: all rows, or random ones until each model's full loss is known."""
         if half_width is None:
             return self.whole(progress, old)
-        base, contests = Population.of(old.losses).mean, []
-        for k, model in enumerate(self.models, start=1):
-            rows = RowsRead((model,), self.source, eps=self.eps, threads=self.threads)
-            steps, told = recorder(on_step)
+        reader, base, results = self._reader(old), Population.of(old.losses).mean, []
+        for k in range(1, len(self.models) + 1):
+            steps, record = recorder(on_step)
             stopped = difference_until(
-                rows.one,
+                _second(reader.comparison(k)),
                 old.losses,
                 half_width=half_width,
                 level=self.level,
                 seed=self.seed,
-                bounds=loss_bounds(self.eps),
-                on_step=told,
+                bounds=self.loss.bounds,
+                on_step=record,
             )
-            rows.put_first(old.losses)
-            pair = self._pair((self.names[0], self.names[k]), rows, stopped.rows_read)
+            pair = self._pair(reader, k, stopped.rows_read)
             loss = _interval(stopped)
             difference = replace(loss, low=loss.low - base, high=loss.high - base)
-            contests.append(Contest(pair, difference, stopped, loss, tuple(steps)))
-        return tuple(contests), ()
+            results.append(PairedResult(pair, difference, stopped, loss, tuple(steps)))
+        return tuple(results), ()
 
-    def _pair(self, names: tuple[str, str], rows: RowsRead, count: int) -> Pair:
-        losses, labels = rows.first(count)
-        named = dict(zip(names, losses, strict=True))
+    def _reader(self, old: StoredLosses | None = None) -> SharedReader:
+        scorers, chunk_rows = planned_scorers(self.models, self.source, self.loss, self.budget, CHUNK_ROWS)
+        return SharedReader(scorers, self.source, None if old is None else old.losses, chunk_rows)
+
+    def _pair(self, reader: SharedReader, number: int, count: int) -> Pair:
+        losses, labels = reader.first(number, count)
+        named = dict(zip((self.names[0], self.names[number]), losses, strict=True))
         return pairs_of(named, level=self.level, population=self.source.rows, labels=labels)[0]
+
+
+def _second(read: Callable[[Integers], Floats]) -> Callable[[Integers], Floats]:
+    """A reader of two models' losses as one of the second model's."""
+    return lambda rows: np.asarray(read(rows)[1])
 
 
 def _class_dict(row: PairedClass) -> dict[str, Any]:
@@ -277,7 +292,7 @@ def _class_dict(row: PairedClass) -> dict[str, Any]:
     }
 
 
-def _interval(stopped: Stopped) -> Interval:
+def _interval(stopped: StoppingResult) -> Interval:
     return Interval(stopped.low, stopped.high, stopped.level, stopped.method, stopped.assumes)
 
 
@@ -287,24 +302,22 @@ def _names(paths: Sequence[str | None]) -> tuple[str, ...]:
     return tuple(name if names.count(name) == 1 else f"{name} ({k})" for k, name in enumerate(names, start=1))
 
 
-def _networks(models: Sequence[Mlp]) -> tuple[Mlp, ...]:
+def _models(models: Sequence[Model]) -> tuple[Model, ...]:
     """The models; raise UsageError if they are none, or a single one that is not in a list."""
     if not isinstance(models, Iterable) or isinstance(models, str | os.PathLike):
         raise UsageError(f"models: {found(models)}, expected a list of networks, such as [first, second].")
     return tuple(check_model(model) for model in models)
 
 
-def _check(models: Sequence[Mlp], source: Source, losses: str | os.PathLike[str] | None) -> None:
+def _check(models: Sequence[Model], losses: str | os.PathLike[str] | None) -> None:
     wanted = 2 if losses is None else 1
     if len(models) < wanted:
         raise UsageError(
             f"{len(models)} models: at least {wanted} were expected. Give another one, or the stored losses of an "
             "earlier one: --losses OLD.arrow"
         )
-    if source.rows == 0:
-        raise DataError(f"{source.name}: no rows, so there is nothing to compare.")
-    if len({model.classes for model in models}) > 1:
+    if len({model.outputs for model in models}) > 1:
         raise UsageError(
-            f"models with {', '.join(str(model.classes) for model in models)} classes: their losses cannot be "
+            f"models with {', '.join(str(model.outputs) for model in models)} classes: their losses cannot be "
             "compared. Expected the same classes."
         )

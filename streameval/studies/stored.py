@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval import losses
 from streameval.errors import DataError
-from streameval.evaluation.losses import RECORD, VERSION
+from streameval.evaluation.loss_file import RECORD, VERSION
 from streameval.files import storage_errors
+from streameval.losses.loss import Loss
 from streameval.storage.source import Source
-from streameval.studies.kept import kept_array
+from streameval.studies.spooled import spooled_array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,28 +38,30 @@ class StoredLosses:
 
 
 @contextlib.contextmanager
-def stored_losses(path: str | os.PathLike[str], source: Source, *, eps: float) -> Iterator[StoredLosses]:
-    """Lend the losses of all rows that `evaluate --losses` wrote of this data set with this eps.
+def stored_losses(path: str | os.PathLike[str], source: Source, loss: Loss) -> Iterator[StoredLosses]:
+    """Lend the losses of all rows that `evaluate --losses` wrote of this data set with this loss.
 
     Raises:
-        DataError: not such a file; of another data set or eps; rows that are missing, repeated or in another order.
+        DataError: not such a file; of another data set or loss; rows that are missing, repeated or in another order.
         StorageError: the file cannot be read.
     """
     name = os.fspath(path)
-    with contextlib.ExitStack() as held:
-        reader = _opened(name, held)
+    with contextlib.ExitStack() as stack:
+        reader = _opened(name, stack)
         record = _record(name, reader)
         _check_same(name, "data", record.get("data"), source.fingerprint)
-        _check_same(name, "eps", record.get("eps"), float(eps))
-        losses = held.enter_context(kept_array(_pieces(name, reader, source)))
-        yield StoredLosses(losses, name, str(record.get("model")))
+        # An earlier version knew cross-entropy alone, and wrote its eps.
+        earlier = {"name": "cross-entropy", "eps": float(record.get("eps") or 0.0).hex()}
+        _check_same(name, "loss", losses.from_dict(record.get("loss") or earlier), loss)
+        array = stack.enter_context(spooled_array(_pieces(name, reader, source)))
+        yield StoredLosses(array, name, str(record.get("model")))
 
 
-def _opened(name: str, held: contextlib.ExitStack) -> Any:
+def _opened(name: str, stack: contextlib.ExitStack) -> Any:
     import pyarrow as pa
 
     with storage_errors(name):
-        file = held.enter_context(pa.memory_map(name))
+        file = stack.enter_context(pa.memory_map(name))
     try:
         return pa.ipc.open_file(file)
     except pa.ArrowInvalid as error:

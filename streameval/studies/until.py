@@ -9,16 +9,17 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from streameval.errors import DataError
-from streameval.evaluation.evaluate import EPS
+from streameval.defaults import HALF_WIDTH, LEVEL, SEED, SEQUENTIAL_METHOD
+from streameval.evaluation.opening import open_rows
 from streameval.evaluation.report import data_dict, model_dict
-from streameval.evaluation.scoring import check_model
-from streameval.evaluation.state import State, fold
-from streameval.models.mlp import Mlp
-from streameval.statistics.bounds import loss_bounds
+from streameval.evaluation.state import LossSums, fold_losses
+from streameval.losses import choose_loss
+from streameval.losses.loss import Loss
+from streameval.models.model import Model
+from streameval.scoring import make_scorer
+from streameval.scoring.scorer import Budget
 from streameval.statistics.seeds import number
-from streameval.statistics.until import Step, Stopped, until
-from streameval.storage.opening import open
+from streameval.statistics.until import Step, StoppingResult, until
 from streameval.storage.source import Source
 from streameval.studies.looks import recorder
 from streameval.studies.reading import LossReader
@@ -35,11 +36,11 @@ class Until:
     steps       what was known at every look, the last one being where it stopped
     """
 
-    found: Stopped
+    found: StoppingResult
     half_width: float
     steps: tuple[Step, ...]
-    eps: float
-    model: Mlp
+    loss_function: Loss
+    model: Model
     data: Source
 
     @property
@@ -88,21 +89,23 @@ class Until:
             "schema": SCHEMA,
             **self.found.to_dict(),
             "wanted": self.half_width,
-            "eps": self.eps,
+            "loss_name": self.loss_function.name,
+            "eps": getattr(self.loss_function, "eps", None),
             "model": model_dict(self.model),
-            "data": data_dict(self.data, self.model.classes),
+            "data": data_dict(self.data, self.model.outputs),
         }
 
 
 def evaluate_until(
-    model: Mlp,
+    model: Model,
     data: Any,
     *,
-    half_width: float = 0.01,
-    level: float = 0.95,
-    seed: int | np.random.Generator = 0,
-    method: str = "betting",
-    eps: float = EPS,
+    half_width: float = HALF_WIDTH,
+    level: float = LEVEL,
+    seed: int | np.random.Generator = SEED,
+    method: str = SEQUENTIAL_METHOD,
+    loss: Loss | None = None,
+    eps: float | None = None,
     threads: int | None = None,
     on_step: Callable[[Step], None] | None = None,
 ) -> Until:
@@ -119,28 +122,25 @@ def evaluate_until(
         UsageError: a half-width or level that cannot mean anything; eps = 0 with a method that needs bounds.
         DataError: a data set without rows; and the errors of `evaluate`.
     """
-    check_model(model)
-    source = open(data)
-    if source.rows == 0:
-        raise DataError(f"{source.name}: no rows, so there is nothing to estimate.")
-    steps, told = recorder(on_step)
-    read = _Summed(LossReader(model, source, eps=eps, threads=threads))
-    found = until(
+    source, loss = open_rows(data, model), choose_loss(loss, eps)
+    steps, record = recorder(on_step)
+    read = _Summed(LossReader(make_scorer(model, source, loss, Budget(threads)), source))
+    result = until(
         read,
         source.rows,
         half_width=half_width,
         level=level,
         seed=number(seed),
-        bounds=loss_bounds(eps),
+        bounds=loss.bounds,
         method=method,
-        on_step=lambda step: told(read.exact(step) if step.rows_read == source.rows else step),
+        on_step=lambda step: record(read.exact(step) if step.rows_read == source.rows else step),
     )
     source.check_unchanged()
-    found = read.exact(found) if found.stopped == "exhausted" else found
-    return Until(found, half_width, tuple(steps), float(eps), model, source)
+    result = read.exact(result) if result.stopped == "exhausted" else result
+    return Until(result, half_width, tuple(steps), loss, model, source)
 
 
-Looked = TypeVar("Looked", Step, Stopped)
+Looked = TypeVar("Looked", Step, StoppingResult)
 
 
 class _Summed:
@@ -148,15 +148,14 @@ class _Summed:
 
     def __init__(self, read: LossReader) -> None:
         self._read = read
-        self._state = State.empty(1)
+        self._sums = LossSums()
 
     def __call__(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         losses = self._read.in_file_order(rows)
-        none = np.zeros(len(rows), np.int64)
-        self._state += fold(losses, none, none, rows, 1)[0]
+        self._sums += fold_losses(losses, rows)[0]
         return losses
 
-    def exact(self, found: Looked) -> Looked:
+    def exact(self, known: Looked) -> Looked:
         """What was found when all rows were read, with their exact loss."""
-        loss = self._state.loss
-        return found if loss is None else replace(found, loss=loss, low=loss, high=loss)
+        loss = self._sums.mean
+        return known if loss is None else replace(known, loss=loss, low=loss, high=loss)

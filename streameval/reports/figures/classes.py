@@ -52,7 +52,7 @@ def losses(report: Report) -> Figure | None:
 def confusion(report: Report) -> Figure | None:
     """Rows by true and predicted class; None where they are not kept, or too many to show."""
     matrix = report.state.confusion
-    if not report.rows or not matrix or len(matrix) > MOST_CELLS:
+    if not report.rows or not matrix or report.correct is None or len(matrix) > MOST_CELLS:
         return None
     wrong = [(n, i, j) for i, row in enumerate(matrix) for j, n in enumerate(row) if i != j]
     most = max((n for n, _, _ in wrong), default=0)

@@ -22,12 +22,12 @@ from streameval.reports.text_paired import small, verdict
 from streameval.statistics.intervals.interval import quantile
 
 if TYPE_CHECKING:
-    from streameval.studies.paired import Contest
+    from streameval.studies.paired import PairedResult
 
 MOST = 40
 
 
-def classes(contest: Contest, name: str) -> Figure | None:
+def classes(contest: PairedResult, name: str) -> Figure | None:
     """The mean difference of each class with its standard interval; None without classes."""
     found = list(contest.pair.per_class)
     if not found:
@@ -81,7 +81,7 @@ def classes(contest: Contest, name: str) -> Figure | None:
     )
 
 
-def gain(contest: Contest, name: str) -> Figure:
+def gain(contest: PairedResult, name: str) -> Figure:
     """Half-widths of what the same rows say as pairs, and of two separate samples."""
     pair, half = contest.pair, contest.difference.half_width
     normal = quantile(contest.difference.level) * pair.sd / pair.rows**0.5
@@ -117,6 +117,6 @@ def gain(contest: Contest, name: str) -> Figure:
     )
 
 
-def _of(contest: Contest, name: str) -> str:
+def _of(contest: PairedResult, name: str) -> str:
     """What tells the figures of several contests apart."""
     return f": {Path(contest.pair.second).name}" if name else ""

@@ -19,7 +19,7 @@ LARGEST_SIDE = 256
 
 def worst(report: Report) -> Figure | None:
     """The worst rows; None if there are none, or if they are no small grey images of bytes."""
-    source, found = report.data, report.state.worst
+    source, found = report.data, report.state.sums.worst
     if (
         isinstance(source, DataName)
         or not found

@@ -46,7 +46,7 @@ def interval(
     losses      (n,) finite, in nats, in the order in which the rows were drawn
     method      a row of `INTERVALS`
     population  N when the rows were drawn without replacement, None when with
-    bounds      what no loss can pass, `loss_bounds(eps)`; needed by bernstein, serfling, betting, predictable
+    bounds      what no loss can pass, `Loss.bounds`; needed by bernstein, serfling, betting, predictable
     rows        (n,) the row numbers, for a warning if they were plainly not drawn at random
 
     At n = N without replacement the interval is the mean, exactly. Raises UsageError, DataError.

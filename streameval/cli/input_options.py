@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class InputOptions:
     """What was given of the options that every command with a model and a data set takes."""
 
     eps: float
@@ -38,13 +38,13 @@ class Reading:
         return open_data(path, io=self.io, scale=self.scale)
 
 
-reading = options.gathered(
-    "reading", Reading, options.eps, options.threads, options.scale, options.activation, options.io
+input_options = options.gathered(
+    "inputs", InputOptions, options.eps, options.threads, options.scale, options.activation, options.io
 )
 # Of a pass over all rows: chunks and rows that are not finite are that command's own.
-whole_pass = options.gathered(
-    "reading",
-    Reading,
+pass_input_options = options.gathered(
+    "inputs",
+    InputOptions,
     options.eps,
     options.chunk_rows,
     options.threads,

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from streameval.errors import DataError, IncompleteError, StreamevalError
-from streameval.evaluation.blocks import Tally
 from streameval.evaluation.state import mean
+from streameval.evaluation.tally import Tally
 from streameval.storage.source import Span
 
+if TYPE_CHECKING:
+    from streameval.evaluation.passes import Part
 
-class Book:
+
+class PartialResults:
     """Tallies of disjoint spans within `span`, neighbours joined.
 
     The same span may be added again if the same came of it, as when a worker that was given up answers after all.
@@ -25,7 +29,7 @@ class Book:
         self._tallies: list[Tally] = []
         self._seen: dict[Span, tuple[str, str]] = {}
         for tally in tallies:
-            self.add(tally)
+            self.add_tally(tally)
 
     @property
     def tallies(self) -> tuple[Tally, ...]:
@@ -41,10 +45,14 @@ class Book:
     def loss(self) -> float | None:
         """Mean loss in nats of the rows that are there, None without any."""
         return mean(
-            sum(one.state.units for one in self._tallies), sum(one.state.rows for one in self._tallies)
+            sum(one.state.sums.units for one in self._tallies), sum(one.state.rows for one in self._tallies)
         )
 
-    def add(self, tally: Tally, *, origin: str | None = None) -> bool:
+    def add(self, part: Part) -> None:
+        """Take in a part of a pass of one scorer. A sink; errors are those of `add_tally`."""
+        self.add_tally(part.tallies[0], origin=None if part.usage is None else "a worker")
+
+    def add_tally(self, tally: Tally, *, origin: str | None = None) -> bool:
         """Add what came of one span; False if the same had come before.
 
         origin  names the tally in messages: the file or engine that it came from. A tally without one cannot come
@@ -76,16 +84,16 @@ class Book:
 
     def gaps(self) -> list[Span]:
         """The spans that are missing, ascending."""
-        found, place = [], self.span.start
+        missing, start = [], self.span.start
         for tally in self._tallies:
-            if place < tally.span.start:
-                found.append(Span(place, tally.span.start))
-            place = tally.span.stop
-        if place < self.span.stop:
-            found.append(Span(place, self.span.stop))
-        return found
+            if start < tally.span.start:
+                missing.append(Span(start, tally.span.start))
+            start = tally.span.stop
+        if start < self.span.stop:
+            missing.append(Span(start, self.span.stop))
+        return missing
 
-    def whole(self, classes: int) -> Tally:
+    def whole(self, classes: int | None) -> Tally:
         """The tally of all rows. Raises IncompleteError, naming the gaps, if some are missing."""
         gaps = self.gaps()
         if gaps:

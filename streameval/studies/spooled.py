@@ -1,6 +1,6 @@
-"""Losses of all rows, computed in one pass and kept in a nameless temporary file that is mapped.
+"""Losses of all rows, computed in one pass and spooled to a nameless temporary file that is mapped.
 
-Knows scorers, the exact state and the file. Does not know what statistics are made of the losses.
+Knows the pass and the file. Does not know what statistics are made of the losses.
 """
 
 from __future__ import annotations
@@ -15,42 +15,47 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streameval.errors import DataError
+from streameval.defaults import CHUNK_ROWS
+from streameval.evaluation.memory import load_kernels, planned_scorers
+from streameval.evaluation.passes import compute
 from streameval.evaluation.report import Report
 from streameval.evaluation.resources import Meter
-from streameval.evaluation.rows import CHUNK_ROWS, row_numbers
-from streameval.evaluation.scoring import NetworkScorer
-from streameval.evaluation.state import State, fold
+from streameval.evaluation.selection import Selection
+from streameval.evaluation.tally import Tally
 from streameval.files import storage_errors
-from streameval.models.mlp import Mlp
-from streameval.storage.source import Chunk, Source, Span
+from streameval.losses.loss import Loss
+from streameval.models.model import Model
+from streameval.scoring.scorer import Budget, Scorer
+from streameval.storage.source import Source, Span
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Kept:
+class Spooled:
     """All losses of some models on one data set.
 
     reports          one for each model, of the same pass
     losses           one mapped array (rows,) float64 in nats for each model; the file goes with the array
-    labels           true classes, mapped (rows,) int32
+    labels           true classes, mapped (rows,) int32; None where rows have none
+    scorers          of the models, for rows that are computed again
     seconds_per_row  wall time of the pass for a row, reading included, compiling not
     """
 
     reports: tuple[Report, ...]
     losses: tuple[NDArray[np.float64], ...]
-    labels: NDArray[np.int32]
+    labels: NDArray[np.int32] | None
+    scorers: tuple[Scorer, ...]
     seconds_per_row: float
 
 
 @contextlib.contextmanager
-def kept_losses(
-    models: Sequence[Mlp],
+def spooled_losses(
+    models: Sequence[Model],
     source: Source,
+    loss: Loss,
     *,
-    eps: float,
-    threads: int | None = None,
+    budget: Budget | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Iterator[Kept]:
+) -> Iterator[Spooled]:
     """Score every row with every model, in one pass, and lend the losses as mapped files.
 
     Each chunk is read once and scored by all models. The files, 8 bytes a row and model and 4 a row, lie in
@@ -58,45 +63,50 @@ def kept_losses(
     can be given back by the system, so that memory does not grow with the rows.
 
     Raises:
-        DataError: no rows, a row whose features are not finite, a file that changed during the pass.
+        DataError: a row whose features are not finite, a file that changed during the pass.
         LabelError: a label outside the classes. ModelError: a model that does not take such rows.
-        StorageError: the folder of temporary files is full.
+        StorageError: the folder of temporary files is full; the budget's memory is too little.
     """
-    if source.rows == 0:
-        raise DataError(f"{source.name}: no rows, so there is nothing to compare.")
-    scorers = [NetworkScorer(model, source, eps=eps, threads=threads) for model in models]
+    budget = Budget() if budget is None else budget
+    scorers, chunk_rows = planned_scorers(models, source, loss, budget, CHUNK_ROWS)
     # Whatever must be compiled is compiled by the first row, before the clock starts.
-    for scorer in scorers:
-        _score(scorer, source.take(np.zeros(1, np.int64)), source)
-    with contextlib.ExitStack() as held:
-        files = [held.enter_context(_column(np.float64)) for _ in scorers]
-        labels = held.enter_context(_column(np.int32))
-        meter, states = Meter(), [State.empty(scorer.classes) for scorer in scorers]
+    load_kernels(scorers, source)
+    whole = Span(0, source.rows)
+    with contextlib.ExitStack() as stack:
+        columns = [stack.enter_context(_column(np.float64)) for _ in scorers]
+        labels = stack.enter_context(_column(np.int32))
+        meter, tallies = Meter(budget.max_memory), [Tally.empty(0, scorer.classes) for scorer in scorers]
         start = time.perf_counter()
-        for chunk in source.chunks(Span(0, source.rows), CHUNK_ROWS):
-            for k, scorer in enumerate(scorers):
-                losses, targets, state = _score(scorer, chunk, source)
-                files[k].write(losses)
-                states[k] += state
-            labels.write(targets)
+        for part in compute(scorers, source, Selection(whole).tasks([whole]), chunk_rows=chunk_rows):
+            for k, column in enumerate(columns):
+                column.write(part.losses[k])
+                tallies[k] += part.tallies[k]
+            if part.target is not None:
+                labels.write(part.target)
             meter.look()
             if progress is not None:
-                progress(states[0].rows, source.rows)
-        source.check_unchanged()
+                progress(part.span.stop, source.rows)
         seconds = (time.perf_counter() - start) / source.rows
         reports = tuple(
-            Report(state, float(eps), model, source, meter.resources(source.rows, scorer.threads))
-            for state, model, scorer in zip(states, models, scorers, strict=True)
+            Report(
+                tally.state, loss, model, source, meter.resources(source.rows, scorer.threads), scorer.name
+            )
+            for tally, model, scorer in zip(tallies, models, scorers, strict=True)
         )
-        mapped = tuple(file.mapped() for file in files)
-        yield Kept(reports, mapped, labels.mapped(), seconds)
+        yield Spooled(
+            reports,
+            tuple(column.mapped() for column in columns),
+            labels.mapped() if all(scorer.classes is not None for scorer in scorers) else None,
+            tuple(scorers),
+            seconds,
+        )
 
 
 @contextlib.contextmanager
-def kept_array(pieces: Iterator[NDArray[np.float64]]) -> Iterator[NDArray[np.float64]]:
+def spooled_array(pieces: Iterator[NDArray[np.float64]]) -> Iterator[NDArray[np.float64]]:
     """Lend the pieces, one after another, as one mapped array (n,) float64; StorageError if there is no room."""
-    with contextlib.ExitStack() as held:
-        column = held.enter_context(_column(np.float64))
+    with contextlib.ExitStack() as stack:
+        column = stack.enter_context(_column(np.float64))
         for piece in pieces:
             column.write(piece)
         yield column.mapped()
@@ -123,16 +133,3 @@ class _Column:
         with storage_errors(tempfile.gettempdir()):
             self._file.flush()
             return np.asarray(np.memmap(self._file, self._dtype, "r"))
-
-
-def _score(
-    scorer: NetworkScorer, chunk: Chunk, source: Source
-) -> tuple[NDArray[np.float64], NDArray[np.int64], State]:
-    scores = scorer.score(chunk)
-    state, left_out = fold(scores.loss, scores.target, scores.predicted, row_numbers(chunk), scorer.classes)
-    if left_out is not None:
-        raise DataError(
-            f"{source.name}, row {left_out}: features or logits are NaN or infinite, or the loss is over 4e6 nats. "
-            "Expected finite numbers; streameval evaluate --allow-nonfinite counts such rows."
-        )
-    return scores.loss, scores.target, state

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Drawing:
+class FigureOptions:
     """What was given of the options below."""
 
     html: str | None
@@ -55,9 +55,9 @@ class Drawing:
             pyplot.write(drawn, self.png)
 
 
-drawing = options.gathered(
-    "drawing",
-    Drawing,
+figure_options = options.gathered(
+    "figures",
+    FigureOptions,
     options.option("--html", metavar="OUT.html", help="Write a report with pictures to this file."),
     options.option(
         "--png", metavar="FOLDER", help="Write each picture to this folder; needs streameval[report]."

@@ -12,7 +12,7 @@ from typing import Any
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Held:
+class DeferredSignals:
     """The first signal that came, waiting to be delivered; a second one is delivered at once."""
 
     def __init__(self) -> None:
@@ -50,13 +50,13 @@ class Held:
 
 
 @contextlib.contextmanager
-def held() -> Iterator[Held]:
+def defer_signals() -> Iterator[DeferredSignals]:
     """Hold Ctrl-C and SIGTERM back inside the block, which looks at `waiting` and calls `deliver` soon.
 
     Only the main thread hears signals: in another one nothing is held. A signal that nobody delivered is delivered
     at the end of the block, unless that ends with an error.
     """
-    signals = Held()
+    signals = DeferredSignals()
     if threading.current_thread() is threading.main_thread():
         signals.hold()
     try:

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import DataError
-from streameval.evaluation.state import State, fold
+from streameval.evaluation.state import State, fold_classes, fold_losses
+from streameval.scoring.scorer import Scores
 from streameval.storage.source import Span
 
 # 40 million rows are 611 blocks, 40 kB of digests in a report.
@@ -36,7 +37,7 @@ class Tally:
     partial: tuple[tuple[int, State], ...] = ()
 
     @classmethod
-    def empty(cls, place: int, classes: int) -> Tally:
+    def empty(cls, place: int, classes: int | None) -> Tally:
         """The tally of no rows, before the row at `place`."""
         return cls(Span(place, place), State.empty(classes))
 
@@ -96,25 +97,27 @@ class Tally:
 
 
 def fold_tally(
-    place: int,
-    loss: NDArray[np.float64],
-    target: NDArray[np.int64],
-    predicted: NDArray[np.int64],
-    rows: NDArray[np.int64],
-    classes: int,
+    place: int, scores: Scores, rows: NDArray[np.int64], classes: int | None
 ) -> tuple[Tally, int | None]:
     """The tally of rows whose first one is at `place`, and the first row that was left out, or None.
 
-    Arrays as for `state.fold`. The rows are folded block by block.
+    scores   of the rows · rows (n,) int64: their numbers · classes  None where they have none
+
+    The rows are folded block by block.
     """
-    total, left_out = Tally.empty(place, classes), None
-    for part in in_blocks(Span(place, place + len(loss))):
-        here = slice(part.start - place, part.stop - place)
-        state, missing = fold(loss[here], target[here], predicted[here], rows[here], classes)
-        tally = Tally.of(part, state)
+    total, first_left_out = Tally.empty(place, classes), None
+    for span in in_blocks(Span(place, place + len(scores.loss))):
+        here = slice(span.start - place, span.stop - place)
+        sums, left_out = fold_losses(scores.loss[here], rows[here])
+        classification = None
+        if classes is not None and scores.target is not None and scores.predicted is not None:
+            classification = fold_classes(
+                scores.loss[here], scores.target[here], scores.predicted[here], classes
+            )
+        tally = Tally.of(span, State(sums, classification))
         total = total + tally if len(total.span) else tally
-        left_out = missing if left_out is None else left_out
-    return total, left_out
+        first_left_out = left_out if first_left_out is None else first_left_out
+    return total, first_left_out
 
 
 def in_blocks(span: Span) -> Iterator[Span]:

@@ -1,4 +1,4 @@
-"""Options of `evaluate` for passes over more than one machine, one memory or one sitting.
+"""Options of `evaluate` for passes that take more than one machine, one sitting or one number.
 
 Knows which of them go together. Does not know what they do.
 """
@@ -6,18 +6,21 @@ Knows which of them go together. Does not know what they do.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from streameval.cli import options
 from streameval.errors import UsageError
 from streameval.files import Output
 
+if TYPE_CHECKING:
+    from streameval.evaluation import evaluate
+
 
 @dataclass(frozen=True, slots=True)
-class LongRun:
+class PassOptions:
     """What was given of the options below."""
 
-    max_memory: str | None
+    losses: str | None
     checkpoint: str | None
     shard: str | None
     state: str | None
@@ -25,65 +28,48 @@ class LongRun:
     address: str | None
     events: str | None
 
-    def outputs(self, losses: str | None) -> tuple[Output, ...]:
+    def outputs(self) -> tuple[Output, ...]:
         """What the command writes, pictures apart. Raises UsageError for losses of another format than Arrow."""
-        from streameval.evaluation.losses import check_ending
+        from streameval.evaluation.loss_file import check_ending
 
-        if losses is not None:
-            check_ending(losses)
+        if self.losses is not None:
+            check_ending(self.losses)
         return (
-            Output("--losses", losses),
+            Output("--losses", self.losses),
             Output("--checkpoint", self.checkpoint),
             Output("--state", self.state),
             Output("--events", self.events, added=True),
         )
 
-    def settings(self, losses: str | None) -> dict[str, Any]:
-        """The arguments of `evaluate` that they mean. Raises UsageError for options that do not go together."""
+    def settings(self) -> evaluate.PassOptions:
+        """What they mean to `evaluate`. Raises UsageError for options that do not go together."""
+        from streameval.engines import engine
+        from streameval.evaluation import evaluate
+        from streameval.evaluation.events import Callback, EventFile
         from streameval.evaluation.shards import StateFile, parse_shard
 
-        if losses is not None:
-            given = [
-                name
-                for name in ("max_memory", "checkpoint", "state", "engine", "events")
-                if getattr(self, name)
-            ]
-            if given:
-                raise UsageError(
-                    f"--losses and --{given[0].replace('_', '-')}: a file of losses is written by one pass in one go. "
-                    "Leave one of the two out."
-                )
         if self.shard is not None and self.state is None:
             raise UsageError(
                 f"--shard {self.shard}: what comes of a shard needs a place. Add --state OUT.json"
             )
         if self.address is not None and self.engine is None:
             raise UsageError(f"--address {self.address}: of which engine? Add --engine dask")
-        found: dict[str, Any] = {"callbacks": []}
-        if self.max_memory is not None:
-            found["max_memory"] = self.max_memory
-        if self.checkpoint is not None:
-            found["checkpoint"] = self.checkpoint
+        callbacks: list[Callback] = []
+        shard = None
         if self.state is not None:
-            found["shard"] = parse_shard(self.shard) if self.shard is not None else (0, 1)
-            found["callbacks"].append(StateFile(self.state))
-        if self.engine is not None:
-            from streameval.engines import engine
-
-            found["engine"] = engine(self.engine, address=self.address)
+            shard = (0, 1) if self.shard is None else parse_shard(self.shard)
+            callbacks.append(StateFile(self.state))
         if self.events is not None:
-            from streameval.evaluation.events import EventFile
+            callbacks.append(EventFile(self.events))
+        computing = None if self.engine is None else engine(self.engine, address=self.address)
+        return evaluate.PassOptions(self.checkpoint, shard, computing, self.losses, callbacks)
 
-            found["callbacks"].append(EventFile(self.events))
-        return found
 
-
-long_run = options.gathered(
-    "long",
-    LongRun,
-    options.option(
-        "--max-memory", metavar="SIZE", help="Hold no more than this, such as 256M, beyond imports."
-    ),
+pass_options = options.gathered(
+    "run",
+    PassOptions,
+    options.option("--losses", metavar="OUT.arrow", help="Write the loss of every row to this file."),
+    options.max_memory,
     options.option(
         "--checkpoint", metavar="FILE", help="Write what is done to FILE; the same command goes on from it."
     ),

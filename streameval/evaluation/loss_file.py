@@ -1,0 +1,170 @@
+"""A file of losses: one row for each row that was evaluated, in the order of the selection.
+
+Knows the file's two columns and what it was made of, and how losses wait, by place, until the pass is over: parts come
+in any order, and a pass that goes on after a crash still has those of its first part. Does not know who computes them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streameval.errors import StreamevalWarning, UsageError
+from streameval.evaluation.partial_results import PartialResults
+from streameval.evaluation.passes import Part
+from streameval.evaluation.selection import Selection
+from streameval.evaluation.state import LossSums, fold_losses
+from streameval.files import atomic_file, check_space, lock, remove_leftovers, storage_errors
+from streameval.losses.loss import Loss
+from streameval.models.model import Model
+from streameval.storage.source import Source, Span
+
+VERSION = 1
+RECORD = b"streameval.losses"
+# Of a row: its loss while the pass goes on, then its number and its loss in the file.
+ROW_BYTES = 24
+PIECE_ROWS = 1 << 16
+TEXTS = frozenset((".csv", ".html", ".json", ".jsonl", ".tsv", ".txt", ".xml", ".yaml"))
+BINARIES = frozenset(
+    (".gz", ".h5", ".npy", ".npz", ".orc", ".parquet", ".pkl", ".sqlite", ".xlsx", ".zip", ".zst")
+)
+
+
+def check_ending(path: str | os.PathLike[str]) -> Path:
+    """The path of a file of losses; raise UsageError if its ending promises another format than Arrow."""
+    target = Path(path)
+    if target.suffix.lower() in TEXTS | BINARIES:
+        raise UsageError(
+            f"{target}: losses are written as an Arrow file, but {target.suffix} promises another format. Name it "
+            f"{target.stem}.arrow; pyarrow, pandas and others read it."
+        )
+    return target
+
+
+class LossSpool:
+    """The losses of a pass over `span`, float64, each at its place in a file. A sink.
+
+    file  open for reading and writing · path  of the file, None for one without a name
+    """
+
+    def __init__(self, file: IO[bytes], path: Path | None, span: Span) -> None:
+        self._file, self._path, self._span = file, path, span
+
+    def add(self, part: Part) -> None:
+        """Keep the losses of one part."""
+        self._file.seek(8 * (part.span.start - self._span.start))
+        with storage_errors(self._path or "the folder of the file of losses"):
+            self._file.write(np.ascontiguousarray(part.losses[0]).data)
+
+    def sync(self) -> None:
+        """Make what was kept last through a crash of the system."""
+        with storage_errors(self._path or "the folder of the file of losses"):
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+    def read(self, span: Span) -> NDArray[np.float64]:
+        """The losses at the places `span`; what was never kept is missing at the end, or 0."""
+        self._file.seek(8 * (span.start - self._span.start))
+        with storage_errors(self._path or "the folder of the file of losses"):
+            raw = self._file.read(8 * len(span))
+        return np.frombuffer(raw[: len(raw) - len(raw) % 8], np.float64)
+
+    def known(self, results: PartialResults, selection: Selection) -> PartialResults:
+        """Those of the results whose losses are here, to the bit of their sums; a warning tells of others."""
+        kept = [one for one in results.tallies if self._sums(one.span, selection) == one.state.sums]
+        if len(kept) < len(results.tallies):
+            lost = sum(len(one.span) for one in results.tallies) - sum(len(one.span) for one in kept)
+            warnings.warn(
+                f"{self._path}: the losses of {lost} rows that the checkpoint has are not here: computed again.",
+                StreamevalWarning,
+                stacklevel=4,
+            )
+        return PartialResults(results.span, kept)
+
+    def remove(self) -> None:
+        """Remove the file: the pass is complete."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+    def _sums(self, span: Span, selection: Selection) -> LossSums | None:
+        """The sums of the losses at these places; None if some are missing."""
+        total = LossSums()
+        for piece in span.cut(PIECE_ROWS):
+            losses = self.read(piece)
+            if len(losses) != len(piece):
+                return None
+            total += fold_losses(losses, selection.within(piece).numbers())[0]
+        return total
+
+
+@contextlib.contextmanager
+def spooling(path: str | os.PathLike[str], span: Span, checkpoint: Path | None) -> Iterator[LossSpool]:
+    """Yield the spool of a file of losses; the only right to write that file is held meanwhile.
+
+    checkpoint  of the pass: the spool lies beside it, and outlives the process; without one it has no name
+
+    Raises:
+        UsageError: `path` promises another format.
+        LockedError: another process writes `path`. StorageError: it cannot be written, or does not fit on the disk.
+    """
+    target = check_ending(path)
+    check_space(target, ROW_BYTES * len(span))
+    with lock(target):
+        remove_leftovers(target)
+        if checkpoint is None:
+            with _nameless(target.parent) as file:
+                yield LossSpool(file, None, span)
+            return
+        beside = checkpoint.with_name(f"{checkpoint.name}.losses")
+        with storage_errors(beside):
+            handle = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        with os.fdopen(handle, "r+b") as named:
+            yield LossSpool(named, beside, span)
+
+
+def _nameless(folder: Path) -> IO[bytes]:
+    """A file that vanishes when it is closed, on the disk that the losses go to."""
+    with storage_errors(folder):
+        return tempfile.TemporaryFile(prefix=".streameval-", dir=folder)
+
+
+def write_losses(
+    path: str | os.PathLike[str],
+    spool: LossSpool,
+    span: Span,
+    selection: Selection,
+    *,
+    model: Model,
+    data: Source,
+    loss: Loss,
+) -> None:
+    """Write the losses of a pass to `path`, whole or not at all.
+
+    An Arrow IPC file, uncompressed, of the columns `row` (int64) and `loss` (float64, in the loss's unit; NaN for rows
+    that were left out), in the order of the selection; the schema's metadata key `streameval.losses` is JSON: version,
+    model (sha256), data (fingerprint), loss, and eps where the loss has one.
+    """
+    import pyarrow as pa
+
+    record = {
+        "version": VERSION,
+        "model": model.sha256,
+        "data": data.fingerprint,
+        "loss": loss.to_dict(),
+        "eps": getattr(loss, "eps", None),
+    }
+    fields = [pa.field("row", pa.int64()), pa.field("loss", pa.float64())]
+    schema = pa.schema(fields, metadata={RECORD: json.dumps(record, sort_keys=True)})
+    with atomic_file(path) as file, pa.ipc.new_file(file, schema) as writer:
+        for piece in span.cut(PIECE_ROWS):
+            columns: list[Any] = [selection.within(piece).numbers(), spool.read(piece)]
+            writer.write_batch(pa.record_batch([pa.array(one) for one in columns], schema=schema))
