@@ -263,7 +263,7 @@ def fold_losses(losses: NDArray[np.float64], rows: NDArray[np.int64]) -> tuple[L
 def fold_classes(
     losses: NDArray[np.float64], target: NDArray[np.int64], predicted: NDArray[np.int64], classes: int
 ) -> Classification:
-    """How rows of (n,) losses were predicted: true and predicted class (n,). Losses that are not finite do not count."""
+    """How rows of (n,) losses were predicted, true and predicted class (n,); only finite losses count."""
     from streameval.kernels import folding
 
     total, size = None, confusion_size(classes)

@@ -5,6 +5,7 @@ Knows how a network meets the kernels. Does not know files or sums.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -35,12 +36,13 @@ class NetworkScorer:
     def __init__(self, model: Mlp, source: Source, loss: Loss, budget: Budget) -> None:
         check_fit(model, source)
         self.model, self.loss = model, loss
+        self._eps = float(loss.parameters()[0])
         self.classes: int | None = model.outputs
         self.threads = check_threads(budget.threads)
         self._source_name = source.name
         if budget.max_memory is not None:
             _check_packing(model, budget.max_memory)
-        self._source_kind = source.dtype, source.scale
+        self._rows_kind = source.dtype, source.scale
 
     def score(self, chunk: Chunk) -> Scores:
         """See `Scorer`."""
@@ -60,28 +62,34 @@ class NetworkScorer:
 
     def reference(self, chunk: Chunk) -> NDArray[np.float64]:
         """See `Scorer`."""
-        x = chunk.x.astype(np.float64) * self._source_kind[1]
+        x = chunk.x.astype(np.float64) * self._rows_kind[1]
         return self.loss.reference(reference_logits(self.model, x), chunk.t)
 
     def footprint(self, chunk_rows: int, threads: int) -> int:
         """See `Scorer`. Rows are computed a tile at a time, so that chunks hold nothing here."""
         from streameval.kernels.running import Scratch
 
-        return _bytes(self._packed) + threads * _bytes(Scratch.of(self._packed, 1))
+        packed = self._prepared.packed
+        return _bytes(packed) + threads * _bytes(Scratch.of(packed, 1))
 
-    @property
-    def _packed(self) -> Packed:
-        """The packed network, made when it is first needed: who lets others compute needs none."""
-        return _packed(self.model, *self._source_kind)
+    @cached_property
+    def _prepared(self) -> _Prepared:
+        """The network as the kernels want it, made when it is first needed: who lets others compute needs none."""
+        from streameval.kernels.packing import pack
+
+        dtype, scale = self._rows_kind
+        kept, key = _PREPARED.setdefault(self.model, {}), (dtype.str, scale)
+        if key not in kept:
+            kept[key] = _Prepared(pack(self.model.layers, dtype=dtype, scale=scale))
+        return kept[key]
 
     def _run(self, chunk: Chunk, loss: Any, predicted: Any, probabilities: Any) -> None:
         from streameval.kernels.running import forward
 
         labels, soft = (_NO_LABELS, chunk.t) if chunk.t.ndim == 2 else (chunk.t, _NO_SOFT)
-        eps = float(self.loss.parameters()[0])
         forward(
-            self._packed, _scratch(self._packed, self.threads), chunk.values, chunk.offsets, labels, soft, eps,
-            loss, predicted, probabilities,
+            self._prepared.packed, self._prepared.scratch(self.threads), chunk.values, chunk.offsets, labels, soft,
+            self._eps, loss, predicted, probabilities,
         )  # fmt: skip
 
 
@@ -89,30 +97,25 @@ _NO_LABELS = np.empty(0, np.int64)
 _NO_SOFT = np.empty((0, 0))
 _NO_PROBABILITIES = np.empty((0, 0), np.float32)
 
+
+class _Prepared:
+    """A network packed for rows of one kind, and the scratch of as many threads as were asked for."""
+
+    def __init__(self, packed: Packed) -> None:
+        self.packed = packed
+        # Only running kernels write scratch, and they run one at a time: scorers of one network can share it.
+        self._scratch: dict[int, Scratch] = {}
+
+    def scratch(self, threads: int) -> Scratch:
+        from streameval.kernels.running import Scratch
+
+        if threads not in self._scratch:
+            self._scratch[threads] = Scratch.of(self.packed, threads)
+        return self._scratch[threads]
+
+
 # Packing takes milliseconds, an evaluation little more: a model is packed once for each kind of rows.
-_PACKED: WeakKeyDictionary[Mlp, dict[tuple[str, float], Packed]] = WeakKeyDictionary()
-# Only running kernels write scratch, and they run one at a time: scorers of one network can share it.
-_SCRATCH: WeakKeyDictionary[Packed, dict[int, Scratch]] = WeakKeyDictionary()
-
-
-def _packed(model: Mlp, dtype: np.dtype[Any], scale: float) -> Packed:
-    """The network packed for rows like these, kept as long as the network lives."""
-    from streameval.kernels.packing import pack
-
-    kept = _PACKED.setdefault(model, {})
-    key = (dtype.str, scale)
-    if key not in kept:
-        kept[key] = pack(model.layers, dtype=dtype, scale=scale)
-    return kept[key]
-
-
-def _scratch(network: Packed, threads: int) -> Scratch:
-    from streameval.kernels.running import Scratch
-
-    kept = _SCRATCH.setdefault(network, {})
-    if threads not in kept:
-        kept[threads] = Scratch.of(network, threads)
-    return kept[threads]
+_PREPARED: WeakKeyDictionary[Mlp, dict[tuple[str, float], _Prepared]] = WeakKeyDictionary()
 
 
 def _bytes(holder: Any) -> int:
