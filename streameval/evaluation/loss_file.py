@@ -80,15 +80,15 @@ class LossSpool:
 
     def known(self, results: PartialResults, selection: Selection) -> PartialResults:
         """Those of the results whose losses are here, to the bit of their sums; a warning tells of others."""
-        kept = [one for one in results.tallies if self._sums(one.span, selection) == one.state.sums]
-        if len(kept) < len(results.tallies):
-            lost = sum(len(one.span) for one in results.tallies) - sum(len(one.span) for one in kept)
+        present = [one for one in results.tallies if self._sums(one.span, selection) == one.state.sums]
+        if len(present) < len(results.tallies):
+            lost = sum(len(one.span) for one in results.tallies) - sum(len(one.span) for one in present)
             warnings.warn(
                 f"{self._path}: the losses of {lost} rows that the checkpoint has are not here: computed again.",
                 StreamevalWarning,
                 stacklevel=4,
             )
-        return PartialResults(results.span, kept)
+        return PartialResults(results.span, present)
 
     def remove(self) -> None:
         """Remove the file: the pass is complete."""

@@ -37,9 +37,9 @@ class Tally:
     partial: tuple[tuple[int, State], ...] = ()
 
     @classmethod
-    def empty(cls, place: int, classes: int | None) -> Tally:
+    def empty(cls, start: int, classes: int | None) -> Tally:
         """The tally of no rows, before the row at `place`."""
-        return cls(Span(place, place), State.empty(classes))
+        return cls(Span(start, start), State.empty(classes))
 
     @classmethod
     def of(cls, span: Span, state: State) -> Tally:
@@ -97,7 +97,7 @@ class Tally:
 
 
 def fold_tally(
-    place: int, scores: Scores, rows: NDArray[np.int64], classes: int | None
+    start: int, scores: Scores, rows: NDArray[np.int64], classes: int | None
 ) -> tuple[Tally, int | None]:
     """The tally of rows whose first one is at `place`, and the first row that was left out, or None.
 
@@ -105,9 +105,9 @@ def fold_tally(
 
     The rows are folded block by block.
     """
-    total, first_left_out = Tally.empty(place, classes), None
-    for span in in_blocks(Span(place, place + len(scores.loss))):
-        here = slice(span.start - place, span.stop - place)
+    total, first_left_out = Tally.empty(start, classes), None
+    for span in in_blocks(Span(start, start + len(scores.loss))):
+        here = slice(span.start - start, span.stop - start)
         sums, left_out = fold_losses(scores.loss[here], rows[here])
         classification = None
         if classes is not None and scores.target is not None and scores.predicted is not None:

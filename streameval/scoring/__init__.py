@@ -6,7 +6,7 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from streameval.arguments import found
+from streameval.arguments import describe_value
 from streameval.errors import UsageError
 
 if TYPE_CHECKING:
@@ -54,4 +54,4 @@ def _row(model: object) -> tuple[str, str]:
     cure = "Give what streameval.load_model returns."
     if isinstance(model, str | os.PathLike):
         cure = f"Load it: streameval.load_model({os.fspath(model)!r})."
-    raise UsageError(f"model: {found(model)}, expected a network. {cure}")
+    raise UsageError(f"model: {describe_value(model)}, expected a network. {cure}")
