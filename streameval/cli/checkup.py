@@ -213,7 +213,7 @@ def _against_float64() -> tuple[bool, str]:
     """Compare every row with the plain formula in NumPy: sigmoid layers, softmax, -log(y + 1e-7)."""
     import numpy as np
 
-    from streameval.evaluation.evaluate import per_sample_losses
+    from streameval.evaluation.streaming import per_sample_losses
 
     model, x, t = _inputs()
     out = x.reshape(len(x), -1) / 255.0
