@@ -141,8 +141,8 @@ class _Pass:
                 beside = None if writer is None else writer.path
                 spool = stack.enter_context(spooling(options.losses, self.span, beside))
             if writer is not None and spool is not None:
-                results = writer.results = spool.known(results, self.selection)
-                writer.before = spool.sync
+                results = writer.results = spool.resume(results, writer.stored)
+                writer.beside = spool.sync
             parts, scorer_name, classes, threads = self._parts(data, identity, results)
             listeners = Listeners(options.callbacks, len(self.span), results.rows)
             listeners.started(self.model, self.source.name, self.loss)
