@@ -18,6 +18,7 @@ PACKAGE = ROOT / "streameval"
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "defaults": set(),
+    "deprecation": {"errors"},
     "arguments": {"errors"},
     "cgroups": set(),
     "files": {"errors"},
@@ -30,7 +31,18 @@ ALLOWED: dict[str, set[str]] = {
     "scoring": {"arguments", "defaults", "storage", "models", "losses", "kernels", "errors"},
     "statistics": {"arguments", "defaults", "kernels", "errors"},
 }
-BELOW = {"arguments", "defaults", "storage", "models", "losses", "scoring", "kernels", "errors", "files"}
+BELOW = {
+    "arguments",
+    "defaults",
+    "deprecation",
+    "storage",
+    "models",
+    "losses",
+    "scoring",
+    "kernels",
+    "errors",
+    "files",
+}
 ALLOWED |= {
     "evaluation": BELOW,
     "engines": (BELOW | {"evaluation"}) - {"losses", "kernels"},

@@ -10,6 +10,7 @@ from typing import Any
 
 from streameval.arguments import integer
 from streameval.defaults import CHUNK_ROWS
+from streameval.deprecation import gathered
 from streameval.errors import IncompleteError
 from streameval.evaluation.checkpoint import Checkpoint, CheckpointWriter, resumed
 from streameval.evaluation.events import Callback, EventFile, Listeners
@@ -65,6 +66,7 @@ class PassOptions:
 ONE_SITTING = PassOptions()
 
 
+@gathered("options", PassOptions, "checkpoint", "shard", "engine", "callbacks")
 def evaluate(
     model: Model,
     data: Any,
