@@ -1,4 +1,4 @@
-"""What an earlier version called otherwise goes on to work for a version, with a DeprecationWarning. Knows names only."""
+"""What an earlier version called otherwise works for a version more, with a DeprecationWarning. Knows names only."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def gathered(keyword: str, kind: Callable[..., Any], *earlier: str) -> Callable[
                         f"{function.__name__}: {names} belong into {keyword}=, which is given too."
                     )
                 warnings.warn(
-                    f"{function.__name__}({names}): write {keyword}=streameval.{kind.__name__}({names}). The next version "
-                    "takes them there alone.",
+                    f"{function.__name__}({names}): write {keyword}=streameval.{kind.__name__}({names}). The next "
+                    "version takes them there alone.",
                     DeprecationWarning,
                     stacklevel=2,
                 )
