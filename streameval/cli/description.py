@@ -17,22 +17,21 @@ if TYPE_CHECKING:
 
 SCHEMA = "streameval/info/1"
 SHOWN = 8
-# The first bytes of single files that are data sets, or parts of some: `open` says what to do with those.
-DATA = (b"ARROW1", b"\xff\xff\xff\xff", b"PAR1", b"\x93NUMPY", b"\x00\x00\x08", b"\x1f\x8b")
 
 
 def is_data(path: str) -> bool:
     """True for folders, globs, and files that begin as data do; in an object store, by the name."""
     from streameval.files import storage_errors
     from streameval.models.loading import FORMATS
+    from streameval.storage import formats
 
     place = Path(path)
     if "://" in path:
         return not any(place.suffix in suffixes for suffixes in FORMATS.values())
-    if place.is_dir() or place.suffix == ".arrow" or (not place.exists() and set(path) & set("*?[")):
+    if place.is_dir() or place.suffix in formats.ENDINGS or (not place.exists() and set(path) & set("*?[")):
         return True
     with storage_errors(path), place.open("rb") as file:
-        return file.read(8).startswith(DATA)
+        return formats.is_data(place, file.read(formats.SNIFFED))
 
 
 def data_set(source: Source, *, check: bool = False) -> dict[str, Any]:

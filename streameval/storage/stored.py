@@ -44,7 +44,7 @@ class StoredSource:
         self._layout = layout
         self._access = access
         self._files = access.files
-        self.files = tuple(str(file.path) for file in self._files)
+        self.files = layout.read_whole or tuple(str(file.path) for file in self._files)
         self._warned = False
         self._t_dtype = np.dtype(np.float64 if layout.soft else np.int64)
 
