@@ -40,7 +40,7 @@ def data_set(source: Source, *, check: bool = False) -> dict[str, Any]:
         "schema": SCHEMA,
         "kind": "data",
         "path": source.path,
-        "files": list(getattr(source, "files", ())),
+        "files": list(source.files),
         "rows": source.rows,
         "shape": list(source.shape),
         "features": source.features,
@@ -49,7 +49,7 @@ def data_set(source: Source, *, check: bool = False) -> dict[str, Any]:
         "classes": source.classes,
         "scale": source.scale,
         "fingerprint": source.fingerprint,
-        "sources": dict(getattr(source, "sources", {})),
+        "sources": dict(source.sources),
         "bytes": _size(Path(source.path)) if source.path else None,
     }
     return described | {"blocks_checked": source.check_content()} if check else described

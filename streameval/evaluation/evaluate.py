@@ -117,7 +117,7 @@ def evaluate(
                 model,
                 portable(data, source),
                 source.scale,
-                getattr(source, "io", "auto"),
+                source.io,
                 identity,
                 chunk_rows,
                 threads,

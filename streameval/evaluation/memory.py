@@ -78,7 +78,7 @@ def plan(
     raise StorageError(
         f"max_memory: {limit} bytes, but one row of {source.name} at a time on one thread takes "
         f"{fixed + scratch + by_row} with this model, beyond what the process holds already. Allow more memory"
-        f"{', or write the data uncompressed' if source_costs(source)[0] > limit // 2 else ''}."
+        f"{', or write the data uncompressed' if source.costs()[0] > limit // 2 else ''}."
     )
 
 
@@ -110,8 +110,7 @@ def planned_scorer(
     found = plan(
         model, source, packed(model, source), limit=limit, chunk_rows=chunk_rows, threads=wanted, rows=rows
     )
-    if hasattr(source, "save_memory"):
-        source.save_memory()
+    source.save_memory()
     _load_kernels(small, source)
     return NetworkScorer(model, source, eps=eps, threads=found.threads), found.chunk_rows
 
@@ -139,20 +138,11 @@ def check_packing(model: Mlp, limit: int) -> None:
         )
 
 
-def source_costs(source: Source) -> tuple[int, int]:
-    """Bytes that reading holds at most, and bytes more for each row of a chunk."""
-    costs = getattr(source, "costs", None)
-    if costs is None:
-        return 0, 2 * source.features * source.dtype.itemsize
-    fixed, by_row = costs()
-    return int(fixed), int(by_row)
-
-
 def _costs(model: Mlp, source: Source, network: Any, rows: int) -> tuple[int, int, int]:
     """Fixed bytes, bytes of a row of a chunk, and bytes of a thread."""
     from streameval.kernels.running import Scratch
 
-    reading, by_row = source_costs(source)
+    reading, by_row = source.costs()
     targets = 16 if not source.soft else 24 * (source.classes or 1)
     classes = model.classes
     numbers = 8 * classes + (classes**2 if classes <= CONFUSION_CLASSES else 0)

@@ -205,9 +205,8 @@ def _choose(count: int, wanted: int | None, seed: int) -> list[int]:
 
 def _check_hashes(source: Source, chosen: Sequence[int]) -> int:
     """Compare the rows of the chosen blocks with the hashes that are recorded beside them; return how many."""
-    recorded = getattr(source, "recorded", None)
     wanted, count = set(chosen), 0
-    for span, hashes in recorded() if recorded is not None else ():
+    for span, hashes in source.recorded():
         if wanted.isdisjoint(range(span.start // BLOCK_ROWS, (span.stop - 1) // BLOCK_ROWS + 1)):
             continue
         try:

@@ -15,10 +15,11 @@ import numpy as np
 
 from streameval.errors import DataError
 from streameval.storage.access import PlainRows
-from streameval.storage.blocks import BLOCK_ROWS, Hashes
+from streameval.storage.blocks import BLOCK_ROWS
 from streameval.storage.layout import Layout, check_shape, one_batch
 from streameval.storage.mapping import File
 from streameval.storage.record import Record, parse
+from streameval.storage.source import Hashes
 
 IMAGES, LABELS, MANIFEST = "images.npy", "labels.npy", "manifest.json"
 MAGIC = b"\x93NUMPY"

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from streameval.errors import DataError, StorageError, UsageError
 from streameval.objects import is_remote
 from streameval.storage import arrays
 from streameval.storage.access import OwnAccess, PlainRows
+from streameval.storage.adopted import adopted
 from streameval.storage.formats import ENDINGS, FORMS, SNIFFED, format_of, recognise
 from streameval.storage.many import ManySource
 from streameval.storage.mapping import File
@@ -26,7 +27,7 @@ from streameval.storage.npy import IMAGES
 from streameval.storage.reading import ReadOptions, access_to
 from streameval.storage.remote import open_objects, open_remote
 from streameval.storage.room import cacheable
-from streameval.storage.source import Source
+from streameval.storage.source import Source, is_source
 from streameval.storage.stored import StoredSource
 
 GLOB = re.compile(r"[*?\[]")
@@ -40,7 +41,8 @@ def open(data: object, *, io: str = "auto", scale: float | None = None) -> Sourc
            in natural order (part-2 before part-10; a list in its own order); a tuple (images, labels) of
            paths of IDX files, raw or .gz, or of .npy files; a tuple (x, t) of arrays: x uint8 or float32 of
            two or more dimensions, t integers (n,) or one-hot/soft (n, classes). A Source is returned as it
-           is. "s3://bucket/key.arrow", or "s3://bucket/folder/" for all .arrow files in it.
+           is, one of your own with the members filled in that it lacks (`adopted.OPTIONAL`).
+           "s3://bucket/key.arrow", or "s3://bucket/folder/" for all .arrow files in it.
     io     how files are read. "auto": mapped; of files larger than half of memory, what the page cache does not
            hold is read past it. "mmap": mapped, whatever their size. "direct": all read past the page cache, where
            the file system can. "pread": by position into memory, for file systems where mapping is unsafe
@@ -74,10 +76,6 @@ def _list_of(kind: Callable[[object], bool]) -> Callable[[object], bool]:
 
 def _pair_of(kind: Callable[[object], bool]) -> Callable[[object], bool]:
     return lambda data: isinstance(data, tuple) and len(data) == 2 and all(map(kind, data))
-
-
-def _is_source(data: object) -> bool:
-    return all(hasattr(type(data), name) for name in ("chunks", "take", "fingerprint"))
 
 
 def _is_array(data: object) -> bool:
@@ -157,7 +155,7 @@ def _source(rows: PlainRows | OwnAccess, options: ReadOptions) -> StoredSource:
 def _given(data: Any, options: ReadOptions) -> Source:
     if options.scale is not None:
         raise UsageError("scale was given with a data set that is open already. Give it when it is opened.")
-    return cast(Source, data)
+    return adopted(data)
 
 
 def _remote(data: Any, options: ReadOptions) -> Source:
@@ -176,7 +174,7 @@ NAMES: Final[tuple[tuple[Callable[[object], bool], Callable[[Any, ReadOptions], 
     (_list_of(_is_path), _paths),
     (_pair_of(_is_array), _arrays),
     (_pair_of(_is_path), _pair),
-    (_is_source, _given),
+    (is_source, _given),
 )
 
 

@@ -10,7 +10,9 @@ import os
 from pathlib import Path
 
 from streameval.objects import is_remote
+from streameval.storage.adopted import adopted
 from streameval.storage.formats import ENDINGS, format_of
+from streameval.storage.source import is_source
 
 
 def reads(data: object) -> tuple[str, ...]:
@@ -22,9 +24,9 @@ def reads(data: object) -> tuple[str, ...]:
         return () if is_remote(data) else _of_path(os.fsdecode(data))
     if isinstance(data, list | tuple) and all(isinstance(one, str | os.PathLike) for one in data):
         return tuple(name for one in data for name in reads(one))
-    return *reads(getattr(data, "path", None) or ()), *(
-        name for name in getattr(data, "files", ()) if not is_remote(name)
-    )
+    if is_source(data):
+        return *reads(data.path or ()), *(name for name in adopted(data).files if not is_remote(name))
+    return ()
 
 
 def _of_path(path: str) -> tuple[str, ...]:
