@@ -17,22 +17,25 @@ if TYPE_CHECKING:
 
 SCHEMA = "streameval/info/1"
 SHOWN = 8
-# The first bytes of single files that are data sets, or parts of some: `open` says what to do with those.
-DATA = (b"ARROW1", b"\xff\xff\xff\xff", b"PAR1", b"\x93NUMPY", b"\x00\x00\x08", b"\x1f\x8b")
 
 
 def is_data(path: str) -> bool:
     """True for folders, globs, and files that begin as data do; in an object store, by the name."""
     from streameval.files import storage_errors
     from streameval.models.loading import FORMATS
+    from streameval.storage import formats
 
     target = Path(path)
     if "://" in path:
         return not any(target.suffix in suffixes for suffixes in FORMATS.values())
-    if target.is_dir() or target.suffix == ".arrow" or (not target.exists() and set(path) & set("*?[")):
+    if (
+        target.is_dir()
+        or target.suffix in formats.ENDINGS
+        or (not target.exists() and set(path) & set("*?["))
+    ):
         return True
     with storage_errors(path), target.open("rb") as file:
-        return file.read(8).startswith(DATA)
+        return formats.is_data(target, file.read(formats.SNIFFED))
 
 
 def data_set(source: Source, *, check: bool = False) -> dict[str, Any]:
@@ -41,7 +44,7 @@ def data_set(source: Source, *, check: bool = False) -> dict[str, Any]:
         "schema": SCHEMA,
         "kind": "data",
         "path": source.path,
-        "files": list(getattr(source, "files", ())),
+        "files": list(source.files),
         "rows": source.rows,
         "shape": list(source.shape),
         "features": source.features,
@@ -50,7 +53,7 @@ def data_set(source: Source, *, check: bool = False) -> dict[str, Any]:
         "classes": source.classes,
         "scale": source.scale,
         "fingerprint": source.fingerprint,
-        "sources": dict(getattr(source, "sources", {})),
+        "sources": dict(source.sources),
         "bytes": _size(Path(source.path)) if source.path else None,
     }
     return described | {"blocks_checked": source.check_content()} if check else described

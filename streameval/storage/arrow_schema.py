@@ -28,6 +28,8 @@ FEATURE_TYPES = ("uint8", "float32")
 FIXED_SHAPE_TENSOR = "arrow.fixed_shape_tensor"
 RECORD_KEY = "streameval"
 RECORD_HASH_KEY = "streameval.sha256"
+# Of each record batch: the hashes of its features and of its targets.
+HASH_KEYS = ("streameval.image_sha256", "streameval.label_sha256")
 
 INT, FLOATING_POINT, FIXED_SIZE_LIST = 2, 3, 16
 TYPE_NAMES = {

@@ -14,7 +14,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -22,13 +22,17 @@ import numpy as np
 
 from streameval.errors import DataError, StorageError
 from streameval.files import storage_errors
+from streameval.storage.access import OwnAccess, PlainRows, Views
 from streameval.storage.layout import Layout, check_shape, one_batch
 from streameval.storage.mapping import File
 
 GZIP = b"\x1f\x8b"
+MAGIC = b"\x00\x00\x08"
 UNSIGNED_BYTE = 0x08
 MAX_DIMENSIONS = 8
 READ_BYTES = 1 << 20
+# What gzip files may hold: they are decompressed into memory.
+MEMORY_LIMIT = 256 << 20
 ROLES = {"images": "two or more dimensions", "labels": "one dimension"}
 
 
@@ -114,8 +118,25 @@ def read_header(path: str | os.PathLike[str], role: str) -> IdxFile:
     return found
 
 
-def layout(images: IdxFile, labels: IdxFile) -> Layout:
-    """Return where the rows of a pair of IDX files lie, decompressed or raw."""
+def rows(images: File, labels: File) -> PlainRows | OwnAccess:
+    """Return where the rows of a pair of IDX files lie; if one is a gzip file, both are read into memory.
+
+    Raises:
+        DataError: a damaged header, another size than it declares, or counts that differ.
+        StorageError: a gzip file of more than 256 MiB.
+    """
+    x, t = read_header(images.path, "images"), read_header(labels.path, "labels")
+    layout = _layout(x, t)
+    if not (x.zipped or t.zipped):
+        return PlainRows(layout, images, labels)
+    images.close()
+    labels.close()
+    contents = [np.frombuffer(_content(one), np.uint8) for one in (x, t)]
+    layout = replace(layout, read_whole=(str(x.path), str(t.path)))
+    return OwnAccess(layout, Views(layout, *contents))
+
+
+def _layout(images: IdxFile, labels: IdxFile) -> Layout:
     check_counts(images, labels)
     starts, value_at, label_at = one_batch(images.rows, images.offset, labels.offset)
     return Layout(
@@ -204,16 +225,8 @@ def _check_size(idx: IdxFile) -> None:
         )
 
 
-MEMORY_LIMIT = 256 << 20
-
-
-def decompressed(idx: IdxFile) -> bytes:
-    """Return the whole content, header included, of a gzip file of at most 256 MiB.
-
-    Raises:
-        StorageError: it would be more.
-        DataError: the file is damaged, or not as long as its header declares.
-    """
+def _content(idx: IdxFile) -> bytes:
+    """Return the whole content, header included, of a raw or gzip file of at most 256 MiB."""
     if idx.data_bytes > MEMORY_LIMIT:
         raise StorageError(
             f"{idx.path}: {idx.data_bytes} bytes when decompressed, at most {MEMORY_LIMIT} are held in "

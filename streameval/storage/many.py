@@ -5,7 +5,7 @@ Knows only `Source`. Does not know formats or files.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
 from typing import Self
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from streameval.errors import DataError, UsageError
 from streameval.storage import blocks
-from streameval.storage.source import Chunk, Span
+from streameval.storage.source import Chunk, Hashes, Span
 from streameval.storage.stored import StoredSource, row_numbers
 
 ALIKE = ("shape", "dtype", "scale", "soft", "classes")
@@ -43,8 +43,8 @@ class ManySource:
         self.name = name
         self.path: str | None = name
         self.shape, self.features, self.dtype = first.shape, first.features, first.dtype
-        self.classes, self.scale, self.soft = first.classes, first.scale, first.soft
-        self.sources = dict(chain.from_iterable(part.sources.items() for part in parts))
+        self.classes, self.scale, self.soft, self.io = first.classes, first.scale, first.soft, first.io
+        self.sources: Mapping[str, str] = dict(chain.from_iterable(part.sources.items() for part in parts))
         self.files = tuple(chain.from_iterable(part.files for part in parts))
         self._parts = tuple(parts)
         self._starts = np.cumsum([0, *(part.rows for part in parts)], dtype=np.int64)
@@ -106,11 +106,6 @@ class ManySource:
         """Compare every block with its recorded hashes; return how many. DataError names file and block."""
         return sum(part.check_content() for part in self._parts)
 
-    @property
-    def io(self) -> str:
-        """How `open` was told to read."""
-        return self._parts[0].io
-
     def costs(self) -> tuple[int, int]:
         """Return the most memory that `chunks` holds: bytes, and bytes more for each row of a chunk."""
         fixed, by_row = zip(*(part.costs() for part in self._parts), strict=True)
@@ -121,7 +116,7 @@ class ManySource:
         for part in self._parts:
             part.save_memory()
 
-    def recorded(self) -> Iterator[tuple[Span, blocks.Hashes]]:
+    def recorded(self) -> Iterator[tuple[Span, Hashes]]:
         """Yield the rows of each block of each part, and their recorded hashes."""
         for part, first in zip(self._parts, self._starts[:-1].tolist(), strict=True):
             for span, hashes in part.recorded():

@@ -10,7 +10,9 @@ import os
 from pathlib import Path
 
 from streameval.objects import is_remote
-from streameval.storage.npy import IMAGES, LABELS, MANIFEST
+from streameval.storage.adopted import adopted
+from streameval.storage.formats import ENDINGS, format_of
+from streameval.storage.source import is_source
 
 
 def reads(data: object) -> tuple[str, ...]:
@@ -22,16 +24,20 @@ def reads(data: object) -> tuple[str, ...]:
         return () if is_remote(data) else _of_path(os.fsdecode(data))
     if isinstance(data, list | tuple) and all(isinstance(one, str | os.PathLike) for one in data):
         return tuple(name for one in data for name in reads(one))
-    return *reads(getattr(data, "path", None) or ()), *(
-        name for name in getattr(data, "files", ()) if not is_remote(name)
-    )
+    if is_source(data):
+        return *reads(data.path or ()), *(name for name in adopted(data).files if not is_remote(name))
+    return ()
 
 
 def _of_path(path: str) -> tuple[str, ...]:
     place = Path(path)
     if not place.is_dir():
         return (path,)
-    if (place / IMAGES).exists():
-        return tuple(str(place / name) for name in (IMAGES, LABELS, MANIFEST))
-    inner = (name for one in sorted(place.glob("*.arrow")) if one.is_dir() for name in reads(one))
-    return str(Path(glob.escape(path), "*.arrow")), *inner
+    form = format_of("folder", place)
+    if form is not None:
+        return tuple(str(place / name) for name in form.inside)
+    patterns = [f"*{ending}" for ending in ENDINGS]
+    inner = (
+        name for one in patterns for part in sorted(place.glob(one)) if part.is_dir() for name in reads(part)
+    )
+    return *(str(Path(glob.escape(path), one)) for one in patterns), *inner

@@ -5,12 +5,15 @@ Knows spans, chunks and the protocol that every format fulfils. Does not know an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+Hashes = tuple[str, str]
+"""SHA-256 of the features and of the targets of a block of rows."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -75,6 +78,9 @@ class Source(Protocol):
     scale       factor that turns a stored value into a feature: 1/255 for uint8, 1.0 for float32,
                 unless recorded in the file or given to `open`
     soft        True when targets are rows of `classes` numbers, False for integer labels
+    io          how `open` was told to read, for others who open the same data
+    files       paths of all files that are read; none for arrays in memory
+    sources     recorded hashes of what the data were made from: name of a file -> SHA-256
     """
 
     name: str
@@ -86,6 +92,9 @@ class Source(Protocol):
     classes: int | None
     scale: float
     soft: bool
+    io: str
+    files: tuple[str, ...]
+    sources: Mapping[str, str]
 
     @property
     def fingerprint(self) -> str:
@@ -103,5 +112,19 @@ class Source(Protocol):
     def check_content(self) -> int:
         """Compare every block with its recorded hash; return how many. Raises DataError naming the block."""
 
+    def recorded(self) -> Iterator[tuple[Span, Hashes]]:
+        """Yield the rows of each block and their recorded hashes; nothing where none are recorded."""
+
+    def costs(self) -> tuple[int, int]:
+        """Return the most memory that `chunks` holds: bytes, and bytes more for each row of a chunk."""
+
+    def save_memory(self) -> None:
+        """From now on hold no more than `costs` says, where that is slower too."""
+
     def close(self) -> None:
         """Give back what the source holds."""
+
+
+def is_source(data: object) -> TypeGuard[Source]:
+    """Say whether something is a data set that is open; `isinstance` would compute its fingerprint."""
+    return all(hasattr(type(data), name) for name in ("chunks", "take", "fingerprint"))

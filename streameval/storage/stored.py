@@ -17,7 +17,7 @@ from streameval.errors import DataError, UsageError
 from streameval.storage import blocks, targets
 from streameval.storage.access import RELEASE_BYTES, Access
 from streameval.storage.layout import Layout, Piece, choose_scale
-from streameval.storage.source import Chunk, Span
+from streameval.storage.source import Chunk, Hashes, Span
 
 
 class StoredSource:
@@ -44,7 +44,7 @@ class StoredSource:
         self._layout = layout
         self._access = access
         self._files = access.files
-        self.files = tuple(str(file.path) for file in self._files)
+        self.files = layout.read_whole or tuple(str(file.path) for file in self._files)
         self._warned = False
         self._t_dtype = np.dtype(np.float64 if layout.soft else np.int64)
 
@@ -121,7 +121,7 @@ class StoredSource:
         """From now on hold no more than `costs` says: pages of small files are given back too."""
         self._access.save_memory()
 
-    def recorded(self) -> Iterator[tuple[Span, blocks.Hashes]]:
+    def recorded(self) -> Iterator[tuple[Span, Hashes]]:
         """Yield the rows of each block and their recorded hashes; nothing where none are recorded."""
         return zip(Span(0, self.rows).cut(blocks.BLOCK_ROWS), self.hashes or (), strict=False)
 

@@ -20,11 +20,12 @@ from streameval.errors import DataError, UsageError
 from streameval.files import check_space, lock, remove_leftovers
 from streameval.storage import targets
 from streameval.storage.arrow_writer import ArrowWriter
-from streameval.storage.blocks import BLOCK_ROWS, Hashes, hash_block
+from streameval.storage.blocks import BLOCK_ROWS, hash_block
 from streameval.storage.form import Form
 from streameval.storage.layout import check_shape, choose_scale
 from streameval.storage.npy_writer import NpyWriter
 from streameval.storage.record import Record
+from streameval.storage.source import Hashes
 
 Batch = tuple[NDArray[Any], NDArray[Any]]
 Progress = Callable[[int, int], None]
