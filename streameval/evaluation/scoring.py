@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from streameval.arguments import found, integer, real
 from streameval.errors import ModelError, UsageError
+from streameval.losses.cross_entropy import CrossEntropy
 from streameval.models.mlp import Mlp
 from streameval.storage import targets
 from streameval.storage.source import Chunk, Source
@@ -55,7 +56,7 @@ class NetworkScorer:
         self.classes = model.classes
         self.threads = check_threads(threads) if threads is not None else cpus.available()
         self._name = source.name
-        self._eps = check_eps(eps)
+        self._loss = CrossEntropy(check_eps(eps))
         self._packed = packed(model, source)
         self._scratch = _scratch(self._packed, self.threads)
 
@@ -66,7 +67,7 @@ class NetworkScorer:
         target = np.argmax(chunk.t, axis=1) if soft else chunk.t
         if not soft:
             check_labels(chunk, self.classes, self._name)
-        self._run(chunk, loss, predicted, _NO_PROBABILITIES)
+        self._run(chunk, loss, predicted, None)
         return Scores(loss, target, predicted)
 
     def probabilities(self, chunk: Chunk) -> NDArray[np.float32]:
@@ -78,9 +79,8 @@ class NetworkScorer:
     def _run(self, chunk: Chunk, loss: Any, predicted: Any, probabilities: Any) -> None:
         from streameval.kernels.running import forward
 
-        labels, soft = (_NO_LABELS, chunk.t) if chunk.t.ndim == 2 else (chunk.t, _NO_SOFT)
         forward(
-            self._packed, self._scratch, chunk.values, chunk.offsets, labels, soft, self._eps,
+            self._packed, self._scratch, self._loss, chunk.values, chunk.offsets, chunk.t,
             loss, predicted, probabilities,
         )  # fmt: skip
 
@@ -111,11 +111,6 @@ def _scratch(network: Packed, threads: int) -> Scratch:
     if threads not in kept:
         kept[threads] = Scratch.of(network, threads)
     return kept[threads]
-
-
-_NO_LABELS = np.empty(0, np.int64)
-_NO_SOFT = np.empty((0, 0))
-_NO_PROBABILITIES = np.empty((0, 0), np.float32)
 
 
 def check_model(model: object) -> Mlp:

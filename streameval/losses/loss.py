@@ -40,7 +40,10 @@ class Loss(Protocol):
         """What the kernel reads besides logits and targets, (k,)."""
 
     def tile(self) -> Callable[..., None]:
-        """The kernel's part that turns a tile of logits into losses, made at the first call."""
+        """The kernel's part, made at the first call: tile(outputs, targets, tile, doubles, results), for
+        `kernels.compiling.device`. It writes `results.losses` of the tile's rows and, where there are classes,
+        `results.predicted` and the probabilities that are wanted; the arguments are the tuples of `kernels.program`,
+        doubles float64 (4 * TILE_ROWS,) to work in."""
 
     def reference(self, logits: NDArray[np.float64], targets: NDArray[Any]) -> NDArray[np.float64]:
         """The losses (n,) of logits (n, outputs) and targets (n,) or (n, outputs), in float64 by NumPy."""

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 import streameval as se
 from streameval.errors import ModelError
-from streameval.evaluation.twin import ACTIVATIONS, TWIN_CHUNK, twin_losses
+from streameval.evaluation.twin import TWIN_CHUNK, twin_losses
 from streameval.kernels import names
+from streameval.layers.activations import ACTIVATIONS
 
 
 def mlp(layers):
