@@ -23,30 +23,20 @@ ALLOWED: dict[str, set[str]] = {
     "cgroups": set(),
     "files": {"errors"},
     "kernels": {"cgroups", "errors"},
+    "layers": {"kernels", "errors"},
     "losses": {"arguments", "defaults", "kernels", "errors"},
     "objects": {"errors"},
     "storage": {"arguments", "defaults", "objects", "cgroups", "errors", "files"},
     "datasets": {"arguments", "defaults", "storage", "kernels", "errors", "files"},
-    "models": {"arguments", "defaults", "objects", "kernels", "errors", "files"},
+    "models": {"arguments", "defaults", "objects", "layers", "kernels", "errors", "files"},
     "scoring": {"arguments", "defaults", "storage", "models", "losses", "kernels", "errors"},
     "statistics": {"arguments", "defaults", "kernels", "errors"},
 }
-BELOW = {
-    "arguments",
-    "defaults",
-    "deprecation",
-    "storage",
-    "models",
-    "losses",
-    "scoring",
-    "kernels",
-    "errors",
-    "files",
-}
+SPINE = {"arguments", "defaults", "storage", "models", "losses", "scoring", "errors", "files"}
 ALLOWED |= {
-    "evaluation": BELOW,
-    "engines": (BELOW | {"evaluation"}) - {"losses", "kernels"},
-    "studies": BELOW | {"evaluation", "statistics"},
+    "evaluation": SPINE | {"deprecation", "kernels"},
+    "engines": SPINE | {"evaluation"},
+    "studies": SPINE | {"evaluation", "statistics"},
     "reports": {
         "arguments",
         "defaults",

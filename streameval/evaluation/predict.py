@@ -12,7 +12,7 @@ from streameval.arguments import describe_value, is_masked
 from streameval.defaults import CHUNK_ROWS, EPS
 from streameval.errors import DataError, LabelError, UsageError
 from streameval.losses.cross_entropy import CrossEntropy
-from streameval.models.mlp import Mlp
+from streameval.models.network import Network
 from streameval.scoring import check_model
 from streameval.scoring.network import NetworkScorer
 from streameval.scoring.scorer import Budget
@@ -20,7 +20,7 @@ from streameval.storage.opening import open
 from streameval.storage.source import Span
 
 
-def predict(model: Mlp, x: ArrayLike) -> NDArray[np.float32]:
+def predict(model: Network, x: ArrayLike) -> NDArray[np.float32]:
     """Return the probabilities y = softmax(network(x)): float32 (n, classes), or (classes,) for one row.
 
     x  uint8 (scaled by 1/255) or float32 or float64 (converted to float32, taken as it is): (n, features),

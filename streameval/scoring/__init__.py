@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # Type of a model, by its full name so that nobody has to be imported -> (module of this package, class there). A
 # model is scored by the row of the first of its type's ancestors that is here.
 SCORERS: Final = {
-    "streameval.models.mlp.Mlp": ("network", "NetworkScorer"),
+    "streameval.models.network.Network": ("network", "NetworkScorer"),
 }
 
 

@@ -8,11 +8,12 @@ import pytest
 import small_networks as small
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from streameval.evaluation.twin import TWIN_CHUNK, twin_losses
 
 import streameval as se
 from streameval.errors import ModelError
-from streameval.evaluation.twin import ACTIVATIONS, TWIN_CHUNK, twin_losses
 from streameval.kernels import names
+from streameval.layers.activations import ACTIVATIONS
 
 
 def mlp(layers):
