@@ -22,6 +22,8 @@ from streameval.evaluation.counts import Counts
 UNITS = 1 << 40
 # Rows with the largest losses that a state remembers, and classes up to which it keeps a confusion matrix.
 WORST = 10
+# From so many nats on a loss does not count: see `kernels.folding`.
+LARGEST_LOSS = float(1 << 22)
 CONFUSION_CLASSES = 1024
 
 
