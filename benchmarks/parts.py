@@ -14,10 +14,10 @@ from typing import Any
 
 import numba
 import numpy as np
+from streameval.kernels.blocks import transpose_rows
 
 from benchmarks.data import pixels, seed_network
 from streameval.kernels import activations, dense, first_layer, folding, losses
-from streameval.kernels.blocks import transpose_rows
 from streameval.kernels.byte_rows import LANES, SUMS, WIDTH
 from streameval.kernels.forward import BIASES, BLOCK, INPUTS, PADDED, WEIGHTS
 from streameval.kernels.host import TILE_ROWS, byte_engine
@@ -102,11 +102,10 @@ def main() -> None:
     table = packed.layers
 
     def fold() -> None:
-        state = (
-            np.zeros(11, np.int64), np.zeros((10, 4), np.int64), np.zeros((10, 10), np.int64), np.zeros(2),
-            np.zeros(10), np.zeros(10, np.int64),
-        )  # fmt: skip
-        folding.fold_rows(loss, labels, predicted, rows, *state)
+        sums, extremes, worst = np.zeros(10, np.int64), np.zeros(2), (np.zeros(10), np.zeros(10, np.int64))
+        folding.fold_losses(loss, rows, sums, extremes, *worst)
+        by_class, confusion = np.zeros((10, 4), np.int64), np.zeros((10, 10), np.int64)
+        folding.fold_classes(loss, labels, predicted, by_class, confusion)
 
     parts: dict[str, Callable[[], Any]] = {
         f"first layer, integer sums ({byte_engine()})": lambda: sum_bytes(

@@ -48,15 +48,16 @@ def scaling(files: Files, *, sizes: Sequence[int], rounds: int) -> dict[str, Any
 def reading(files: Files, *, rows: int, rounds: int) -> dict[str, Any]:
     """The same evaluation of rows that lie in a mapped file, and of rows that never leave the CPU's cache."""
     import streameval as se
-    from streameval.evaluation.rows import CHUNK_ROWS
-    from streameval.evaluation.scoring import NetworkScorer
+    from streameval.defaults import CHUNK_ROWS
+    from streameval.losses import CrossEntropy
+    from streameval.scoring import make_scorer
 
     path = files.drawn(rows)
     model, mapped, read = se.load_model(files.model), se.open(path), se.open(path, io="pread")
     few = min(rows, CACHED_ROWS)
     again = Again(mapped, few)
     chunks = list(again.chunks(se.Span(0, rows), CHUNK_ROWS))
-    scorer = NetworkScorer(model, again, eps=data.EPS)
+    scorer = make_scorer(model, again, CrossEntropy(eps=data.EPS))
 
     def kernel_alone() -> None:
         for chunk in chunks:

@@ -12,6 +12,7 @@ import time
 import mlflow
 
 import streameval as se
+from streameval.evaluation.evaluate import PassOptions
 from streameval.evaluation.events import Advanced, Started
 
 
@@ -28,7 +29,7 @@ class MlflowCallback:
                 "model": event.model_path,
                 "model_sha256": event.model_sha256,
                 "data": event.data,
-                "eps": event.eps,
+                "loss": str(event.loss),
             }
         )
 
@@ -53,4 +54,5 @@ if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit(__doc__)
     with mlflow.start_run():
-        print(se.evaluate(se.load_model(sys.argv[1]), sys.argv[2], callbacks=[MlflowCallback()]).loss)
+        model, options = se.load_model(sys.argv[1]), PassOptions(callbacks=[MlflowCallback()])
+        print(se.evaluate(model, sys.argv[2], options=options).loss)

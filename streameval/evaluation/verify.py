@@ -30,7 +30,7 @@ from streameval.evaluation.tally import BLOCK_ROWS, Tally
 from streameval.files import storage_errors
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
-from streameval.scoring import make_scorer
+from streameval.scoring import check_model, make_scorer
 from streameval.scoring.scorer import Budget
 from streameval.storage.blocks import hash_block
 from streameval.storage.source import Source, Span
@@ -97,6 +97,7 @@ def verify(
         DataError: no report of this kind, or one over a part of the rows; data that cannot be opened.
         UsageError: blocks below 1. StorageError: a file cannot be read.
     """
+    check_model(model)
     if blocks is not None:
         integer("blocks", blocks, least=1)
     integer("seed", seed, least=0)

@@ -99,7 +99,10 @@ def test_stored_losses_take_the_place_of_the_first_model(network_file, other, di
     assert found["loss"]["high"] - found["loss"]["low"] <= 0.2
     done = streameval("paired", other, digits_file, "--losses", old, "--eps", 1e-3)
     assert done.returncode == 3
-    assert "old.arrow: these losses have eps" in done.stderr
+    assert (
+        "old.arrow: these losses have loss CrossEntropy(eps=1e-07), expected CrossEntropy(eps=0.001)"
+        in done.stderr
+    )
 
 
 @pytest.mark.parametrize("command", ["evaluate", "compare", "until", "paired"])

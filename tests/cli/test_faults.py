@@ -18,7 +18,7 @@ from command_line import environment, result, start, streameval, wait_until_mapp
 
 import streameval as se
 from streameval.errors import UsageError
-from streameval.evaluation.losses import evaluate_to_file
+from streameval.evaluation.evaluate import PassOptions
 
 ROWS = 120_000
 
@@ -361,8 +361,9 @@ def test_losses_are_not_written_under_the_name_of_another_format(
         done = streameval("evaluate", network_file, digits_file, "--losses", tmp_path / name)
         assert (done.returncode, done.stdout) == (2, "")
         assert "promises another format" in done.stderr
+        model, options = se.load_model(network_file), PassOptions(losses=tmp_path / name)
         with pytest.raises(UsageError, match="promises another format"):
-            evaluate_to_file(se.load_model(network_file), digits_file, tmp_path / name)
+            se.evaluate(model, digits_file, options=options)
     assert list(tmp_path.iterdir()) == []
     result("evaluate", network_file, digits_file, "--losses", tmp_path / "losses")
 

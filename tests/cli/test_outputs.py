@@ -15,8 +15,8 @@ from small_files import idx_pair, stored
 import streameval as se
 from streameval import storage
 from streameval.errors import StorageError, UsageError
+from streameval.evaluation.evaluate import PassOptions
 from streameval.evaluation.events import EventFile
-from streameval.evaluation.losses import evaluate_to_file
 from streameval.evaluation.shards import StateFile
 from streameval.files import Output, check_outputs, check_space
 from streameval.storage.reads import reads
@@ -170,11 +170,11 @@ def test_the_library_refuses_outputs_that_it_reads(files: dict[str, Path], tmp_p
     before = content(tmp_path)
     for place in files.values():
         with pytest.raises(UsageError, match="checkpoint would overwrite"):
-            se.evaluate(model, source, checkpoint=place)
+            se.evaluate(model, source, options=PassOptions(checkpoint=place))
         with pytest.raises(UsageError, match="losses would overwrite"):
-            evaluate_to_file(model, source, place)
+            se.evaluate(model, source, options=PassOptions(losses=place))
         with pytest.raises(UsageError, match="StateFile would overwrite"):
-            se.evaluate(model, source, shard=(0, 1), callbacks=[StateFile(place)])
+            se.evaluate(model, source, options=PassOptions(shard=(0, 1), callbacks=[StateFile(place)]))
         with pytest.raises(UsageError, match="expected records of events"):
             EventFile(place)
     assert content(tmp_path) == before

@@ -24,8 +24,9 @@ from streameval.engines import engine
 from streameval.engines.local import Local
 from streameval.engines.worker import cut_evenly
 from streameval.errors import DataError, IncompleteError, StorageError, StreamevalError, UsageError
-from streameval.evaluation.blocks import Tally
-from streameval.evaluation.passes import Failure, Task, Work
+from streameval.evaluation.evaluate import PassOptions
+from streameval.evaluation.passes import Failure, Part, PassSpec
+from streameval.evaluation.selection import Selection, Task
 from streameval.storage.source import Span
 from streameval.storage.writing import create
 
@@ -100,23 +101,23 @@ def test_spans_tile_a_gap_and_are_cut_at_multiples(start: int, length: int, rows
 def test_the_local_engine_gives_the_same_bits(data: Path, whole: se.Report) -> None:
     """State and blocks, from a path or from an open source."""
     for given_data in (data, str(data), se.open(data)):
-        report = se.evaluate(network(), given_data, engine=Local(SPAN))
+        report = se.evaluate(network(), given_data, options=PassOptions(engine=Local(SPAN)))
         assert (report.digest, report.blocks) == (whole.digest, whole.blocks)
 
 
 def test_dask_workers_give_the_same_bits(data: Path, whole: se.Report, cluster: Any) -> None:
     """All rows, and chosen rows with repeats."""
-    report = se.evaluate(network(), data, engine=dask(cluster))
+    report = se.evaluate(network(), data, options=PassOptions(engine=dask(cluster)))
     assert (report.digest, report.blocks) == (whole.digest, whole.blocks)
     rows = np.random.default_rng(0).integers(0, ROWS, 50_000)
-    assert se.evaluate(network(), data, rows=rows, engine=dask(cluster)).digest == (
+    assert se.evaluate(network(), data, rows=rows, options=PassOptions(engine=dask(cluster))).digest == (
         se.evaluate(network(), data, rows=rows).digest
     )
 
 
 def test_workers_together_use_no_more_threads_than_they_were_given(data: Path, cluster: Any) -> None:
     """One thread each here, whatever the machine has."""
-    se.evaluate(network(), data, engine=dask(cluster))
+    se.evaluate(network(), data, options=PassOptions(engine=dask(cluster)))
 
     def threads() -> list[int]:
         from streameval.engines import worker
@@ -133,7 +134,7 @@ def test_a_worker_that_is_killed_in_mid_run_changes_nothing(
     workers = cluster.run(os.getpid)
     victim = next(iter(workers.values()))
     listener = Listener(5, lambda: os.kill(victim, signal.SIGKILL))
-    report = se.evaluate(network(), data, engine=dask(cluster), callbacks=[listener])
+    report = se.evaluate(network(), data, options=PassOptions(engine=dask(cluster), callbacks=[listener]))
     assert (report.digest, report.blocks) == (whole.digest, whole.blocks)
     assert sorted(listener.spans) == cut_evenly(Span(0, ROWS), SPAN)
     cluster.wait_for_workers(2, timeout=60)
@@ -149,7 +150,7 @@ def test_a_span_that_always_fails_leaves_the_others_in_the_checkpoint(tmp_path: 
     with pytest.raises(
         IncompleteError, match=r"1 spans with 9999 of 60000 rows .* row 12345: label 4"
     ) as caught:
-        se.evaluate(network(), path, engine=dask(cluster), checkpoint=kept)
+        se.evaluate(network(), path, options=PassOptions(engine=dask(cluster), checkpoint=kept))
     assert caught.value.exit_code == 7
     spans = [(one["start"], one["stop"]) for one in json.loads(kept.read_bytes())["tallies"]]
     assert spans == [(0, 9_999), (19_998, 60_000)]
@@ -167,17 +168,18 @@ class Flaky:
     def cut(self, gap: Span) -> Iterator[Span]:
         return self.inner.cut(gap)
 
-    def map(self, work: Work, tasks: Sequence[Task]) -> Iterator[Tally | Failure | None]:
+    def map(self, spec: PassSpec, tasks: Sequence[Task]) -> Iterator[Part | Failure | None]:
         good = [task for number, task in enumerate(tasks) if number not in self.failing]
         for task in tasks:
             if task not in good:
                 yield Failure(task.span, "the disk of that machine is full.")
-        for outcome in self.inner.map(work, good):
+        for outcome in self.inner.map(spec, good):
             yield outcome
-            if self.twice and isinstance(outcome, Tally):
+            if self.twice and isinstance(outcome, Part):
                 yield outcome
-            if self.wrong and isinstance(outcome, Tally):
-                yield replace(outcome, state=outcome.state + outcome.state)
+            if self.wrong and isinstance(outcome, Part):
+                tally = outcome.tallies[0]
+                yield replace(outcome, tallies=(replace(tally, state=tally.state + tally.state),))
 
 
 def test_when_the_cause_is_gone_only_the_missing_spans_are_computed(
@@ -189,9 +191,13 @@ def test_when_the_cause_is_gone_only_the_missing_spans_are_computed(
         with pytest.raises(
             IncompleteError, match=r"3 spans with 29997 of 400003 rows .* disk of that machine"
         ):
-            se.evaluate(network(), data, engine=Flaky(frozenset({3, 4, 17})), checkpoint=path)
+            se.evaluate(
+                network(), data, options=PassOptions(engine=Flaky(frozenset({3, 4, 17})), checkpoint=path)
+            )
         listener = Listener(0, None)
-        report = se.evaluate(network(), data, engine=second, checkpoint=path, callbacks=[listener])
+        report = se.evaluate(
+            network(), data, options=PassOptions(engine=second, checkpoint=path, callbacks=[listener])
+        )
         assert (report.digest, report.blocks) == (whole.digest, whole.blocks)
         assert sum(map(len, listener.spans)) == 3 * SPAN
         assert not path.exists()
@@ -201,9 +207,9 @@ def test_a_span_reported_twice_counts_once_and_a_different_one_is_an_error(
     data: Path, whole: se.Report
 ) -> None:
     """Exactly once; and a machine that computes wrongly is not believed: 1."""
-    assert se.evaluate(network(), data, engine=Flaky(twice=True)).digest == whole.digest
+    assert se.evaluate(network(), data, options=PassOptions(engine=Flaky(twice=True))).digest == whole.digest
     with pytest.raises(StreamevalError, match="Equal ones were expected") as caught:
-        se.evaluate(network(), data, engine=Flaky(wrong=True))
+        se.evaluate(network(), data, options=PassOptions(engine=Flaky(wrong=True)))
     assert caught.value.exit_code == 1
 
 
@@ -211,11 +217,11 @@ def test_an_engine_that_loses_a_span_is_noticed(data: Path) -> None:
     """Spans must tile all rows."""
 
     class Loses(Flaky):
-        def map(self, work: Work, tasks: Sequence[Task]) -> Iterator[Tally | Failure | None]:
-            return self.inner.map(work, tasks[1:])
+        def map(self, spec: PassSpec, tasks: Sequence[Task]) -> Iterator[Part | Failure | None]:
+            return self.inner.map(spec, tasks[1:])
 
     with pytest.raises(IncompleteError, match="9999 of 400003 rows are missing: 0:9999"):
-        se.evaluate(network(), data, engine=Loses())
+        se.evaluate(network(), data, options=PassOptions(engine=Loses()))
 
 
 def test_a_worker_that_sees_other_data_is_refused(data: Path, tmp_path: Path, whole: se.Report) -> None:
@@ -223,17 +229,17 @@ def test_a_worker_that_sees_other_data_is_refused(data: Path, tmp_path: Path, wh
     other = write(tmp_path / "other.arrow", ROWS, seed=9)
 
     class Elsewhere(Flaky):
-        def map(self, work: Work, tasks: Sequence[Task]) -> Iterator[Tally | Failure | None]:
-            return self.inner.map(replace(work, data=str(other)), tasks)
+        def map(self, spec: PassSpec, tasks: Sequence[Task]) -> Iterator[Part | Failure | None]:
+            return self.inner.map(replace(spec, data=str(other)), tasks)
 
     with pytest.raises(IncompleteError, match="this worker sees data with fingerprint"):
-        se.evaluate(network(), data, engine=Elsewhere())
+        se.evaluate(network(), data, options=PassOptions(engine=Elsewhere()))
 
 
 def test_arrays_and_wrong_names_are_refused() -> None:
     """Workers open a path; engines are rows of a table."""
     with pytest.raises(UsageError, match="workers open the data themselves"):
-        se.evaluate(network(), drawn(10), engine=Local())
+        se.evaluate(network(), drawn(10), options=PassOptions(engine=Local()))
     with pytest.raises(UsageError, match="expected one of local, dask"):
         engine("spark")
     with pytest.raises(UsageError, match="the local engine has none"):
@@ -246,7 +252,7 @@ def test_no_scheduler_is_said_so() -> None:
     from streameval.engines import dask as module
 
     lonely = module.Dask("tcp://127.0.0.1:9")
-    tasks = [Task(Span(0, 1), Span(0, 1))]
+    tasks = [Task(Span(0, 1), Selection(Span(0, 1)))]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "PATIENCE", 1)
         with pytest.raises(StorageError, match=r"no Dask scheduler answered.*dask scheduler"):
@@ -289,16 +295,19 @@ def test_a_scheduler_and_workers_from_the_shell_do(data: Path, whole: se.Report,
             address = json.loads(place.read_text())["address"]
             listener = Listener(3, lambda: os.killpg(second.pid, signal.SIGKILL))
             found = replace(engine("dask", address=address), span_rows=SPAN)  # type: ignore[type-var]
-            report = se.evaluate(network(), data, engine=found, callbacks=[listener])
+            report = se.evaluate(network(), data, options=PassOptions(engine=found, callbacks=[listener]))
             assert (report.digest, report.blocks) == (whole.digest, whole.blocks)
             assert sorted(listener.spans) == cut_evenly(Span(0, ROWS), SPAN)
 
 
 def test_a_worker_with_too_little_memory_says_so(data: Path) -> None:
-    """`max_memory` holds for each worker."""
-    with pytest.raises(StorageError, match="max_memory"):
-        se.evaluate(network(), data, engine=Local(SPAN), max_memory="1M")
-    assert se.evaluate(network(), data, engine=Local(SPAN), max_memory="64M").rows == ROWS
+    """`max_memory` holds for each worker, and each says what it lacks: nothing is planned for it here."""
+    said = rf"{-(-ROWS // SPAN)} spans with {ROWS} of {ROWS} rows .* max_memory: 1048576 bytes, but .* Allow more memory"
+    with pytest.raises(IncompleteError, match=said):
+        se.evaluate(network(), data, max_memory="1M", options=PassOptions(engine=Local(SPAN)))
+    assert (
+        se.evaluate(network(), data, max_memory="64M", options=PassOptions(engine=Local(SPAN))).rows == ROWS
+    )
 
 
 def test_a_changed_file_is_noticed_by_the_workers(data: Path, tmp_path: Path) -> None:
@@ -307,4 +316,4 @@ def test_a_changed_file_is_noticed_by_the_workers(data: Path, tmp_path: Path) ->
     mine.write_bytes(data.read_bytes())
     listener = Listener(3, lambda: os.utime(mine, ns=(1, 1)))
     with pytest.raises((DataError, IncompleteError), match="changed while it was read"):
-        se.evaluate(network(), mine, engine=Local(SPAN), callbacks=[listener])
+        se.evaluate(network(), mine, options=PassOptions(engine=Local(SPAN), callbacks=[listener]))

@@ -15,8 +15,9 @@ import streameval as se
 from streameval import storage
 from streameval.arguments import integer, real
 from streameval.errors import UsageError
-from streameval.evaluation.losses import evaluate_to_file
-from streameval.evaluation.scoring import MOST_THREADS
+from streameval.evaluation.evaluate import PassOptions
+from streameval.losses import CrossEntropy
+from streameval.scoring.scorer import MOST_THREADS
 
 ROWS = 40
 
@@ -37,7 +38,7 @@ def data() -> se.Source:
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("eps", None, "a number from 0"),
+        ("eps", [], "a number from 0"),
         ("eps", "1e-7", "a number from 0"),
         ("eps", True, "a number from 0"),
         ("chunk_rows", 2.5, "an integer, 1 or more"),
@@ -47,8 +48,6 @@ def data() -> se.Source:
         ("threads", True, "an integer, 1 or more"),
         ("max_memory", 1e9, "an integer"),
         ("max_memory", [], "an integer"),
-        ("shard", 3, r"\(i, n\)"),
-        ("shard", (0.5, 2), "an integer"),
         ("rows", se.Span(0.5, 2), "an integer"),
     ],
 )
@@ -64,6 +63,39 @@ def test_evaluate_names_the_argument_that_is_of_another_kind(
             se.per_sample_losses(model, data, **{name: value})
 
 
+@pytest.mark.parametrize(("value", "expected"), [(3, r"\(i, n\)"), ((0.5, 2), "an integer")])
+def test_a_shard_of_another_kind_is_refused_by_its_name(
+    model: se.Mlp, data: se.Source, value: Any, expected: str
+) -> None:
+    with pytest.raises(UsageError, match=rf"^shard.*expected {expected}"):
+        se.evaluate(model, data, options=PassOptions(shard=value))
+
+
+LOSING: dict[str, Callable[..., Any]] = {
+    "evaluate": lambda *given, **loss: se.evaluate(*given, **loss).digest,
+    "stream": lambda *given, **loss: list(se.stream(*given, **loss))[-1].state.digest,
+    "per_sample_losses": lambda *given, **loss: se.per_sample_losses(*given, **loss).tolist(),
+    "minibatch": lambda *given, **loss: se.minibatch(*given, **loss).loss,
+    "evaluate_until": lambda *given, **loss: se.evaluate_until(*given, **loss).loss,
+    "compare": lambda *given, **loss: se.compare(*given, sizes=(5,), trials=3, **loss).full.digest,
+    "paired": lambda model, data, **loss: se.paired([model, model], data, **loss).reports[0].digest,
+}
+
+
+@pytest.mark.parametrize("name", LOSING)
+def test_a_loss_is_given_as_a_value_or_by_its_eps_and_not_twice(
+    name: str, model: se.Mlp, data: se.Source
+) -> None:
+    call = LOSING[name]
+    assert call(model, data, loss=CrossEntropy(eps=0.25)) == call(model, data, eps=0.25) != call(model, data)
+    assert call(model, data, loss=None, eps=None) == call(model, data) == call(model, data, eps=1e-7)
+    with pytest.raises(UsageError, match=r"eps 1e-07 and loss CrossEntropy.*: eps belongs to the loss"):
+        call(model, data, loss=CrossEntropy(), eps=1e-7)
+    for wrong in ("cross-entropy", CrossEntropy, 3):
+        with pytest.raises(UsageError, match=r"^loss: .*, expected one of CrossEntropy, such as"):
+            call(model, data, loss=wrong)
+
+
 CALLS: dict[str, Callable[[Any, se.Source], Any]] = {
     "evaluate": se.evaluate,
     "stream": lambda model, data: next(se.stream(model, data)),
@@ -73,7 +105,8 @@ CALLS: dict[str, Callable[[Any, se.Source], Any]] = {
     "evaluate_until": se.evaluate_until,
     "compare": se.compare,
     "verify": lambda model, data: se.verify({}, model, data),
-    "evaluate_to_file": lambda model, data: evaluate_to_file(model, data, "never.arrow"),
+    "losses": lambda model, data: se.evaluate(model, data, options=PassOptions(losses="never.arrow")),
+    "paired": lambda model, data: se.paired([model, model], data),
 }
 
 

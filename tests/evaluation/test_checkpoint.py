@@ -18,12 +18,14 @@ from long_runs import CLASSES, drawn, network, start, write
 
 import streameval as se
 from streameval.errors import DataError, LockedError, StreamevalError, StreamevalWarning, UsageError
-from streameval.evaluation import blocks
-from streameval.evaluation.blocks import Tally, fold_tally
-from streameval.evaluation.book import Book
+from streameval.evaluation import tally as tallies
 from streameval.evaluation.checkpoint import Checkpoint
-from streameval.evaluation.state import fold
+from streameval.evaluation.evaluate import PassOptions
+from streameval.evaluation.partial_results import PartialResults
+from streameval.evaluation.state import State, fold_classes, fold_losses
+from streameval.evaluation.tally import Tally, fold_tally
 from streameval.files import lock
+from streameval.scoring.scorer import Scores
 from streameval.storage.source import Span
 
 ROWS = 50_000
@@ -58,14 +60,17 @@ def stop_after(chunks: int, data: object, path: Path, **options: Any) -> None:
     """Leave a checkpoint that was written after every chunk."""
     with pytest.raises(RuntimeError, match="stop"):
         se.evaluate(
-            network(), data, checkpoint=Checkpoint(path, every=0.0), callbacks=[StopAt(chunks)], **options
+            network(),
+            data,
+            options=PassOptions(checkpoint=Checkpoint(path, every=0.0), callbacks=[StopAt(chunks)]),
+            **options,
         )
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_a_tally_does_not_depend_on_where_the_rows_are_cut(draw: st.DataObject) -> None:
-    """Any cuts, joined in any order by the book, give the whole's state and one digest for each block."""
+    """Any cuts, joined in any order by partial results, give the whole's state and one digest for each block."""
     rows = draw.draw(st.integers(0, 60), "rows")
     draws = np.random.default_rng(draw.draw(st.integers(0, 9), "seed"))
     loss, target, predicted = (
@@ -74,7 +79,7 @@ def test_a_tally_does_not_depend_on_where_the_rows_are_cut(draw: st.DataObject) 
         draws.integers(0, 3, rows),
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(blocks, "BLOCK_ROWS", 7)  # so that a few rows are many blocks
+        patch.setattr(tallies, "BLOCK_ROWS", 7)  # so that a few rows are many blocks
         check_cuts(draw, rows, loss, target, predicted)
 
 
@@ -83,17 +88,22 @@ def check_cuts(draw: st.DataObject, rows: int, loss: Any, target: Any, predicted
     numbers = np.arange(rows)
     cuts = sorted({0, rows, *draw.draw(st.lists(st.integers(0, rows), max_size=6), "cuts")})
     spans = [Span(a, b) for a, b in pairwise(cuts)]
-    book = Book(Span(0, rows))
+    results = PartialResults(Span(0, rows))
     for span in draw.draw(st.permutations(spans), "order"):
         part = slice(span.start, span.stop)
-        book.add(fold_tally(span.start, loss[part], target[part], predicted[part], numbers[part], 3)[0])
-    tally = book.whole(3)
+        scores = Scores(loss[part], target[part], predicted[part])
+        results.add_tally(fold_tally(span.start, scores, numbers[part], 3)[0])
+    tally = results.whole(3)
 
-    assert tally.state == fold(loss, target, predicted, numbers, 3)[0]
+    def fold(part: slice) -> State:
+        sums, left_out = fold_losses(loss[part], numbers[part])
+        assert left_out is None
+        return State(sums, fold_classes(loss[part], target[part], predicted[part], 3))
+
+    assert tally.state == fold(slice(None))
     expected = []
-    for first in range(0, rows, blocks.BLOCK_ROWS):
-        part = slice(first, first + blocks.BLOCK_ROWS)
-        expected.append(fold(loss[part], target[part], predicted[part], numbers[part], 3)[0].digest)
+    for first in range(0, rows, tallies.BLOCK_ROWS):
+        expected.append(fold(slice(first, first + tallies.BLOCK_ROWS)).digest)
     assert tally.blocks(rows) == tuple(expected)
     assert Tally.from_dict(json.loads(json.dumps(tally.to_dict()))) == tally
 
@@ -105,7 +115,9 @@ def test_a_pass_that_stopped_goes_on_to_the_same_digest(data: Path, tmp_path: Pa
     stop_after(chunks, data, path, chunk_rows=1024)
     assert path.exists()
     counter = StopAt(-1)
-    report = se.evaluate(network(), data, checkpoint=path, chunk_rows=333, callbacks=[counter])
+    report = se.evaluate(
+        network(), data, chunk_rows=333, options=PassOptions(checkpoint=path, callbacks=[counter])
+    )
     whole = se.evaluate(network(), data)
     assert (report.digest, report.blocks) == (whole.digest, whole.blocks)
     assert counter.computed == ROWS - 1024 * chunks
@@ -118,15 +130,15 @@ def test_chosen_rows_with_repeats_go_on_too(data: Path, tmp_path: Path) -> None:
     path = tmp_path / "pass.checkpoint"
     stop_after(2, data, path, chunk_rows=1000, rows=rows)
     with pytest.raises(DataError, match="another pass: rows sha256:"):
-        se.evaluate(network(), data, rows=rows[::-1], checkpoint=path)
-    report = se.evaluate(network(), data, rows=rows, checkpoint=path)
+        se.evaluate(network(), data, rows=rows[::-1], options=PassOptions(checkpoint=path))
+    report = se.evaluate(network(), data, rows=rows, options=PassOptions(checkpoint=path))
     assert report.digest == se.evaluate(network(), data, rows=rows).digest
     assert report.blocks is None
 
 
 CASES: dict[str, tuple[dict[str, Any], str]] = {
     "model": ({"model": network(1)}, "model [0-9a-f]{64}, expected"),
-    "eps": ({"eps": 0.0}, "eps 1e-07, expected 0.0"),
+    "loss": ({"eps": 0.0}, r"loss CrossEntropy\(eps=1e-07\), expected CrossEntropy\(eps=0.0\)"),
     "rows": ({"rows": slice(0, 100)}, "rows all, expected 0:100; total 50000, expected 100"),
     "nonfinite": ({"allow_nonfinite": True}, "nonfinite False, expected True"),
     "shard": ({"shard": (1, 2)}, "rows 0:50000, expected 25000:50000"),
@@ -141,8 +153,10 @@ def test_a_checkpoint_of_another_pass_is_refused_by_name(data: Path, tmp_path: P
     stop_after(3, data, path, chunk_rows=1000)
     before = path.read_bytes()
     model = changes.get("model", network())
+    settings = {name: value for name, value in changes.items() if name not in ("model", "shard")}
+    options = PassOptions(checkpoint=path, shard=changes.get("shard"))
     with pytest.raises(DataError, match=message):
-        se.evaluate(model, data, checkpoint=path, **{k: v for k, v in changes.items() if k != "model"})
+        se.evaluate(model, data, options=options, **settings)
     assert path.read_bytes() == before
 
 
@@ -152,12 +166,12 @@ def test_a_checkpoint_of_other_data_or_another_meaning_is_refused(data: Path, tm
     stop_after(3, data, path, chunk_rows=1000)
     other = write(tmp_path / "other.arrow", ROWS, seed=1)
     with pytest.raises(DataError, match=r"data sha256:.*, expected sha256:"):
-        se.evaluate(network(), other, checkpoint=path)
+        se.evaluate(network(), other, options=PassOptions(checkpoint=path))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("streameval.evaluation.identity.MEANING", 2)
+        patch.setattr("streameval.evaluation.identity.RESULT_VERSION", 2)
         patch.setattr("streameval.evaluation.identity.Identity.__init__.__defaults__", (2,))
         with pytest.raises(DataError, match="meaning 1, expected 2"):
-            se.evaluate(network(), data, checkpoint=path)
+            se.evaluate(network(), data, options=PassOptions(checkpoint=path))
 
 
 @pytest.mark.parametrize("damage", ["cut", "bit", "garbage", "empty"])
@@ -174,7 +188,7 @@ def test_a_damaged_checkpoint_is_set_aside_with_a_warning(data: Path, tmp_path: 
         raw = bytearray(b"\0garbage" if damage == "garbage" else b"")
     path.write_bytes(raw)
     with pytest.warns(StreamevalWarning, match="starts again"):
-        report = se.evaluate(network(), data, checkpoint=path)
+        report = se.evaluate(network(), data, options=PassOptions(checkpoint=path))
     assert report.digest == se.evaluate(network(), data).digest
     assert [one.name for one in tmp_path.iterdir()] == ["pass.checkpoint.damaged"]
     assert (tmp_path / "pass.checkpoint.damaged").read_bytes() == raw
@@ -185,12 +199,12 @@ def test_a_whole_file_of_something_else_is_refused_and_stays(data: Path, tmp_pat
     from streameval.evaluation.shards import write_state
 
     path = tmp_path / "state.json"
-    write_state(se.evaluate(network(), data, shard=(0, 1)), path)
-    with pytest.raises(DataError, match=r"its schema is 'streameval/state/1', expected a checkpoint"):
-        se.evaluate(network(), data, checkpoint=path)
+    write_state(se.evaluate(network(), data, options=PassOptions(shard=(0, 1))), path)
+    with pytest.raises(DataError, match=r"its schema is 'streameval/state/2', expected a checkpoint"):
+        se.evaluate(network(), data, options=PassOptions(checkpoint=path))
     before = data.read_bytes()
     with pytest.raises(UsageError, match="overwrite the data"):
-        se.evaluate(network(), data, checkpoint=data)
+        se.evaluate(network(), data, options=PassOptions(checkpoint=data))
     assert data.read_bytes() == before
 
 
@@ -198,7 +212,7 @@ def test_two_passes_on_one_checkpoint_do_not_mix(data: Path, tmp_path: Path) -> 
     """The second one ends with `locked`."""
     path = tmp_path / "pass.checkpoint"
     with lock(path), pytest.raises(LockedError):
-        se.evaluate(network(), data, checkpoint=path)
+        se.evaluate(network(), data, options=PassOptions(checkpoint=path))
 
 
 def test_a_file_that_changed_leaves_no_checkpoint_behind(data: Path, tmp_path: Path) -> None:
@@ -216,9 +230,8 @@ def test_a_file_that_changed_leaves_no_checkpoint_behind(data: Path, tmp_path: P
         se.evaluate(
             network(),
             mine,
-            checkpoint=Checkpoint(path, every=0.0),
             chunk_rows=1000,
-            callbacks=[Touch(2)],
+            options=PassOptions(checkpoint=Checkpoint(path, every=0.0), callbacks=[Touch(2)]),
         )
     kept = json.loads(path.read_bytes())["tallies"][0]["stop"] if path.exists() else 0
     assert kept <= 1000
@@ -230,6 +243,7 @@ SLOW = """
     import streameval as se
     from long_runs import network
     from streameval.evaluation.checkpoint import Checkpoint
+    from streameval.evaluation.evaluate import PassOptions
 
     class Slow:
         def started(self, event): print("started", event.done, flush=True)
@@ -240,7 +254,8 @@ SLOW = """
         def stopped(self, error): print("stopped", type(error).__name__, flush=True)
 
     checkpoint = Checkpoint(sys.argv[2], every=float(sys.argv[3])) if sys.argv[2] else None
-    se.evaluate(network(), sys.argv[1], chunk_rows=500, checkpoint=checkpoint, callbacks=[Slow()])
+    options = PassOptions(checkpoint=checkpoint, callbacks=[Slow()])
+    se.evaluate(network(), sys.argv[1], chunk_rows=500, options=options)
 """
 
 
@@ -270,7 +285,7 @@ def test_a_killed_pass_goes_on_to_the_same_digest(data: Path, tmp_path: Path) ->
         process.communicate()
         # Reported after it was written: nothing reported is lost.
         assert sum(t["stop"] - t["start"] for t in json.loads(path.read_bytes())["tallies"]) >= done
-    report = se.evaluate(network(), data, checkpoint=path)
+    report = se.evaluate(network(), data, options=PassOptions(checkpoint=path))
     whole = se.evaluate(network(), data)
     assert (report.digest, report.blocks) == (whole.digest, whole.blocks)
     assert list(tmp_path.iterdir()) == []
@@ -290,7 +305,7 @@ def test_a_signal_waits_for_the_chunk_and_the_checkpoint(
     done = [int(line) for line in out.splitlines() if line.isdigit()]
     kept = json.loads(path.read_bytes())["tallies"]
     assert [(one["start"], one["stop"]) for one in kept] == [(0, max(done, default=1500))]
-    report = se.evaluate(network(), data, checkpoint=path)
+    report = se.evaluate(network(), data, options=PassOptions(checkpoint=path))
     assert report.digest == se.evaluate(network(), data).digest
 
 
@@ -329,17 +344,19 @@ def test_handlers_are_as_before_after_a_pass_and_threads_may_keep_checkpoints(
     found: list[str] = []
 
     def work() -> None:
-        found.append(se.evaluate(network(), data, checkpoint=tmp_path / "pass.checkpoint").digest)
+        found.append(
+            se.evaluate(network(), data, options=PassOptions(checkpoint=tmp_path / "pass.checkpoint")).digest
+        )
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    se.evaluate(network(), data, checkpoint=tmp_path / "pass.checkpoint")
+    se.evaluate(network(), data, options=PassOptions(checkpoint=tmp_path / "pass.checkpoint"))
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
     assert found == [se.evaluate(network(), data).digest]
 
 
-def test_the_book_takes_each_row_once() -> None:
+def test_partial_results_take_each_row_once() -> None:
     """Equal repeats of a span are ignored, different ones and overlaps are refused."""
     x, t = drawn(300)
     span = Span(100, 200)
@@ -347,21 +364,21 @@ def test_the_book_takes_each_row_once() -> None:
     def tally(span: Span, bad: bool = False) -> Tally:
         part = slice(span.start, span.stop)
         loss = np.linspace(0, 1, 300)[part] + bad
-        return fold_tally(span.start, loss, t[part], t[part], np.arange(300)[part], CLASSES)[0]
+        return fold_tally(span.start, Scores(loss, t[part], t[part]), np.arange(300)[part], CLASSES)[0]
 
-    book = Book(Span(0, 300))
-    assert book.add(tally(span), origin="a")
-    assert not book.add(tally(span), origin="b")
+    results = PartialResults(Span(0, 300))
+    assert results.add_tally(tally(span), origin="a")
+    assert not results.add_tally(tally(span), origin="b")
     with pytest.raises(StreamevalError, match=r"b: rows 100:200 have digest .* came from a") as caught:
-        book.add(tally(span, bad=True), origin="b")
+        results.add_tally(tally(span, bad=True), origin="b")
     assert caught.value.exit_code == 1
     with pytest.raises(DataError, match="c: rows 150:250 overlap with rows 100:200"):
-        book.add(tally(Span(150, 250)), origin="c")
+        results.add_tally(tally(Span(150, 250)), origin="c")
     with pytest.raises(DataError, match="expected rows within 0:300"):
-        book.add(Tally.of(Span(299, 301), tally(span).state), origin="d")
-    assert book.gaps() == [Span(0, 100), Span(200, 300)]
-    book.add(tally(Span(200, 300)))
-    book.add(tally(Span(0, 100)))
-    assert book.gaps() == []
-    assert len(book.tallies) == 1
-    assert len(x) == book.rows
+        results.add_tally(Tally.of(Span(299, 301), tally(span).state), origin="d")
+    assert results.gaps() == [Span(0, 100), Span(200, 300)]
+    results.add_tally(tally(Span(200, 300)))
+    results.add_tally(tally(Span(0, 100)))
+    assert results.gaps() == []
+    assert len(results.tallies) == 1
+    assert len(x) == results.rows

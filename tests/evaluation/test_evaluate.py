@@ -174,7 +174,7 @@ def test_every_form_of_rows_means_the_same_rows(model: se.Mlp, stored: dict[str,
         for rows in (range(3, 1000, 7), slice(None, None, 50), slice(-5, None), [5, 5, 1, 5], [ROWS - 1, 0]):
             chosen = losses[rows if isinstance(rows, slice) else list(rows)]
             assert np.array_equal(se.per_sample_losses(model, stored[form], rows=rows), chosen)
-            assert se.evaluate(model, stored[form], rows=rows).state.units == naive.sums(chosen)[0]
+            assert se.evaluate(model, stored[form], rows=rows).state.sums.units == naive.sums(chosen)[0]
 
 
 @pytest.mark.parametrize("rows", [[], slice(5, 5), range(0), np.zeros(ROWS, bool), se.Span(7, 7)])
@@ -186,8 +186,16 @@ def test_no_rows_give_a_report_without_a_loss(model: se.Mlp, stored: dict[str, A
 
 
 def test_a_data_set_without_rows_is_refused(model: se.Mlp, x: np.ndarray, t: np.ndarray) -> None:
-    with pytest.raises(DataError, match="no rows, so there is no loss"):
-        se.evaluate(model, (x[:0], t[:0]))
+    for run in (se.evaluate, se.per_sample_losses, se.minibatch, se.compare, se.evaluate_until, se.stream):
+        with pytest.raises(
+            DataError, match=r"<arrays>: no rows, so there is no loss\. Expected at least one"
+        ):
+            list(run(model, (x[:0], t[:0])))  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="<arrays>: no rows, so there is no loss"):
+        se.paired([model, model], (x[:0], t[:0]))
+    report = se.evaluate(model, (x, t)).to_dict()
+    with pytest.raises(DataError, match="<arrays>: no rows, so there is no loss"):
+        se.verify(report, model, (x[:0], t[:0]))
 
 
 def test_one_row_has_a_loss_and_no_standard_deviation(model: se.Mlp, x: np.ndarray, t: np.ndarray) -> None:
@@ -320,7 +328,7 @@ def test_a_mini_batch_that_cannot_be_drawn_is_refused(
 
 
 def test_no_mini_batch_is_drawn_from_an_empty_data_set(model: se.Mlp, x: np.ndarray, t: np.ndarray) -> None:
-    with pytest.raises(DataError, match="no rows, so none can be drawn"):
+    with pytest.raises(DataError, match="no rows, so there is no loss"):
         se.minibatch(model, (x[:0], t[:0]))
 
 

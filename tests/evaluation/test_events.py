@@ -17,6 +17,7 @@ from long_runs import ROOT, drawn, network, write
 
 import streameval as se
 from streameval.errors import LabelError, StorageError
+from streameval.evaluation.evaluate import PassOptions
 from streameval.evaluation.events import SCHEMA, EventFile
 
 ROWS = 10_000
@@ -36,7 +37,9 @@ def example(name: str) -> Any:
 def test_a_file_of_events_has_one_record_for_each_chunk(tmp_path: Path) -> None:
     """start, chunks that tile the rows, end; every record says its schema."""
     path = tmp_path / "events.ndjson"
-    report = se.evaluate(network(), drawn(ROWS), chunk_rows=999, callbacks=[EventFile(path)])
+    report = se.evaluate(
+        network(), drawn(ROWS), chunk_rows=999, options=PassOptions(callbacks=[EventFile(path)])
+    )
     records = [json.loads(line) for line in path.read_text().splitlines()]
     assert {record["schema"] for record in records} == {SCHEMA}
     assert [record["event"] for record in records] == ["start", *["chunk"] * 11, "end"]
@@ -57,9 +60,9 @@ def test_a_pass_that_ends_early_says_why_and_the_file_goes_on(tmp_path: Path) ->
     x, t = drawn(ROWS)
     t[5000] = 9
     with pytest.raises(LabelError):
-        se.evaluate(network(), (x, t), chunk_rows=999, callbacks=[EventFile(path)])
+        se.evaluate(network(), (x, t), chunk_rows=999, options=PassOptions(callbacks=[EventFile(path)]))
     t[5000] = 0
-    se.evaluate(network(), (x, t), callbacks=[EventFile(path)])
+    se.evaluate(network(), (x, t), options=PassOptions(callbacks=[EventFile(path)]))
     records = [json.loads(line) for line in path.read_text().splitlines()]
     stop = next(record for record in records if record["event"] == "stop")
     assert stop["error"] == "LabelError"
@@ -91,11 +94,11 @@ def test_all_callbacks_hear_and_an_error_in_one_ends_the_pass() -> None:
         def stopped(self, error: BaseException) -> None:
             heard.append(f"{self.name} stopped: {error}")
 
-    se.evaluate(network(), drawn(10), callbacks=[Listener("a"), Listener("b")])
+    se.evaluate(network(), drawn(10), options=PassOptions(callbacks=[Listener("a"), Listener("b")]))
     assert heard == ["a started 0/10", "b started 0/10", "a 10", "b 10", "a finished", "b finished"]
     heard.clear()
     with pytest.raises(RuntimeError, match="no more"):
-        se.evaluate(network(), drawn(10), callbacks=[Listener("a", fails=True)])
+        se.evaluate(network(), drawn(10), options=PassOptions(callbacks=[Listener("a", fails=True)]))
     assert heard == ["a started 0/10", "a stopped: no more"]
 
 
@@ -117,10 +120,13 @@ def test_the_log_says_when_a_pass_goes_on(tmp_path: Path, caplog: pytest.LogCapt
 
     with pytest.raises(RuntimeError):
         se.evaluate(
-            network(), data, chunk_rows=999, checkpoint=Checkpoint(path, every=0.0), callbacks=[Stop()]
+            network(),
+            data,
+            chunk_rows=999,
+            options=PassOptions(checkpoint=Checkpoint(path, every=0.0), callbacks=[Stop()]),
         )
     with caplog.at_level(logging.DEBUG, logger="streameval"):
-        se.evaluate(network(), data, checkpoint=Checkpoint(path, every=0.0))
+        se.evaluate(network(), data, options=PassOptions(checkpoint=Checkpoint(path, every=0.0)))
     assert any("going on after 999 of 10000 rows" in record.message for record in caplog.records)
 
 
@@ -145,7 +151,7 @@ def test_the_prometheus_example_writes_metrics_that_a_node_exporter_reads(tmp_pa
         network(),
         drawn(ROWS),
         chunk_rows=999,
-        callbacks=[example("prometheus_textfile").Textfile(path, every=0.0)],
+        options=PassOptions(callbacks=[example("prometheus_textfile").Textfile(path, every=0.0)]),
     )
     lines = path.read_text().splitlines()
     values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
@@ -181,7 +187,7 @@ def test_the_mlflow_example_logs_what_mlflow_takes(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setitem(sys.modules, "mlflow", Mlflow)  # type: ignore[arg-type]
     callback = example("mlflow_callback").MlflowCallback(every=0.0)
-    report = se.evaluate(network(), drawn(ROWS), chunk_rows=999, callbacks=[callback])
+    report = se.evaluate(network(), drawn(ROWS), chunk_rows=999, options=PassOptions(callbacks=[callback]))
     kinds = [kind for kind, _ in calls]
     assert kinds[0] == "params"
     assert kinds.count("metrics") == 12
@@ -252,5 +258,5 @@ def test_numbers_in_events_are_plain(tmp_path: Path) -> None:
     """No NumPy type reaches a callback: JSON would not take it."""
     path = tmp_path / "events"
     rows = np.arange(100)[::-1]
-    se.evaluate(network(), drawn(200), rows=rows, callbacks=[EventFile(path)])
+    se.evaluate(network(), drawn(200), rows=rows, options=PassOptions(callbacks=[EventFile(path)]))
     assert json.loads(path.read_text().splitlines()[-1])["rows"] == 100

@@ -18,7 +18,9 @@ from long_runs import network, run, write
 import streameval as se
 from streameval.errors import StorageError, UsageError
 from streameval.evaluation.memory import parse_size, plan
-from streameval.evaluation.scoring import packed
+from streameval.losses import CrossEntropy
+from streameval.scoring import make_scorer
+from streameval.scoring.scorer import Budget
 from streameval.storage.writing import create
 
 ROWS, SHAPE = 120_000, (28, 28)
@@ -73,26 +75,21 @@ def test_a_plan_is_within_the_limit_and_wastes_nothing(limit: int, chunk_rows: i
     """Never more than was asked for or allowed; one row more, or one thread more, would not fit."""
     x = np.zeros((4, 4, 4), np.uint8)
     source, model = se.open((x, np.zeros(4, np.int64))), network()
-    wanted = {"limit": limit, "threads": threads, "chunk_rows": chunk_rows, "rows": 0}
-    least = plan(model, source, packed(model, source), limit=1 << 40, threads=1, chunk_rows=1, rows=0).bytes
+    # The scratch of so many threads is planned, never taken: as many as are wanted, whatever this machine has.
+    one, many = (make_scorer(model, source, CrossEntropy(), Budget(count)) for count in (1, threads))
+    wanted = {"limit": limit, "chunk_rows": chunk_rows, "numbers_bytes": 0}
+    least = plan([one], source, limit=1 << 40, chunk_rows=1, numbers_bytes=0).bytes
     if limit < least:
         with pytest.raises(StorageError, match=f"takes {least} with this model"):
-            plan(model, source, packed(model, source), **wanted)
+            plan([many], source, **wanted)
         return
-    found = plan(model, source, packed(model, source), **wanted)
+    found = plan([many], source, **wanted)
     assert found.bytes <= limit
     assert 1 <= found.chunk_rows <= chunk_rows
     assert 1 <= found.threads <= threads
     if found.threads == threads and found.chunk_rows < chunk_rows:
-        more = plan(
-            model,
-            source,
-            packed(model, source),
-            limit=1 << 40,
-            threads=threads,
-            chunk_rows=found.chunk_rows + 1,
-            rows=0,
-        )
+        more = plan([many], source, limit=1 << 40, chunk_rows=found.chunk_rows + 1, numbers_bytes=0)
+        assert (more.chunk_rows, more.threads) == (found.chunk_rows + 1, threads)
         assert more.bytes > limit
 
 

@@ -15,6 +15,7 @@ from long_runs import network, write
 import streameval as se
 from streameval.errors import DataError, IncompleteError, StreamevalError, UsageError
 from streameval.evaluation import sealed
+from streameval.evaluation.evaluate import PassOptions
 from streameval.evaluation.shards import merge, parse_shard, shard_span, write_state
 
 ROWS = 200_003
@@ -35,7 +36,8 @@ def states(data: object, folder: Path, count: int, **options: object) -> list[Pa
     paths = []
     for index in range(count):
         paths.append(folder / f"shard-{index}.json")
-        write_state(se.evaluate(network(), data, shard=(index, count), **options), paths[-1])  # type: ignore[arg-type]
+        shard = PassOptions(shard=(index, count))
+        write_state(se.evaluate(network(), data, options=shard, **options), paths[-1])  # type: ignore[arg-type]
     return paths
 
 
@@ -112,10 +114,11 @@ def test_other_passes_are_refused_with_file_and_difference(data: Path, tmp_path:
     source = write(tmp_path / "other.arrow", ROWS, seed=2) if what == "data" else data
     model = network(3 if what == "model" else 0)
     options = {"eps": 1e-9} if what == "eps" else {"rows": slice(0, 99)} if what == "rows" else {}
+    named = "loss" if what == "eps" else what  # to which it belongs
     first, other = tmp_path / "first.json", tmp_path / "other.json"
-    write_state(se.evaluate(network(), data, shard=(0, 2)), first)
-    write_state(se.evaluate(model, source, shard=(1, 2), **options), other)  # type: ignore[arg-type]
-    with pytest.raises(DataError, match=rf"{other}: of another pass than {first}: {what} .*, expected"):
+    write_state(se.evaluate(network(), data, options=PassOptions(shard=(0, 2))), first)
+    write_state(se.evaluate(model, source, options=PassOptions(shard=(1, 2)), **options), other)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=rf"{other}: of another pass than {first}: {named} .*, expected"):
         merge([first, other])
 
 

@@ -14,6 +14,7 @@ from long_runs import drawn, network, write
 import streameval as se
 from streameval.errors import CheckError, DataError, UsageError
 from streameval.evaluation import sealed
+from streameval.evaluation.evaluate import PassOptions
 from streameval.evaluation.shards import merge, write_state
 from streameval.evaluation.verify import verify
 
@@ -140,6 +141,10 @@ FORGERIES: dict[str, Any] = {
     "swapped blocks": lambda report: report["blocks"]["digests"].reverse(),
     "meaning": lambda report: report["meaning"].update(version=2),
     "another loss": lambda report: report["meaning"].update(loss="squared error"),
+    "another loss's name": lambda report: report.update(loss_name="squared-error"),
+    "another eps": lambda report: report["meaning"]["parameters"].update(eps=(0.5).hex()),
+    "an unknown loss": lambda report: report["meaning"]["parameters"].update(name="squared-error"),
+    "no parameters": lambda report: report["meaning"].pop("parameters"),
     "fingerprint": lambda report: report["data"].update(fingerprint="sha256:0"),
     "model": lambda report: report["model"].update(sha256="0" * 64),
     "data rows": lambda report: report["data"].update(rows=7),
@@ -173,18 +178,18 @@ def test_a_consistent_forgery_is_found_when_all_blocks_are_computed(folder: Path
 
 
 # What the digests of each meaning are. When this fails because kernels give other bits on purpose, raise
-# `identity.MEANING` and add a line: checkpoints, shards and reports of the old meaning are then refused.
+# `identity.RESULT_VERSION` and add a line: checkpoints, shards and reports of the old meaning are then refused.
 PINNED = {1: "a2a0b1992f1ed1e9 3c5af19307e25d3d"}
 
 
 def test_the_bits_belong_to_the_version_of_the_meaning() -> None:
     """The demo network on a thousand drawn digits, at both ends of eps."""
     from streameval.datasets.digits import demo_network_path, draw
-    from streameval.evaluation.identity import MEANING
+    from streameval.evaluation.identity import RESULT_VERSION
 
     model, data = se.load_model(demo_network_path()), draw(0, 1000, seed=7)
     digests = [se.evaluate(model, data, eps=eps).digest for eps in (1e-7, 0.0)]
-    assert " ".join(digest[:16] for digest in digests) == PINNED[MEANING]
+    assert " ".join(digest[:16] for digest in digests) == PINNED[RESULT_VERSION]
 
 
 def test_reports_of_a_part_and_other_files_are_refused(folder: Path, tmp_path: Path) -> None:
@@ -203,7 +208,7 @@ def test_a_report_of_merged_shards_is_verified_too(folder: Path, tmp_path: Path)
     model = se.load_model(folder / "model.safetensors")
     paths = [tmp_path / f"{index}.json" for index in range(3)]
     for index, path in enumerate(paths):
-        write_state(se.evaluate(model, folder / "drawn.arrow", shard=(index, 3)), path)
+        write_state(se.evaluate(model, folder / "drawn.arrow", options=PassOptions(shard=(index, 3))), path)
     assert verify(merge(paths).to_dict(), model, folder / "drawn.arrow").whole
 
 
@@ -213,5 +218,5 @@ def test_rows_that_were_left_out_are_left_out_again() -> None:
     x[7, 3] = np.nan
     t = np.zeros(300, np.int64)
     report = se.evaluate(network(), (x, t), allow_nonfinite=True)
-    assert report.state.left_out == 1
+    assert report.state.sums.left_out == 1
     assert verify(report.to_dict(), network(), (x, t)).whole

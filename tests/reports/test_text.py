@@ -15,7 +15,8 @@ import streameval as se
 from streameval.evaluation.counts import Counts
 from streameval.evaluation.report import Report
 from streameval.evaluation.resources import Resources
-from streameval.evaluation.state import ClassState, State
+from streameval.evaluation.state import Classification, ClassSums, LossSums, State
+from streameval.losses import CrossEntropy
 from streameval.reports import numbers, text
 from streameval.reports.terminal import PLAIN, Look, fields, numbered, paragraph, table, visible, wrapped
 from streameval.statistics.intervals import interval
@@ -26,26 +27,24 @@ UNIT = 1 << 40
 
 def report(classes: int = 10, *, rows: int = 40, left_out: int = 0) -> Report:
     """A report of made-up sums: class k has `rows` rows of a loss of k + 1 hundredths, and k mistakes."""
-    states = tuple(
-        ClassState(rows, rows - min(k, rows), rows * (k + 1) * UNIT // 100) for k in range(classes)
-    )
+    states = tuple(ClassSums(rows, rows - min(k, rows), rows * (k + 1) * UNIT // 100) for k in range(classes))
     matrix = np.zeros((classes, classes), int)
     for k in range(classes):
         matrix[k, k], matrix[k, (k + 1) % classes] = rows - min(k, rows), min(k, rows)
     units = sum(one.units for one in states)
-    state = State(
+    sums = LossSums(
+        rows * classes,
         units,
         2 * units**2 // max(1, rows * classes),
-        states,
-        Counts(matrix),
         0.01 if rows else math.inf,
         classes / 100 if rows else -math.inf,
         tuple((9.5 - k, 70 + k) for k in range(10)) if rows else (),
         left_out,
     )
+    state = State(sums, Classification(states, Counts(matrix)))
     model = se.Mlp([se.Layer(np.ones((4, classes), np.float32), np.zeros(classes, np.float32), "identity")])
     data = se.open((np.zeros((max(rows, 1), 4), np.uint8), np.zeros(max(rows, 1), np.int64)))
-    return Report(state, 1e-7, model, data, Resources(0.5, 800.0, 2, 10 << 20, 3 << 20))
+    return Report(state, CrossEntropy(), model, data, Resources(0.5, 800.0, 2, 10 << 20, 3 << 20))
 
 
 def test_a_report_says_what_matters_with_its_numbers() -> None:

@@ -15,14 +15,16 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from streameval.errors import DataError, UsageError
-from streameval.statistics.bounds import loss_bounds
-from streameval.statistics.budget import Budget, clipped_mass, rounding_error, twin_rows
+from streameval.losses import CrossEntropy
+from streameval.statistics.budget import Budget, clipped_mass, reference_rows, rounding_error
 from streameval.statistics.compare import DRAWS_AT_ONCE, compare_losses, draws
 from streameval.statistics.intervals import INTERVALS, interval
 from streameval.statistics.order import BLOCKS, STRIDES, audit_order
 from streameval.statistics.peeking import peeking
 from streameval.statistics.population import Population
 from streameval.statistics.precision import precision_table, rows_needed
+
+BOUNDS = CrossEntropy(eps=1e-7).bounds
 
 
 def skewed(n=5000, seed=0):
@@ -61,7 +63,9 @@ def test_populations_of_one_row_none_or_nothing_finite():
 def test_a_trial_is_what_a_user_would_have_seen(replace):
     """Coverage, mean, sd and quantiles recomputed one interval at a time."""
     losses = skewed()
-    found = compare_losses(losses, sizes=(40,), trials=25, seed=5, level=0.8, replace=replace).batches[0]
+    found = compare_losses(
+        losses, sizes=(40,), trials=25, seed=5, level=0.8, replace=replace, bounds=BOUNDS
+    ).batches[0]
     rows = np.concatenate(list(draws(5000, 40, 25, seed=5, replace=replace)))
     truth = math.fsum(losses) / 5000
     means = losses[rows].mean(axis=1)
@@ -71,9 +75,7 @@ def test_a_trial_is_what_a_user_would_have_seen(replace):
     assert found.quantiles["0.25"] == pytest.approx(np.quantile(means, 0.25), rel=1e-12)
     for method, coverage in found.coverage.items():
         each = [
-            interval(
-                losses[r], method, level=0.8, population=None if replace else 5000, bounds=loss_bounds(1e-7)
-            )
+            interval(losses[r], method, level=0.8, population=None if replace else 5000, bounds=BOUNDS)
             for r in rows
         ]
         assert coverage.covered == pytest.approx(np.mean([truth in i for i in each]))
@@ -88,27 +90,27 @@ def test_the_predicted_sd_is_exact():
     ordered = [(a, b) for a in range(4) for b in range(4)]
     for replace, pairs in [(True, ordered), (False, [(a, b) for a, b in ordered if a != b])]:
         exact = np.std([losses[list(pair)].mean() for pair in pairs])
-        found = compare_losses(losses, sizes=(2,), trials=3, replace=replace).batches[0]
+        found = compare_losses(losses, sizes=(2,), trials=3, replace=replace, bounds=BOUNDS).batches[0]
         assert found.predicted_sd == pytest.approx(exact, rel=1e-12)
 
 
 @pytest.mark.parametrize("replace", [True, False])
 def test_draws_do_not_depend_on_the_pieces_or_on_other_sizes(replace, monkeypatch):
     losses = skewed(500)
-    whole = compare_losses(losses, sizes=(10, 30), trials=50, seed=3, replace=replace)
+    whole = compare_losses(losses, sizes=(10, 30), trials=50, seed=3, replace=replace, bounds=BOUNDS)
     monkeypatch.setattr("streameval.statistics.compare.DRAWS_AT_ONCE", 70)
-    pieces = compare_losses(losses, sizes=(30,), trials=50, seed=3, replace=replace)
+    pieces = compare_losses(losses, sizes=(30,), trials=50, seed=3, replace=replace, bounds=BOUNDS)
     assert pieces.batches[0].quantiles == whole.batches[1].quantiles
     assert pieces.batches[0].mean == whole.batches[1].mean
     for name in INTERVALS:
         assert pieces.batches[0].coverage[name].covered == whole.batches[1].coverage[name].covered
-    other = compare_losses(losses, sizes=(30,), trials=50, seed=4, replace=replace)
+    other = compare_losses(losses, sizes=(30,), trials=50, seed=4, replace=replace, bounds=BOUNDS)
     assert other.batches[0].mean != whole.batches[1].mean
 
 
 def test_whole_populations_leave_nothing_to_chance():
     losses = skewed(64)
-    found = compare_losses(losses, sizes=(64,), trials=5, replace=False).batches[0]
+    found = compare_losses(losses, sizes=(64,), trials=5, replace=False, bounds=BOUNDS).batches[0]
     assert found.sd == pytest.approx(0.0, abs=1e-15)
     assert found.predicted_sd == 0.0
     for coverage in found.coverage.values():
@@ -116,7 +118,9 @@ def test_whole_populations_leave_nothing_to_chance():
 
 
 def test_the_dictionary_is_json_with_the_contracts_names():
-    found = compare_losses(skewed(300), sizes=(1, 10), trials=20, bytes_per_row=785, seconds_per_row=1e-6)
+    found = compare_losses(
+        skewed(300), sizes=(1, 10), trials=20, bytes_per_row=785, seconds_per_row=1e-6, bounds=BOUNDS
+    )
     plain = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     names = "size trials mean bias sd predicted_sd quantiles coverage"
     assert set(plain["batches"][1]) == set(names.split())
@@ -135,10 +139,10 @@ def test_the_dictionary_is_json_with_the_contracts_names():
 
 
 def test_without_eps_the_guaranteed_intervals_are_left_out_or_refused():
-    found = compare_losses(skewed(300), sizes=(10,), trials=5, eps=0.0)
+    found = compare_losses(skewed(300), sizes=(10,), trials=5, bounds=None)
     assert set(found.batches[0].coverage) == {"normal", "skew", "asymptotic"}
     with pytest.raises(UsageError, match="eps = 0"):
-        compare_losses(skewed(300), sizes=(10,), trials=5, eps=0.0, intervals=["betting"])
+        compare_losses(skewed(300), sizes=(10,), trials=5, bounds=None, intervals=["betting"])
 
 
 def test_impossible_comparisons_say_so():
@@ -152,7 +156,7 @@ def test_impossible_comparisons_say_so():
         ({"sizes": (5,), "level": 2.0}, "level 2.0"),
     ]:
         with pytest.raises(UsageError, match=said):
-            compare_losses(losses, **options)
+            compare_losses(losses, **options, bounds=BOUNDS)
 
 
 def test_memory_does_not_grow_with_the_population(tmp_path):
@@ -163,7 +167,7 @@ def test_memory_does_not_grow_with_the_population(tmp_path):
         np.save(path, skewed(rows))
         losses = np.load(path, mmap_mode="r")
         tracemalloc.start()
-        compare_losses(losses, sizes=(100,), trials=200)
+        compare_losses(losses, sizes=(100,), trials=200, bounds=BOUNDS)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.1 * peaks[0] + 100_000
@@ -290,23 +294,23 @@ def test_short_files_have_an_audit(rows):
 
 def test_peeking_counts_what_following_each_order_shows():
     """Bounds are wide, so the guaranteed ones hardly ever miss; the normal one nearly always does."""
-    found = peeking(skewed(3000), orders=100, half_width=0.02, bounds=loss_bounds(1e-7), seed=1)
+    found = peeking(skewed(3000), orders=100, half_width=0.02, bounds=BOUNDS, seed=1)
     assert (found.orders, found.rows) == (100, 3000)
     assert found.betting <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 100)
     assert found.predictable <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 100)
     assert found.normal > 0.5
     with pytest.raises(UsageError, match="5 orders of 9999 rows"):
-        peeking(skewed(3000), orders=5, rows=9999, bounds=loss_bounds(1e-7))
+        peeking(skewed(3000), orders=5, rows=9999, bounds=BOUNDS)
 
 
 # --- budget ------------------------------------------------------------------------------------------------
 
 
 def test_rounding_is_measured_on_one_percent():
-    rows = twin_rows(60_000, seed=1)
+    rows = reference_rows(60_000, seed=1)
     assert len(rows) == 600
     assert (np.diff(rows) > 0).all()
-    assert len(twin_rows(50)) == 50
+    assert len(reference_rows(50)) == 50
     exact = skewed(600)
     found = rounding_error(exact + 1e-8, exact, population=60_000)
     assert found.mean == pytest.approx(1e-8, rel=1e-6)
@@ -316,7 +320,7 @@ def test_rounding_is_measured_on_one_percent():
     with pytest.raises(UsageError, match="same rows"):
         rounding_error(exact, exact[1:], population=600)
     with pytest.raises(UsageError, match="share"):
-        twin_rows(100, share=0.0)
+        reference_rows(100, share=0.0)
 
 
 @given(st.lists(st.floats(1e-12, 1.0), min_size=1, max_size=30), st.sampled_from([1e-7, 1e-3, 0.0]))

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from streameval.errors import DataError, UsageError
+from streameval.losses import CrossEntropy
 from streameval.statistics.accuracy import accuracy_interval, hypergeometric_tail, incomplete_beta
-from streameval.statistics.bounds import difference_bounds, loss_bounds
+from streameval.statistics.bounds import difference_bounds
 from streameval.statistics.intervals import INTERVALS, Batch, interval
 from streameval.statistics.intervals.betting import log_capital, threshold
 
@@ -159,7 +160,7 @@ def test_impossible_samples_are_refused(method):
 @pytest.mark.parametrize("method", BOUNDED)
 def test_without_bounds_a_guarantee_is_refused_with_the_reason(method):
     with pytest.raises(UsageError, match="eps = 0 there are none: one unseen row could hold any loss"):
-        interval(sample(), method, bounds=loss_bounds(0.0))
+        interval(sample(), method, bounds=CrossEntropy(eps=0.0).bounds)
     with pytest.raises(DataError, match="outside the bounds"):
         interval([0.1, 17.0], method, bounds=BOUNDS)
     with pytest.raises(UsageError, match="the smaller first"):
@@ -173,14 +174,15 @@ def test_unknown_methods_are_refused_with_the_list():
         interval(sample(), "exact")
 
 
-def test_loss_bounds_are_those_of_the_clipped_logarithm():
-    low, high = loss_bounds(1e-7)
+def test_the_bounds_of_cross_entropy_are_those_of_the_clipped_logarithm():
+    low, high = CrossEntropy(eps=1e-7).bounds
     assert high == pytest.approx(16.118095650958319, rel=1e-15)
     assert low == pytest.approx(-1e-7, rel=1e-6)
     assert difference_bounds((0.0, 16.0)) == (-16.0, 16.0)
     assert difference_bounds(None) is None
+    assert CrossEntropy(eps=0.0).bounds is None
     with pytest.raises(UsageError, match="eps"):
-        loss_bounds(-1.0)
+        CrossEntropy(eps=-1.0)
 
 
 def test_the_normal_interval_warns_where_it_should_not_be_trusted():

@@ -11,7 +11,7 @@ import naive_statistics as naive
 import numpy as np
 import pytest
 
-from streameval.statistics.bounds import loss_bounds
+from streameval.losses import CrossEntropy
 from streameval.statistics.compare import compare_losses, draws
 from streameval.statistics.difference import difference_estimate, difference_interval, difference_until
 from streameval.statistics.intervals import INTERVALS, Batch, interval
@@ -25,7 +25,7 @@ from streameval.statistics.samples import without_replacement
 from streameval.statistics.stratified import stratified
 from streameval.statistics.until import until
 
-BOUNDS = loss_bounds(1e-7)
+BOUNDS = CrossEntropy(eps=1e-7).bounds
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +40,12 @@ def labels(mnist_dir):
 
 @pytest.fixture(scope="module")
 def with_replacement(losses):
-    return compare_losses(losses, sizes=(10, 100, 1000), trials=2000, seed=0)
+    return compare_losses(losses, sizes=(10, 100, 1000), trials=2000, seed=0, bounds=BOUNDS)
 
 
 @pytest.fixture(scope="module")
 def without(losses):
-    return compare_losses(losses, sizes=(100, 10_000), trials=2000, seed=0, replace=False)
+    return compare_losses(losses, sizes=(100, 10_000), trials=2000, seed=0, replace=False, bounds=BOUNDS)
 
 
 def batch(comparison, size):
@@ -118,7 +118,11 @@ def test_thirty_huge_losses_fool_normal_and_not_the_guaranteed_ones():
     losses = np.zeros(60000)
     losses[np.random.default_rng(0).choice(60000, 30, replace=False)] = 16.118
     for replace in (True, False):
-        found = compare_losses(losses, sizes=(100,), trials=2000, seed=1, replace=replace).batches[0].coverage
+        found = (
+            compare_losses(losses, sizes=(100,), trials=2000, seed=1, replace=replace, bounds=BOUNDS)
+            .batches[0]
+            .coverage
+        )
         assert found["normal"].covered <= 0.06
         for name in ("bernstein", "serfling", "betting", "predictable"):
             assert found[name].covered >= 0.95

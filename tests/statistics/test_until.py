@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streameval.errors import DataError, UsageError
-from streameval.statistics.bounds import difference_bounds, loss_bounds
+from streameval.losses import CrossEntropy
+from streameval.statistics.bounds import difference_bounds
 from streameval.statistics.difference import difference_estimate, difference_interval, difference_until
 from streameval.statistics.paired import paired, paired_until
 from streameval.statistics.samples import Permutation, without_replacement
@@ -188,7 +189,9 @@ def test_smaller_half_widths_read_more():
 
 def test_ten_million_rows_take_a_few_thousand_reads():
     losses = skewed(1_000_000)
-    found = until(lambda rows: losses[rows % 1_000_000], 10**7, half_width=0.01, bounds=loss_bounds(1e-7))
+    found = until(
+        lambda rows: losses[rows % 1_000_000], 10**7, half_width=0.01, bounds=CrossEntropy(eps=1e-7).bounds
+    )
     assert found.fraction < 0.01
     assert found.stopped == "precision"
 
@@ -205,7 +208,7 @@ def test_it_is_frozen_and_its_dictionary_is_json():
 def test_without_eps_only_the_asymptotic_form_runs():
     losses = skewed() * 100
     with pytest.raises(UsageError, match="eps = 0"):
-        until(reader(losses), 20_000, half_width=0.1, bounds=loss_bounds(0.0))
+        until(reader(losses), 20_000, half_width=0.1, bounds=CrossEntropy(eps=0.0).bounds)
     found = until(reader(losses), 20_000, half_width=5.0, bounds=None, method="asymptotic")
     assert found.low <= losses.mean() <= found.high
     assert found.rows_read >= 500

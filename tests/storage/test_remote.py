@@ -17,6 +17,7 @@ from object_store import ACCESS, Proxy, moto_server, settings
 import streameval as se
 from streameval import objects
 from streameval.errors import DataError, ModelError, StorageError, UsageError
+from streameval.evaluation.evaluate import PassOptions
 from streameval.objects import Place, is_remote
 from streameval.storage.writing import create
 
@@ -173,7 +174,7 @@ def test_an_object_that_is_replaced_is_noticed(store: int, tmp_path: Path) -> No
                 put(store, "data", write(tmp_path / "other.arrow", ROWS, seed=1), "changing.arrow")
 
     with pytest.raises(DataError, match=r"the object changed while it was read: found .* expected") as caught:
-        se.evaluate(network(), uri(store, "changing.arrow"), callbacks=[Replace()])
+        se.evaluate(network(), uri(store, "changing.arrow"), options=PassOptions(callbacks=[Replace()]))
     assert caught.value.exit_code == 3
 
 
@@ -212,10 +213,16 @@ def test_a_pass_over_a_store_goes_on_from_its_checkpoint(
                 proxy.fault = lambda method, wanted: "503" if wanted else None
 
     with pytest.raises(StorageError, match="with --checkpoint nothing that was done is lost"):
-        se.evaluate(network(), uri(proxy.port), checkpoint=Checkpoint(path, every=0.0), callbacks=[Break()])
+        se.evaluate(
+            network(),
+            uri(proxy.port),
+            options=PassOptions(checkpoint=Checkpoint(path, every=0.0), callbacks=[Break()]),
+        )
     proxy.fault = lambda method, wanted: None
     assert path.exists()
-    assert se.evaluate(network(), uri(proxy.port), checkpoint=path).digest == whole.digest
+    assert (
+        se.evaluate(network(), uri(proxy.port), options=PassOptions(checkpoint=path)).digest == whole.digest
+    )
 
 
 def test_what_is_not_there_is_named(store: int) -> None:
@@ -248,9 +255,14 @@ def test_engines_and_shards_read_the_store_themselves(store: int, whole: se.Repo
     from streameval.engines import Local
     from streameval.evaluation.shards import merge, write_state
 
-    assert se.evaluate(network(), uri(store), engine=Local(30_000)).digest == whole.digest
+    assert (
+        se.evaluate(network(), uri(store), options=PassOptions(engine=Local(30_000))).digest == whole.digest
+    )
     for index in range(3):
-        write_state(se.evaluate(network(), uri(store), shard=(index, 3)), tmp_path / f"{index}.json")
+        write_state(
+            se.evaluate(network(), uri(store), options=PassOptions(shard=(index, 3))),
+            tmp_path / f"{index}.json",
+        )
     assert merge([tmp_path / f"{index}.json" for index in range(3)]).digest == whole.digest
 
 

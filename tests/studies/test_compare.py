@@ -10,10 +10,12 @@ import small_networks as small
 from mnist_file import written
 
 import streameval as se
-from streameval.errors import DataError, UsageError
+from streameval.errors import DataError, StorageError, UsageError
+from streameval.losses import CrossEntropy
 from streameval.reports.json import dumps
+from streameval.scoring import make_scorer
 from streameval.statistics.compare import compare_losses
-from streameval.studies.budgeting import MOST_TWINS, error_budget
+from streameval.studies.budgeting import MOST_REFERENCES, error_budget
 from streameval.studies.histogram import EDGES, Histogram
 
 
@@ -49,7 +51,7 @@ def test_the_full_loss_is_that_of_evaluate(found, model, digits_file):
 
 
 def test_the_draws_are_those_from_the_losses_of_all_rows(found, losses):
-    expected = compare_losses(losses, trials=300, seed=3)
+    expected = compare_losses(losses, trials=300, seed=3, bounds=CrossEntropy(eps=1e-7).bounds)
     assert found.batches == expected.batches
     assert found.order == expected.order
     assert found.draws.population == expected.population
@@ -59,6 +61,35 @@ def test_the_result_does_not_depend_on_threads(found, model, digits_file):
     again = se.compare(model, digits_file, trials=300, seed=3, threads=1)
     assert again.batches == found.batches
     assert again.budget == found.budget
+
+
+def test_the_result_does_not_depend_on_memory_and_too_little_is_refused(found, model, digits_file):
+    again = se.compare(model, digits_file, trials=300, seed=3, max_memory="64M")
+    assert again.full.digest == found.full.digest
+    assert again.batches == found.batches
+    assert again.budget == found.budget
+    assert again.full.resources.max_memory_bytes == 64 << 20
+    with pytest.raises(StorageError, match=r"max_memory: 1048576 bytes, but .* Allow more memory"):
+        se.compare(model, digits_file, trials=300, seed=3, max_memory="1M")
+
+
+def test_rounding_is_not_claimed_where_a_scorer_has_no_reference(model, digits_file, losses):
+    class Unreferenced:
+        def __init__(self, scorer):
+            self.scorer = scorer
+
+        def __getattr__(self, name):
+            return getattr(self.scorer, name)
+
+        def reference(self, chunk):
+            return None
+
+    source = se.open(digits_file)
+    scorer = make_scorer(model, source, CrossEntropy())
+    found = error_budget(Unreferenced(scorer), source, losses, sampling=0.0)
+    assert found.rounding is None
+    assert found.clipping == error_budget(scorer, source, losses, sampling=0.0).clipping
+    dumps(found)
 
 
 def test_the_json_has_the_names_of_the_contract(found):
@@ -109,12 +140,14 @@ def test_rounding_is_measured_against_float64(found, losses, model, digits_file)
     assert part.rows == 100
     assert 0.0 < part.largest < 2e-5
     assert abs(part.mean) <= part.largest
-    shifted = error_budget(model, se.open(digits_file), losses + 1e-3, sampling=0.0, eps=1e-7, seed=3)
+    source = se.open(digits_file)
+    scorer = make_scorer(model, source, CrossEntropy())
+    shifted = error_budget(scorer, source, losses + 1e-3, sampling=0.0, seed=3)
     assert shifted.rounding.mean == pytest.approx(part.mean + 1e-3, abs=1e-12)
 
 
 def test_at_most_100000_rows_are_computed_twice():
-    assert MOST_TWINS == 100_000
+    assert MOST_REFERENCES == 100_000
 
 
 def test_clipping_is_what_eps_takes_off_the_exact_losses(found, model, digits_file):
@@ -132,7 +165,7 @@ def test_probabilities_that_eps_swallows_are_computed_again():
     exact = se.per_sample_losses(model, data, eps=0.0)
     clipped = se.per_sample_losses(model, data)
     assert exact.max() > 100
-    found = error_budget(model, data, clipped, sampling=0.0, eps=1e-7)
+    found = error_budget(make_scorer(model, data, CrossEntropy()), data, clipped, sampling=0.0)
     assert found.clipping.mean == pytest.approx(np.mean(exact - clipped), rel=1e-6)
 
 

@@ -10,10 +10,13 @@ from mnist_file import nudged, rounded, written
 
 import streameval as se
 from streameval.errors import DataError, StorageError, UsageError
-from streameval.evaluation.losses import evaluate_to_file
+from streameval.evaluation.evaluate import PassOptions
+from streameval.losses import CrossEntropy
 from streameval.reports.json import dumps
+from streameval.scoring import make_scorer
+from streameval.scoring.network import NetworkScorer
 from streameval.storage.source import Span
-from streameval.studies.reading import SeveralReader
+from streameval.studies.reading import in_file_order
 from streameval.studies.stored import stored_losses
 
 
@@ -32,7 +35,7 @@ def losses(models, digits_file):
 def old(models, digits_file, tmp_path_factory):
     """The first model's losses, as `evaluate --losses` stores them."""
     place = tmp_path_factory.mktemp("losses") / "old.arrow"
-    evaluate_to_file(models[0], digits_file, place)
+    se.evaluate(models[0], digits_file, options=PassOptions(losses=place))
     return place
 
 
@@ -73,15 +76,15 @@ def labels(digits_file):
 
 def test_all_rows_give_the_plain_numbers(models, digits_file, losses):
     found = se.paired(models, digits_file)
-    assert len(found.contests) == 2
+    assert len(found.results) == 2
     true = labels(digits_file)
-    for contest, second in zip(found.contests, losses[1:], strict=True):
+    for result, second in zip(found.results, losses[1:], strict=True):
         gap = second - losses[0]
-        pair = contest.pair
+        pair = result.pair
         assert pair.rows == 3000
         assert pair.difference == pytest.approx(gap.mean(), rel=1e-10)
         half = 1.959963984540054 * gap.std(ddof=1) / math.sqrt(3000)
-        assert contest.difference.half_width == pytest.approx(half, rel=1e-10)
+        assert result.difference.half_width == pytest.approx(half, rel=1e-10)
         assert pair.correlation == pytest.approx(np.corrcoef(losses[0], second)[0, 1], rel=1e-10)
         assert pair.win_rate == np.mean(second < losses[0])
         for row in pair.per_class:
@@ -93,29 +96,102 @@ def test_all_rows_give_the_plain_numbers(models, digits_file, losses):
 
 def test_rows_in_any_order_come_back_in_that_order(models, digits_file, losses):
     rows = np.random.default_rng(0).integers(0, 3000, 20_000)
-    found, true = SeveralReader(models, se.open(digits_file), eps=1e-7)(rows)
+    source = se.open(digits_file)
+    scorers = [make_scorer(model, source, CrossEntropy()) for model in models]
+    found, true = in_file_order(scorers, source, rows)
     assert np.array_equal(found, np.array(losses)[:, rows])
     assert np.array_equal(true, labels(digits_file)[rows])
 
 
-def test_each_row_is_read_once_for_all_models(models, digits_file):
+@pytest.fixture
+def scored(monkeypatch):
+    """How often each of 3,000 rows is scored, by the SHA-256 of the model."""
+    counts = {}
+    score = NetworkScorer.score
+
+    def counting(self, chunk):
+        rows = counts.setdefault(self.model.sha256, np.zeros(3000, np.int64))
+        np.add.at(rows, np.asarray(chunk.rows), 1)
+        return score(self, chunk)
+
+    monkeypatch.setattr(NetworkScorer, "score", counting)
+    return counts
+
+
+def test_each_row_is_read_once_for_all_models(models, digits_file, scored):
     source = Counting(se.open(digits_file))
     se.paired(models, source)
-    # Row 0 of each model is scored once before the clock starts, so that compiling is not timed.
-    assert source.read[0] == 1 + len(models)
+    # Row 0 is read and scored once before the clock starts, so that compiling is not timed.
+    assert source.read[0] == 2
     assert (source.read[1:] == 1).all()
+    assert len(scored) == len(models)
+    for rows in scored.values():
+        assert rows[0] == 2
+        assert (rows[1:] == 1).all()
+
+
+def rows_read(models, digits_file, **options):
+    """How often each row is read."""
+    source = Counting(se.open(digits_file))
+    se.paired(models, source, **options)
+    return source.read
+
+
+@pytest.mark.parametrize("stored", [False, True])
+@pytest.mark.parametrize("nearest_first", [False, True])
+def test_each_row_is_read_once_against_several_challengers(
+    models, digits_file, scored, old, stored, nearest_first
+):
+    """The base scores a row once, however many comparisons read it, or never where its losses are stored; who is done
+    scores no more."""
+    challengers = [models[1], nudged(models[0], 0.3, seed=2)]
+    challengers = challengers if nearest_first else challengers[::-1]
+    base, options = ([], {"losses": old}) if stored else (models[:1], {})
+    options |= {"half_width": 0.1, "seed": 2}
+    one, two = (rows_read([*base, challenger], digits_file, **options) for challenger in challengers)
+    assert abs(one.sum() - two.sum()) > 200
+    scored.clear()
+    together = rows_read([*base, *challengers], digits_file, **options)
+    assert together.tolist() == np.maximum(one, two).tolist()
+    assert together.max() == 1
+    assert together.sum() < 3000
+    assert scored[challengers[0].sha256].tolist() == one.tolist()
+    assert scored[challengers[1].sha256].tolist() == together.tolist()
+    if stored:
+        assert models[0].sha256 not in scored
+    else:
+        assert scored[models[0].sha256].tolist() == together.tolist()
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1)])
+def test_a_comparison_does_not_depend_on_the_others(models, digits_file, order):
+    """Whether it reads further than those before it, or less far."""
+    several = se.paired([models[k] for k in order], digits_file, half_width=0.1, seed=2)
+    for k, result in zip(order[1:], several.results, strict=True):
+        alone = se.paired([models[0], models[k]], digits_file, half_width=0.1, seed=2).results[0]
+        named = {"first": None, "second": None}
+        assert result.to_dict() | named == alone.to_dict() | named
+        assert result.steps == alone.steps
+
+
+def test_stored_losses_are_compared_with_several_models_as_with_each_alone(models, digits_file, old):
+    found = se.paired(models[1:], digits_file, losses=old, half_width=0.2, seed=1)
+    for model, result in zip(models[1:], found.results, strict=True):
+        alone = se.paired([model], digits_file, losses=old, half_width=0.2, seed=1).results[0]
+        assert (result.loss, result.steps) == (alone.loss, alone.steps)
+        assert result.pair.difference == alone.pair.difference
 
 
 def test_the_sequential_form_reads_rows_once_and_holds_the_difference(models, digits_file, losses):
     source = Counting(se.open(digits_file))
     found = se.paired(models[:2], source, half_width=0.05, seed=2)
     assert source.read.max() == 1
-    assert found.contests[0].stopped.stopped == "precision"
-    assert found.rows_read == found.contests[0].stopped.rows_read < 3000
+    assert found.results[0].stopped.stopped == "precision"
+    assert found.rows_read == found.results[0].stopped.rows_read < 3000
     assert found.difference.half_width <= 0.05
     # Seed 2: 95 of 100 seeds would do.
     assert found.difference.low <= (losses[1] - losses[0]).mean() <= found.difference.high
-    assert found.contests[0].steps[-1].rows_read == found.rows_read
+    assert found.results[0].steps[-1].rows_read == found.rows_read
 
 
 def test_the_sequential_form_takes_fewer_rows_than_one_loss_alone(mnist):
@@ -127,26 +203,36 @@ def test_the_sequential_form_takes_fewer_rows_than_one_loss_alone(mnist):
 def test_the_sequential_form_does_not_depend_on_threads(models, digits_file):
     one = se.paired(models[:2], digits_file, half_width=0.1, threads=1)
     two = se.paired(models[:2], digits_file, half_width=0.1, threads=2)
-    assert dumps(one.contests[0]) == dumps(two.contests[0])
-    assert one.contests[0].steps == two.contests[0].steps
+    assert dumps(one.results[0]) == dumps(two.results[0])
+    assert one.results[0].steps == two.results[0].steps
+
+
+def test_memory_that_is_short_changes_nothing_and_too_little_is_refused(models, digits_file, old):
+    for options in ({}, {"half_width": 0.1}, {"losses": old}, {"losses": old, "half_width": 0.2}):
+        given = models[1:] if "losses" in options else models
+        plain = se.paired(given, digits_file, **options)
+        short = se.paired(given, digits_file, max_memory="24M", **options)
+        assert dumps(short.results) == dumps(plain.results)
+        with pytest.raises(StorageError, match=r"max_memory: 1048576 bytes, but .* Allow more memory"):
+            se.paired(given, digits_file, max_memory="1M", **options)
 
 
 def test_stored_losses_stand_in_for_the_first_model(models, digits_file, old):
     found = se.paired([models[1]], digits_file, losses=old)
     direct = se.paired(models[:2], digits_file)
     assert found.mean == direct.mean
-    assert found.contests[0].pair.per_class == direct.contests[0].pair.per_class
+    assert found.results[0].pair.per_class == direct.results[0].pair.per_class
     assert found.names[0] == str(old)
 
 
 def test_with_stored_losses_the_full_loss_of_the_second_is_estimated(models, digits_file, old, losses):
     found = se.paired([models[1]], digits_file, losses=old, half_width=0.1, seed=1)
-    contest = found.contests[0]
-    assert contest.loss.low <= losses[1].mean() <= contest.loss.high  # seed 1: 95 of 100 would do
-    assert contest.loss.half_width <= 0.1
-    assert contest.difference.low == pytest.approx(contest.loss.low - losses[0].mean(), rel=1e-9)
-    made = contest.to_dict()
-    assert made["loss"]["mean"] == contest.stopped.loss
+    result = found.results[0]
+    assert result.loss.low <= losses[1].mean() <= result.loss.high  # seed 1: 95 of 100 would do
+    assert result.loss.half_width <= 0.1
+    assert result.difference.low == pytest.approx(result.loss.low - losses[0].mean(), rel=1e-9)
+    made = result.to_dict()
+    assert made["loss"]["mean"] == result.stopped.loss
     assert dumps(made)
 
 
@@ -155,13 +241,15 @@ def test_losses_of_something_else_are_refused(models, digits_file, old, tmp_path
     other = np.zeros((3000, 784), np.uint8), np.zeros(3000, np.int64)
     with pytest.raises(DataError, match="have data sha256"):
         se.paired(models[:1], other, losses=old)
-    with pytest.raises(DataError, match=r"have eps 1e-07, expected 0\.001"):
+    with pytest.raises(
+        DataError, match=r"have loss CrossEntropy\(eps=1e-07\), expected CrossEntropy\(eps=0\.001\)"
+    ):
         se.paired(models[:1], digits_file, losses=old, eps=1e-3)
     part = tmp_path / "part.arrow"
-    evaluate_to_file(models[0], digits_file, part, rows=slice(10, 20))
+    se.evaluate(models[0], digits_file, rows=slice(10, 20), options=PassOptions(losses=part))
     with pytest.raises(DataError, match="not those of the data set in order"):
         se.paired(models[:1], digits_file, losses=part)
-    evaluate_to_file(models[0], digits_file, part, rows=slice(0, 20))
+    se.evaluate(models[0], digits_file, rows=slice(0, 20), options=PassOptions(losses=part))
     with pytest.raises(DataError, match="losses of 20 rows"):
         se.paired(models[:1], digits_file, losses=part)
     with pytest.raises(DataError, match="columns"):
@@ -172,11 +260,11 @@ def test_losses_of_something_else_are_refused(models, digits_file, old, tmp_path
     cut.write_bytes(old.read_bytes()[:1000])
     with pytest.raises(DataError, match="not a file of losses"):
         se.paired(models[:1], digits_file, losses=cut)
-    with stored_losses(old, source, eps=1e-7) as stored:
+    with stored_losses(old, source, CrossEntropy()) as stored:
         assert stored.model == models[0].sha256
 
 
-def test_the_json_names_the_first_contest_and_all(models, digits_file):
+def test_the_json_names_the_first_result_and_all(models, digits_file):
     made = se.paired(models, digits_file).to_dict()
     assert dumps(made)
     assert len(made["pairs"]) == 2
@@ -203,5 +291,5 @@ def test_rounding_the_weights_of_mnist_to_float16_is_seen(mnist):
     model, data = mnist
     found = se.paired([model, rounded(model)], data)
     assert found.mean == pytest.approx(1.7e-6, abs=1e-7)
-    assert found.contests[0].pair.unpaired_half_width > 1000 * found.difference.half_width
+    assert found.results[0].pair.unpaired_half_width > 1000 * found.difference.half_width
     assert found.correlation > 0.99999

@@ -8,9 +8,11 @@ from mnist_file import written
 
 import streameval as se
 from streameval.errors import DataError, UsageError
+from streameval.losses import CrossEntropy
 from streameval.reports.json import dumps
-from streameval.statistics.bounds import loss_bounds
 from streameval.statistics.until import until
+
+BOUNDS = CrossEntropy(eps=1e-7).bounds
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +34,7 @@ def mnist(mnist_dir, tmp_path_factory):
 @pytest.mark.parametrize("method", ["betting", "predictable", "asymptotic"])
 def test_it_stops_where_the_losses_of_all_rows_say(model, digits_file, losses, method):
     found = se.evaluate_until(model, digits_file, half_width=0.05, seed=4, method=method)
-    expected = until(
-        lambda rows: losses[rows], 3000, half_width=0.05, seed=4, method=method, bounds=loss_bounds(1e-7)
-    )
+    expected = until(lambda rows: losses[rows], 3000, half_width=0.05, seed=4, method=method, bounds=BOUNDS)
     assert found.found == expected
     assert found.stopped == "precision"
     assert found.high - found.low <= 0.1
@@ -76,7 +76,8 @@ def test_every_look_is_told_as_it_happens(model, digits_file):
 
 
 def test_the_json_has_the_names_of_the_contract(model, digits_file):
-    made = se.evaluate_until(model, digits_file, half_width=0.1).to_dict()
+    made = se.evaluate_until(model, digits_file, half_width=0.1, eps=1e-6).to_dict()
+    assert (made["loss_name"], made["eps"]) == ("cross-entropy", 1e-6)
     assert dumps(made)
     names = {"loss", "half_width", "level", "low", "high", "rows_read", "fraction", "method", "stopped"}
     assert names <= set(made)
