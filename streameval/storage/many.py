@@ -6,6 +6,7 @@ Knows only `Source`. Does not know formats or files.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import chain
 from typing import Self
@@ -75,8 +76,7 @@ class ManySource:
             if inside.start < inside.stop:
                 for chunk in part.chunks(inside, chunk_rows):
                     here = chunk.rows
-                    rows = range(first + here[0], first + here[-1] + 1)
-                    yield Chunk(rows, chunk.values, chunk.offsets, chunk.features, chunk.t)
+                    yield replace(chunk, rows=range(first + here[0], first + here[-1] + 1))
 
     def take(self, rows: NDArray[np.int64]) -> Chunk:
         """Return exactly these rows, in this order, repeats kept. Errors as in `StoredSource`."""
@@ -84,18 +84,20 @@ class ManySource:
         which = np.searchsorted(self._starts, wanted, side="right") - 1
         used = np.unique(which).tolist() or [0]
         if len(used) == 1:
-            chunk = self._parts[used[0]].take(wanted - self._starts[used[0]])
-            return Chunk(wanted, chunk.values, chunk.offsets, chunk.features, chunk.t)
+            only: Chunk = self._parts[used[0]].take(wanted - self._starts[used[0]])
+            return replace(only, rows=wanted)
         values = np.empty((len(wanted), self.features), self.dtype)
         t = np.empty(
             (len(wanted), self.classes or 0) if self.soft else len(wanted), "f8" if self.soft else "i8"
         )
+        largest = 0
         for one in used:
             mine = np.flatnonzero(which == one)
             chunk = self._parts[one].take(wanted[mine] - self._starts[one])
             values[mine], t[mine] = chunk.x, chunk.t
+            largest = max(largest, chunk.largest_label)
         offsets = np.arange(len(wanted), dtype=np.int64) * self.features
-        return Chunk(wanted, values.reshape(-1), offsets, self.features, t)
+        return Chunk(wanted, values.reshape(-1), offsets, self.features, t, largest)
 
     def check_unchanged(self) -> None:
         """Raise DataError if a file changed (fstat: size, mtime, inode) since it was opened."""

@@ -17,7 +17,7 @@ from streameval.errors import DataError, UsageError
 from streameval.storage import blocks, targets
 from streameval.storage.access import RELEASE_BYTES, Access
 from streameval.storage.layout import Layout, Piece, choose_scale
-from streameval.storage.source import Chunk, Hashes, Span
+from streameval.storage.source import Chunk, Hashes, Span, largest_label
 
 
 class StoredSource:
@@ -69,7 +69,7 @@ class StoredSource:
         for piece in self._pieces(span, chunk_rows):
             values, offsets, labels = self._access.piece(piece)
             rows = range(piece.start, piece.stop)
-            yield Chunk(rows, values, offsets, self.features, self._targets(labels, rows))
+            yield self._chunk(rows, values, offsets, labels)
 
     def take(self, rows: NDArray[np.int64]) -> Chunk:
         """Return exactly these rows, in this order, repeats kept: a view where the data are mapped.
@@ -85,7 +85,7 @@ class StoredSource:
             nothing = np.empty((0, self._layout.width) if self.soft else 0, self._t_dtype)
             return Chunk(wanted, np.empty(0, self.dtype), wanted, self.features, nothing)
         values, offsets, labels = self._access.pick(wanted)
-        return Chunk(wanted, values, offsets, self.features, self._targets(labels, wanted))
+        return self._chunk(wanted, values, offsets, labels)
 
     def check_unchanged(self) -> None:
         """Raise DataError if a file changed (fstat: size, mtime, inode) since it was opened."""
@@ -164,13 +164,20 @@ class StoredSource:
             rows = piece.stop - piece.start
             yield values[offsets[0] : offsets[0] + rows * self.features], labels.astype(self._t_dtype)
 
-    def _targets(self, labels: NDArray[Any], rows: NDArray[np.int64] | range) -> NDArray[Any]:
-        t = labels.astype(self._t_dtype)
-        if not targets.all_right(t, self.classes):
+    def _chunk(
+        self,
+        rows: NDArray[np.int64] | range,
+        values: NDArray[Any],
+        offsets: NDArray[np.int64],
+        labels: NDArray[Any],
+    ) -> Chunk:
+        """A chunk whose targets were checked, and labels looked at once, here."""
+        t, largest = labels.astype(self._t_dtype), largest_label(labels)
+        if not (targets.usable_weights(t) if self.soft else targets.usable_label(largest, self.classes)):
             self._refuse(labels, rows)
         if self.soft and not self._warned:
             self._warned = targets.warn_of_weights(self.name, t, rows)
-        return t
+        return Chunk(rows, values, offsets, self.features, t, largest)
 
     def _refuse(self, labels: NDArray[Any], rows: NDArray[np.int64] | range) -> None:
         """Raise the error about bad targets, counted over the source for a pass, over `rows` for a pick."""

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import LabelError, StreamevalWarning
+from streameval.storage.source import largest_label
 
 Located = tuple[NDArray[np.int64] | range, NDArray[Any]]
 """Row numbers, and their targets."""
@@ -23,13 +24,17 @@ SUM_SLACK = 1e-3
 
 def all_right(t: NDArray[Any], classes: int | None) -> bool:
     """Say whether every target is usable: labels in [0, classes), soft rows finite and not negative."""
-    if len(t) == 0:
-        return True
-    if t.ndim == 2:
-        low, high = t.min(), t.max()
-        return bool(low >= 0 and high < np.inf)  # NaN fails the first comparison
-    # As unsigned numbers, negative labels are larger than any class: one comparison checks both ends.
-    return int(t.view(np.uint64).max()) < (classes or 1 << 63)
+    return usable_weights(t) if t.ndim == 2 else usable_label(largest_label(t), classes)
+
+
+def usable_label(largest: int, classes: int | None) -> bool:
+    """Say whether all labels are in [0, classes), given the largest of them as unsigned numbers."""
+    return largest < (classes or 1 << 63)
+
+
+def usable_weights(t: NDArray[Any]) -> bool:
+    """Say whether all numbers of one-hot and soft rows are finite and not negative."""
+    return t.size == 0 or bool(t.min() >= 0 and t.max() < np.inf)  # NaN fails the first comparison
 
 
 def warn_of_weights(name: str, t: NDArray[Any], rows: NDArray[np.int64] | range) -> bool:
