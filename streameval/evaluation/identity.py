@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from streameval.errors import DataError
 from streameval.models.mlp import Mlp
-from streameval.storage.reads import reads
+from streameval.storage.input_files import input_files
 from streameval.storage.source import Source, Span
 
 # What the bits of a state mean. Raise it whenever a kernel, the fold or the blocks begin to give other bits:
@@ -79,7 +79,7 @@ class Identity:
 
 def inputs(model: Mlp, source: Source) -> dict[str, tuple[str, ...]]:
     """The files that a pass reads, for `files.check_outputs`."""
-    return {"the model": reads(model.path or ()), "the data": reads(source)}
+    return {"the model": input_files(model.path or ()), "the data": input_files(source)}
 
 
 def name_rows(which: Span | NDArray[np.int64], source: Source) -> str:

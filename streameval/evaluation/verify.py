@@ -27,7 +27,7 @@ from streameval.evaluation.sealed import is_sealed
 from streameval.evaluation.state import State
 from streameval.files import storage_errors
 from streameval.models.mlp import Mlp
-from streameval.storage.blocks import hash_block
+from streameval.storage.block_hashes import hash_block
 from streameval.storage.opening import open
 from streameval.storage.source import Source, Span
 

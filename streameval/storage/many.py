@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import DataError, UsageError
-from streameval.storage import blocks
+from streameval.storage import block_hashes
 from streameval.storage.source import Chunk, Hashes, Span
 from streameval.storage.stored import StoredSource, row_numbers
 
@@ -35,10 +35,10 @@ class ManySource:
         first = parts[0]
         for part in parts[1:]:
             for what in ALIKE:
-                found, expected = getattr(part, what), getattr(first, what)
-                if found != expected:
+                its, expected = getattr(part, what), getattr(first, what)
+                if its != expected:
                     raise DataError(
-                        f"{part.name}: {what} is {found}, expected {expected} as in {first.name}. Files that "
+                        f"{part.name}: {what} is {its}, expected {expected} as in {first.name}. Files that "
                         "are read as one data set must be alike: convert them the same way."
                     )
         self.name = name
@@ -55,14 +55,14 @@ class ManySource:
     def fingerprint(self) -> str:
         """What identifies the content: the same as for one file of these rows, where that can be told."""
         hashes = [part.hashes for part in self._parts if part.rows]
-        aligned = all(part.rows % blocks.BLOCK_ROWS == 0 for part in self._parts[:-1])
+        aligned = all(part.rows % block_hashes.BLOCK_ROWS == 0 for part in self._parts[:-1])
         if aligned and all(block is not None for block in hashes):
-            return blocks.fingerprint(
+            return block_hashes.fingerprint(
                 self, chain.from_iterable(block for block in hashes if block is not None)
             )
-        if self.rows * self.features * self.dtype.itemsize <= blocks.HASH_UP_TO:
-            return blocks.computed_fingerprint(self)
-        return blocks.parts_fingerprint(part.fingerprint for part in self._parts)
+        if self.rows * self.features * self.dtype.itemsize <= block_hashes.HASH_UP_TO:
+            return block_hashes.computed_fingerprint(self)
+        return block_hashes.parts_fingerprint(part.fingerprint for part in self._parts)
 
     def chunks(self, span: Span, chunk_rows: int) -> Iterator[Chunk]:
         """Yield chunks of at most `chunk_rows` rows that tile `span` in order, as `StoredSource` does."""
