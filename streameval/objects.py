@@ -135,7 +135,7 @@ class Object:
         ):
             self._held[at, size] = data
 
-    def ahead(self, at: int, size: int) -> None:
+    def prefetch(self, at: int, size: int) -> None:
         """Nothing to do: see `begin`."""
 
     def check_size(self) -> None:

@@ -32,7 +32,7 @@ from streameval.losses.loss import Loss
 from streameval.models.model import Model
 from streameval.scoring import check_model, make_scorer
 from streameval.scoring.scorer import Budget
-from streameval.storage.blocks import hash_block
+from streameval.storage.block_hashes import hash_block
 from streameval.storage.source import Source, Span
 
 VERIFIED = "streameval/verify/1"

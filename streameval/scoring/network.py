@@ -128,7 +128,7 @@ def check_fit(model: Network, source: Source) -> None:
 
 def _check_labels(chunk: Chunk, classes: int, name: str) -> None:
     """Raise LabelError, naming the first row, if a label is not in [0, classes)."""
-    if not targets.all_right(chunk.t, classes):
+    if not targets.usable_label(chunk.largest_label, classes):
         raise targets.refuse(name, classes, [(np.asarray(chunk.rows), chunk.t)])
 
 

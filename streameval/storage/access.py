@@ -35,10 +35,10 @@ class Access(Protocol):
     def pick(self, rows: NDArray[np.int64]) -> Rows:
         """Return exactly these rows, which are in range."""
 
-    def ahead(self, piece: Piece) -> None:
+    def prefetch(self, piece: Piece) -> None:
         """Begin to fetch rows that will be asked for next."""
 
-    def behind(self, piece: Piece) -> None:
+    def release(self, piece: Piece) -> None:
         """Give back what rows hold that were consumed."""
 
     def costs(self) -> tuple[int, int]:
@@ -121,20 +121,20 @@ class Views:
         else:
             batch = rows // self._even if self._even else batch_of(layout.starts, rows)
             value_base, label_base = self._value_base[batch], self._label_base[batch]
-        places = rows * layout.width + label_base
+        numbers = rows * layout.width + label_base
         if layout.soft:
-            places = places[:, None] + np.arange(layout.width)
-        return self._values, rows * layout.features + value_base, self._labels[places]
+            numbers = numbers[:, None] + np.arange(layout.width)
+        return self._values, rows * layout.features + value_base, self._labels[numbers]
 
-    def ahead(self, piece: Piece) -> None:
+    def prefetch(self, piece: Piece) -> None:
         if self._releases:
             for mapping, start, stop in self.ranges(piece):
-                mapping.ahead(start, stop)
+                mapping.prefetch(start, stop)
 
-    def behind(self, piece: Piece) -> None:
+    def release(self, piece: Piece) -> None:
         if self._releases:
             for mapping, start, stop in self.ranges(piece):
-                mapping.behind(start, stop)
+                mapping.release(start, stop)
 
     def costs(self) -> tuple[int, int]:
         if not self._maps:
@@ -148,7 +148,7 @@ class Views:
     def save_memory(self) -> None:
         self._releases = bool(self._maps)
         for mapping in self._maps:
-            mapping.release()
+            mapping.release_always()
 
     def ranges(self, piece: Piece) -> Iterator[tuple[Mapping, int, int]]:
         """Yield the bytes of features and targets that a piece lies in."""
@@ -198,10 +198,10 @@ class Reads:
         offsets = np.arange(len(rows), dtype=np.int64) * layout.features
         return values.reshape(-1), offsets, labels if layout.soft else labels.reshape(-1)
 
-    def ahead(self, piece: Piece) -> None:
-        self._value_file.ahead(*self._place(piece))
+    def prefetch(self, piece: Piece) -> None:
+        self._value_file.prefetch(*self._place(piece))
 
-    def behind(self, piece: Piece) -> None:
+    def release(self, piece: Piece) -> None:
         """Nothing to do: the memory goes with the chunk."""
 
     def costs(self) -> tuple[int, int]:

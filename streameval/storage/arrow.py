@@ -17,7 +17,7 @@ from streameval.storage import arrow_schema as schemas
 from streameval.storage.access import OwnAccess, PlainRows
 from streameval.storage.arrow_batch import MAX_HEADER, RecordBatch, message_size, read_batch
 from streameval.storage.arrow_schema import Header
-from streameval.storage.blocks import BLOCK_ROWS
+from streameval.storage.block_hashes import BLOCK_ROWS
 from streameval.storage.compressed import CompressedBatch, compressed_rows
 from streameval.storage.flatbuffer import MalformedError, Table, root
 from streameval.storage.layout import Layout

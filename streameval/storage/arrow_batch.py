@@ -51,19 +51,19 @@ def _batch(file: File, block: tuple[int, int, int], header: Header, first: int) 
     rows = batch.number(0, "q")
     nodes, buffers = batch.structs(1, "qq"), batch.structs(2, "qq")
     codec = _codec(batch)
-    found: dict[str, tuple[int, int]] = {}
+    data: dict[str, tuple[int, int]] = {}
     for column in header.columns:
         mine, nodes = nodes[: column.nodes], nodes[column.nodes :]
-        places, buffers = buffers[: 1 + column.nodes], buffers[1 + column.nodes :]
+        extents, buffers = buffers[: 1 + column.nodes], buffers[1 + column.nodes :]
         _check_lengths(mine, rows, column)
-        if len(places) != 1 + column.nodes:
+        if len(extents) != 1 + column.nodes:
             raise MalformedError(f"column {column.name!r} is missing")
-        for start, length in places:
+        for start, length in extents:
             if start < 0 or length < 0 or start + length > body_bytes:
                 raise MalformedError(f"column {column.name!r} lies outside the batch")
-        found[column.name] = (body + places[-1][0], places[-1][1])
-        _check_data(found[column.name], rows, column, codec)
-        for (count, declared), (start, length) in zip(mine, places[:-1], strict=True):
+        data[column.name] = (body + extents[-1][0], extents[-1][1])
+        _check_data(data[column.name], rows, column, codec)
+        for (count, declared), (start, length) in zip(mine, extents[:-1], strict=True):
             if declared or length:
                 bitmap = _bitmap(file, (body + start, length), count, codec)
                 _check_nulls(nulls(bitmap, count), declared, column, file, first, count // max(rows, 1))
@@ -72,7 +72,7 @@ def _batch(file: File, block: tuple[int, int, int], header: Header, first: int) 
     pairs = message.pairs(4)
     recorded = (pairs.get(HASH_KEYS[0], ""), pairs.get(HASH_KEYS[1], ""))
     return RecordBatch(
-        rows, found[header.image.name], found[header.label.name], codec, recorded if all(recorded) else None
+        rows, data[header.image.name], data[header.label.name], codec, recorded if all(recorded) else None
     )
 
 
@@ -99,9 +99,9 @@ def _check_lengths(nodes: list[tuple[int, int]], rows: int, column: Column) -> N
         )
 
 
-def _bitmap(file: File, place: tuple[int, int], count: int, codec: str | None) -> bytes:
+def _bitmap(file: File, extent: tuple[int, int], count: int, codec: str | None) -> bytes:
     """Return the validity bitmap of `count` values."""
-    at, length = place
+    at, length = extent
     size = -(-count // 8)
     if codec is not None:
         return decompress(file.read(at, length), size, codec)
@@ -111,22 +111,22 @@ def _bitmap(file: File, place: tuple[int, int], count: int, codec: str | None) -
 
 
 def _check_nulls(
-    found: tuple[int, int], declared: int, column: Column, file: File, first: int, per_row: int
+    counted: tuple[int, int], declared: int, column: Column, file: File, first: int, per_row: int
 ) -> None:
     """Refuse nulls, and counts of them that lie. A row has `per_row` values; `first` begins the batch."""
-    missing, place = found
+    missing, position = counted
     if missing != declared:
         raise MalformedError(f"column {column.name!r} declares {declared} nulls and has {missing}")
     if missing:
         raise DataError(
             f"{file.path}: column {column.name!r} has nulls ({missing}, the first in row "
-            f"{first + place // per_row}), expected none. Drop those rows, or fill them, and write the file "
+            f"{first + position // per_row}), expected none. Drop those rows, or fill them, and write the file "
             "again."
         )
 
 
-def _check_data(place: tuple[int, int], rows: int, column: Column, codec: str | None) -> None:
-    at, length = place
+def _check_data(extent: tuple[int, int], rows: int, column: Column, codec: str | None) -> None:
+    at, length = extent
     needed = rows * column.row_bytes
     if codec is None and (length < needed or at % column.dtype.itemsize):
         raise MalformedError(

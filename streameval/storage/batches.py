@@ -56,10 +56,10 @@ class Batches:
             labels[wanted] = all_labels[within]
         return values.reshape(-1), np.arange(len(rows), dtype=np.int64) * layout.features, labels
 
-    def ahead(self, piece: Piece) -> None:
+    def prefetch(self, piece: Piece) -> None:
         """Nothing to do: a batch is made when it is asked for."""
 
-    def behind(self, piece: Piece) -> None:
+    def release(self, piece: Piece) -> None:
         """Nothing to do: the batch is let go when another one is asked for."""
 
     def costs(self) -> tuple[int, int]:

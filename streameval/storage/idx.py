@@ -94,28 +94,28 @@ def read_header(path: str | os.PathLike[str], role: str) -> IdxFile:
     Raises:
         DataError: wrong magic, type or dimensions, or a raw file of another size than the header declares.
     """
-    place = Path(path)
-    File(place).close()  # a regular file that can be read, else StorageError
-    with opened(place) as file:
-        magic = exactly(file, place, 4)
+    file_path = Path(path)
+    File(file_path).close()  # a regular file that can be read, else StorageError
+    with opened(file_path) as file:
+        magic = exactly(file, file_path, 4)
         zeros, kind, dimensions = struct.unpack(">HBB", magic)
         if zeros or kind != UNSIGNED_BYTE or not 1 <= dimensions <= MAX_DIMENSIONS:
             raise DataError(
-                f"{place}: begins with {magic.hex()}, expected 000008 and the number of dimensions: an IDX "
+                f"{file_path}: begins with {magic.hex()}, expected 000008 and the number of dimensions: an IDX "
                 "file of unsigned bytes, raw or gzip. Check that the path is right."
             )
         if (dimensions == 1) != (role == "labels"):
             raise DataError(
-                f"{place}: {dimensions} dimension(s) were found, {ROLES[role]} expected for {role}. "
+                f"{file_path}: {dimensions} dimension(s) were found, {ROLES[role]} expected for {role}. "
                 "Are images and labels swapped? The images come first."
             )
-        shape = struct.unpack(f">{dimensions}I", exactly(file, place, 4 * dimensions))
+        shape = struct.unpack(f">{dimensions}I", exactly(file, file_path, 4 * dimensions))
     if dimensions > 1:
-        check_shape(str(place), shape[1:])
-    found = IdxFile(place, shape, 4 + 4 * dimensions, is_gzip(place))
-    if not found.zipped:
-        _check_size(found)
-    return found
+        check_shape(str(file_path), shape[1:])
+    idx = IdxFile(file_path, shape, 4 + 4 * dimensions, is_gzip(file_path))
+    if not idx.zipped:
+        _check_size(idx)
+    return idx
 
 
 def rows(images: File, labels: File) -> PlainRows | OwnAccess:
@@ -216,11 +216,11 @@ def _at_end(file: BinaryIO, idx: IdxFile) -> None:
 
 
 def _check_size(idx: IdxFile) -> None:
-    found = idx.path.stat().st_size
+    size = idx.path.stat().st_size
     expected = idx.offset + idx.data_bytes
-    if found != expected:
+    if size != expected:
         raise DataError(
-            f"{idx.path}: {found} bytes were found, {expected} expected for shape {idx.shape}. "
+            f"{idx.path}: {size} bytes were found, {expected} expected for shape {idx.shape}. "
             "Download or copy it again."
         )
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from streameval.errors import DataError
 from streameval.storage.access import PlainRows
-from streameval.storage.blocks import BLOCK_ROWS
+from streameval.storage.block_hashes import BLOCK_ROWS
 from streameval.storage.layout import Layout, check_shape, one_batch
 from streameval.storage.mapping import File
 from streameval.storage.record import Record, parse

@@ -22,11 +22,11 @@ from streameval.storage.adopted import adopted
 from streameval.storage.formats import ENDINGS, FORMS, SNIFFED, format_of, recognise
 from streameval.storage.many import ManySource
 from streameval.storage.mapping import File
+from streameval.storage.memory_limit import cacheable
 from streameval.storage.natural import natural
 from streameval.storage.npy import IMAGES
 from streameval.storage.reading import ReadOptions, access_to
 from streameval.storage.remote import open_objects, open_remote
-from streameval.storage.room import cacheable
 from streameval.storage.source import Source, is_source
 from streameval.storage.stored import StoredSource
 

@@ -12,7 +12,7 @@ from streameval.defaults import IO
 from streameval.errors import UsageError
 from streameval.storage.access import Access, PlainRows, Reads, Views
 from streameval.storage.direct import Direct
-from streameval.storage.room import cacheable
+from streameval.storage.memory_limit import cacheable
 
 
 @dataclass(frozen=True, slots=True)

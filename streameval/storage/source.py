@@ -32,6 +32,14 @@ class Span:
             yield Span(start, min(start + rows, self.stop))
 
 
+def largest_label(t: NDArray[Any]) -> int:
+    """Return the largest of integer labels (n,) as unsigned numbers; 0 for no labels, and for rows of numbers."""
+    if t.ndim != 1 or len(t) == 0:
+        return 0
+    # The labels of most files are bytes: they are looked at as such, not as the int64 that they become.
+    return int((t if t.dtype.kind == "u" else np.ascontiguousarray(t, np.int64).view(np.uint64)).max())
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Chunk:
     """Some rows of a source, as a view: nothing is copied to make one from a mapped file.
@@ -41,6 +49,8 @@ class Chunk:
     offsets  (n,) int64: row i's features are `values[offsets[i] : offsets[i] + features]`
     features number of values in a row
     t        targets: (n,) int64 labels, or (n, classes) float64 one-hot or soft rows
+    largest_label   of the labels as unsigned numbers, so that a negative one is larger than any class; 0 for one-hot
+             and soft rows. Who reads labels looks at them once and says it; where it is left out, `t` is looked at.
     """
 
     rows: Sequence[int] | NDArray[np.int64]
@@ -48,6 +58,11 @@ class Chunk:
     offsets: NDArray[np.int64]
     features: int
     t: NDArray[Any]
+    largest_label: int = -1
+
+    def __post_init__(self) -> None:
+        if self.largest_label < 0:
+            object.__setattr__(self, "largest_label", largest_label(self.t))
 
     def __len__(self) -> int:
         return len(self.offsets)

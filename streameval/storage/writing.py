@@ -20,7 +20,7 @@ from streameval.errors import DataError, UsageError
 from streameval.files import check_space, lock, remove_leftovers
 from streameval.storage import targets
 from streameval.storage.arrow_writer import ArrowWriter
-from streameval.storage.blocks import BLOCK_ROWS, hash_block
+from streameval.storage.block_hashes import BLOCK_ROWS, hash_block
 from streameval.storage.form import Form
 from streameval.storage.layout import check_shape, choose_scale
 from streameval.storage.npy_writer import NpyWriter

@@ -1,4 +1,4 @@
-"""Stored results that no rows could come to are refused, whatever their seal says; all that rows do come to are accepted."""
+"""Stored results that no rows could come to are refused, whatever their seal says; all others are accepted."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_state_that_no_rows_come_to_is_refused(field: str, value: Any) -> None
         value[1][1] = value[1][0] + 1
     assert state[field] != value
     state[field] = value
-    with pytest.raises(DataError, match="a stored (state|tally) .*Compute it again"):
+    with pytest.raises(DataError, match=r"a stored (state|tally) .*Compute it again"):
         Tally.from_dict(stored)
 
 
@@ -86,5 +86,5 @@ def test_a_state_that_no_rows_come_to_is_refused(field: str, value: Any) -> None
 def test_a_tally_that_no_rows_come_to_is_refused(change) -> None:
     stored = json.loads(json.dumps(tally(5, 400).to_dict()))
     change(stored)
-    with pytest.raises(DataError, match="a stored (state|tally)"):
+    with pytest.raises(DataError, match=r"a stored (state|tally)"):
         Tally.from_dict(stored)

@@ -14,7 +14,7 @@ from streameval import storage
 from streameval.cli.description import data_set
 from streameval.storage import Span
 from streameval.storage.adopted import OPTIONAL
-from streameval.storage.reads import reads
+from streameval.storage.input_files import input_files
 from streameval.storage.source import Chunk
 
 ROWS = 20_000
@@ -69,7 +69,7 @@ def test_what_is_there_is_used(tmp_path: Path) -> None:
     path = str(tmp_path / "own.data")
     source = storage.open(Careful(path))
     assert source.costs() == (5, 7)
-    assert reads(Careful(path)) == reads(source) == (path,)
+    assert input_files(Careful(path)) == input_files(source) == (path,)
     with pytest.raises(se.errors.UsageError, match="checkpoint"):
         se.evaluate(network(), Careful(path), checkpoint=path)
 

@@ -17,7 +17,7 @@ from long_runs import run
 
 from streameval import storage
 from streameval.errors import DataError, StorageError
-from streameval.storage import direct, reading, room
+from streameval.storage import direct, memory_limit, reading
 from streameval.storage.direct import BLOCK, Direct, DirectFile
 from streameval.storage.mapping import File
 from streameval.storage.source import Span
@@ -171,7 +171,7 @@ def test_small_files_that_are_large_together_are_read_past_the_cache(
             tmp_path / f"{part}.arrow", x[part * 100 : part * 100 + 100], t[part * 100 : part * 100 + 100]
         )
     one = (tmp_path / "0.arrow").stat().st_size
-    monkeypatch.setattr(room, "memory", lambda: 4 * one)
+    monkeypatch.setattr(memory_limit, "memory", lambda: 4 * one)
     kinds = []
     monkeypatch.setattr(
         reading, "Direct", lambda *given, **more: kinds.append("direct") or Direct(*given, **more)

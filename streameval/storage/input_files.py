@@ -15,7 +15,7 @@ from streameval.storage.formats import ENDINGS, format_of
 from streameval.storage.source import is_source
 
 
-def reads(data: object) -> tuple[str, ...]:
+def input_files(data: object) -> tuple[str, ...]:
     """Return the files that opening `data` reads, and the pattern of those that it would read another time.
 
     data  anything `streameval.open` takes; arrays and objects in a store give nothing
@@ -23,21 +23,25 @@ def reads(data: object) -> tuple[str, ...]:
     if isinstance(data, str | os.PathLike):
         return () if is_remote(data) else _of_path(os.fsdecode(data))
     if isinstance(data, list | tuple) and all(isinstance(one, str | os.PathLike) for one in data):
-        return tuple(name for one in data for name in reads(one))
+        return tuple(name for one in data for name in input_files(one))
     if is_source(data):
-        return *reads(data.path or ()), *(name for name in adopted(data).files if not is_remote(name))
+        return *input_files(data.path or ()), *(name for name in adopted(data).files if not is_remote(name))
     return ()
 
 
 def _of_path(path: str) -> tuple[str, ...]:
-    place = Path(path)
-    if not place.is_dir():
+    folder = Path(path)
+    if not folder.is_dir():
         return (path,)
-    form = format_of("folder", place)
+    form = format_of("folder", folder)
     if form is not None:
-        return tuple(str(place / name) for name in form.inside)
+        return tuple(str(folder / name) for name in form.inside)
     patterns = [f"*{ending}" for ending in ENDINGS]
     inner = (
-        name for one in patterns for part in sorted(place.glob(one)) if part.is_dir() for name in reads(part)
+        name
+        for one in patterns
+        for part in sorted(folder.glob(one))
+        if part.is_dir()
+        for name in input_files(part)
     )
     return *(str(Path(glob.escape(path), one)) for one in patterns), *inner
