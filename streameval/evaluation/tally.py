@@ -85,7 +85,7 @@ class Tally:
 
     @classmethod
     def from_dict(cls, stored: Any) -> Tally:
-        """What `to_dict` wrote. Raises DataError if it is damaged."""
+        """What `to_dict` wrote. Raises DataError if it is damaged, or no rows can come to it."""
         try:
             tally = cls(
                 Span(int(stored["start"]), int(stored["stop"])),
@@ -111,6 +111,16 @@ class Tally:
             raise DataError(f"a stored tally of rows {_text(self.span)} has other blocks. Compute it again.")
         for block, state in self.partial:
             check_state(state, partial[block])
+
+
+def stored_tallies(path: object, content: dict[str, Any]) -> list[Tally]:
+    """The tallies in the content of a file. Raises DataError, naming the file, if they are damaged or impossible."""
+    try:
+        return [Tally.from_dict(one) for one in content["tallies"]]
+    except (KeyError, TypeError, DataError) as error:
+        raise DataError(
+            f"{path}: {error if isinstance(error, DataError) else f'no tallies ({error!r}).'}"
+        ) from error
 
 
 def fold_tally(

@@ -92,6 +92,7 @@ def test_losses_are_written_for_every_row_in_order(
         "version": 1,
         "model": model.sha256,
         "data": found["data"]["fingerprint"],
+        "loss": {"name": "cross-entropy", "eps": (1e-7).hex()},
         "eps": 1e-7,
     }
 
