@@ -1,7 +1,7 @@
 """What the command line does when a file is cut short while it is mapped.
 
 The system then kills the process with SIGBUS, in the middle of a kernel, on any thread: no Python code can run.
-A few instructions of machine code can: they say what happened, once, and end the process with 3. Nothing has been printed
+A few instructions of machine code can: they say once what happened and end the process with 3. Nothing has been printed
 by then, and outputs that were begun never get their names.
 """
 
