@@ -14,10 +14,10 @@ from typing import Any
 
 import numba
 import numpy as np
+from streameval.kernels.blocks import transpose_rows
 
 from benchmarks.data import pixels, seed_network
 from streameval.kernels import activations, dense, first_layer, folding, losses
-from streameval.kernels.blocks import transpose_rows
 from streameval.kernels.byte_rows import LANES, SUMS, WIDTH
 from streameval.kernels.forward import BIASES, BLOCK, INPUTS, PADDED, WEIGHTS
 from streameval.kernels.host import TILE_ROWS, byte_engine

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from streameval.datasets.mnist import load_mnist as load_mnist
-    from streameval.evaluation.evaluate import Step as Step
+    from streameval.evaluation.evaluate import PassOptions as PassOptions
     from streameval.evaluation.evaluate import evaluate as evaluate
-    from streameval.evaluation.evaluate import per_sample_losses as per_sample_losses
-    from streameval.evaluation.evaluate import stream as stream
     from streameval.evaluation.predict import cross_entropy_error as cross_entropy_error
     from streameval.evaluation.predict import predict as predict
     from streameval.evaluation.report import Report as Report
     from streameval.evaluation.shards import merge as merge
+    from streameval.evaluation.streaming import Step as Step
+    from streameval.evaluation.streaming import per_sample_losses as per_sample_losses
+    from streameval.evaluation.streaming import stream as stream
     from streameval.evaluation.verify import verify as verify
+    from streameval.losses.cross_entropy import CrossEntropy as CrossEntropy
     from streameval.models.loading import load as load_model
     from streameval.models.mlp import Layer as Layer
     from streameval.models.mlp import Mlp as Mlp
@@ -33,12 +35,14 @@ if TYPE_CHECKING:
 
 # Where each public name lives: (module, its name there).
 _HOMES = {
+    "CrossEntropy": ("losses.cross_entropy", "CrossEntropy"),
     "Layer": ("models.mlp", "Layer"),
     "Mlp": ("models.mlp", "Mlp"),
+    "PassOptions": ("evaluation.evaluate", "PassOptions"),
     "Report": ("evaluation.report", "Report"),
     "Source": ("storage.source", "Source"),
     "Span": ("storage.source", "Span"),
-    "Step": ("evaluation.evaluate", "Step"),
+    "Step": ("evaluation.streaming", "Step"),
     "compare": ("studies.compare", "compare"),
     "convert": ("storage.converting", "convert"),
     "cross_entropy_error": ("evaluation.predict", "cross_entropy_error"),
@@ -50,15 +54,17 @@ _HOMES = {
     "minibatch": ("studies.minibatch", "minibatch"),
     "open": ("storage.opening", "open"),
     "paired": ("studies.paired", "paired"),
-    "per_sample_losses": ("evaluation.evaluate", "per_sample_losses"),
+    "per_sample_losses": ("evaluation.streaming", "per_sample_losses"),
     "predict": ("evaluation.predict", "predict"),
-    "stream": ("evaluation.evaluate", "stream"),
+    "stream": ("evaluation.streaming", "stream"),
     "verify": ("evaluation.verify", "verify"),
 }
 
 __all__ = [
+    "CrossEntropy",
     "Layer",
     "Mlp",
+    "PassOptions",
     "Report",
     "Source",
     "Span",

@@ -22,11 +22,11 @@ def integer(name: str, value: Any, *, least: int | None = None) -> int:
     """
     expected = "an integer" if least is None else f"an integer, {least} or more"
     if isinstance(value, bool):
-        raise UsageError(f"{name}: {found(value)}, expected {expected}.")
+        raise UsageError(f"{name}: {describe_value(value)}, expected {expected}.")
     try:
         number = operator.index(value)
     except TypeError:
-        raise UsageError(f"{name}: {found(value)}, expected {expected}.") from None
+        raise UsageError(f"{name}: {describe_value(value)}, expected {expected}.") from None
     if least is not None and number < least:
         raise UsageError(f"{name}: {number}, expected {least} or more.")
     return number
@@ -38,7 +38,7 @@ def real(name: str, value: Any, expected: str = "a number") -> float:
     Raises UsageError that names the argument, what was found and what was expected.
     """
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise UsageError(f"{name}: {found(value)}, expected {expected}.")
+        raise UsageError(f"{name}: {describe_value(value)}, expected {expected}.")
     return float(value)
 
 
@@ -49,7 +49,7 @@ def is_masked(array: Any) -> bool:
     return masked is not None and bool(masked.is_masked(array))
 
 
-def found(value: Any) -> str:
+def describe_value(value: Any) -> str:
     """What was given, short enough for a message: the value and its type."""
     text = repr(value)
     shown = text if len(text) <= 60 else f"{text[:57]}..."

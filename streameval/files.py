@@ -58,9 +58,9 @@ def check_outputs(outputs: Iterable[Output], inputs: Mapping[str, Iterable[Place
     """
     wanted = [one for one in outputs if one.path is not None]
     for k, one in enumerate(wanted):
-        for name, places in inputs.items():
-            for place in places:
-                _check_apart(one, name, place)
+        for name, paths in inputs.items():
+            for path in paths:
+                _check_apart(one, name, path)
         for other in wanted[:k]:
             if _hits(one, other.path) or _hits(other, one.path):
                 raise UsageError(
@@ -182,8 +182,8 @@ def storage_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     except OSError as error:
         cause = error.strerror or str(error)
         named = str(error.filename or path)
-        place = path if named.endswith((PART, ".lock")) else named
-        raise StorageError(f"{place}: {cause}.{_cure(error.errno)}") from error
+        shown = path if named.endswith((PART, ".lock")) else named
+        raise StorageError(f"{shown}: {cause}.{_cure(error.errno)}") from error
 
 
 def sync_folder(path: Path) -> None:
@@ -191,16 +191,16 @@ def sync_folder(path: Path) -> None:
     _sync(path)
 
 
-def _check_apart(one: Output, name: str, place: Place) -> None:
+def _check_apart(one: Output, name: str, path: Place) -> None:
     """Raise UsageError if writing `one` would replace the file `place`, or a file that the pattern `place` names."""
-    if _hits(one, place):
+    if _hits(one, path):
         raise UsageError(
             f"{one.path}: {one.name} would overwrite {name}, which is read. Give {one.name} another path."
         )
-    pattern = os.fspath(place)
+    pattern = os.fspath(path)
     if one.path is None or not glob.has_magic(pattern) or os.path.lexists(pattern):
         return
-    if any(_hits(one, found) for found in _matching(Path(pattern))):
+    if any(_hits(one, matching) for matching in _matching(Path(pattern))):
         raise UsageError(
             f"{one.path}: {one.name} would overwrite a part of {name} ({pattern}), which is read. Give {one.name} "
             "another path."
@@ -216,14 +216,14 @@ def _matching(pattern: Path) -> Iterator[Path]:
     return Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))
 
 
-def _hits(one: Output, place: Place | None) -> bool:
+def _hits(one: Output, path: Place | None) -> bool:
     """Whether writing `one` replaces what is at `place`."""
-    if one.path is None or place is None:
+    if one.path is None or path is None:
         return False
-    return _same(one.path, place) or (
+    return _same(one.path, path) or (
         one.inside is not None
-        and _same(one.path, Path(os.path.realpath(place)).parent)
-        and fnmatch.fnmatchcase(Path(os.path.realpath(place)).name, one.inside)
+        and _same(one.path, Path(os.path.realpath(path)).parent)
+        and fnmatch.fnmatchcase(Path(os.path.realpath(path)).name, one.inside)
     )
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -136,7 +135,7 @@ class Object:
         ):
             self._held[at, size] = data
 
-    def ahead(self, at: int, size: int) -> None:
+    def prefetch(self, at: int, size: int) -> None:
         """Nothing to do: see `begin`."""
 
     def check_size(self) -> None:
@@ -236,10 +235,7 @@ class Object:
 
 
 def list_objects(uri: str) -> list[str]:
-    """Return the URIs of the objects in a folder ("s3://bucket/folder/") that end with .arrow.
-
-    In natural order: part-2 before part-10. Raises StorageError.
-    """
+    """Return the URIs of the objects in a folder ("s3://bucket/folder/"), in no order. Raises StorageError."""
     place = Place.of(uri)
     from pyarrow.fs import FileSelector, FileType
 
@@ -248,12 +244,7 @@ def list_objects(uri: str) -> list[str]:
         listed = place.connect().get_file_info(FileSelector(place.key.rstrip("/")))
     except OSError as error:
         raise StorageError(f"{place.name}: could not be listed: {_first_line(error)}.") from error
-    names = [one.path for one in listed if one.type == FileType.File and one.base_name.endswith(".arrow")]
-    names.sort(
-        key=lambda name: [
-            (int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)
-        ]
-    )
+    names = [one.path for one in listed if one.type == FileType.File]
     return [f"s3://{name}{'?' * bool(query)}{query}" for name in names]
 
 

@@ -9,6 +9,8 @@ import numpy as np
 
 from streameval.kernels import running
 from streameval.kernels.packing import pack
+from streameval.layers import Dense
+from streameval.losses import CrossEntropy
 
 GUARD = 64
 
@@ -32,25 +34,28 @@ def guarded(n: int, dtype: type) -> tuple[np.ndarray, np.ndarray]:
 
 
 def run(
-    layers: list[naive.Layer],
+    layers: list[Any],
     x: np.ndarray,
     t: np.ndarray,
     *,
     eps: float = 1e-7,
+    loss: Any = None,
     rows: np.ndarray | None = None,
     chunk: int | None = None,
     threads: int = 1,
     scale: float = 1.0,
 ) -> Result:
-    """Score `rows` of x (default: all, in order), `chunk` at a time.
+    """Score `rows` of x (default: all, in order), `chunk` at a time, by `loss` (default: cross-entropy with `eps`).
 
-    Checks that nothing around the outputs is touched.
+    Layers are those of `naive`, or of the package. Checks that nothing around the outputs is touched.
     """
-    packed = pack(layers, dtype=x.dtype, scale=scale)
+    given = [Dense(*layer) if isinstance(layer, naive.Layer) else layer for layer in layers]
+    packed = pack(given, dtype=x.dtype, scale=scale)
+    loss = loss or CrossEntropy(eps)
     scratch = running.Scratch.of(packed, threads)
     rows = np.arange(len(x)) if rows is None else np.asarray(rows, np.int64)
-    n, classes = len(rows), packed.classes
-    loss, all_losses = guarded(n, np.float64)
+    n, classes = len(rows), packed.outputs
+    losses, all_losses = guarded(n, np.float64)
     predicted, all_predicted = guarded(n, np.int64)
     probabilities, all_probabilities = guarded(n * classes, np.float32)
     probabilities = probabilities.reshape(n, classes)
@@ -59,13 +64,12 @@ def run(
     for start in range(0, n, size):
         part = slice(start, min(start + size, n))
         chosen = t[rows[part]]
-        soft = chosen.astype(np.float64) if t.ndim == 2 else np.empty((0, 0))
-        labels = chosen.astype(np.int64) if t.ndim == 1 else np.empty(0, np.int64)
+        targets = chosen.astype(np.float64 if t.ndim == 2 else np.int64)
         running.forward(
-            packed, scratch, values, rows[part] * x.shape[1], labels, soft, eps,
-            loss[part], predicted[part], probabilities[part],
+            packed, scratch, loss, values, rows[part] * x.shape[1], targets,
+            losses[part], predicted[part], probabilities[part],
         )  # fmt: skip
     for whole in (all_losses, all_predicted, all_probabilities):
         assert (whole[:GUARD] == 77).all()
         assert (whole[len(whole) - GUARD :] == 77).all()
-    return Result(loss, predicted, probabilities)
+    return Result(losses, predicted, probabilities)

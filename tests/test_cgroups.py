@@ -9,7 +9,7 @@ import pytest
 
 from streameval import cgroups
 from streameval.kernels import threads
-from streameval.storage import room
+from streameval.storage import memory_limit
 
 
 @pytest.fixture
@@ -17,10 +17,10 @@ def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder in place of /sys/fs/cgroup, and own.txt in place of /proc/self/cgroup."""
     monkeypatch.setattr(cgroups, "_ROOT", tmp_path / "sys")
     monkeypatch.setattr(cgroups, "_OWN", tmp_path / "own.txt")
-    room.memory.cache_clear()
+    memory_limit.memory.cache_clear()
     threads._quota.cache_clear()
     yield tmp_path
-    room.memory.cache_clear()
+    memory_limit.memory.cache_clear()
     threads._quota.cache_clear()
 
 
@@ -35,7 +35,7 @@ def write(system: Path, own: str, files: dict[str, str]) -> None:
 def test_without_cgroups_nothing_is_limited(system: Path) -> None:
     """No /proc, no /sys: the machine's own numbers hold."""
     assert threads._quota() is None
-    assert room.memory() > 1 << 28
+    assert memory_limit.memory() > 1 << 28
 
 
 def test_the_strictest_group_of_version_2_counts(system: Path) -> None:
@@ -48,7 +48,7 @@ def test_the_strictest_group_of_version_2_counts(system: Path) -> None:
         "pods/cpu.max": "150000 100000",
     }
     write(system, "0::/pods/one\n", files)
-    assert room.memory() == 200_000_000
+    assert memory_limit.memory() == 200_000_000
     assert threads._quota() == 1.5
 
 
@@ -63,7 +63,7 @@ def test_version_1_has_a_folder_for_each_controller(system: Path) -> None:
         "cpu/jobs/cpu.cfs_period_us": "100000",
     }
     write(system, "4:memory:/jobs\n1:cpu,cpuacct:/jobs/7\n0::/\n", files)
-    assert room.memory() == 100_000_000
+    assert memory_limit.memory() == 100_000_000
     assert threads._quota() == 0.5
     assert threads.available() == 1
 
@@ -71,11 +71,11 @@ def test_version_1_has_a_folder_for_each_controller(system: Path) -> None:
 def test_a_container_sees_its_own_group_as_the_root(system: Path) -> None:
     """The path in /proc may lead nowhere: then the root's files are the group's."""
     write(system, "4:memory:/docker/abc\n", {"memory/memory.limit_in_bytes": "123456789"})
-    assert room.memory() == 123_456_789
+    assert memory_limit.memory() == 123_456_789
 
 
 @pytest.mark.parametrize(("size", "fits"), [(50_000_000, True), (50_000_001, False)])
 def test_files_up_to_half_of_memory_may_stay_in_the_page_cache(system: Path, size: int, fits: bool) -> None:
     """The rest is for everybody else."""
     write(system, "0::/\n", {"memory.max": "100000000"})
-    assert room.cacheable(size) is fits
+    assert memory_limit.cacheable(size) is fits

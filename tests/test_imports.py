@@ -18,30 +18,36 @@ PACKAGE = ROOT / "streameval"
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "defaults": set(),
+    "deprecation": {"errors"},
     "arguments": {"errors"},
     "cgroups": set(),
     "files": {"errors"},
     "kernels": {"cgroups", "errors"},
+    "layers": {"kernels", "errors"},
     "losses": {"arguments", "defaults", "kernels", "errors"},
     "objects": {"errors"},
-    "storage": {"defaults", "arguments", "objects", "cgroups", "errors", "files"},
-    "datasets": {"defaults", "arguments", "storage", "kernels", "errors", "files"},
-    "models": {"defaults", "arguments", "objects", "kernels", "errors", "files"},
-    "evaluation": {"defaults", "arguments", "storage", "models", "kernels", "errors", "files"},
-    "statistics": {"defaults", "arguments", "kernels", "errors"},
-    "studies": {
-        "defaults",
+    "storage": {"arguments", "defaults", "objects", "cgroups", "errors", "files"},
+    "datasets": {"arguments", "defaults", "storage", "kernels", "errors", "files"},
+    "models": {"arguments", "defaults", "objects", "layers", "kernels", "errors", "files"},
+    "scoring": {"arguments", "defaults", "storage", "models", "losses", "kernels", "errors"},
+    "statistics": {"arguments", "defaults", "kernels", "errors"},
+}
+SPINE = {"arguments", "defaults", "storage", "models", "losses", "scoring", "errors", "files"}
+ALLOWED |= {
+    "evaluation": SPINE | {"deprecation", "kernels"},
+    "engines": SPINE | {"evaluation"},
+    "studies": SPINE | {"evaluation", "statistics"},
+    "reports": {
         "arguments",
-        "storage",
-        "models",
-        "evaluation",
+        "defaults",
         "statistics",
-        "kernels",
+        "studies",
+        "evaluation",
+        "models",
+        "storage",
         "errors",
         "files",
     },
-    "engines": {"defaults", "arguments", "storage", "models", "evaluation", "errors", "files"},
-    "reports": {"defaults", "arguments", "statistics", "studies", "evaluation", "storage", "errors", "files"},
 }
 # The names of activations are all that models may know of the kernels.
 ONLY = {("models", "kernels"): {"streameval.kernels.names"}}

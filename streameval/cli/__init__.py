@@ -156,6 +156,6 @@ def _tell(message: str) -> None:
 
 
 def _of_system(error: OSError) -> str:
-    place = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+    path = f"{os.fsdecode(error.filename)}: " if error.filename else ""
     cure = " Free some space, or write elsewhere." if error.errno == errno.ENOSPC else ""
-    return f"{place}{error.strerror or error}.{cure}"
+    return f"{path}{error.strerror or error}.{cure}"

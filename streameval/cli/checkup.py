@@ -47,51 +47,51 @@ def run() -> dict[str, Any]:
     }
 
 
-def text(found: dict[str, Any], look: Look) -> str:
+def text(facts: dict[str, Any], look: Look) -> str:
     """The same for people."""
     pairs = [
-        ("versions", ", ".join(f"{name} {number}" for name, number in found["versions"].items() if number)),
+        ("versions", ", ".join(f"{name} {number}" for name, number in facts["versions"].items() if number)),
         (
             "not here",
-            ", ".join(name for name, number in found["versions"].items() if not number) or "nothing",
+            ", ".join(name for name, number in facts["versions"].items() if not number) or "nothing",
         ),
-        ("python", found["python"]),
-        ("system", found["system"]),
-        ("cpu", f"{found['cpu']['name']}; first layer in {found['cpu']['byte_engine']}"),
-        ("features", ", ".join(found["cpu"]["features"]) or "none that matter"),
+        ("python", facts["python"]),
+        ("system", facts["system"]),
+        ("cpu", f"{facts['cpu']['name']}; first layer in {facts['cpu']['byte_engine']}"),
+        ("features", ", ".join(facts["cpu"]["features"]) or "none that matter"),
         (
             "threads",
-            f"{found['threads']['used']} ({found['threads']['why']}), threading layer {found['threads']['layer']}",
+            f"{facts['threads']['used']} ({facts['threads']['why']}), threading layer {facts['threads']['layer']}",
         ),
-        ("cache", f"{found['cache']['folder']}: {found['cache']['state']}"),
-        ("memory", f"{bytes_(found['memory']['available'])} of {bytes_(found['memory']['total'])} available"),
-        ("disk", f"{bytes_(found['disk']['free'])} free for temporary files in {found['disk']['folder']}"),
+        ("cache", f"{facts['cache']['folder']}: {facts['cache']['state']}"),
+        ("memory", f"{bytes_(facts['memory']['available'])} of {bytes_(facts['memory']['total'])} available"),
+        ("disk", f"{bytes_(facts['disk']['free'])} free for temporary files in {facts['disk']['folder']}"),
     ]
     lines = [*fields(pairs, look), ""]
-    for one in found["checks"]:
+    for one in facts["checks"]:
         mark = look.good("✓") if one["holds"] else look.bad("✗")
         lines.append(f"{mark} {one['name']}: {one['found']}")
     return look.finish(lines)
 
 
-def insist(found: dict[str, Any]) -> None:
+def insist(facts: dict[str, Any]) -> None:
     """Raise CheckError if a check did not hold."""
-    failed = [f"{one['name']} ({one['found']})" for one in found["checks"] if not one["holds"]]
+    failed = [f"{one['name']} ({one['found']})" for one in facts["checks"] if not one["holds"]]
     if failed:
         raise CheckError(
             f"did not hold: {'; '.join(failed)}. Results of this installation cannot be trusted: remove the cache "
-            f"folder {found['cache']['folder']}, and install streameval again."
+            f"folder {facts['cache']['folder']}, and install streameval again."
         )
 
 
 def _versions() -> dict[str, str | None]:
-    found: dict[str, str | None] = {}
+    versions: dict[str, str | None] = {}
     for name in (*PACKAGES, *EXTRAS):
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
-            found[name] = None
-    return found
+            versions[name] = None
+    return versions
 
 
 def _cpu() -> dict[str, Any]:
@@ -163,13 +163,13 @@ def _cache() -> dict[str, Any]:
 
 def _memory() -> dict[str, int]:
     names = {"MemTotal": "total", "MemAvailable": "available"}
-    found = {"total": 0, "available": 0}
+    sizes = {"total": 0, "available": 0}
     with contextlib.suppress(OSError):
         for line in Path("/proc/meminfo").read_text().splitlines():
             name, value = line.split(":", 1)
             if name in names:
-                found[names[name]] = 1024 * int(value.split()[0])
-    return found
+                sizes[names[name]] = 1024 * int(value.split()[0])
+    return sizes
 
 
 def _disk() -> dict[str, Any]:
@@ -179,10 +179,10 @@ def _disk() -> dict[str, Any]:
 
 def _checked(name: str, check: Callable[[], tuple[bool, str]]) -> dict[str, Any]:
     try:
-        holds, found = check()
+        holds, details = check()
     except StreamevalError as error:
-        holds, found = False, str(error)
-    return {"name": name, "holds": holds, "found": found}
+        holds, details = False, str(error)
+    return {"name": name, "holds": holds, "found": details}
 
 
 def _inputs() -> tuple[Any, Any, Any]:
@@ -213,7 +213,7 @@ def _against_float64() -> tuple[bool, str]:
     """Compare every row with the plain formula in NumPy: sigmoid layers, softmax, -log(y + 1e-7)."""
     import numpy as np
 
-    from streameval.evaluation.evaluate import per_sample_losses
+    from streameval.evaluation.streaming import per_sample_losses
 
     model, x, t = _inputs()
     out = x.reshape(len(x), -1) / 255.0

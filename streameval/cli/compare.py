@@ -54,7 +54,7 @@ def command(
     network, source = inputs.model(model), inputs.data(data)
     numbers = parse_sizes(sizes)
     kernels.ready(source, network)
-    with progress.progress("evaluating") as told:
+    with progress.progress("evaluating") as on_progress:
         result = compare.compare(
             network,
             source,
@@ -66,7 +66,7 @@ def command(
             eps=inputs.eps,
             threads=inputs.threads,
             max_memory=max_memory,
-            progress=told,
+            progress=on_progress,
         )
     figures.write(pages.comparison, result)
     output.show(result, as_json, text_compare.comparison)

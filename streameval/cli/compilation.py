@@ -32,8 +32,8 @@ def warmup() -> dict[str, Any]:
 def text(result: dict[str, Any], look: Look) -> str:
     """What was compiled, for people."""
     pairs = [(name, seconds(took)) for name, took in result["seconds"].items()]
-    kept = f"Kept in {result['folder']}." if result["folder"] else "Not kept: no folder can be written."
-    return look.finish([*fields(pairs, look), kept])
+    where = f"Kept in {result['folder']}." if result["folder"] else "Not kept: no folder can be written."
+    return look.finish([*fields(pairs, look), where])
 
 
 def _network() -> Any:

@@ -15,7 +15,7 @@ WHERE = {
 
 
 def _places() -> str:
-    return "\b\nPut this line into\n" + "\n".join(f"  {place}" for place in WHERE.values())
+    return "\b\nPut this line into\n" + "\n".join(f"  {line}" for line in WHERE.values())
 
 
 @click.command(epilog=_places())

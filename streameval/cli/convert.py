@@ -37,8 +37,14 @@ def command(
     from streameval.reports.progress import progress
     from streameval.storage import converting
 
-    with progress("converting") as told:
+    with progress("converting") as on_progress:
         path = converting.convert(
-            images, labels, dest, format=format, classes=classes, first_label=first_label, progress=told
+            images,
+            labels,
+            dest,
+            format=format,
+            classes=classes,
+            first_label=first_label,
+            progress=on_progress,
         )
     output.show(written.describe(path), as_json, written.text)

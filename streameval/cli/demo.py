@@ -25,8 +25,8 @@ def command(
     from streameval.cli import demonstration, output
     from streameval.reports.progress import progress
 
-    with progress("drawing") as told:
+    with progress("drawing") as on_progress:
         result = demonstration.run(
-            rows=rows, size=size, batches=batches, seed=seed, threads=threads, keep=keep, progress=told
+            rows=rows, size=size, batches=batches, seed=seed, threads=threads, keep=keep, progress=on_progress
         )
     output.show(result, as_json, demonstration.text)

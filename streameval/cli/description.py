@@ -17,22 +17,25 @@ if TYPE_CHECKING:
 
 SCHEMA = "streameval/info/1"
 SHOWN = 8
-# The first bytes of single files that are data sets, or parts of some: `open` says what to do with those.
-DATA = (b"ARROW1", b"\xff\xff\xff\xff", b"PAR1", b"\x93NUMPY", b"\x00\x00\x08", b"\x1f\x8b")
 
 
 def is_data(path: str) -> bool:
     """True for folders, globs, and files that begin as data do; in an object store, by the name."""
     from streameval.files import storage_errors
     from streameval.models.loading import FORMATS
+    from streameval.storage import formats
 
-    place = Path(path)
+    target = Path(path)
     if "://" in path:
-        return not any(place.suffix in suffixes for suffixes in FORMATS.values())
-    if place.is_dir() or place.suffix == ".arrow" or (not place.exists() and set(path) & set("*?[")):
+        return not any(target.suffix in suffixes for suffixes in FORMATS.values())
+    if (
+        target.is_dir()
+        or target.suffix in formats.ENDINGS
+        or (not target.exists() and set(path) & set("*?["))
+    ):
         return True
-    with storage_errors(path), place.open("rb") as file:
-        return file.read(8).startswith(DATA)
+    with storage_errors(path), target.open("rb") as file:
+        return formats.is_data(target, file.read(formats.SNIFFED))
 
 
 def data_set(source: Source, *, check: bool = False) -> dict[str, Any]:
@@ -41,7 +44,7 @@ def data_set(source: Source, *, check: bool = False) -> dict[str, Any]:
         "schema": SCHEMA,
         "kind": "data",
         "path": source.path,
-        "files": list(getattr(source, "files", ())),
+        "files": list(source.files),
         "rows": source.rows,
         "shape": list(source.shape),
         "features": source.features,
@@ -50,7 +53,7 @@ def data_set(source: Source, *, check: bool = False) -> dict[str, Any]:
         "classes": source.classes,
         "scale": source.scale,
         "fingerprint": source.fingerprint,
-        "sources": dict(getattr(source, "sources", {})),
+        "sources": dict(source.sources),
         "bytes": _size(Path(source.path)) if source.path else None,
     }
     return described | {"blocks_checked": source.check_content()} if check else described
@@ -71,27 +74,27 @@ def model(network: Mlp) -> dict[str, Any]:
     }
 
 
-def text(found: dict[str, Any], look: Look) -> str:
+def text(info: dict[str, Any], look: Look) -> str:
     """Either, for people."""
-    pairs = _model_pairs(found) if found["kind"] == "model" else _data_pairs(found)
-    return look.finish([look.bold(str(found["path"])), *fields(pairs, look)])
+    pairs = _model_pairs(info) if info["kind"] == "model" else _data_pairs(info)
+    return look.finish([look.bold(str(info["path"])), *fields(pairs, look)])
 
 
-def _data_pairs(found: dict[str, Any]) -> list[tuple[str, str]]:
+def _data_pairs(info: dict[str, Any]) -> list[tuple[str, str]]:
     pairs = [
-        ("rows", f"{count(found['rows'])} of {' x '.join(map(str, found['shape']))} {found['dtype']}"),
-        ("classes", "not recorded" if found["classes"] is None else str(found["classes"])),
-        ("targets", "integer labels" if found["targets"] == "integers" else "one-hot or soft rows"),
-        ("scale", _scale(found["scale"])),
-        ("content", found["fingerprint"]),
+        ("rows", f"{count(info['rows'])} of {' x '.join(map(str, info['shape']))} {info['dtype']}"),
+        ("classes", "not recorded" if info["classes"] is None else str(info["classes"])),
+        ("targets", "integer labels" if info["targets"] == "integers" else "one-hot or soft rows"),
+        ("scale", _scale(info["scale"])),
+        ("content", info["fingerprint"]),
     ]
-    if found["bytes"] is not None:
-        pairs.append(("size", bytes_(found["bytes"])))
-    if len(found["files"]) > 1:
-        pairs.append(("files", _names(found["files"])))
-    pairs += [("made from", f"{name}  sha256 {digest}") for name, digest in found["sources"].items()]
-    if "blocks_checked" in found:
-        checked = found["blocks_checked"]
+    if info["bytes"] is not None:
+        pairs.append(("size", bytes_(info["bytes"])))
+    if len(info["files"]) > 1:
+        pairs.append(("files", _names(info["files"])))
+    pairs += [("made from", f"{name}  sha256 {digest}") for name, digest in info["sources"].items()]
+    if "blocks_checked" in info:
+        checked = info["blocks_checked"]
         said = (
             f"all {checked} blocks are as recorded"
             if checked
@@ -101,16 +104,16 @@ def _data_pairs(found: dict[str, Any]) -> list[tuple[str, str]]:
     return pairs
 
 
-def _model_pairs(found: dict[str, Any]) -> list[tuple[str, str]]:
+def _model_pairs(info: dict[str, Any]) -> list[tuple[str, str]]:
     pairs = [
-        ("layers", "-".join(map(str, found["layers"]))),
-        ("activations", ", ".join(found["activations"])),
-        ("parameters", count(found["parameters"])),
-        ("sha256", found["sha256"]),
+        ("layers", "-".join(map(str, info["layers"]))),
+        ("activations", ", ".join(info["activations"])),
+        ("parameters", count(info["parameters"])),
+        ("sha256", info["sha256"]),
     ]
-    if found["bytes"] is not None:
-        pairs.append(("size", bytes_(found["bytes"])))
-    return pairs + [("note", note) for note in found["notes"]]
+    if info["bytes"] is not None:
+        pairs.append(("size", bytes_(info["bytes"])))
+    return pairs + [("note", note) for note in info["notes"]]
 
 
 def _names(files: list[str]) -> str:

@@ -22,6 +22,6 @@ def command(dest: str, rows: int, seed: int, format: str | None, as_json: bool) 
     from streameval.datasets import digits
     from streameval.reports.progress import progress
 
-    with progress("drawing") as told:
-        path = digits.digits(dest, rows=rows, seed=seed, format=format, progress=told)
+    with progress("drawing") as on_progress:
+        path = digits.digits(dest, rows=rows, seed=seed, format=format, progress=on_progress)
     output.show(written.describe(path), as_json, written.text)

@@ -44,7 +44,7 @@ def command(
     network, source = inputs.model(model, allow_nonfinite=allow_nonfinite), inputs.data(data)
     settings, selected = run.settings(), parse_rows(rows, source.rows)
     kernels.ready(source, network)
-    with progress.progress("evaluating") as told:
+    with progress.progress("evaluating") as on_progress:
         report = evaluate.evaluate(
             network,
             source,
@@ -54,7 +54,7 @@ def command(
             threads=inputs.threads,
             max_memory=max_memory,
             allow_nonfinite=allow_nonfinite,
-            progress=told,
+            progress=on_progress,
             options=settings,
         )
     figures.write(pages.report, report)

@@ -31,6 +31,6 @@ def command(name: str, folder: str, source: str | None, as_json: bool) -> None:
     if source is not None and Path(folder).is_dir():
         # What is taken there is removed when the data set is whole.
         check_outputs([Output("DIR", Path(folder, ".mnist"), inside="*")], {"--from": [source]})
-    with progress("fetching", size="bytes") as told:
-        paths = mnist.fetch(folder, source=source, progress=told)
+    with progress("fetching", size="bytes") as on_progress:
+        paths = mnist.fetch(folder, source=source, progress=on_progress)
     output.show(written.describe(*paths), as_json, written.text)

@@ -31,10 +31,10 @@ class FigureOptions:
 
         Errors are those of `files.check_outputs`, and UsageError without what draws.
         """
-        from streameval.storage.reads import reads
+        from streameval.storage.input_files import input_files
 
         mine = Output("--html", self.html), Output("--png", self.png, inside="*.png")
-        check_outputs((*others, *mine), {name: reads(given or ()) for name, given in inputs.items()})
+        check_outputs((*others, *mine), {name: input_files(given or ()) for name, given in inputs.items()})
         if self.png is not None:
             from streameval.reports import pyplot
 

@@ -23,7 +23,7 @@ def command(
     from streameval.cli import description, inputs, output
 
     if description.is_data(path):
-        found = description.data_set(inputs.open_data(path, io=io), check=check)
+        info = description.data_set(inputs.open_data(path, io=io), check=check)
     else:
-        found = description.model(inputs.load_model(path, activation, allow_nonfinite=allow_nonfinite))
-    output.show(found, as_json, description.text)
+        info = description.model(inputs.load_model(path, activation, allow_nonfinite=allow_nonfinite))
+    output.show(info, as_json, description.text)

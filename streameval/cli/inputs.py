@@ -95,9 +95,9 @@ def _json(path: str, content: bytes) -> NDArray[np.int64]:
         numbers = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"--rows {path}: not a usable JSON list: {error}. Expected {FORMS}.") from None
-    for place, number in enumerate(numbers):
+    for entry, number in enumerate(numbers):
         if type(number) is not int or not -(2**63) <= number < 2**63:
-            raise UsageError(f"--rows {path}: entry {place} is {str(number)[:40]!r}, expected a row number.")
+            raise UsageError(f"--rows {path}: entry {entry} is {str(number)[:40]!r}, expected a row number.")
     return np.array(numbers, np.int64)
 
 
@@ -105,12 +105,12 @@ def _lines(path: str, content: bytes) -> NDArray[np.int64]:
     import numpy as np
 
     numbers = []
-    for place, line in enumerate(content.splitlines(), start=1):
+    for number, line in enumerate(content.splitlines(), start=1):
         text = line.strip()
         if text and not re.fullmatch(rb"\d{1,18}", text):
             found = text[:40].decode(errors="replace")
             raise UsageError(
-                f"--rows {path}, line {place}: {found!r}, expected a row number. Expected {FORMS}."
+                f"--rows {path}, line {number}: {found!r}, expected a row number. Expected {FORMS}."
             )
         if text:
             numbers.append(int(text))

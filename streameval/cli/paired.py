@@ -51,7 +51,7 @@ def command(
     networks, source = [inputs.model(model) for model in models], inputs.data(data)
     for network in networks:
         kernels.ready(source, network)
-    with progress.progress("evaluating") as told, live.live("difference") as step:
+    with progress.progress("evaluating") as on_progress, live.live("difference") as on_step:
         result = paired.paired(
             networks,
             source,
@@ -62,8 +62,8 @@ def command(
             eps=inputs.eps,
             threads=inputs.threads,
             max_memory=max_memory,
-            progress=told,
-            on_step=step,
+            progress=on_progress,
+            on_step=on_step,
         )
     figures.write(pages.paired, result)
     output.show(result, as_json, text_paired.paired)

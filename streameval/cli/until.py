@@ -50,7 +50,7 @@ def command(
     figures.check({"MODEL": model, "DATA": data})
     network, source = inputs.model(model), inputs.data(data)
     kernels.ready(source, network)
-    with live.live("loss") as told:
+    with live.live("loss") as on_step:
         result = until.evaluate_until(
             network,
             source,
@@ -60,7 +60,7 @@ def command(
             method=method,
             eps=inputs.eps,
             threads=inputs.threads,
-            on_step=told,
+            on_step=on_step,
         )
     figures.write(pages.until, result)
     output.show(result, as_json, text_until.until)

@@ -48,26 +48,28 @@ def command(
 
     network = inputs.load_model(model, activation, allow_nonfinite=allow_nonfinite)
     source = inputs.open_data(data, io=io, scale=scale)
-    with progress.progress("verifying") as told:
-        found = verify.verify(
-            report, network, source, blocks=blocks, seed=seed, threads=threads, progress=told
+    with progress.progress("verifying") as on_progress:
+        verified = verify.verify(
+            report, network, source, blocks=blocks, seed=seed, threads=threads, progress=on_progress
         )
-    output.show(found, as_json, text)
+    output.show(verified, as_json, text)
 
 
-def text(found: Verified, look: Look) -> str:
+def text(verified: Verified, look: Look) -> str:
     """What was compared."""
     from streameval.reports.numbers import count
     from streameval.reports.terminal import paragraph
 
-    how = "all blocks" if found.whole else f"{count(len(found.blocks))} of {count(found.of)} blocks"
+    how = "all blocks" if verified.whole else f"{count(len(verified.blocks))} of {count(verified.of)} blocks"
     recorded = (
-        f"{count(found.hashes)} recorded hashes of the data" if found.hashes else "the data's fingerprint"
+        f"{count(verified.hashes)} recorded hashes of the data"
+        if verified.hashes
+        else "the data's fingerprint"
     )
     lines = [look.bold("The report is true of this model and these data, as far as was compared."), ""]
     lines += paragraph(
-        f"Computed again: {how}, {count(found.rows)} rows, equal to the bit. Compared as well: the hash of the "
+        f"Computed again: {how}, {count(verified.rows)} rows, equal to the bit. Compared as well: the hash of the "
         f"report, its numbers with its exact state, the hash of the model, {recorded}.",
         look,
     )
-    return look.finish([*lines, "", f"digest  {found.digest}"])
+    return look.finish([*lines, "", f"digest  {verified.digest}"])

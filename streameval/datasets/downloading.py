@@ -45,7 +45,7 @@ class _RefusalError(Exception):
 
 def obtain(
     wanted: Wanted,
-    places: Sequence[str | Path],
+    origins: Sequence[str | Path],
     target: Path,
     *,
     progress: Callable[[int], None] | None = None,
@@ -59,13 +59,13 @@ def obtain(
         StorageError: no place has it, what each said; or `target` cannot be written.
     """
     said = []
-    for place in places:
+    for origin in origins:
         try:
             with atomic_file(target) as file:
-                _copy(_blocks(place, wanted), wanted, file, progress)
+                _copy(_blocks(origin, wanted), wanted, file, progress)
             return
         except _RefusalError as error:
-            said.append(f"{place}: {_one_line(str(error))}")
+            said.append(f"{origin}: {_one_line(str(error))}")
     raise StorageError(
         f"{wanted.name} could not be had. {'; '.join(said)}. "
         "Check the network, or give a folder or another mirror: --from DIR_OR_URL."
@@ -135,14 +135,14 @@ def _gunzip(blocks: Iterable[bytes]) -> Iterator[bytes]:
         raise _RefusalError("the gzip stream ends early")
 
 
-def _blocks(place: str | Path, wanted: Wanted) -> Iterator[bytes]:
+def _blocks(origin: str | Path, wanted: Wanted) -> Iterator[bytes]:
     """Yield a place's bytes; what goes wrong while reading is `_RefusalError`, never an error of writing."""
     try:
-        if isinstance(place, Path):
-            with place.open("rb") as file:
+        if isinstance(origin, Path):
+            with origin.open("rb") as file:
                 yield from iter(lambda: file.read(BLOCK), b"")
         else:
-            yield from _http(place, wanted.size + SLACK)
+            yield from _http(origin, wanted.size + SLACK)
     except urllib.error.HTTPError as error:
         error.close()
         raise _RefusalError(f"HTTP {error.code} {error.reason}") from None

@@ -99,11 +99,11 @@ class Dask:
                         dashboard_address="127.0.0.1:0",
                         silence_logs=logging.ERROR,
                     )
-                    place: Any = stack.enter_context(cluster)
+                    cluster_or_address: Any = stack.enter_context(cluster)
                 else:
-                    place = self.address
+                    cluster_or_address = self.address
                 client = stack.enter_context(
-                    distributed.Client(place, timeout=PATIENCE, set_as_default=False)
+                    distributed.Client(cluster_or_address, timeout=PATIENCE, set_as_default=False)
                 )
                 if self.address is None:
                     _deafen(client)

@@ -65,11 +65,11 @@ def compute_task(spec: PassSpec, task: Task, threads: int | None = None) -> Part
 def _bench(spec: PassSpec, threads: int | None) -> _Bench:
     budget = spec.budget if spec.budget.threads is not None else replace(spec.budget, threads=threads)
     key = (spec.identity, repr(spec.data), spec.io, spec.chunk_rows, budget)
-    kept = _KEPT.get("bench")
-    if kept is not None and kept.key == key:
-        return kept
-    if kept is not None:
-        kept.source.close()
+    bench = _KEPT.get("bench")
+    if bench is not None and bench.key == key:
+        return bench
+    if bench is not None:
+        bench.source.close()
         _KEPT.clear()
     source = open(spec.data, io=spec.io, scale=spec.scale)
     if source.fingerprint != spec.identity.data:

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from streameval.errors import DataError, StreamevalWarning
 from streameval.evaluation import sealed
@@ -42,7 +43,8 @@ class Checkpoint:
 class CheckpointWriter:
     """Writes the results of one pass to a file now and then. A sink, after those whose parts must be safe before.
 
-    before  called before each writing
+    beside  called before each writing, for what goes into the file too: what lies elsewhere must be safe by then
+    stored  what an earlier run wrote there
     """
 
     path: Path
@@ -50,7 +52,8 @@ class CheckpointWriter:
     identity: Identity
     results: PartialResults
     source: Source
-    before: Callable[[], None] = lambda: None
+    stored: dict[str, Any]
+    beside: Callable[[], dict[str, Any]] = dict
     _next: float = 0.0
 
     def __post_init__(self) -> None:
@@ -64,7 +67,7 @@ class CheckpointWriter:
     def save(self) -> None:
         """Write the file now. Raises DataError if the data changed: then what was computed is worth nothing."""
         self.source.check_unchanged()
-        self.before()
+        beside = self.beside()
         span = self.results.span
         content = {
             "schema": SCHEMA,
@@ -72,7 +75,7 @@ class CheckpointWriter:
             "start": span.start,
             "stop": span.stop,
             "tallies": [one.to_dict() for one in self.results.tallies],
-        }
+        } | beside
         sealed.write(self.path, content)
         _log.debug("%s: %d of %d rows are done", self.path, self.results.rows, len(span))
         self._next = time.monotonic() + self.every
@@ -99,16 +102,17 @@ def resumed(
     path = Path(wish.path)
     with lock(path):
         remove_leftovers(path)
-        results = PartialResults(span, _stored_tallies(path, identity, span))
+        stored = _read(path, identity, span)
+        results = PartialResults(span, (Tally.from_dict(one) for one in stored.get("tallies", ())))
         if results.rows:
             _log.info("%s: going on after %d of %d rows", path, results.rows, len(span))
-        yield CheckpointWriter(path, wish.every, identity, results, source)
+        yield CheckpointWriter(path, wish.every, identity, results, source, stored)
 
 
-def _stored_tallies(path: Path, identity: Identity, span: Span) -> list[Tally]:
+def _read(path: Path, identity: Identity, span: Span) -> dict[str, Any]:
     """What the file holds; nothing if there is no file, or a damaged one."""
     if not os.path.lexists(path):
-        return []
+        return {}
     try:
         stored = sealed.read(path, READABLE, "a checkpoint")
     except sealed.DamagedError as error:
@@ -120,7 +124,7 @@ def _stored_tallies(path: Path, identity: Identity, span: Span) -> list[Tally]:
             StreamevalWarning,
             stacklevel=5,
         )
-        return []
+        return {}
     differences = identity.differences(Identity.from_dict(stored["identity"]))
     stored_span = Span(int(stored["start"]), int(stored["stop"]))
     if stored_span != span:
@@ -133,4 +137,4 @@ def _stored_tallies(path: Path, identity: Identity, span: Span) -> list[Tally]:
             f"{path}: a checkpoint of another pass: {differences}. Finish that one with its own arguments, or remove "
             "the file, or choose another path."
         )
-    return [Tally.from_dict(one) for one in stored["tallies"]]
+    return stored

@@ -22,8 +22,8 @@ class Counts:
     __slots__ = ("_counts",)
 
     def __init__(self, counts: Any) -> None:
-        found = np.array(counts, np.int64)
-        self._counts: NDArray[np.int64] = found.reshape(len(found), len(found))
+        table = np.array(counts, np.int64)
+        self._counts: NDArray[np.int64] = table.reshape(len(table), len(table))
 
     @classmethod
     def zeros(cls, size: int) -> Counts:

@@ -10,7 +10,7 @@ from streameval.errors import DataError
 from streameval.evaluation.selection import Selection
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
-from streameval.storage.reads import reads
+from streameval.storage.input_files import input_files
 from streameval.storage.source import Source
 
 # What the bits of a state mean. Raise it whenever a kernel, the fold or the blocks begin to give other bits:
@@ -78,6 +78,6 @@ class Identity:
 def inputs(source: Source, *models: Model) -> dict[str, tuple[str, ...]]:
     """The files that a pass reads, for `files.check_outputs`."""
     return {
-        "the model": tuple(path for model in models for path in reads(model.path or ())),
-        "the data": reads(source),
+        "the model": tuple(path for model in models for path in input_files(model.path or ())),
+        "the data": input_files(source),
     }

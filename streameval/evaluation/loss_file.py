@@ -22,7 +22,6 @@ from streameval.errors import StreamevalWarning, UsageError
 from streameval.evaluation.partial_results import PartialResults
 from streameval.evaluation.passes import Part
 from streameval.evaluation.selection import Selection
-from streameval.evaluation.state import LossSums, fold_losses
 from streameval.files import atomic_file, check_space, lock, remove_leftovers, storage_errors
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
@@ -33,6 +32,7 @@ RECORD = b"streameval.losses"
 # Of a row: its loss while the pass goes on, then its number and its loss in the file.
 ROW_BYTES = 24
 PIECE_ROWS = 1 << 16
+_GOLDEN, _MIXES = 0x9E3779B97F4A7C15, ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
 TEXTS = frozenset((".csv", ".html", ".json", ".jsonl", ".tsv", ".txt", ".xml", ".yaml"))
 BINARIES = frozenset(
     (".gz", ".h5", ".npy", ".npz", ".orc", ".parquet", ".pkl", ".sqlite", ".xlsx", ".zip", ".zst")
@@ -54,56 +54,84 @@ class LossSpool:
     """The losses of a pass over `span`, float64, each at its place in a file. A sink.
 
     file  open for reading and writing · path  of the file, None for one without a name
+
+    Of what was written a checksum is kept by span; those of neighbours add up.
     """
 
     def __init__(self, file: IO[bytes], path: Path | None, span: Span) -> None:
         self._file, self._path, self._span = file, path, span
+        self._checks: dict[int, tuple[int, int]] = {}  # start -> stop, checksum
 
     def add(self, part: Part) -> None:
         """Keep the losses of one part."""
-        self._file.seek(8 * (part.span.start - self._span.start))
+        span, losses = part.span, np.ascontiguousarray(part.losses[0])
         with storage_errors(self._path or "the folder of the file of losses"):
-            self._file.write(np.ascontiguousarray(part.losses[0]).data)
+            self._file.seek(8 * (span.start - self._span.start))
+            self._file.write(losses.data)
+        self._remember(span, _checksum(span, losses))
 
-    def sync(self) -> None:
-        """Make what was kept last through a crash of the system."""
+    def sync(self) -> dict[str, Any]:
+        """Make what was kept last through a crash of the system; return what a checkpoint must know of it."""
         with storage_errors(self._path or "the folder of the file of losses"):
             self._file.flush()
             os.fsync(self._file.fileno())
+        return {"losses": [[start, stop, check] for start, (stop, check) in sorted(self._checks.items())]}
 
     def read(self, span: Span) -> NDArray[np.float64]:
-        """The losses at the places `span`; what was never kept is missing at the end, or 0."""
-        self._file.seek(8 * (span.start - self._span.start))
+        """The losses at the places `span`; fewer where the file ends before."""
         with storage_errors(self._path or "the folder of the file of losses"):
+            self._file.seek(8 * (span.start - self._span.start))
             raw = self._file.read(8 * len(span))
         return np.frombuffer(raw[: len(raw) - len(raw) % 8], np.float64)
 
-    def known(self, results: PartialResults, selection: Selection) -> PartialResults:
-        """Those of the results whose losses are here, to the bit of their sums; a warning tells of others."""
-        kept = [one for one in results.tallies if self._sums(one.span, selection) == one.state.sums]
-        if len(kept) < len(results.tallies):
-            lost = sum(len(one.span) for one in results.tallies) - sum(len(one.span) for one in kept)
+    def resume(self, results: PartialResults, stored: dict[str, Any]) -> PartialResults:
+        """Those results of an earlier run whose losses are here as the checkpoint's content says; a warning tells of
+        others."""
+        for start, stop, check in stored.get("losses", ()):
+            if self._check(Span(start, stop)) == check:
+                self._remember(Span(start, stop), check)
+        present = [one for one in results.tallies if self._has(one.span)]
+        if len(present) < len(results.tallies):
+            lost = results.rows - sum(len(one.span) for one in present)
             warnings.warn(
                 f"{self._path}: the losses of {lost} rows that the checkpoint has are not here: computed again.",
                 StreamevalWarning,
                 stacklevel=4,
             )
-        return PartialResults(results.span, kept)
+        return PartialResults(results.span, present)
 
     def remove(self) -> None:
         """Remove the file: the pass is complete."""
         if self._path is not None:
             self._path.unlink(missing_ok=True)
 
-    def _sums(self, span: Span, selection: Selection) -> LossSums | None:
-        """The sums of the losses at these places; None if some are missing."""
-        total = LossSums()
+    def _remember(self, span: Span, check: int) -> None:
+        for start, (stop, other) in list(self._checks.items()):
+            if stop == span.start or start == span.stop:
+                del self._checks[start]
+                span, check = Span(min(start, span.start), max(stop, span.stop)), (check + other) % 2**64
+        self._checks[span.start] = span.stop, check
+
+    def _has(self, span: Span) -> bool:
+        return any(start <= span.start and span.stop <= stop for start, (stop, _) in self._checks.items())
+
+    def _check(self, span: Span) -> int | None:
+        """The checksum of what is in the file at these places; None if some of it is missing."""
+        total = 0
         for piece in span.cut(PIECE_ROWS):
             losses = self.read(piece)
             if len(losses) != len(piece):
                 return None
-            total += fold_losses(losses, selection.within(piece).numbers())[0]
-        return total
+            total += _checksum(piece, losses)
+        return total % 2**64
+
+
+def _checksum(span: Span, losses: NDArray[np.float64]) -> int:
+    """The sum, modulo 2**64, of a mix of the bits of each loss and its place (the finaliser of SplitMix64)."""
+    mixed = losses.view(np.uint64) + np.arange(span.start, span.stop, dtype=np.uint64) * np.uint64(_GOLDEN)
+    for shift, factor in _MIXES:
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    return int((mixed ^ (mixed >> np.uint64(31))).sum(dtype=np.uint64))
 
 
 @contextlib.contextmanager

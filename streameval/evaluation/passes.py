@@ -181,7 +181,7 @@ def portable(data: Any, source: Source) -> Any:
         return text if "://" in str(text) else str(Path(os.fsdecode(text)).absolute())
     if isinstance(data, list | tuple) and all(isinstance(one, str | os.PathLike) for one in data):
         return type(data)(portable(one, source) for one in data)
-    if source is data and source.path is not None and _can_open(source.path):
+    if source.path is not None and _can_open(source.path):
         return portable(source.path, source)
     raise UsageError(
         f"{source.name}: workers open the data themselves, so they need a path. Write arrays to a file first "

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from streameval.arguments import found, is_masked
+from streameval.arguments import describe_value, is_masked
 from streameval.defaults import CHUNK_ROWS, EPS
 from streameval.errors import DataError, LabelError, UsageError
 from streameval.losses.cross_entropy import CrossEntropy
-from streameval.models.mlp import Mlp
+from streameval.models.network import Network
 from streameval.scoring import check_model
 from streameval.scoring.network import NetworkScorer
 from streameval.scoring.scorer import Budget
@@ -20,7 +20,7 @@ from streameval.storage.opening import open
 from streameval.storage.source import Span
 
 
-def predict(model: Mlp, x: ArrayLike) -> NDArray[np.float32]:
+def predict(model: Network, x: ArrayLike) -> NDArray[np.float32]:
     """Return the probabilities y = softmax(network(x)): float32 (n, classes), or (classes,) for one row.
 
     x  uint8 (scaled by 1/255) or float32 or float64 (converted to float32, taken as it is): (n, features),
@@ -36,7 +36,7 @@ def predict(model: Mlp, x: ArrayLike) -> NDArray[np.float32]:
     given = np.asarray(x)
     if given.ndim == 0:
         raise UsageError(
-            f"x: {found(x)}, expected rows (n, {model.features}), or one row ({model.features},)."
+            f"x: {describe_value(x)}, expected rows (n, {model.features}), or one row ({model.features},)."
         )
     rows = given.astype(np.float32) if given.dtype == np.float64 else given
     single = rows.ndim == 1
@@ -100,7 +100,7 @@ def _numbers(name: str, values: ArrayLike) -> NDArray[Any]:
     try:
         array: NDArray[Any] = np.asarray(values)
     except ValueError:
-        raise UsageError(f"{name}: {found(values)}, expected rows of one length.") from None
+        raise UsageError(f"{name}: {describe_value(values)}, expected rows of one length.") from None
     if array.dtype.kind not in "biuf":
         raise UsageError(f"{name}: {array.dtype} of shape {array.shape}, expected numbers.")
     return array

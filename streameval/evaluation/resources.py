@@ -47,9 +47,9 @@ class Usage:
     @classmethod
     def here(cls, threads: int) -> Usage:
         """That of this process, as it is now."""
-        found = memory()
+        sizes = memory()
         process = f"{platform.node()}:{os.getpid()}"
-        return cls(process, threads, found.get("RssAnon", 0), found.get("RssFile", 0))
+        return cls(process, threads, sizes.get("RssAnon", 0), sizes.get("RssFile", 0))
 
 
 class Meter:
@@ -60,8 +60,8 @@ class Meter:
 
     def __init__(self, max_memory: int | None = None) -> None:
         self._limit = max_memory
-        found = memory() if max_memory is not None else {}
-        self._base = found.get("RssAnon", 0) + found.get("RssFile", 0) if found else None
+        sizes = memory() if max_memory is not None else {}
+        self._base = sizes.get("RssAnon", 0) + sizes.get("RssFile", 0) if sizes else None
         self._start = time.perf_counter()
         self._next = 0.0
         self._anon = self._file = 0
@@ -95,9 +95,9 @@ class Meter:
         return Resources(seconds, rate, sum(one.threads for one in others), anon, file, self._limit, None)
 
     def _sample(self) -> None:
-        found = memory()
-        self._anon = max(self._anon, found.get("RssAnon", 0))
-        self._file = max(self._file, found.get("RssFile", 0))
+        sizes = memory()
+        self._anon = max(self._anon, sizes.get("RssAnon", 0))
+        self._file = max(self._file, sizes.get("RssFile", 0))
 
 
 def memory() -> dict[str, int]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from streameval.arguments import found, integer
+from streameval.arguments import describe_value, integer
 from streameval.errors import DataError, IncompleteError, UsageError
 from streameval.evaluation import sealed
 from streameval.evaluation.events import Advanced, Started
@@ -36,7 +36,7 @@ def shard_span(shard: tuple[int, int] | None, total: int) -> Span:
     try:
         index, count = shard
     except (TypeError, ValueError):
-        raise UsageError(f"shard: {found(shard)}, expected (i, n), such as (0, 16).") from None
+        raise UsageError(f"shard: {describe_value(shard)}, expected (i, n), such as (0, 16).") from None
     index, count = integer("shard[0]", index), integer("shard[1]", count)
     if not 0 <= index < count:
         raise UsageError(
@@ -112,7 +112,7 @@ def merge(paths: Sequence[str | os.PathLike[str]]) -> Report:
         UsageError: no file is given.
     """
     if isinstance(paths, str | os.PathLike) or not isinstance(paths, Iterable):
-        raise UsageError(f"paths: {found(paths)}, expected a list of the paths of state files.")
+        raise UsageError(f"paths: {describe_value(paths)}, expected a list of the paths of state files.")
     if not paths:
         raise UsageError("no state file was given. Give those of all shards: streameval merge shard-*.json")
     files = [(os.fspath(path), sealed.read(path, READABLE, "the state of a shard")) for path in paths]

@@ -22,6 +22,8 @@ from streameval.evaluation.counts import Counts
 UNITS = 1 << 40
 # Rows with the largest losses that a state remembers, and classes up to which it keeps a confusion matrix.
 WORST = 10
+# From so many nats on a loss does not count: see `kernels.folding`.
+LARGEST_LOSS = float(1 << 22)
 CONFUSION_CLASSES = 1024
 
 
@@ -263,7 +265,7 @@ def fold_losses(losses: NDArray[np.float64], rows: NDArray[np.int64]) -> tuple[L
 def fold_classes(
     losses: NDArray[np.float64], target: NDArray[np.int64], predicted: NDArray[np.int64], classes: int
 ) -> Classification:
-    """How rows of (n,) losses were predicted: true and predicted class (n,). Losses that are not finite do not count."""
+    """How rows of (n,) losses were predicted, true and predicted class (n,); only finite losses count."""
     from streameval.kernels import folding
 
     total, size = None, confusion_size(classes)

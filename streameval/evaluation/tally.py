@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import DataError
+from streameval.evaluation.consistency import check_state
 from streameval.evaluation.state import State, fold_classes, fold_losses
 from streameval.scoring.scorer import Scores
 from streameval.storage.source import Span
@@ -37,9 +38,9 @@ class Tally:
     partial: tuple[tuple[int, State], ...] = ()
 
     @classmethod
-    def empty(cls, place: int, classes: int | None) -> Tally:
+    def empty(cls, start: int, classes: int | None) -> Tally:
         """The tally of no rows, before the row at `place`."""
-        return cls(Span(place, place), State.empty(classes))
+        return cls(Span(start, start), State.empty(classes))
 
     @classmethod
     def of(cls, span: Span, state: State) -> Tally:
@@ -86,18 +87,34 @@ class Tally:
     def from_dict(cls, stored: Any) -> Tally:
         """What `to_dict` wrote. Raises DataError if it is damaged."""
         try:
-            return cls(
+            tally = cls(
                 Span(int(stored["start"]), int(stored["stop"])),
                 State.from_dict(stored["state"]),
                 tuple(map(str, stored["digests"])),
                 tuple((int(block), State.from_dict(state)) for block, state in stored["partial"]),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise DataError(f"a stored tally is damaged: {error!r}. Compute it again.") from error
+        tally._check()
+        return tally
+
+    def _check(self) -> None:
+        """Raise DataError if no rows come to this."""
+        if not 0 <= self.span.start <= self.span.stop:
+            raise DataError(f"a stored tally is of rows {_text(self.span)}. Compute it again.")
+        check_state(self.state, len(self.span))
+        start, stop = self.span.start, self.span.stop
+        ends = {at // BLOCK_ROWS for at in (start, stop) if at % BLOCK_ROWS and start < stop}
+        partial = {k: min((k + 1) * BLOCK_ROWS, stop) - max(k * BLOCK_ROWS, start) for k in sorted(ends)}
+        whole = max(0, stop // BLOCK_ROWS - -(-start // BLOCK_ROWS))
+        if len(self.digests) != whole or [block for block, _ in self.partial] != list(partial):
+            raise DataError(f"a stored tally of rows {_text(self.span)} has other blocks. Compute it again.")
+        for block, state in self.partial:
+            check_state(state, partial[block])
 
 
 def fold_tally(
-    place: int, scores: Scores, rows: NDArray[np.int64], classes: int | None
+    start: int, scores: Scores, rows: NDArray[np.int64], classes: int | None
 ) -> tuple[Tally, int | None]:
     """The tally of rows whose first one is at `place`, and the first row that was left out, or None.
 
@@ -105,9 +122,9 @@ def fold_tally(
 
     The rows are folded block by block.
     """
-    total, first_left_out = Tally.empty(place, classes), None
-    for span in in_blocks(Span(place, place + len(scores.loss))):
-        here = slice(span.start - place, span.stop - place)
+    total, first_left_out = Tally.empty(start, classes), None
+    for span in in_blocks(Span(start, start + len(scores.loss))):
+        here = slice(span.start - start, span.stop - start)
         sums, left_out = fold_losses(scores.loss[here], rows[here])
         classification = None
         if classes is not None and scores.target is not None and scores.predicted is not None:

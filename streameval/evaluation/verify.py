@@ -32,7 +32,7 @@ from streameval.losses.loss import Loss
 from streameval.models.model import Model
 from streameval.scoring import check_model, make_scorer
 from streameval.scoring.scorer import Budget
-from streameval.storage.blocks import hash_block
+from streameval.storage.block_hashes import hash_block
 from streameval.storage.source import Source, Span
 
 VERIFIED = "streameval/verify/1"
@@ -101,17 +101,17 @@ def verify(
     if blocks is not None:
         integer("blocks", blocks, least=1)
     integer("seed", seed, least=0)
-    name, found = _read(report)
-    state, loss = _check_itself(name, found)
+    name, said = _read(report)
+    state, loss = _check_itself(name, said)
     source = open_rows(data, model)
-    _check_named(name, found, model, source)
-    digests = found["blocks"]["digests"]
+    _check_named(name, said, model, source)
+    digests = said["blocks"]["digests"]
     chosen = _choose(len(digests), blocks, seed)
     hashes = _check_hashes(source, chosen)
-    total = _check_blocks(name, found, _Again(model, source, loss, threads), chosen, progress)
-    if len(chosen) == len(digests) and total.state.digest != found["digest"]:
+    total = _check_blocks(name, said, _Again(model, source, loss, threads), chosen, progress)
+    if len(chosen) == len(digests) and total.state.digest != said["digest"]:
         raise CheckError(
-            f"{name}: digest {found['digest']}, but all rows together give {total.state.digest}. The report is not "
+            f"{name}: digest {said['digest']}, but all rows together give {total.state.digest}. The report is not "
             "that of this model and data: evaluate again."
         )
     rows = sum(len(_rows_of(block, source.rows)) for block in chosen)
@@ -139,46 +139,46 @@ def _read(report: str | os.PathLike[str] | dict[str, Any]) -> tuple[str, dict[st
     return name, content
 
 
-def _check_itself(name: str, found: dict[str, Any]) -> tuple[State, Loss]:
+def _check_itself(name: str, said: dict[str, Any]) -> tuple[State, Loss]:
     """Compare the report with itself: its hash, and every number with the exact state; return that state, and what a
     row costs."""
-    if not is_sealed(found):
+    if not is_sealed(said):
         raise CheckError(f"{name}: it was altered or damaged: its own SHA-256 does not fit. Evaluate again.")
-    meaning = found.get("meaning", {}).get("version")
+    meaning = said.get("meaning", {}).get("version")
     if meaning != RESULT_VERSION:
         raise CheckError(
             f"{name}: the digests have meaning {meaning}, this version of streameval computes {RESULT_VERSION}. "
             "Verify with the version that made the report, or evaluate again."
         )
-    if found.get("blocks") is None:
+    if said.get("blocks") is None:
         raise DataError(
             f"{name}: a report over a part of the rows carries no digests of blocks. Evaluate all rows to get one "
             "that can be verified."
         )
     try:
-        state = State.from_dict(found["state"])
-        model, data = ModelName.from_dict(found["model"]), DataName.from_dict(found["data"])
-        loss = _loss(found)
+        state = State.from_dict(said["state"])
+        model, data = ModelName.from_dict(said["model"]), DataName.from_dict(said["data"])
+        loss = _loss(said)
         again = Report(
-            state, loss, model, data, Resources(0.0, 0.0, 0, 0, 0), str(found.get("scorer"))
+            state, loss, model, data, Resources(0.0, 0.0, 0, 0, 0), str(said.get("scorer"))
         ).to_dict()
-        wanted = json.loads(json.dumps(again)) | {"blocks": found["blocks"]}
-        if found["schema"] != SCHEMA:
+        wanted = json.loads(json.dumps(again)) | {"blocks": said["blocks"]}
+        if said["schema"] != SCHEMA:
             # What was not said yet when the report was written.
             del wanted["meaning"]["parameters"], wanted["loss_name"]
-        differing = [key for key in DERIVED if found.get(key) != wanted.get(key)]
+        differing = [key for key in DERIVED if said.get(key) != wanted.get(key)]
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise CheckError(f"{name}: it is not whole ({error!r}). Evaluate again.") from error
     if differing:
         key = differing[0]
         raise CheckError(
-            f"{name}: {', '.join(differing)} do not follow from its exact state: {key} is {str(found[key])[:80]}, "
+            f"{name}: {', '.join(differing)} do not follow from its exact state: {key} is {str(said[key])[:80]}, "
             f"expected {str(wanted[key])[:80]}. Evaluate again."
         )
     count = -(-data.rows // BLOCK_ROWS)
-    if found["blocks"]["rows"] != BLOCK_ROWS or len(found["blocks"]["digests"]) != count:
+    if said["blocks"]["rows"] != BLOCK_ROWS or len(said["blocks"]["digests"]) != count:
         raise CheckError(
-            f"{name}: {len(found['blocks']['digests'])} blocks of {found['blocks']['rows']} rows, expected {count} of "
+            f"{name}: {len(said['blocks']['digests'])} blocks of {said['blocks']['rows']} rows, expected {count} of "
             f"{BLOCK_ROWS} for {data.rows} rows. Evaluate again."
         )
     if state.rows + state.sums.left_out != data.rows:
@@ -188,29 +188,29 @@ def _check_itself(name: str, found: dict[str, Any]) -> tuple[State, Loss]:
     return state, loss
 
 
-def _loss(found: dict[str, Any]) -> Loss:
+def _loss(said: dict[str, Any]) -> Loss:
     """What a row costs, as the report says it: earlier versions knew cross-entropy alone."""
-    said = found["meaning"].get("parameters")
-    return losses.from_dict(said or {"name": "cross-entropy", "eps": float(found["eps"]).hex()})
+    parameters = said["meaning"].get("parameters")
+    return losses.from_dict(parameters or {"name": "cross-entropy", "eps": float(said["eps"]).hex()})
 
 
-def _check_named(name: str, found: dict[str, Any], model: Model, source: Source) -> None:
+def _check_named(name: str, said: dict[str, Any], model: Model, source: Source) -> None:
     """Compare the hashes of the model and of the data, which only needs what is recorded beside the rows."""
-    if model.sha256 != found["model"]["sha256"]:
+    if model.sha256 != said["model"]["sha256"]:
         raise CheckError(
-            f"{model.path or 'the model'}: SHA-256 {model.sha256}, but {name} is about {found['model']['sha256']} "
-            f"({found['model']['path']}). Give the model that was evaluated."
+            f"{model.path or 'the model'}: SHA-256 {model.sha256}, but {name} is about {said['model']['sha256']} "
+            f"({said['model']['path']}). Give the model that was evaluated."
         )
-    if source.rows != found["data"]["rows"]:
-        raise CheckError(f"{source.name}: {source.rows} rows, but {name} is about {found['data']['rows']}.")
+    if source.rows != said["data"]["rows"]:
+        raise CheckError(f"{source.name}: {source.rows} rows, but {name} is about {said['data']['rows']}.")
     try:
         fingerprint = source.fingerprint
     except DataError as error:
         raise CheckError(f"{error} The data are not those of {name}.") from error
-    if fingerprint != found["data"]["fingerprint"]:
+    if fingerprint != said["data"]["fingerprint"]:
         raise CheckError(
-            f"{source.name}: fingerprint {fingerprint}, but {name} is about {found['data']['fingerprint']} "
-            f"({found['data']['path']}). Give the data that were evaluated."
+            f"{source.name}: fingerprint {fingerprint}, but {name} is about {said['data']['fingerprint']} "
+            f"({said['data']['path']}). Give the data that were evaluated."
         )
 
 
@@ -266,18 +266,18 @@ class _Again:
 
 def _check_blocks(
     name: str,
-    found: dict[str, Any],
+    said: dict[str, Any],
     again: _Again,
     chosen: Sequence[int],
     progress: Callable[[int, int], None] | None,
 ) -> Tally:
     """Compute the chosen blocks again; return what the first of them that lie side by side come to."""
-    source, digests = again.source, found["blocks"]["digests"]
+    source, digests = again.source, said["blocks"]["digests"]
     total: Tally | None = None
     for done, block in enumerate(chosen, start=1):
         rows = _rows_of(block, source.rows)
         try:
-            tally = again.block(rows, allow_nonfinite=found["left_out"] > 0)
+            tally = again.block(rows, allow_nonfinite=said["left_out"] > 0)
         except DataError as error:
             raise CheckError(f"{error} Block {block} differs from {name}.") from error
         if tally.state.digest != digests[block]:

@@ -1,45 +1,28 @@
 """What a layer does to its sums: one function a row of the table, on sixteen float32 at a time.
 
-To add one: a name in `names.py`, a function and a branch here, a twin in `tests/naive.py`. No NaN is hidden.
+To add one: a name in `names.py`, a function and a row of `FUNCTIONS` here, its float64 formula in
+`layers.activations`, a twin in `tests/naive.py`. No NaN is hidden.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from streameval.kernels.compiling import device
 from streameval.kernels.elementary import exp_f64, log1p_f64, one_plus_exp_f32
+from streameval.kernels.host import TILE_ROWS
 from streameval.kernels.lanes import absolute, fma, load_f32, narrow, select, store, widen
 from streameval.kernels.names import ACTIVATIONS
+from streameval.kernels.program import OWN, TARGET, Operation
 
-IDENTITY = ACTIVATIONS.index("identity")
-SIGMOID = ACTIVATIONS.index("sigmoid")
-RELU = ACTIVATIONS.index("relu")
-TANH = ACTIVATIONS.index("tanh")
-LEAKY_RELU = ACTIVATIONS.index("leaky_relu")
-GELU = ACTIVATIONS.index("gelu")
-SOFTPLUS = ACTIVATIONS.index("softplus")
+# The columns of a step: how many neurons, and the function's number in `names.ACTIVATIONS`.
+NEURONS, FUNCTION = range(OWN, OWN + 2)
 
 
 @device
-def activate(tile, start, stop, code):
-    """Apply the activation `code` to tile[start:stop] in place; stop - start is a multiple of 16."""
-    if code == SIGMOID:
-        for i in range(start, stop, 16):
-            store(tile, i, sigmoid(load_f32(tile, i)))
-    elif code == RELU:
-        for i in range(start, stop, 16):
-            store(tile, i, relu(load_f32(tile, i)))
-    elif code == TANH:
-        for i in range(start, stop, 16):
-            store(tile, i, tanh(load_f32(tile, i)))
-    elif code == LEAKY_RELU:
-        for i in range(start, stop, 16):
-            store(tile, i, leaky_relu(load_f32(tile, i)))
-    elif code == GELU:
-        for i in range(start, stop, 16):
-            store(tile, i, gelu(load_f32(tile, i)))
-    elif code == SOFTPLUS:
-        for i in range(start, stop, 16):
-            store(tile, i, softplus(load_f32(tile, i)))
+def identity(x):
+    """x"""
+    return x
 
 
 @device
@@ -115,3 +98,55 @@ def gelu_f64(x):
     p = fma(p, t, 0.11968265602823935)
     tail = exp_f64(-0.5 * size * size) * p * t
     return x * select(x < 0.0, tail, 1.0 - tail)
+
+
+# Each of `names.ACTIVATIONS`, in their order.
+FUNCTIONS = {
+    "identity": identity,
+    "sigmoid": sigmoid,
+    "relu": relu,
+    "tanh": tanh,
+    "leaky_relu": leaky_relu,
+    "gelu": gelu,
+    "softplus": softplus,
+}
+
+
+def _link(functions: list[Any]) -> Any:
+    """One device function that applies the one of these functions whose number it is given."""
+    apply = _leave
+    for number in reversed(range(len(functions))):
+        apply = _either(number, functions[number], apply)
+    return apply
+
+
+def _either(number: int, function: Any, rest: Any) -> Any:
+    @device
+    def one_or_another(tile, start, stop, code):
+        if code == number:
+            for i in range(start, stop, 16):
+                store(tile, i, function(load_f32(tile, i)))
+        else:
+            rest(tile, start, stop, code)
+
+    return one_or_another
+
+
+@device
+def _leave(tile, start, stop, code):
+    pass
+
+
+# activate(tile, start, stop, number): tile[start:stop] in place; stop - start is a multiple of 16.
+activate = _link([FUNCTIONS[name] for name in ACTIVATIONS])
+
+
+@device
+def _run(step, net, rows, space, tile):
+    """target[j] = function(target[j]), j < neurons"""
+    to = step[TARGET]
+    activate(space.floats, to, to + step[NEURONS] * TILE_ROWS, step[FUNCTION])
+    return 0
+
+
+ACTIVATE = Operation("activate", _run)

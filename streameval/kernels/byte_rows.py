@@ -1,11 +1,10 @@
-"""What the engines that sum byte rows in integers agree on: the table of a layer, and the shape of the sums.
+"""What the engines that sum byte rows in integers agree on: the columns of a step, and the shape of the sums.
 
 Knows columns. Each engine (`bytes_amx`, `bytes_vnni`, `bytes_avx2`) gives, for the same weights, the same integers:
 
-    sum_tile(values, offsets, first, count, net, planes, ints, early, size) -> bytes
-        the sums of up to TILE_ROWS rows, as int32 from `ints[net[SUMS]]` on, net[LANES] apart: PLANES digits of the
-        weights, each OUTPUTS lanes, lowest first; meanwhile the first of the `size` bytes at address `early` may be
-        asked for (see `ahead`): returns how many were
+    sum_tile(step, net, rows, space, tile) -> bytes
+        the sums of up to TILE_ROWS rows, as int32 from `space.ints[step[SUMS]]` on, step[LANES] apart: PLANES digits
+        of the weights, each OUTPUTS lanes, lowest first; returns what was asked for early, as operations do
     layout(outputs) -> (lanes, block)        lanes of a row of sums, and what the engine calls a block
     pack(digits, lanes) -> planes            int32 (4 * groups, PLANES * outputs) in the engine's order
     BASE, PLANES, MOST_PIXELS                digits are balanced, base BASE; rows up to MOST_PIXELS fit into int32
@@ -13,7 +12,9 @@ Knows columns. Each engine (`bytes_amx`, `bytes_vnni`, `bytes_avx2`) gives, for 
 
 from __future__ import annotations
 
-FEATURES, OUTPUTS, WIDTH, LANES, BLOCK, INTEGERS, SKIP, STRIDE, SUMS = range(9)
+from streameval.kernels.program import OWN
+
+FEATURES, OUTPUTS, WIDTH, LANES, BLOCK, INTEGERS, SKIP, STRIDE, SUMS, WEIGHTS, FACTORS = range(OWN, OWN + 11)
 
 
 def least_padding(sizes: tuple[int, ...], outputs: int) -> tuple[int, int]:

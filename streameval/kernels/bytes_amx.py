@@ -14,10 +14,10 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from streameval.kernels.ahead import emit_hint, hint_step
-from streameval.kernels.blocks import emit_loop
 from streameval.kernels.byte_rows import FEATURES, LANES, STRIDE, SUMS
 from streameval.kernels.compiling import device
-from streameval.kernels.lanes import element_pointer, llvm_function
+from streameval.kernels.emitting import emit_loop, integer_item, place_pointer
+from streameval.kernels.lanes import llvm_function
 
 BASE, PLANES = 256, 3
 MOST_PIXELS = 2**31 // (255 * 128) - 64
@@ -34,18 +34,19 @@ _SUMS, _ROWS, _WEIGHTS = (0, 1, 2, 3), (4, 5), (6, 7)
 
 
 @device
-def sum_tile(values, offsets, first, count, net, planes, ints, early, size):
+def sum_tile(step, net, rows, space, tile):
     """See `byte_rows`. Rows are copied to where the tile registers can load them from.
 
     Of what is needed next half is asked for: the weights come by the same few buffers.
     """
-    stride = net[STRIDE]
-    for i in range(count):
-        copy_row(values, offsets[first + i], 4 * (net[FEATURES] // 4), ints, i * stride)
-    hints = net[LANES] // _BLOCK_LANES * (stride // 16) * _HINTS
-    step = hint_step(size // 2, hints)
-    tile_block(ints, 0, stride, planes, net[LANES], ints, net[SUMS], early, step)
-    return min(size, hints * step)
+    stride, ints = step[STRIDE], space.ints
+    for i in range(tile.count):
+        row = (rows.values, rows.offsets[tile.first + i])
+        copy_row(row, 4 * (step[FEATURES] // 4), (ints, i * stride))
+    hints = step[LANES] // _BLOCK_LANES * (stride // 16) * _HINTS
+    hint = hint_step(tile.size // 2, hints)
+    tile_block((ints, 0), stride, (net.planes, 0), step[LANES], (ints, step[SUMS]), (tile.early, hint))
+    return min(tile.size, hints * hint)
 
 
 def layout(outputs: int) -> tuple[int, int]:
@@ -63,33 +64,23 @@ def pack(digits: NDArray[np.int32], lanes: int) -> NDArray[np.int8]:
 
 
 @intrinsic
-def tile_block(
-    typing: Any,
-    rows: Any,
-    at: Any,
-    stride: Any,
-    planes: Any,
-    lanes: Any,
-    sums: Any,
-    to: Any,
-    early: Any,
-    hint: Any,
-) -> Any:
+def tile_block(typing: Any, rows: Any, stride: Any, planes: Any, lanes: Any, sums: Any, early: Any) -> Any:
     """Multiply 32 rows of bytes with int8 weights into int32 sums.
 
         sums[r, l] = sum_k rows[r, k] * planes[k, l]
 
-    rows uint8, in int32 words: row r from `rows[at + r * stride]` on, `stride` words a row, a multiple of 16 ·
-    planes int8 [lanes / 16][k / 64][16][16][4], zero for the padding of a row · sums int32: row r from
-    `sums[to + r * lanes]` on. Meanwhile the memory from address `early` on is asked for, `_HINTS` times `hint` bytes
-    in each step of 64 bytes: see `ahead`. Needs AMX-INT8, and the permission `host` asks for.
+    rows, planes, sums: (array, offset) · rows uint8, in int32 words, `stride` words a row, a multiple of 16 · planes
+    int8 [lanes / 16][k / 64][16][16][4], zero for the padding of a row · sums int32, `lanes` a row · early:
+    (address, hint); the memory from the address on is asked for, `_HINTS` times `hint` bytes in each step of 64
+    bytes: see `ahead`. Needs AMX-INT8, and the permission `host` asks for.
     """
 
     def emit(context: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
-        rows_, at_, stride_, planes_, lanes_, sums_, to_, early_, hint_ = arguments
-        row = b.bitcast(element_pointer(context, b, signature.args[0], rows_, at_), _POINTER)
-        weights = b.bitcast(element_pointer(context, b, signature.args[3], planes_, _I64(0)), _POINTER)
-        out = b.bitcast(element_pointer(context, b, signature.args[5], sums_, to_), _POINTER)
+        _, stride_, _, lanes_, _, hints_ = arguments
+        row, weights, out = (
+            b.bitcast(place_pointer(context, b, signature.args[k], arguments[k]), _POINTER) for k in (0, 2, 4)
+        )
+        early_, hint_ = (integer_item(context, b, signature.args[5], hints_, k) for k in range(2))
         row_bytes, out_bytes = b.shl(stride_, _I64(2)), b.shl(lanes_, _I64(2))
         steps, columns = b.lshr(stride_, _I64(4)), b.lshr(lanes_, _I64(5))
         load = llvm_function(b, "llvm.x86.tileloadd64", ir.VoidType(), [_I8, _POINTER, _I64])
@@ -131,22 +122,20 @@ def tile_block(
         return context.get_dummy_value()
 
     n = types.int64
-    return types.void(rows, n, n, planes, n, sums, n, n, n), emit
+    return types.void(rows, n, planes, n, sums, early), emit
 
 
 @intrinsic
-def copy_row(typing: Any, values: Any, start: Any, count: Any, words: Any, at: Any) -> Any:
-    """Copy `count` bytes from values[start] on to the int32 array `words` from element `at` on."""
+def copy_row(typing: Any, row: Any, count: Any, words: Any) -> Any:
+    """Copy `count` bytes; row: (uint8 array, offset) · words: (int32 array, offset)."""
 
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
-        values_, start_, count_, words_, at_ = arguments
-        source = element_pointer(context, builder, signature.args[0], values_, start_)
-        target = element_pointer(context, builder, signature.args[3], words_, at_)
-        cgutils.raw_memcpy(builder, target, source, count_, 1)
+        source = place_pointer(context, builder, signature.args[0], arguments[0])
+        target = place_pointer(context, builder, signature.args[2], arguments[2])
+        cgutils.raw_memcpy(builder, target, source, arguments[1], 1)
         return context.get_dummy_value()
 
-    n = types.int64
-    return types.void(values, n, n, words, n), emit
+    return types.void(row, types.int64, words), emit
 
 
 def _configure(builder: ir.IRBuilder) -> None:

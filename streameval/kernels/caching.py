@@ -27,11 +27,19 @@ from streameval.errors import StreamevalWarning
 from streameval.kernels.host import features, level
 
 _HASH_BYTES = 32
+# The rooms whose sources are compiled.
+_ROOMS = ("kernels", "layers", "losses")
 
 
-def use_cache(dispatcher: Any) -> None:
-    """Let a compiled function load its machine code from the cache folder, and store it there."""
-    dispatcher._cache = _KernelCache(dispatcher.py_func)
+def use_cache(dispatcher: Any, name: str | None = None) -> None:
+    """Let a compiled function load its machine code from the cache folder, and store it there, under a name.
+
+    The name says all that the code depends on besides the folder's version: a function that is made for several
+    operations has several names. Default: those of its file and itself.
+    """
+    function = dispatcher.py_func
+    own = f"{Path(function.__code__.co_filename).stem}.{function.__name__}"
+    dispatcher._cache = _KernelCache(function, name or own)
 
 
 @functools.cache
@@ -68,7 +76,8 @@ def remove_cache() -> None:
 @functools.cache
 def _version() -> str:
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    package = Path(__file__).parent.parent
+    for path in sorted(path for room in _ROOMS for path in (package / room).glob("*.py")):
         digest.update(path.read_bytes())
     parts = (numba.__version__, sys.version, platform.machine(), level(), *sorted(features()))
     digest.update("\n".join(parts).encode())
@@ -78,10 +87,6 @@ def _version() -> str:
 class _Locator(caching._CacheLocator):
     """Says that a function lives in the cache folder and never goes stale there."""
 
-    def __init__(self, function: Any, file: str) -> None:
-        self._py_file = file
-        self._name = f"{Path(file).stem}.{function.__name__}"
-
     def get_cache_path(self) -> str:
         return str(cache_folder() or "")
 
@@ -89,11 +94,11 @@ class _Locator(caching._CacheLocator):
         return _version()
 
     def get_disambiguator(self) -> str:
-        return self._name
+        return ""
 
     @classmethod
     def from_function(cls, function: Any, file: str) -> _Locator:
-        return cls(function, file)
+        return cls()
 
 
 class _CompiledKernel(caching.CompileResultCacheImpl):
@@ -129,11 +134,12 @@ class _KernelCache(caching.FunctionCache):
 
     _impl_class = _CompiledKernel
 
-    def __init__(self, function: Any) -> None:
+    def __init__(self, function: Any, name: str) -> None:
         super().__init__(function)
+        self._kernel_name = name
         self._cache_file = _HashedFile(
             cache_path=self._cache_path,
-            filename_base=self._impl.filename_base,
+            filename_base=name,
             source_stamp=self._impl.locator.get_source_stamp(),
         )
         if cache_folder() is None:
@@ -149,6 +155,10 @@ class _KernelCache(caching.FunctionCache):
             _warn(f"{self._cache_path}: a compiled kernel is damaged ({error}); it is compiled again.")
             remove_cache()
             return None
+
+    def _index_key(self, signature: Any, codegen: Any) -> Any:
+        # Numba would pickle what a closure holds, which differs from one process to the next.
+        return signature, codegen.magic_tuple(), self._kernel_name
 
     def save_overload(self, signature: Any, data: Any) -> None:
         try:

@@ -39,9 +39,12 @@ class _Threads:
 os.register_at_fork(after_in_child=_Threads.after_fork)
 
 
-def kernel(*, parallel: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def kernel(
+    *, parallel: bool = False, name: str | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Compile a bare loop at its first call, keep the machine code on disk, run one kernel at a time.
 
+    name: under which it is kept, one for each code; default: those of its file and function; "" keeps it not.
     The caller raises KernelError in a fork of a process that ran parallel kernels: their threads are not there.
     """
 
@@ -59,7 +62,8 @@ def kernel(*, parallel: bool = False) -> Callable[[Callable[..., None]], Callabl
             nonlocal ready
             with _LOCK:
                 if not ready:
-                    use_cache(compiled)
+                    if name != "":
+                        use_cache(compiled, name)
                     _Threads.started = _Threads.started or parallel
                     ready = True
                 compiled(*arguments)

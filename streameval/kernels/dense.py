@@ -1,24 +1,63 @@
 """Dense float32 layers on a tile: rows in the lanes, inputs in one fixed order.
 
-A tile is float32 [neuron][row], TILE_ROWS rows side by side, so that a vector holds one value of sixteen rows
-and ragged widths waste nothing. Every sum starts at the bias and adds its inputs in order, one fma each.
+Every sum starts at the bias and adds its inputs in order, one fma each.
 """
 
 from __future__ import annotations
 
-from streameval.kernels.blocks import make_dense_block
+import functools
+from typing import Any
+
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+from streameval.kernels.ahead import emit_hint, hint_step
 from streameval.kernels.compiling import device
+from streameval.kernels.emitting import (
+    emit_load,
+    emit_loop,
+    emit_store,
+    emit_switch,
+    integer_item,
+    place_pointer,
+)
 from streameval.kernels.host import TILE_ROWS, wide_registers
-from streameval.kernels.lanes import splat_f32, store
+from streameval.kernels.lanes import broadcast, emit_fma, splat_f32, store
+from streameval.kernels.program import OWN, SOURCE, TARGET, Operation
 
 # Outputs whose sums are in registers at once, for 2 vectors of rows (24 of 32 registers) or, where a vector
 # takes two registers, for 1 (12 of 16). A layer uses the size that pads it least.
 BLOCKS = (12, 10, 8, 4) if wide_registers() else (6, 5, 4, 1)
-_A, _B, _C, _D = BLOCKS
-_WHOLE_TILE = wide_registers()
+MOST_VECTORS = TILE_ROWS // 16 if wide_registers() else 1
 
-_tile_a, _tile_b, _tile_c, _tile_d = (make_dense_block(2, outputs) for outputs in BLOCKS)
-_lane_a, _lane_b, _lane_c, _lane_d = (make_dense_block(1, outputs) for outputs in BLOCKS)
+# The columns of a step: inputs, and where their list begins; outputs, a multiple of the block; weights and biases.
+INPUTS, LIST, PADDED, BLOCK, WEIGHTS, BIASES = range(OWN, OWN + 6)
+
+_I64 = ir.IntType(64)
+_F32X16 = ir.VectorType(ir.FloatType(), 16)
+
+
+@device
+def _run(step, net, rows, space, tile):
+    """target[j] = bias[j] + sum_k source[inputs[k]] weights[k, j]"""
+    inputs, outputs, block = step[INPUTS], step[PADDED], step[BLOCK]
+    hints = outputs // block * inputs
+    hint = hint_step(tile.size, hints)
+    fill_bias(net.weights, step[BIASES], outputs, space.floats, step[TARGET])
+    add_dense(
+        (space.floats, step[SOURCE]),
+        (net.inputs, step[LIST], inputs),
+        (net.weights, step[WEIGHTS]),
+        (outputs, block),
+        (space.floats, step[TARGET]),
+        (tile.count + 15) // 16,
+        (tile.early, hint),
+    )
+    return min(tile.size, hints * hint)
+
+
+DENSE = Operation("dense", _run)
 
 
 @device
@@ -31,120 +70,70 @@ def fill_bias(biases, start, outputs, sums, to):
 
 
 @device
-def add_dense(rows, at, inputs, weights, start, outputs, block, sums, to, vectors, early, step):
-    """sums[j, r] += sum_k rows[k, r] weights[k, j] for `vectors` * 16 rows; `outputs` a multiple of `block`.
+def add_dense(rows, inputs, weights, outputs, sums, vectors, early):
+    """Add a layer, block by block, to the sums of `vectors` * 16 rows: see `dense_block`.
 
-    weights are packed block by block: [outputs / block][inputs][block]. Meanwhile the memory from address `early` on
-    is asked for, `step` bytes for each input of each block: see `ahead`.
+    outputs: (how many, block), a multiple of the block · weights are packed block by block:
+    [outputs / block][inputs][block], and each block asks for the memory after that of the one before
     """
-    if _WHOLE_TILE and vectors == 2:
-        for j in range(0, outputs, block):
-            place = to + j * TILE_ROWS
-            if block == _A:
-                _tile_a(
-                    rows,
-                    at,
-                    TILE_ROWS,
-                    inputs,
-                    weights,
-                    start + j * inputs,
-                    sums,
-                    place,
-                    early + j // block * inputs * step,
-                    step,
-                )
-            elif block == _B:
-                _tile_b(
-                    rows,
-                    at,
-                    TILE_ROWS,
-                    inputs,
-                    weights,
-                    start + j * inputs,
-                    sums,
-                    place,
-                    early + j // block * inputs * step,
-                    step,
-                )
-            elif block == _C:
-                _tile_c(
-                    rows,
-                    at,
-                    TILE_ROWS,
-                    inputs,
-                    weights,
-                    start + j * inputs,
-                    sums,
-                    place,
-                    early + j // block * inputs * step,
-                    step,
-                )
-            else:
-                _tile_d(
-                    rows,
-                    at,
-                    TILE_ROWS,
-                    inputs,
-                    weights,
-                    start + j * inputs,
-                    sums,
-                    place,
-                    early + j // block * inputs * step,
-                    step,
-                )
-        return
-    for j in range(0, outputs, block):
-        for r in range(0, 16 * vectors, 16):
-            place = to + j * TILE_ROWS + r
-            if block == _A:
-                _lane_a(
-                    rows,
-                    at + r,
-                    TILE_ROWS,
-                    inputs,
-                    weights,
-                    start + j * inputs,
-                    sums,
-                    place,
-                    early + j // block * inputs * step,
-                    step,
-                )
-            elif block == _B:
-                _lane_b(
-                    rows,
-                    at + r,
-                    TILE_ROWS,
-                    inputs,
-                    weights,
-                    start + j * inputs,
-                    sums,
-                    place,
-                    early + j // block * inputs * step,
-                    step,
-                )
-            elif block == _C:
-                _lane_c(
-                    rows,
-                    at + r,
-                    TILE_ROWS,
-                    inputs,
-                    weights,
-                    start + j * inputs,
-                    sums,
-                    place,
-                    early + j // block * inputs * step,
-                    step,
-                )
-            else:
-                _lane_d(
-                    rows,
-                    at + r,
-                    TILE_ROWS,
-                    inputs,
-                    weights,
-                    start + j * inputs,
-                    sums,
-                    place,
-                    early + j // block * inputs * step,
-                    step,
-                )
+    count, block = outputs
+    at_once = min(vectors, MOST_VECTORS)
+    for j in range(0, count, block):
+        number = j * inputs[2]
+        for r in range(0, 16 * vectors, 16 * at_once):
+            dense_block(
+                (at_once, block),
+                (rows[0], rows[1] + r),
+                inputs,
+                (weights[0], weights[1] + number),
+                (sums[0], sums[1] + j * TILE_ROWS + r),
+                (early[0] + number // block * early[1], early[1]),
+            )
+
+
+@intrinsic
+def dense_block(typing: Any, size: Any, rows: Any, inputs: Any, weights: Any, sums: Any, early: Any) -> Any:
+    """Add one block of a dense layer to its sums: all of them in registers from the first input to the last.
+
+        sums[j, r] += sum_k rows[inputs[k] + r] * weights[k, j]       in the order of k, one fma each
+
+    size: (vectors, outputs), up to MOST_VECTORS of 16 rows and one of BLOCKS · rows, weights, sums: (float32 array,
+    offset), weights [k][outputs], sums TILE_ROWS apart · inputs: (int32 array, offset, count), element offsets ·
+    early: (address, step); for each k the memory at address + k * step is asked for, see `ahead`
+    """
+
+    def emit(context: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
+        kinds, (size_, rows_, inputs_, weights_, sums_, early_) = signature.args, arguments
+        row, list_, weight, sum_ = (
+            place_pointer(context, b, kinds[1 + k], place)
+            for k, place in enumerate((rows_, inputs_, weights_, sums_))
+        )
+        count = integer_item(context, b, kinds[2], inputs_, 2)
+        vectors, outputs = (integer_item(context, b, kinds[0], size_, k) for k in range(2))
+        address, step = (integer_item(context, b, kinds[5], early_, k) for k in range(2))
+
+        def body(v: int, n: int, k: ir.Value, carried: list[ir.Value]) -> list[ir.Value]:
+            emit_hint(b, b.add(address, b.mul(k, step)))
+            row_k = b.gep(row, [b.zext(b.load(b.gep(list_, [k])), _I64)])
+            weight_k = b.gep(weight, [b.mul(k, _I64(n))])
+            x = [emit_load(b, b.gep(row_k, [_I64(16 * i)]), _F32X16, 4) for i in range(v)]
+            sums = []
+            for j in range(n):
+                w = broadcast(b, b.load(b.gep(weight_k, [_I64(j)])), _F32X16)
+                sums += [emit_fma(b, x[i], w, carried[j * v + i]) for i in range(v)]
+            return sums
+
+        def case(v: int, n: int) -> None:
+            places = [b.gep(sum_, [_I64(TILE_ROWS * j + 16 * i)]) for j in range(n) for i in range(v)]
+            totals = [emit_load(b, place, _F32X16, 4) for place in places]
+            for place, total in zip(
+                places, emit_loop(b, count, totals, functools.partial(body, v, n)), strict=True
+            ):
+                emit_store(b, total, place, 4)
+
+        sizes = [(v, n) for v in range(1, MOST_VECTORS + 1) for n in BLOCKS]
+        key = b.add(b.mul(vectors, _I64(64)), outputs)
+        emit_switch(b, key, {64 * v + n: functools.partial(case, v, n) for v, n in sizes})
+        return context.get_dummy_value()
+
+    return types.void(size, rows, inputs, weights, sums, early), emit

@@ -1,192 +1,89 @@
-"""The forward pass and the loss of many rows: the two functions Python calls, for uint8 and float32 rows.
+"""The forward pass and the loss of many rows: one compiled function for each kind of rows, operations and loss.
 
-Threads take tiles of rows from a counter; a tile goes through all layers while it is in the cache, and no
+Threads take tiles of rows from a counter; a tile goes through the whole program while it is in the cache, and no
 (rows x features) float matrix ever exists. A row's results depend on that row alone.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from typing import Any
+
 import numba
 import numpy as np
 
-from streameval.kernels.activations import activate
-from streameval.kernels.ahead import hint_step, tile_after
-from streameval.kernels.blocks import next_number, transpose_rows
-from streameval.kernels.compiling import device, kernel, shared
-from streameval.kernels.dense import add_dense, fill_bias
-from streameval.kernels.first_layer import first_layer_bytes
+from streameval.kernels.ahead import tile_after
+from streameval.kernels.compiling import kernel, shared
 from streameval.kernels.host import TILE_ROWS
-from streameval.kernels.lanes import fma, load_f32, pointer, store
-from streameval.kernels.losses import cross_entropy_tile
-
-# The columns of the table of layers.
-INPUTS, OUTPUTS, PADDED, BLOCK, ACTIVATION, WEIGHTS, BIASES = range(7)
-# Inputs of a float32 layer that are turned into lanes at a time: 512 x 48 rows are 96 KiB.
-INPUT_BLOCK = 512
-
-
-@kernel(parallel=True)
-def forward_bytes(
-    address, size, offsets, labels, soft, eps, layers, weights, first, planes, first_weights, scales,
-    work, doubles, ints, places, counter, loss, predicted, probabilities,
-):  # fmt: skip
-    """Write loss, predicted class and probabilities of the uint8 rows at `offsets`.
-
-    address, size: where the values lie, uint8, and how many; the caller keeps them alive · offsets (n,) int64 ·
-    labels (n,) int64 or soft (n, classes) float64, the other one empty · layers int64, the columns above, and
-    first, planes, first_weights, scales: see `packing` · work float32, doubles float64, ints int32, places int64:
-    scratch, a row for each thread · counter (1,) int64, zero · loss (n,) float64 · predicted (n,) int64 ·
-    probabilities (n, classes) float32, or (0, 0) if not wanted
-    """
-    # An address, since a read-only array would cost 10 microseconds a call to find its type.
-    values = numba.carray(pointer(address), size, np.uint8)
-    if work.shape[0] == 1:
-        _tiles_of_bytes(
-            values, address, offsets, labels, soft, eps, layers, weights, first, planes, first_weights, scales,
-            work[0], doubles[0], ints[0], places[0], counter, loss, predicted, probabilities,
-        )  # fmt: skip
-        return
-    for thread in numba.prange(work.shape[0]):
-        _tiles_of_bytes(
-            values, address, offsets, labels, soft, eps, layers, weights, first, planes, first_weights, scales,
-            work[thread], doubles[thread], ints[thread], places[thread], counter, loss, predicted, probabilities,
-        )  # fmt: skip
+from streameval.kernels.lanes import pointer
+from streameval.kernels.program import (
+    FEATURES,
+    OUTPUTS,
+    SOURCE,
+    Net,
+    Operation,
+    Outputs,
+    Results,
+    Rows,
+    Space,
+    Targets,
+    Tile,
+    link,
+)
+from streameval.kernels.rows import next_number
 
 
-@kernel(parallel=True)
-def forward_floats(
-    address, size, offsets, labels, soft, eps, layers, weights,
-    work, doubles, places, counter, loss, predicted, probabilities,
-):  # fmt: skip
-    """Write loss, predicted class and probabilities of the float32 rows at `offsets`; NaN is the loss of a row
-    with a feature that is not finite. Arguments as in `forward_bytes`; the values are float32.
-    """
-    values = numba.carray(pointer(address), size, np.float32)
-    if work.shape[0] == 1:
-        _tiles_of_floats(
-            values, address, offsets, labels, soft, eps, layers, weights,
-            work[0], doubles[0], places[0], counter, loss, predicted, probabilities,
-        )  # fmt: skip
-        return
-    for thread in numba.prange(work.shape[0]):
-        _tiles_of_floats(
-            values, address, offsets, labels, soft, eps, layers, weights,
-            work[thread], doubles[thread], places[thread], counter, loss, predicted, probabilities,
-        )  # fmt: skip
+@functools.cache
+def make_forward(
+    dtype: str, operations: tuple[Operation, ...], loss: str, write_losses: Any
+) -> Callable[..., None]:
+    """The kernel for rows of this dtype, programs of these operations, and a loss: its name and its tile function."""
+    element = np.dtype(dtype).type
+    run = link(operations)
+
+    @shared
+    def run_tiles(net, rows, space, targets, results, counter):
+        """What one thread does: take tiles until none is left."""
+        n, last = rows.offsets.shape[0], net.program.shape[0] - 1
+        features = net.program[last, FEATURES]
+        start = next_number(counter) * TILE_ROWS
+        while start < n:
+            # The number is taken early, so that the rows can be asked for early.
+            after = next_number(counter) * TILE_ROWS
+            early, size = tile_after(rows.address, rows.offsets, after, start, features, rows.values.itemsize)
+            tile = Tile(start, min(TILE_ROWS, n - start), early, size)
+            for i in range(last):
+                asked = run(net.program[i], net, rows, space, tile)
+                tile = Tile(tile.first, tile.count, tile.early + asked, tile.size - asked)
+            outputs = Outputs(space.floats, net.program[last, SOURCE], net.program[last, OUTPUTS])
+            write_losses(outputs, targets, tile, space.doubles, results)
+            start = after
+
+    @kernel(parallel=True, name=_name(dtype, operations, loss, write_losses))
+    def forward(
+        address, size, offsets, labels, rows_of_targets, parameters, program, weights, factors, inputs, planes,
+        floats, doubles, ints, places, counter, losses, predicted, probabilities,
+    ):  # fmt: skip
+        # An address, since a read-only array would cost 10 microseconds a call to find its type.
+        rows = Rows(numba.carray(pointer(address), size, element), address, offsets)
+        net = Net(program, weights, factors, inputs, planes)
+        targets = Targets(labels, rows_of_targets, parameters)
+        results = Results(losses, predicted, probabilities)
+        if floats.shape[0] == 1:
+            space = Space(floats[0], doubles[0], ints[0], places[0])
+            run_tiles(net, rows, space, targets, results, counter)
+            return
+        for thread in numba.prange(floats.shape[0]):
+            mine = Space(floats[thread], doubles[thread], ints[thread], places[thread])
+            run_tiles(net, rows, mine, targets, results, counter)
+
+    return forward
 
 
-@shared
-def _tiles_of_bytes(
-    values, address, offsets, labels, soft, eps, layers, weights, first, planes, first_weights, scales,
-    work, doubles, ints, places, counter, loss, predicted, probabilities,
-):  # fmt: skip
-    """What one thread does: take tiles until none is left."""
-    half, n = work.shape[0] // 2, offsets.shape[0]
-    start = next_number(counter) * TILE_ROWS
-    while start < n:
-        # The number is taken early, so that the rows can be asked for early.
-        after = next_number(counter) * TILE_ROWS
-        early, size = tile_after(address, offsets, after, start, layers[0, INPUTS], 1)
-        count = min(TILE_ROWS, n - start)
-        asked = first_layer_bytes(
-            values,
-            offsets,
-            start,
-            count,
-            first,
-            planes,
-            first_weights,
-            scales,
-            work,
-            half,
-            ints,
-            places,
-            work,
-            0,
-            early,
-            size,
-        )
-        activate(work, 0, layers[0, OUTPUTS] * TILE_ROWS, layers[0, ACTIVATION])
-        at = _further_layers(layers, weights, work, half, (count + 15) // 16, early + asked, size - asked)
-        classes = layers[-1, OUTPUTS]
-        cross_entropy_tile(
-            work, at, classes, labels, soft, eps, start, count, doubles, loss, predicted, probabilities
-        )
-        start = after
-
-
-@shared
-def _tiles_of_floats(
-    values, address, offsets, labels, soft, eps, layers, weights,
-    work, doubles, places, counter, loss, predicted, probabilities,
-):  # fmt: skip
-    half, n = work.shape[0] // 2, offsets.shape[0]
-    marks = half - TILE_ROWS
-    start = next_number(counter) * TILE_ROWS
-    while start < n:
-        after = next_number(counter) * TILE_ROWS
-        early, size = tile_after(address, offsets, after, start, layers[0, INPUTS], 4)
-        count = min(TILE_ROWS, n - start)
-        vectors = (count + 15) // 16
-        for i in range(TILE_ROWS):
-            # Lanes past the last row repeat it; nobody reads what they give.
-            places[i] = offsets[start + min(i, count - 1)]
-            work[marks + i] = 0.0
-        _first_layer_floats(values, places, layers, weights, work, half, marks, vectors)
-        activate(work, 0, layers[0, OUTPUTS] * TILE_ROWS, layers[0, ACTIVATION])
-        at = _further_layers(layers, weights, work, half, vectors, early, size)
-        for r in range(0, TILE_ROWS, 16):
-            store(work, at + r, load_f32(work, at + r) + load_f32(work, marks + r))
-        classes = layers[-1, OUTPUTS]
-        cross_entropy_tile(
-            work, at, classes, labels, soft, eps, start, count, doubles, loss, predicted, probabilities
-        )
-        start = after
-
-
-@device
-def _first_layer_floats(values, places, layers, weights, work, half, marks, vectors):
-    """The sums of the first layer, and 0 in `marks` for finite rows, NaN for others: x * 0 says which."""
-    inputs, block = layers[0, INPUTS], layers[0, BLOCK]
-    fill_bias(weights, layers[0, BIASES], layers[0, PADDED], work, 0)
-    for k in range(0, inputs, INPUT_BLOCK):
-        size = min(INPUT_BLOCK, inputs - k)
-        for r in range(0, 16 * vectors, 16):
-            for c in range(0, size, 16):
-                transpose_rows(values, places, r, k + c, inputs, work, half + c * TILE_ROWS + r, TILE_ROWS)
-            mark = load_f32(work, marks + r)
-            for c in range(size):
-                mark = fma(load_f32(work, half + c * TILE_ROWS + r), 0.0, mark)
-            store(work, marks + r, mark)
-        for j in range(0, layers[0, PADDED], block):
-            at = layers[0, WEIGHTS] + j * inputs + k * block
-            add_dense(work, half, size, weights, at, block, block, work, j * TILE_ROWS, vectors, 0, 0)
-
-
-@device
-def _further_layers(layers, weights, work, half, vectors, early, size):
-    """All layers after the first, to and fro between the two halves of `work`; returns where the logits are.
-
-    The first of them asks for the `size` bytes at address `early`.
-    """
-    at, other = 0, half
-    for i in range(1, layers.shape[0]):
-        padded = layers[i, PADDED]
-        fill_bias(weights, layers[i, BIASES], padded, work, other)
-        add_dense(
-            work,
-            at,
-            layers[i, INPUTS],
-            weights,
-            layers[i, WEIGHTS],
-            padded,
-            layers[i, BLOCK],
-            work,
-            other,
-            vectors,
-            early,
-            hint_step(size, padded // layers[i, BLOCK] * layers[i, INPUTS]) if i == 1 else 0,
-        )
-        activate(work, other, other + layers[i, OUTPUTS] * TILE_ROWS, layers[i, ACTIVATION])
-        at, other = other, at
-    return at
+def _name(dtype: str, operations: tuple[Operation, ...], loss: str, write_losses: Any) -> str:
+    """The name on disk; none where a part comes from outside the package, whose version then says nothing about it."""
+    functions = [*(operation.run for operation in operations), write_losses]
+    if not all(function.py_func.__module__.startswith("streameval.") for function in functions):
+        return ""
+    return "-".join(("forward", dtype, *(operation.name for operation in operations), loss))

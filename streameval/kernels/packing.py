@@ -5,167 +5,233 @@ Knows layouts. The rules here depend on the weights and on the host's tile sizes
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streameval.kernels.byte_rows import WIDTH
-from streameval.kernels.dense import BLOCKS
-from streameval.kernels.first_layer import ENGINES
-from streameval.kernels.forward import INPUT_BLOCK
-from streameval.kernels.host import TILE_ROWS, byte_engine
-from streameval.kernels.names import ACTIVATIONS
+from streameval.kernels.activations import ACTIVATE
+from streameval.kernels.dense import DENSE
+from streameval.kernels.dense_bytes import DENSE_BYTES
+from streameval.kernels.dense_rows import DENSE_ROWS, SPOIL
+from streameval.kernels.host import TILE_ROWS
+from streameval.kernels.program import COLUMNS, FEATURES, OUTPUTS, SOURCE, Operation
 
-# What three balanced base-256 digits, and two base-4096 ones, can hold.
-_LARGEST = 127 * 65536
-# A column keeps its digits in 24 bits if its largest weight is at most so many times its median one.
-_SPREAD = 1024.0
-
-
-class LayerLike(Protocol):
-    """What packing asks of a layer: weight (inputs, outputs), bias (outputs,) float32, activation name."""
-
-    @property
-    def weight(self) -> NDArray[np.float32]: ...
-    @property
-    def bias(self) -> NDArray[np.float32]: ...
-    @property
-    def activation(self) -> str: ...
+# The operations that every network's kernel has, by the dtype of its rows: most networks need one of two kernels.
+USUAL = {
+    "uint8": (DENSE_BYTES, DENSE, ACTIVATE),
+    "float32": (DENSE_ROWS, DENSE, ACTIVATE, SPOIL),
+}
+_LINE = 16  # float32 in a cache line: every array in a pool begins at a multiple of it
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Packed:
-    """A network ready for the kernels, for rows of one dtype and scale."""
+    """A network ready for the kernels, for rows of one dtype and scale; the arrays are those of `program.Net`.
+
+    floats, ints  numbers of float32 and int32 that a thread works in
+    """
 
     features: int
-    classes: int
-    layers: NDArray[np.int64]
+    outputs: int
+    dtype: str
+    operations: tuple[Operation, ...]
+    program: NDArray[np.int64]
     weights: NDArray[np.float32]
-    first: NDArray[np.int64]
-    planes: NDArray[np.int8]
-    first_weights: NDArray[np.float32]
-    scales: NDArray[np.float64]
-    # Scratch of one thread: numbers of float32 and int32.
-    work: int
+    factors: NDArray[np.float64]
+    inputs: NDArray[np.int32]
+    planes: NDArray[Any]
+    floats: int
     ints: int
 
     @property
-    def is_bytes(self) -> bool:
-        return self.first.size > 0
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        arrays = (self.program, self.weights, self.factors, self.inputs, self.planes)
+        return sum(array.nbytes for array in arrays)
 
 
-def pack(layers: Sequence[LayerLike], *, dtype: Any, scale: float) -> Packed:
-    """Pack a network for uint8 or float32 rows whose stored values are multiplied by `scale`."""
-    is_bytes = np.dtype(dtype) == np.uint8
-    table = np.zeros((len(layers), 7), np.int64)
-    parts: list[NDArray[np.float32]] = []
-    size = 0
-    for i, layer in enumerate(layers):
-        inputs, outputs = layer.weight.shape
-        block = min(BLOCKS, key=lambda b: (-(-outputs // b) * b, -b))
-        padded = -(-outputs // block) * block
-        table[i] = inputs, outputs, padded, block, ACTIVATIONS.index(layer.activation), size, size
-        if i > 0 or not is_bytes:
-            weight = layer.weight if i > 0 or scale == 1.0 else _scaled(layer.weight, scale)
-            parts.append(_blocked(weight, padded, block))
-            size += inputs * padded
-            table[i, 6] = size
-        parts.append(_padded(layer.bias, padded))
-        size += padded
-    features, classes = layers[0].weight.shape[0], layers[-1].weight.shape[1]
-    tallest = max(
-        max(_up(int(row[2]), 16) for row in table), 0 if is_bytes else min(_up(features, 16), INPUT_BLOCK)
-    )
-    work = 2 * (tallest + 1) * TILE_ROWS
-    common = {
-        "features": features,
-        "classes": classes,
-        "layers": table,
-        "weights": aligned(np.concatenate(parts)),
-    }
-    if not is_bytes:
-        return Packed(**common, **_no_bytes(), work=work)
-    first = _first_layer(layers[0], scale)
-    work = max(work, 2 * 16 * int(first["first"][WIDTH]))
-    return Packed(**common, **first, work=work)
+class PackableLayer(Protocol):
+    """What packing asks of a layer, see `layers.layer`."""
+
+    @property
+    def inputs(self) -> int | None: ...
+
+    def pack(self, builder: Builder, source: Slot) -> Slot:
+        """Add the layer's steps, and say where its outputs are."""
 
 
-def _blocked(weight: NDArray[np.float32], padded: int, block: int) -> NDArray[np.float32]:
-    """(inputs, outputs) as [padded / block][inputs][block], the padding zero, flat."""
-    inputs, outputs = weight.shape
-    full = np.zeros((inputs, padded), np.float32)
-    full[:, :outputs] = weight
-    return np.ascontiguousarray(full.reshape(inputs, padded // block, block).transpose(1, 0, 2)).ravel()
+def pack(
+    layers: Sequence[PackableLayer], *, dtype: Any, scale: float, shape: tuple[int, ...] | None = None
+) -> Packed:
+    """Pack a network for uint8 or float32 rows whose stored values are multiplied by `scale`.
 
-
-def _padded(bias: NDArray[np.float32], padded: int) -> NDArray[np.float32]:
-    full = np.zeros(padded, np.float32)
-    full[: len(bias)] = bias
-    return full
-
-
-def _scaled(weight: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
-    return (weight.astype(np.float64) * scale).astype(np.float32)
-
-
-def _first_layer(layer: LayerLike, scale: float) -> dict[str, Any]:
-    weight = layer.weight.astype(np.float64)
-    features, outputs = weight.shape
-    width, stride = _up(outputs, 16), _up(features // 4, 16)
-    finite = bool(np.isfinite(weight).all())
-    factor = np.ones(outputs)
-    exact = finite and _holds_in_24_bits(weight)
-    if exact:
-        largest = np.abs(weight).max(axis=0, initial=0.0)
-        factor = np.where(largest > 0.0, largest / _LARGEST, 1.0)
-        weight = np.rint(weight / factor)
-    engine = ENGINES.get(byte_engine())
-    integers = engine is not None and exact and features <= engine.MOST_PIXELS
-    lanes, block, planes = 0, 0, np.empty(0, np.int8)
-    if engine is not None:
-        lanes, block = engine.layout(outputs)
-        planes = planes.astype(engine.pack(np.zeros((0, outputs), np.int32), lanes).dtype)
-        if integers:
-            whole = weight[: features - features % 4].astype(np.int32)
-            planes = aligned(engine.pack(_digits(whole, engine.BASE, engine.PLANES), lanes))
-    flat = np.zeros((features, width), np.float32)
-    flat[:, :outputs] = weight
-    scales = np.zeros((2, width))
-    scales[0, :outputs] = factor * scale
-    scales[1, :outputs] = layer.bias
-    # Rows as the tile registers want them, or lists of pixels; then the sums.
-    sums = _up(max(TILE_ROWS * stride, features + 32), 16)
-    return {
-        "first": np.array([features, outputs, width, lanes, block, integers, finite, stride, sums], np.int64),
-        "planes": planes,
-        "first_weights": flat.ravel(),
-        "scales": scales.ravel(),
-        "ints": _up(sums + (TILE_ROWS + 1) * lanes + 64, 16),
-    }
-
-
-def _holds_in_24_bits(weight: NDArray[np.float64]) -> bool:
-    """Whether 24-bit integers lose no more than float32 would, column by column."""
-    size = np.abs(weight)
-    typical = np.array([np.median(column[column > 0.0]) if column.any() else 0.0 for column in size.T])
-    return bool((size.max(axis=0, initial=0.0) <= _SPREAD * typical).all())
-
-
-def _digits(weight: NDArray[np.int32], base: int, planes: int) -> NDArray[np.int32]:
-    """Integers (pixels, outputs) as balanced digits (pixels, planes * outputs), the lowest first.
-
-    Each is from -base / 2 to base / 2 - 1. Up to three features after the last whole group of four are not among
-    the pixels: the kernel adds them itself.
+    shape: of a row; default (inputs of the first layer,)
     """
-    rest = weight
-    digits = []
-    for _ in range(planes):
-        digits.append(((rest + base // 2) & (base - 1)) - base // 2)
-        rest = (rest - digits[-1]) // base
-    return np.concatenate(digits, axis=1)
+    builder = Builder(shape or (layers[0].inputs or 0,), np.dtype(dtype).name, scale)
+    slot = builder.rows
+    for layer in layers:
+        slot = layer.pack(builder, slot)
+    return builder.finish(slot)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Slot:
+    """Values of a tile, [neuron][row]: what one step writes and others read. `size` neurons have a place."""
+
+    shape: tuple[int, ...]
+    size: int
+
+    @property
+    def neurons(self) -> int:
+        """How many values it has for a row."""
+        return math.prod(self.shape)
+
+
+@dataclass(slots=True, eq=False)
+class _Pool:
+    """Arrays of one dtype, put end to end."""
+
+    dtype: Any
+    parts: list[NDArray[Any]] = field(default_factory=list)
+    length: int = 0
+
+    def add(self, array: NDArray[Any]) -> int:
+        """Where the array begins."""
+        start = self.length
+        padded = np.zeros(-(-array.size // _LINE) * _LINE, self.dtype)
+        padded[: array.size] = array.ravel()
+        self.parts.append(padded)
+        self.length += padded.size
+        return start
+
+    def joined(self) -> NDArray[Any]:
+        return aligned(np.concatenate([np.empty(0, self.dtype), *self.parts]))
+
+
+class Builder:
+    """A network on its way to being packed: layers add steps to it, one after another.
+
+    dtype, scale  of the rows; stored values are multiplied by scale
+    rows          the source of a layer that reads the data itself
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: str, scale: float) -> None:
+        self.dtype, self.scale = dtype, scale
+        self.rows = Slot(shape, 0)
+        self.planes: NDArray[Any] = np.empty(0, np.int8)
+        self._weights, self._factors, self._inputs = (
+            _Pool(kind) for kind in (np.float32, np.float64, np.int32)
+        )
+        self._all: tuple[int, int] = (0, 0)
+        self._steps: list[tuple[Operation, tuple[Slot | int, ...]]] = []
+        self._marks: Slot | None = None
+        self._ints = 1
+
+    def slot(self, *shape: int, padded: int = 0) -> Slot:
+        """A place for values of this shape, with room for `padded` neurons if a step writes more than it has."""
+        return Slot(shape, max(math.prod(shape), padded))
+
+    def marks(self) -> Slot:
+        """A place for one number a row: 0, or NaN for a row that has no meaning. It spoils the outputs."""
+        self._marks = self.slot(1)
+        return self._marks
+
+    def add(
+        self,
+        operation: Operation,
+        source: Slot,
+        target: Slot,
+        *numbers: Slot | int,
+        temporary: Slot | None = None,
+        ints: int = 0,
+    ) -> Slot:
+        """Add a step, and return its target. A slot among its `numbers` becomes an offset; ints: int32 to work in."""
+        self._steps.append((operation, (source, target, temporary or self.rows, *numbers)))
+        self._ints = max(self._ints, ints)
+        return target
+
+    def weights(self, array: NDArray[np.float32]) -> int:
+        """Keep float32 numbers; return their offset in `Net.weights`."""
+        return self._weights.add(array)
+
+    def factors(self, array: NDArray[np.float64]) -> int:
+        """Keep float64 numbers; return their offset in `Net.factors`."""
+        return self._factors.add(array)
+
+    def inputs(self, neurons: NDArray[np.int32]) -> int:
+        """Keep a list of neurons of a source; return its offset in `Net.inputs`."""
+        return self._inputs.add(neurons * np.int32(TILE_ROWS))
+
+    def all_inputs(self, count: int) -> int:
+        """The offset of the list of the neurons 0 to count - 1."""
+        length, start = self._all
+        if count > length:
+            start = self.inputs(np.arange(count, dtype=np.int32))
+            self._all = count, start
+        return start
+
+    def finish(self, outputs: Slot) -> Packed:
+        """The packed network whose outputs are in this slot."""
+        if self._marks is not None:
+            self.add(SPOIL, self._marks, outputs)
+        usual = USUAL[self.dtype]
+        others = {operation for operation, _ in self._steps} - {*usual}
+        operations = (*usual, *sorted(others, key=lambda operation: operation.name))
+        offsets, floats = plan([*(cells for _, cells in self._steps), (outputs,)])
+        program = np.zeros((len(self._steps) + 1, COLUMNS), np.int64)
+        for row, (operation, cells) in zip(program, self._steps, strict=False):
+            row[0] = operations.index(operation)
+            row[1 : 1 + len(cells)] = [
+                offsets.get(cell, 0) if isinstance(cell, Slot) else cell for cell in cells
+            ]
+        program[-1, SOURCE], program[-1, OUTPUTS], program[-1, FEATURES] = (
+            offsets[outputs], outputs.neurons, self.rows.neurons,
+        )  # fmt: skip
+        return Packed(
+            features=self.rows.neurons,
+            outputs=outputs.neurons,
+            dtype=self.dtype,
+            operations=operations,
+            program=program,
+            weights=self._weights.joined(),
+            factors=self._factors.joined(),
+            inputs=self._inputs.joined(),
+            planes=self.planes,
+            floats=floats,
+            ints=self._ints,
+        )
+
+
+def plan(steps: Sequence[Sequence[Slot | int]]) -> tuple[dict[Slot, int], int]:
+    """Offsets of slots in one array, in float32, and its length: no two overlap that are needed at the same time.
+
+    A slot is needed from the first step that names it to the last. The largest takes the lowest offset that is free
+    all that time, then the next largest.
+    """
+    spans: dict[Slot, tuple[int, int]] = {}
+    for number, cells in enumerate(steps):
+        for cell in cells:
+            if isinstance(cell, Slot) and cell.size:
+                spans[cell] = spans.get(cell, (number, 0))[0], number
+    ends: dict[Slot, tuple[int, int]] = {}
+    for slot in sorted(spans, key=lambda one: (-one.size, spans[one])):
+        begin = 0
+        for other_begin, other_end in sorted(
+            ends[other] for other in ends if _overlap(spans[slot], spans[other])
+        ):
+            if begin + slot.size * TILE_ROWS <= other_begin:
+                break
+            begin = max(begin, other_end)
+        ends[slot] = begin, begin + slot.size * TILE_ROWS
+    return {slot: begin for slot, (begin, _) in ends.items()}, max(end for _, end in ends.values())
+
+
+def _overlap(one: tuple[int, int], two: tuple[int, int]) -> bool:
+    return one[0] <= two[1] and two[0] <= one[1]
 
 
 def aligned(flat: NDArray[Any]) -> NDArray[Any]:
@@ -175,17 +241,3 @@ def aligned(flat: NDArray[Any]) -> NDArray[Any]:
     out = room[start : start + flat.nbytes].view(flat.dtype)
     out[:] = flat
     return out
-
-
-def _no_bytes() -> dict[str, Any]:
-    return {
-        "first": np.empty(0, np.int64),
-        "planes": np.empty(0, np.int8),
-        "first_weights": np.empty(0, np.float32),
-        "scales": np.empty(0),
-        "ints": 1,
-    }
-
-
-def _up(number: int, multiple: int) -> int:
-    return -(-number // multiple) * multiple

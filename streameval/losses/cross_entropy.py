@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ class CrossEntropy:
 
     name: ClassVar[str] = "cross-entropy"
     unit: ClassVar[str] = "nats"
+    classifies: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         expected = "a number from 0 (exact log-softmax) to below 1, for instance 1e-7"
@@ -68,10 +70,7 @@ class CrossEntropy:
 
     def tile(self) -> Callable[..., None]:
         """See `Loss`."""
-        from streameval.kernels.losses import cross_entropy_tile
-
-        made: Callable[..., None] = cross_entropy_tile
-        return made
+        return _tile()
 
     def reference(self, logits: NDArray[np.float64], targets: NDArray[Any]) -> NDArray[np.float64]:
         """See `Loss`."""
@@ -83,3 +82,60 @@ class CrossEntropy:
             return np.asarray(-logs[np.arange(len(logs)), targets])
         # 0 * log(0) is 0 here: a class without weight costs nothing.
         return np.asarray(-np.sum(np.where(targets == 0.0, 0.0, targets * logs), axis=1))
+
+
+@functools.cache
+def _tile() -> Callable[..., None]:
+    """-sum_k t_k log(softmax_k + eps), or -sum_k t_k log(softmax_k), exact from the logits, if eps is 0."""
+    from streameval.kernels.compiling import device
+    from streameval.kernels.elementary import exp_f64, log_f64
+    from streameval.kernels.host import TILE_ROWS
+    from streameval.kernels.lanes import load_f64, store
+    from streameval.kernels.softmax import (
+        BEST,
+        TOP,
+        TOTAL,
+        WORK,
+        gather,
+        softmax_sums,
+        write_predicted,
+        write_probabilities,
+    )
+
+    @device  # type: ignore[untyped-decorator]
+    def negative_logs(tile: Any, doubles: Any, eps: Any) -> None:
+        for r in range(0, tile.count, 8):
+            below = load_f64(doubles, TOP + r) - load_f64(doubles, WORK + r)
+            if eps > 0.0:
+                share = exp_f64(0.0 - below) / load_f64(doubles, TOTAL + r)
+                store(doubles, WORK + r, 0.0 - log_f64(share + eps))
+            else:
+                store(doubles, WORK + r, log_f64(load_f64(doubles, TOTAL + r)) + below)
+
+    @device  # type: ignore[untyped-decorator]
+    def cross_entropy(outputs: Any, targets: Any, tile: Any, doubles: Any, results: Any) -> None:
+        eps, first = targets.parameters[0], tile.first
+        softmax_sums(outputs, tile.count, doubles)
+        write_predicted(tile, doubles, results.predicted)
+        if targets.rows.shape[0] > 0:
+            total = BEST  # the predicted classes are written
+            for i in range(tile.count):
+                doubles[total + i] = 0.0
+            for k in range(outputs.count):
+                gather(outputs, k, tile, doubles)
+                negative_logs(tile, doubles, eps)
+                for i in range(tile.count):
+                    doubles[total + i] += targets.rows[first + i, k] * doubles[WORK + i]
+            for i in range(tile.count):
+                results.losses[first + i] = doubles[total + i]
+        else:
+            for i in range(tile.count):
+                k = targets.labels[first + i]
+                doubles[WORK + i] = outputs.values[outputs.at + k * TILE_ROWS + i]
+            negative_logs(tile, doubles, eps)
+            for i in range(tile.count):
+                results.losses[first + i] = doubles[WORK + i]
+        write_probabilities(outputs, tile, doubles, results.probabilities)
+
+    made: Callable[..., None] = cross_entropy
+    return made

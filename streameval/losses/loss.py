@@ -16,10 +16,12 @@ class Loss(Protocol):
 
     name   as reports and options say it, a row of `LOSSES`
     unit   of a row's loss, for people: "nats"
+    classifies  whether outputs and targets are classes, so that rows are right or wrong
     """
 
     name: ClassVar[str]
     unit: ClassVar[str]
+    classifies: ClassVar[bool]
 
     @property
     def bounds(self) -> Bounds | None:
@@ -40,7 +42,10 @@ class Loss(Protocol):
         """What the kernel reads besides logits and targets, (k,)."""
 
     def tile(self) -> Callable[..., None]:
-        """The kernel's part that turns a tile of logits into losses, made at the first call."""
+        """The kernel's part, made at the first call: tile(outputs, targets, tile, doubles, results), for
+        `kernels.compiling.device`. It writes `results.losses` of the tile's rows and, where there are classes,
+        `results.predicted` and the probabilities that are wanted; the arguments are the tuples of `kernels.program`,
+        doubles float64 (4 * TILE_ROWS,) to work in."""
 
     def reference(self, logits: NDArray[np.float64], targets: NDArray[Any]) -> NDArray[np.float64]:
         """The losses (n,) of logits (n, outputs) and targets (n,) or (n, outputs), in float64 by NumPy."""

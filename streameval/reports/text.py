@@ -25,7 +25,7 @@ def report(result: Report, look: Look) -> str:
     """A finished evaluation."""
     lines = [look.bold(f"{result.model.path or 'the model'} on {result.data.path or 'arrays in memory'}"), ""]
     lines += fields(_figures(result), look)
-    if result.rows:
+    if result.rows and result.correct is not None:
         lines += ["", *_classes(result, look)]
         lines += ["", *_confusion(result, look)]
     lines += ["", *fields(_background(result), look)]

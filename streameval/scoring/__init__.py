@@ -6,7 +6,7 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from streameval.arguments import found
+from streameval.arguments import describe_value
 from streameval.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # Type of a model, by its full name so that nobody has to be imported -> (module of this package, class there). A
 # model is scored by the row of the first of its type's ancestors that is here.
 SCORERS: Final = {
-    "streameval.models.mlp.Mlp": ("network", "NetworkScorer"),
+    "streameval.models.network.Network": ("network", "NetworkScorer"),
 }
 
 
@@ -54,4 +54,4 @@ def _row(model: object) -> tuple[str, str]:
     cure = "Give what streameval.load_model returns."
     if isinstance(model, str | os.PathLike):
         cure = f"Load it: streameval.load_model({os.fspath(model)!r})."
-    raise UsageError(f"model: {found(model)}, expected a network. {cure}")
+    raise UsageError(f"model: {describe_value(model)}, expected a network. {cure}")

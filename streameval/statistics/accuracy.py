@@ -88,13 +88,17 @@ def hypergeometric_tail(least: int, rows: int, right: int, population: int) -> f
         - _log_choose(population, rows)
     )
     total = 0.0
-    found = least
+    overlap = least
     while term > total * 1e-17:
         total += term
-        if found == min(rows, right):
+        if overlap == min(rows, right):
             break
-        term *= (right - found) * (rows - found) / ((found + 1.0) * (population - right - rows + found + 1.0))
-        found += 1
+        term *= (
+            (right - overlap)
+            * (rows - overlap)
+            / ((overlap + 1.0) * (population - right - rows + overlap + 1.0))
+        )
+        overlap += 1
     return total
 
 

@@ -38,17 +38,17 @@ class Blocks:
         not the row is what was drawn independently. A ratio estimator, because the last tile may be short.
         """
         sizes = self.stops - self.starts
-        found = one_per_row(losses, int(sizes.sum()))
-        totals = np.add.reduceat(found, np.concatenate([[0], np.cumsum(sizes)[:-1]]))
+        values = one_per_row(losses, int(sizes.sum()))
+        totals = np.add.reduceat(values, np.concatenate([[0], np.cumsum(sizes)[:-1]]))
         mean = float(totals.sum() / sizes.sum())
         drawn = len(sizes)
         if drawn == self.tiles:
-            return Estimate(mean, 0.0, len(found))
+            return Estimate(mean, 0.0, len(values))
         if drawn == 1:
-            return Estimate(mean, float("nan"), len(found))
+            return Estimate(mean, float("nan"), len(values))
         spread = float(np.sum((totals - mean * sizes) ** 2)) / (drawn - 1)
         variance = (1 - drawn / self.tiles) / drawn * spread / float(sizes.mean()) ** 2
-        return Estimate(mean, variance, len(found))
+        return Estimate(mean, variance, len(values))
 
 
 def blocks(population: int, size: int, *, block_rows: int, seed: int | np.random.Generator = 0) -> Blocks:

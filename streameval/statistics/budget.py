@@ -76,12 +76,12 @@ def reference_rows(
 
 def rounding_error(losses: Any, references: Any, *, population: int, level: float = 0.95) -> Rounding:
     """Compare the losses of `reference_rows` with their float64 references, (n,) each, in the same order."""
-    found, exact = np.asarray(losses, np.float64), np.asarray(references, np.float64)
-    if found.shape != exact.shape:
+    rounded, exact = np.asarray(losses, np.float64), np.asarray(references, np.float64)
+    if rounded.shape != exact.shape:
         raise UsageError(
-            f"losses of shape {found.shape} and references of shape {exact.shape}: the same rows were expected."
+            f"losses of shape {rounded.shape} and references of shape {exact.shape}: the same rows were expected."
         )
-    gap = found - exact
+    gap = rounded - exact
     return Rounding(
         len(gap),
         float(gap.mean()),

@@ -203,16 +203,16 @@ def _trials(
         means.append(batch.mean)
         for tally in tallies.values():
             tally.add(batch, level, population.mean, bounds)
-    found = np.concatenate(means)
-    mean = math.fsum(found) / trials
+    batch_means = np.concatenate(means)
+    mean = math.fsum(batch_means) / trials
     return Trials(
         size,
         trials,
         mean,
         mean - population.mean,
-        float(found.std(ddof=1)) if trials > 1 else math.nan,
+        float(batch_means.std(ddof=1)) if trials > 1 else math.nan,
         _predicted_sd(population, size, replace),
-        dict(zip(map(str, QUANTILES), np.quantile(found, QUANTILES).tolist(), strict=True)),
+        dict(zip(map(str, QUANTILES), np.quantile(batch_means, QUANTILES).tolist(), strict=True)),
         {name: tally.coverage() for name, tally in tallies.items()},
     )
 

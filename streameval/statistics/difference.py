@@ -52,10 +52,12 @@ def difference_interval(
     bounds: those of a single loss, `Loss.bounds`.
     """
     whole = Population.of(old)
-    found = interval(
+    of_difference = interval(
         _gap(old, rows, new), method, level=level, population=whole.rows, bounds=_bounds(bounds, whole)
     )
-    return dataclasses.replace(found, low=whole.mean + found.low, high=whole.mean + found.high)
+    return dataclasses.replace(
+        of_difference, low=whole.mean + of_difference.low, high=whole.mean + of_difference.high
+    )
 
 
 def difference_until(
@@ -86,7 +88,7 @@ def difference_until(
         if on_step is not None:
             on_step(_raised(step, mean))
 
-    found = until(
+    of_difference = until(
         gap,
         len(old),
         half_width=half_width,
@@ -97,7 +99,7 @@ def difference_until(
         prior=DIFFERENCE_PRIOR,
         on_step=shifted,
     )
-    return _raised(found, mean)
+    return _raised(of_difference, mean)
 
 
 def _gap(old: Any, rows: NDArray[np.int64], new: Any) -> NDArray[np.float64]:
@@ -105,9 +107,9 @@ def _gap(old: Any, rows: NDArray[np.int64], new: Any) -> NDArray[np.float64]:
     return np.asarray(np.asarray(new, np.float64) - np.asarray(old[rows], np.float64))
 
 
-def _raised(found: Known, mean: float) -> Known:
+def _raised(known: Known, mean: float) -> Known:
     """What is known of the mean difference, as known of the new model's mean loss."""
-    return dataclasses.replace(found, loss=mean + found.loss, low=mean + found.low, high=mean + found.high)
+    return dataclasses.replace(known, loss=mean + known.loss, low=mean + known.low, high=mean + known.high)
 
 
 def _bounds(bounds: Bounds | None, old: Population) -> Bounds | None:

@@ -115,13 +115,13 @@ def _sums(losses: Any, whole: Population) -> tuple[NDArray[np.float64], dict[int
 
 def _by_residue(gaps: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return (2, CYCLE): sums and counts of the rows of a piece that leave the same remainder."""
-    found = np.zeros((2, CYCLE))
+    sums = np.zeros((2, CYCLE))
     full = len(gaps) // CYCLE * CYCLE
-    found[0] = gaps[:full].reshape(-1, CYCLE).sum(axis=0)
-    found[1] = full // CYCLE
-    found[0, : len(gaps) - full] += gaps[full:]
-    found[1, : len(gaps) - full] += 1
-    return found
+    sums[0] = gaps[:full].reshape(-1, CYCLE).sum(axis=0)
+    sums[1] = full // CYCLE
+    sums[0, : len(gaps) - full] += gaps[full:]
+    sums[1, : len(gaps) - full] += 1
+    return sums
 
 
 def _fits(stride: int, whole: Population) -> bool:

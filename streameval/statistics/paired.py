@@ -213,10 +213,10 @@ def _counts(
         ties += int((one == two).sum())
         product.append(float(np.dot(one - first_mean, two - second_mean)))
         if labels is not None:
-            found = np.asarray(labels[start : start + PIECE]).astype(np.int64)
-            count = max(classes.shape[1], int(found.max()) + 1)
+            piece_labels = np.asarray(labels[start : start + PIECE]).astype(np.int64)
+            count = max(classes.shape[1], int(piece_labels.max()) + 1)
             gap = two - one
-            more = [np.bincount(found, weights, count) for weights in (None, gap, gap * gap, better)]
+            more = [np.bincount(piece_labels, weights, count) for weights in (None, gap, gap * gap, better)]
             classes = np.pad(classes, ((0, 0), (0, count - classes.shape[1]))) + np.array(more)
     return wins, ties, math.fsum(product), classes
 

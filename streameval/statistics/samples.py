@@ -49,30 +49,30 @@ def given(rows: Any, population: int) -> NDArray[np.int64]:
     Raises UsageError naming the first row outside [0, population), or the type found.
     """
     _check(population, 0)
-    found = np.asarray(rows)
-    if found.ndim != 1:
+    numbers = np.asarray(rows)
+    if numbers.ndim != 1:
         raise UsageError(
-            f"rows: found an array of shape {found.shape}, a flat list of row numbers was expected."
+            f"rows: found an array of shape {numbers.shape}, a flat list of row numbers was expected."
         )
-    if found.dtype == np.bool_:
-        if len(found) != population:
+    if numbers.dtype == np.bool_:
+        if len(numbers) != population:
             raise UsageError(
-                f"rows: a mask of {len(found)} entries for {population} rows. Give one entry for each row."
+                f"rows: a mask of {len(numbers)} entries for {population} rows. Give one entry for each row."
             )
-        return np.flatnonzero(found).astype(np.int64, copy=False)
-    if found.size == 0:
+        return np.flatnonzero(numbers).astype(np.int64, copy=False)
+    if numbers.size == 0:
         return np.empty(0, np.int64)
-    if not np.issubdtype(found.dtype, np.integer):
+    if not np.issubdtype(numbers.dtype, np.integer):
         raise UsageError(
-            f"rows: found dtype {found.dtype}, integers were expected. Try rows.astype('int64')."
+            f"rows: found dtype {numbers.dtype}, integers were expected. Try rows.astype('int64')."
         )
-    outside = np.flatnonzero((found < 0) | (found >= population))
+    outside = np.flatnonzero((numbers < 0) | (numbers >= population))
     if len(outside):
         raise UsageError(
-            f"rows, entry {outside[0]}: row {found[outside[0]]} does not exist, "
+            f"rows, entry {outside[0]}: row {numbers[outside[0]]} does not exist, "
             f"rows are numbered 0 to {population - 1}."
         )
-    return found.astype(np.int64)
+    return numbers.astype(np.int64)
 
 
 def pattern(rows: NDArray[np.int64]) -> str | None:

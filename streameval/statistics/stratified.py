@@ -41,10 +41,10 @@ class Estimate:
 
 def one_per_row(losses: Any, rows: int) -> NDArray[np.float64]:
     """Return the losses as (rows,) float64, or raise UsageError if they are of another shape."""
-    found = np.asarray(losses, np.float64)
-    if found.shape != (rows,):
-        raise UsageError(f"losses: found shape {found.shape}, ({rows},) was expected: one per row.")
-    return found
+    values = np.asarray(losses, np.float64)
+    if values.shape != (rows,):
+        raise UsageError(f"losses: found shape {values.shape}, ({rows},) was expected: one per row.")
+    return values
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,8 +65,8 @@ class Strata:
 
         with W_h = N_h / N. A class drawn in full adds no variance; one drawn once adds NaN: unknown.
         """
-        found = one_per_row(losses, len(self.rows))
-        parts = np.split(found, np.cumsum(self.counts)[:-1])
+        labelled = one_per_row(losses, len(self.rows))
+        parts = np.split(labelled, np.cumsum(self.counts)[:-1])
         total = int(self.sizes.sum())
         mean, variance = 0.0, 0.0
         for part, size in zip(parts, self.sizes.tolist(), strict=True):
@@ -77,7 +77,7 @@ class Strata:
             if len(part) < size:
                 spread = float(part.var(ddof=1)) if len(part) > 1 else math.nan
                 variance += weight**2 * (1 - len(part) / size) * spread / len(part)
-        return Estimate(mean, variance, len(found))
+        return Estimate(mean, variance, len(labelled))
 
 
 def stratified(labels: Any, size: int, *, seed: int | np.random.Generator = 0, spread: Any = None) -> Strata:
@@ -88,18 +88,18 @@ def stratified(labels: Any, size: int, *, seed: int | np.random.Generator = 0, s
     Every class that has rows gets two (one if it has one), so that the variance can be estimated.
     Raises UsageError when `size` cannot be shared out so.
     """
-    found = np.asarray(labels)
-    if found.ndim != 1 or not np.issubdtype(found.dtype, np.integer) or len(found) == 0:
+    labelled = np.asarray(labels)
+    if labelled.ndim != 1 or not np.issubdtype(labelled.dtype, np.integer) or len(labelled) == 0:
         raise UsageError(
-            f"labels: found {found.dtype} of shape {found.shape}, a flat list of integers was expected."
+            f"labels: found {labelled.dtype} of shape {labelled.shape}, a flat list of integers was expected."
         )
-    sizes = np.bincount(found).astype(np.int64)
+    sizes = np.bincount(labelled).astype(np.int64)
     counts = allocate(sizes, size, spread)
     root = number(seed)
     chosen = []
     for label, count in enumerate(counts.tolist()):
         if count:
-            members = np.flatnonzero(found == label)
+            members = np.flatnonzero(labelled == label)
             key = int(branch(root, label).generate_state(1, np.uint64)[0])
             chosen.append(members[Permutation.of(len(members), seed=key).take(0, count)])
     return Strata(np.concatenate(chosen), counts, sizes)

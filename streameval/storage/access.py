@@ -1,4 +1,4 @@
-"""Three ways to get at rows whose places are known: views of memory, positioned reads, decompression.
+"""Two ways to get at rows whose positions are known: views of memory, and positioned reads.
 
 Knows a `Layout` and files. Does not know formats, targets' meaning, or the order in which rows are wanted.
 """
@@ -6,14 +6,12 @@ Knows a `Layout` and files. Does not know formats, targets' meaning, or the orde
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streameval.errors import DataError
-from streameval.storage.compressed import decompress
-from streameval.storage.flatbuffer import MalformedError
 from streameval.storage.layout import Layout, Piece
 from streameval.storage.mapping import FOLIO, File, Mapping
 
@@ -37,10 +35,10 @@ class Access(Protocol):
     def pick(self, rows: NDArray[np.int64]) -> Rows:
         """Return exactly these rows, which are in range."""
 
-    def ahead(self, piece: Piece) -> None:
+    def prefetch(self, piece: Piece) -> None:
         """Begin to fetch rows that will be asked for next."""
 
-    def behind(self, piece: Piece) -> None:
+    def release(self, piece: Piece) -> None:
         """Give back what rows hold that were consumed."""
 
     def costs(self) -> tuple[int, int]:
@@ -51,6 +49,26 @@ class Access(Protocol):
 
     def save_memory(self) -> None:
         """From now on hold no more than `costs` says, where that is slower too."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlainRows:
+    """Rows that lie in files as plain spans of bytes: how they are read is for `open` to choose.
+
+    values, labels  the files of features and of targets; the same one where both lie in it
+    """
+
+    layout: Layout
+    values: File
+    labels: File
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OwnAccess:
+    """Rows that are no plain spans of bytes, with the way to get at them that their format brings along."""
+
+    layout: Layout
+    access: Access
 
 
 class Views:
@@ -101,22 +119,22 @@ class Views:
         if len(self._value_base) == 1:
             value_base, label_base = self._value_base[0], self._label_base[0]
         else:
-            batch = rows // self._even if self._even else _batch_of(layout.starts, rows)
+            batch = rows // self._even if self._even else batch_of(layout.starts, rows)
             value_base, label_base = self._value_base[batch], self._label_base[batch]
-        places = rows * layout.width + label_base
+        numbers = rows * layout.width + label_base
         if layout.soft:
-            places = places[:, None] + np.arange(layout.width)
-        return self._values, rows * layout.features + value_base, self._labels[places]
+            numbers = numbers[:, None] + np.arange(layout.width)
+        return self._values, rows * layout.features + value_base, self._labels[numbers]
 
-    def ahead(self, piece: Piece) -> None:
+    def prefetch(self, piece: Piece) -> None:
         if self._releases:
             for mapping, start, stop in self.ranges(piece):
-                mapping.ahead(start, stop)
+                mapping.prefetch(start, stop)
 
-    def behind(self, piece: Piece) -> None:
+    def release(self, piece: Piece) -> None:
         if self._releases:
             for mapping, start, stop in self.ranges(piece):
-                mapping.behind(start, stop)
+                mapping.release(start, stop)
 
     def costs(self) -> tuple[int, int]:
         if not self._maps:
@@ -130,7 +148,7 @@ class Views:
     def save_memory(self) -> None:
         self._releases = bool(self._maps)
         for mapping in self._maps:
-            mapping.release()
+            mapping.release_always()
 
     def ranges(self, piece: Piece) -> Iterator[tuple[Mapping, int, int]]:
         """Yield the bytes of features and targets that a piece lies in."""
@@ -173,17 +191,17 @@ class Reads:
         layout = self._layout
         values = np.empty((len(rows), layout.features), layout.dtype)
         labels = np.empty((len(rows), layout.width), layout.label_dtype)
-        batch = _batch_of(layout.starts, rows)
+        batch = batch_of(layout.starts, rows)
         into = rows - layout.starts[batch]
         self._value_file.read_rows(values, layout.value_at[batch] + into * layout.value_bytes)
         self._label_file.read_rows(labels, layout.label_at[batch] + into * layout.label_bytes)
         offsets = np.arange(len(rows), dtype=np.int64) * layout.features
         return values.reshape(-1), offsets, labels if layout.soft else labels.reshape(-1)
 
-    def ahead(self, piece: Piece) -> None:
-        self._value_file.ahead(*self._place(piece))
+    def prefetch(self, piece: Piece) -> None:
+        self._value_file.prefetch(*self._place(piece))
 
-    def behind(self, piece: Piece) -> None:
+    def release(self, piece: Piece) -> None:
         """Nothing to do: the memory goes with the chunk."""
 
     def costs(self) -> tuple[int, int]:
@@ -213,83 +231,14 @@ class Reads:
         return at, (piece.stop - piece.start) * layout.value_bytes
 
 
-class Decompressed:
-    """Rows of compressed record batches: one batch at a time in memory, the last one kept."""
-
-    def __init__(self, layout: Layout, file: File) -> None:
-        self._layout = layout
-        self._file = file
-        self._held: tuple[int, NDArray[Any], NDArray[Any]] | None = None
-
-    @property
-    def files(self) -> tuple[File, ...]:
-        return (self._file,)
-
-    def piece(self, piece: Piece) -> Rows:
-        layout, first = self._layout, int(self._layout.starts[piece.batch])
-        values, labels = self._batch(piece.batch)
-        offsets = np.arange(piece.start - first, piece.stop - first, dtype=np.int64) * layout.features
-        return values, offsets, labels[piece.start - first : piece.stop - first]
-
-    def pick(self, rows: NDArray[np.int64]) -> Rows:
-        layout = self._layout
-        values = np.empty((len(rows), layout.features), layout.dtype)
-        labels = np.empty((len(rows), layout.width) if layout.soft else len(rows), layout.label_dtype)
-        batches = _batch_of(layout.starts, rows)
-        for batch in np.unique(batches).tolist():
-            wanted = np.flatnonzero(batches == batch)
-            within = rows[wanted] - layout.starts[batch]
-            all_values, all_labels = self._batch(batch)
-            values[wanted] = all_values.reshape(-1, layout.features)[within]
-            labels[wanted] = all_labels[within]
-        return values.reshape(-1), np.arange(len(rows), dtype=np.int64) * layout.features, labels
-
-    def ahead(self, piece: Piece) -> None:
-        """Nothing to do: a batch is decompressed when it is asked for."""
-
-    def behind(self, piece: Piece) -> None:
-        """Nothing to do: the batch is let go when another one is asked for."""
-
-    def costs(self) -> tuple[int, int]:
-        # A batch is still in use while the next one is read (compressed) and decompressed.
-        rows = int(np.diff(self._layout.starts).max(initial=0))
-        return 3 * rows * (self._layout.value_bytes + self._layout.label_bytes), 0
-
-    def piece_rows(self, chunk_rows: int) -> int:
-        return chunk_rows
-
-    def save_memory(self) -> None:
-        """Nothing to do."""
-
-    def _batch(self, batch: int) -> tuple[NDArray[Any], NDArray[Any]]:
-        held = self._held  # read once: another thread may replace it
-        if held is not None and held[0] == batch:
-            return held[1:]
-        self._held = None
-        layout = self._layout
-        assert layout.compressed is not None
-        rows = int(layout.starts[batch + 1] - layout.starts[batch])
-        place = layout.compressed[batch]
-        try:
-            raw = decompress(self._file.read(*place.values), rows * layout.value_bytes, place.codec)
-            raw_labels = decompress(self._file.read(*place.labels), rows * layout.label_bytes, place.codec)
-        except MalformedError as error:
-            raise DataError(
-                f"{layout.name}: record batch {batch} is damaged: {error}. Restore the file from a good copy."
-            ) from None
-        labels = np.frombuffer(raw_labels, layout.label_dtype)
-        found = np.frombuffer(raw, layout.dtype), labels.reshape(-1, layout.width) if layout.soft else labels
-        self._held = (batch, *found)
-        return found
-
-
 def _even_batches(starts: NDArray[np.int64]) -> int:
     """Return the rows of every batch but the last if they are alike (a division finds the batch), else 0."""
     rows = np.diff(starts)
     return int(rows[0]) if len(rows) > 1 and (rows[:-1] == rows[0]).all() and rows[-1] <= rows[0] else 0
 
 
-def _batch_of(starts: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+def batch_of(starts: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the batch that each row lies in."""
     return np.searchsorted(starts, rows, side="right") - 1
 
 

@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 
 from streameval.arguments import is_masked
 from streameval.errors import DataError
-from streameval.storage.access import Views
+from streameval.storage.access import OwnAccess, Views
 from streameval.storage.layout import Layout, check_shape, one_batch
-from streameval.storage.stored import StoredSource
 
 NAME = "<arrays>"
 
 
-def open_arrays(x: NDArray[Any], t: NDArray[Any], scale: float | None) -> StoredSource:
+def rows(x: NDArray[Any], t: NDArray[Any]) -> OwnAccess:
     """Return the rows of `x` with their targets; C-contiguous arrays are not copied.
 
     x  (n, ...) uint8 or float32, two or more dimensions
@@ -62,8 +61,8 @@ def open_arrays(x: NDArray[Any], t: NDArray[Any], scale: float | None) -> Stored
         value_at=value_at,
         label_at=label_at,
     )
-    views = Views(layout, np.ascontiguousarray(x).reshape(-1), np.ascontiguousarray(t).reshape(-1))
-    return StoredSource(layout, views, scale)
+    values, labels = np.ascontiguousarray(x).reshape(-1), np.ascontiguousarray(t).reshape(-1)
+    return OwnAccess(layout, Views(layout, values, labels))
 
 
 def check_plain(name: str, array: NDArray[Any]) -> None:

@@ -28,6 +28,8 @@ FEATURE_TYPES = ("uint8", "float32")
 FIXED_SHAPE_TENSOR = "arrow.fixed_shape_tensor"
 RECORD_KEY = "streameval"
 RECORD_HASH_KEY = "streameval.sha256"
+# Of each record batch: the hashes of its features and of its targets.
+HASH_KEYS = ("streameval.image_sha256", "streameval.label_sha256")
 
 INT, FLOATING_POINT, FIXED_SIZE_LIST = 2, 3, 16
 TYPE_NAMES = {
@@ -152,12 +154,12 @@ def _column(field: Table, name: str) -> Column:
         elif not children:
             dtype = _number_type(kind, detail)
     if dtype is None or (width is not None and width < 1) or tensor not in (None, FIXED_SHAPE_TENSOR):
-        found = tensor or (
+        type_name = tensor or (
             "dictionary" if field.table(4) is not None else TYPE_NAMES.get(kind, f"type {kind}")
         )
         inner = f" of {TYPE_NAMES.get(children[0].number(2, 'B'), '?')}" if children else ""
         raise DataError(
-            f"{name}: column {title!r} is of type {found}{inner}, expected fixed_shape_tensor or "
+            f"{name}: column {title!r} is of type {type_name}{inner}, expected fixed_shape_tensor or "
             "fixed_size_list of uint8 or float32 for features, an integer or a fixed_size_list of floats for "
             "targets. Cast the column, and write the file again."
         )
@@ -198,16 +200,16 @@ def _tensor_shape(text: str, width: int | None, name: str) -> tuple[int, ...]:
 
 def _check_types(image: Column, label: Column, name: str) -> None:
     if image.width is None or image.dtype.name not in FEATURE_TYPES:
-        found = f"{image.dtype} x {image.numbers}"
+        type_name = f"{image.dtype} x {image.numbers}"
         raise DataError(
-            f"{name}: features {image.name!r} are {found}, expected a fixed_size_list or fixed_shape_tensor "
+            f"{name}: features {image.name!r} are {type_name}, expected a fixed_size_list or fixed_shape_tensor "
             "of uint8 or float32. Cast the column, and write the file again."
         )
     plain = label.width is None
     if label.shape is not None or label.dtype.kind not in ("iu" if plain else "f"):
-        found = f"{label.dtype} x {label.numbers}"
+        type_name = f"{label.dtype} x {label.numbers}"
         raise DataError(
-            f"{name}: targets {label.name!r} are {found}, expected integers, or a fixed_size_list of float32 "
+            f"{name}: targets {label.name!r} are {type_name}, expected integers, or a fixed_size_list of float32 "
             "or float64 with one number for each class. Cast the column, and write the file again."
         )
 

@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.files import atomic_file
-from streameval.storage.arrow import HASH_KEYS
-from streameval.storage.arrow_schema import record_pairs
-from streameval.storage.blocks import Hashes
+from streameval.storage.arrow_schema import HASH_KEYS, record_pairs
 from streameval.storage.form import Form
+from streameval.storage.source import Hashes
 
 
 class ArrowWriter:

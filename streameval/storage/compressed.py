@@ -1,18 +1,56 @@
 """Undoing the compression of Arrow buffers, one buffer at a time, to a size that is known beforehand.
 
-Knows the codecs. Does not know rows. The only code of this room's reading half that needs pyarrow.
+Knows the codecs. Does not know headers. The only code of this room's reading half that needs pyarrow.
 """
 
 from __future__ import annotations
 
 import struct
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from streameval.errors import StreamevalWarning
+import numpy as np
+
+from streameval.errors import DataError, StreamevalWarning
+from streameval.storage.access import OwnAccess
+from streameval.storage.batches import Batch, Batches
 from streameval.storage.flatbuffer import MalformedError
+from streameval.storage.layout import Layout
+from streameval.storage.mapping import File
 
 PREFIX = 8
 STORED = -1
+
+
+@dataclass(frozen=True, slots=True)
+class CompressedBatch:
+    """Where a compressed batch lies: the codec's name, and of each buffer (position, length) in bytes."""
+
+    codec: str
+    values: tuple[int, int]
+    labels: tuple[int, int]
+
+
+def compressed_rows(layout: Layout, file: File, batches: Sequence[CompressedBatch]) -> OwnAccess:
+    """Return rows that are decompressed batch by batch, having warned that they are."""
+
+    def decompressed(number: int) -> Batch:
+        batch, rows = batches[number], int(layout.starts[number + 1] - layout.starts[number])
+        try:
+            values = decompress(file.read(*batch.values), rows * layout.value_bytes, batch.codec)
+            raw = decompress(file.read(*batch.labels), rows * layout.label_bytes, batch.codec)
+        except MalformedError as error:
+            raise DataError(
+                f"{layout.name}: record batch {number} is damaged: {error}. Restore the file from a good copy."
+            ) from None
+        labels = np.frombuffer(raw, layout.label_dtype)
+        return np.frombuffer(values, layout.dtype), labels.reshape(
+            -1, layout.width
+        ) if layout.soft else labels
+
+    warn(layout.name, batches[0].codec)
+    return OwnAccess(layout, Batches(layout, decompressed, (file,)))
 
 
 def warn(name: str, codec: str) -> None:
@@ -21,7 +59,7 @@ def warn(name: str, codec: str) -> None:
         f"{name}: compressed ({codec}), so it is decompressed batch by batch, not mapped. An uncompressed file is "
         "several times faster to read.",
         StreamevalWarning,
-        stacklevel=5,
+        stacklevel=7,
     )
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from streameval.arguments import integer
 from streameval.files import Output, check_outputs
 from streameval.storage import idx, targets
-from streameval.storage.blocks import BLOCK_ROWS
+from streameval.storage.block_hashes import BLOCK_ROWS
 from streameval.storage.writing import Progress, choose_format, create
 
 

@@ -149,11 +149,11 @@ class Direct:
     def pick(self, rows: NDArray[np.int64]) -> Rows:
         return self._views.pick(rows)
 
-    def ahead(self, piece: Piece) -> None:
-        (self._views if self._cached(piece) else self._ranges).ahead(piece)
+    def prefetch(self, piece: Piece) -> None:
+        (self._views if self._cached(piece) else self._ranges).prefetch(piece)
 
-    def behind(self, piece: Piece) -> None:
-        self._views.behind(piece)
+    def release(self, piece: Piece) -> None:
+        self._views.release(piece)
 
     def costs(self) -> tuple[int, int]:
         views, ranges = self._views.costs(), self._ranges.costs()

@@ -60,10 +60,10 @@ class Table:
         return {pair.text(0): pair.text(1) for pair in self.tables(slot)}
 
     def _field(self, slot: int) -> int | None:
-        place = 4 + 2 * slot
-        if place + 2 > self._vtable_size:
+        entry = 4 + 2 * slot
+        if entry + 2 > self._vtable_size:
             return None
-        offset = _number(self._data, self._vtable + place, "<H")
+        offset = _number(self._data, self._vtable + entry, "<H")
         return self._at + offset if offset else None
 
     def _follow(self, at: int) -> int:

@@ -14,7 +14,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -22,13 +22,17 @@ import numpy as np
 
 from streameval.errors import DataError, StorageError
 from streameval.files import storage_errors
+from streameval.storage.access import OwnAccess, PlainRows, Views
 from streameval.storage.layout import Layout, check_shape, one_batch
 from streameval.storage.mapping import File
 
 GZIP = b"\x1f\x8b"
+MAGIC = b"\x00\x00\x08"
 UNSIGNED_BYTE = 0x08
 MAX_DIMENSIONS = 8
 READ_BYTES = 1 << 20
+# What gzip files may hold: they are decompressed into memory.
+MEMORY_LIMIT = 256 << 20
 ROLES = {"images": "two or more dimensions", "labels": "one dimension"}
 
 
@@ -90,32 +94,49 @@ def read_header(path: str | os.PathLike[str], role: str) -> IdxFile:
     Raises:
         DataError: wrong magic, type or dimensions, or a raw file of another size than the header declares.
     """
-    place = Path(path)
-    File(place).close()  # a regular file that can be read, else StorageError
-    with opened(place) as file:
-        magic = exactly(file, place, 4)
+    file_path = Path(path)
+    File(file_path).close()  # a regular file that can be read, else StorageError
+    with opened(file_path) as file:
+        magic = exactly(file, file_path, 4)
         zeros, kind, dimensions = struct.unpack(">HBB", magic)
         if zeros or kind != UNSIGNED_BYTE or not 1 <= dimensions <= MAX_DIMENSIONS:
             raise DataError(
-                f"{place}: begins with {magic.hex()}, expected 000008 and the number of dimensions: an IDX "
+                f"{file_path}: begins with {magic.hex()}, expected 000008 and the number of dimensions: an IDX "
                 "file of unsigned bytes, raw or gzip. Check that the path is right."
             )
         if (dimensions == 1) != (role == "labels"):
             raise DataError(
-                f"{place}: {dimensions} dimension(s) were found, {ROLES[role]} expected for {role}. "
+                f"{file_path}: {dimensions} dimension(s) were found, {ROLES[role]} expected for {role}. "
                 "Are images and labels swapped? The images come first."
             )
-        shape = struct.unpack(f">{dimensions}I", exactly(file, place, 4 * dimensions))
+        shape = struct.unpack(f">{dimensions}I", exactly(file, file_path, 4 * dimensions))
     if dimensions > 1:
-        check_shape(str(place), shape[1:])
-    found = IdxFile(place, shape, 4 + 4 * dimensions, is_gzip(place))
-    if not found.zipped:
-        _check_size(found)
-    return found
+        check_shape(str(file_path), shape[1:])
+    idx = IdxFile(file_path, shape, 4 + 4 * dimensions, is_gzip(file_path))
+    if not idx.zipped:
+        _check_size(idx)
+    return idx
 
 
-def layout(images: IdxFile, labels: IdxFile) -> Layout:
-    """Return where the rows of a pair of IDX files lie, decompressed or raw."""
+def rows(images: File, labels: File) -> PlainRows | OwnAccess:
+    """Return where the rows of a pair of IDX files lie; if one is a gzip file, both are read into memory.
+
+    Raises:
+        DataError: a damaged header, another size than it declares, or counts that differ.
+        StorageError: a gzip file of more than 256 MiB.
+    """
+    x, t = read_header(images.path, "images"), read_header(labels.path, "labels")
+    layout = _layout(x, t)
+    if not (x.zipped or t.zipped):
+        return PlainRows(layout, images, labels)
+    images.close()
+    labels.close()
+    contents = [np.frombuffer(_content(one), np.uint8) for one in (x, t)]
+    layout = replace(layout, read_whole=(str(x.path), str(t.path)))
+    return OwnAccess(layout, Views(layout, *contents))
+
+
+def _layout(images: IdxFile, labels: IdxFile) -> Layout:
     check_counts(images, labels)
     starts, value_at, label_at = one_batch(images.rows, images.offset, labels.offset)
     return Layout(
@@ -195,25 +216,17 @@ def _at_end(file: BinaryIO, idx: IdxFile) -> None:
 
 
 def _check_size(idx: IdxFile) -> None:
-    found = idx.path.stat().st_size
+    size = idx.path.stat().st_size
     expected = idx.offset + idx.data_bytes
-    if found != expected:
+    if size != expected:
         raise DataError(
-            f"{idx.path}: {found} bytes were found, {expected} expected for shape {idx.shape}. "
+            f"{idx.path}: {size} bytes were found, {expected} expected for shape {idx.shape}. "
             "Download or copy it again."
         )
 
 
-MEMORY_LIMIT = 256 << 20
-
-
-def decompressed(idx: IdxFile) -> bytes:
-    """Return the whole content, header included, of a gzip file of at most 256 MiB.
-
-    Raises:
-        StorageError: it would be more.
-        DataError: the file is damaged, or not as long as its header declares.
-    """
+def _content(idx: IdxFile) -> bytes:
+    """Return the whole content, header included, of a raw or gzip file of at most 256 MiB."""
     if idx.data_bytes > MEMORY_LIMIT:
         raise StorageError(
             f"{idx.path}: {idx.data_bytes} bytes when decompressed, at most {MEMORY_LIMIT} are held in "

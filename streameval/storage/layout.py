@@ -34,28 +34,20 @@ class Piece:
     stop: int
 
 
-@dataclass(frozen=True, slots=True)
-class Compressed:
-    """Where a compressed batch lies: per buffer (position, length) in bytes, and the codec's name."""
-
-    codec: str
-    values: tuple[int, int]
-    labels: tuple[int, int]
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Layout:
     """The rows of one data set as batches: row numbers, and byte positions in the files.
 
-    starts        (batches + 1,) int64: first row of each batch, then the number of rows
-    value_at      (batches,) int64: byte position of a batch's first feature in the file of features
-    label_at      (batches,) int64: byte position of its first target in the file of targets
     label_dtype   how a target number is stored
     width         numbers in a target: 1 for integer labels, `classes` for one-hot or soft rows
     scale         recorded scale, or None
+    starts        (batches + 1,) int64: first row of each batch, then the number of rows
+    value_at      (batches,) int64: byte position of a batch's first feature in the file of features
+    label_at      (batches,) int64: byte position of its first target in the file of targets; both empty where rows
+                  are no plain spans of bytes, and the format brings an `Access` of its own
     hashes        recorded (features, targets) SHA-256 of each block, or None
-    compressed    one entry for each batch of a compressed file, else None
     sources       recorded hashes of the files that the data were made from
+    read_whole    paths of files that were read into memory at opening
     """
 
     name: str
@@ -67,12 +59,12 @@ class Layout:
     soft: bool
     label_dtype: np.dtype[Any]
     width: int
-    starts: NDArray[np.int64]
-    value_at: NDArray[np.int64]
-    label_at: NDArray[np.int64]
+    starts: Positions
+    value_at: Positions = field(default_factory=lambda: np.empty(0, np.int64))
+    label_at: Positions = field(default_factory=lambda: np.empty(0, np.int64))
     hashes: tuple[tuple[str, str], ...] | None = None
-    compressed: tuple[Compressed, ...] | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
+    read_whole: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:

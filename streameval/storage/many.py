@@ -5,7 +5,8 @@ Knows only `Source`. Does not know formats or files.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import chain
 from typing import Self
@@ -14,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import DataError, UsageError
-from streameval.storage import blocks
-from streameval.storage.source import Chunk, Span
+from streameval.storage import block_hashes
+from streameval.storage.source import Chunk, Hashes, Span
 from streameval.storage.stored import StoredSource, row_numbers
 
 ALIKE = ("shape", "dtype", "scale", "soft", "classes")
@@ -34,17 +35,17 @@ class ManySource:
         first = parts[0]
         for part in parts[1:]:
             for what in ALIKE:
-                found, expected = getattr(part, what), getattr(first, what)
-                if found != expected:
+                its, expected = getattr(part, what), getattr(first, what)
+                if its != expected:
                     raise DataError(
-                        f"{part.name}: {what} is {found}, expected {expected} as in {first.name}. Files that "
+                        f"{part.name}: {what} is {its}, expected {expected} as in {first.name}. Files that "
                         "are read as one data set must be alike: convert them the same way."
                     )
         self.name = name
         self.path: str | None = name
         self.shape, self.features, self.dtype = first.shape, first.features, first.dtype
-        self.classes, self.scale, self.soft = first.classes, first.scale, first.soft
-        self.sources = dict(chain.from_iterable(part.sources.items() for part in parts))
+        self.classes, self.scale, self.soft, self.io = first.classes, first.scale, first.soft, first.io
+        self.sources: Mapping[str, str] = dict(chain.from_iterable(part.sources.items() for part in parts))
         self.files = tuple(chain.from_iterable(part.files for part in parts))
         self._parts = tuple(parts)
         self._starts = np.cumsum([0, *(part.rows for part in parts)], dtype=np.int64)
@@ -54,14 +55,14 @@ class ManySource:
     def fingerprint(self) -> str:
         """What identifies the content: the same as for one file of these rows, where that can be told."""
         hashes = [part.hashes for part in self._parts if part.rows]
-        aligned = all(part.rows % blocks.BLOCK_ROWS == 0 for part in self._parts[:-1])
+        aligned = all(part.rows % block_hashes.BLOCK_ROWS == 0 for part in self._parts[:-1])
         if aligned and all(block is not None for block in hashes):
-            return blocks.fingerprint(
+            return block_hashes.fingerprint(
                 self, chain.from_iterable(block for block in hashes if block is not None)
             )
-        if self.rows * self.features * self.dtype.itemsize <= blocks.HASH_UP_TO:
-            return blocks.computed_fingerprint(self)
-        return blocks.parts_fingerprint(part.fingerprint for part in self._parts)
+        if self.rows * self.features * self.dtype.itemsize <= block_hashes.HASH_UP_TO:
+            return block_hashes.computed_fingerprint(self)
+        return block_hashes.parts_fingerprint(part.fingerprint for part in self._parts)
 
     def chunks(self, span: Span, chunk_rows: int) -> Iterator[Chunk]:
         """Yield chunks of at most `chunk_rows` rows that tile `span` in order, as `StoredSource` does."""
@@ -75,8 +76,7 @@ class ManySource:
             if inside.start < inside.stop:
                 for chunk in part.chunks(inside, chunk_rows):
                     here = chunk.rows
-                    rows = range(first + here[0], first + here[-1] + 1)
-                    yield Chunk(rows, chunk.values, chunk.offsets, chunk.features, chunk.t)
+                    yield replace(chunk, rows=range(first + here[0], first + here[-1] + 1))
 
     def take(self, rows: NDArray[np.int64]) -> Chunk:
         """Return exactly these rows, in this order, repeats kept. Errors as in `StoredSource`."""
@@ -84,18 +84,20 @@ class ManySource:
         which = np.searchsorted(self._starts, wanted, side="right") - 1
         used = np.unique(which).tolist() or [0]
         if len(used) == 1:
-            chunk = self._parts[used[0]].take(wanted - self._starts[used[0]])
-            return Chunk(wanted, chunk.values, chunk.offsets, chunk.features, chunk.t)
+            only: Chunk = self._parts[used[0]].take(wanted - self._starts[used[0]])
+            return replace(only, rows=wanted)
         values = np.empty((len(wanted), self.features), self.dtype)
         t = np.empty(
             (len(wanted), self.classes or 0) if self.soft else len(wanted), "f8" if self.soft else "i8"
         )
+        largest = 0
         for one in used:
             mine = np.flatnonzero(which == one)
             chunk = self._parts[one].take(wanted[mine] - self._starts[one])
             values[mine], t[mine] = chunk.x, chunk.t
+            largest = max(largest, chunk.largest_label)
         offsets = np.arange(len(wanted), dtype=np.int64) * self.features
-        return Chunk(wanted, values.reshape(-1), offsets, self.features, t)
+        return Chunk(wanted, values.reshape(-1), offsets, self.features, t, largest)
 
     def check_unchanged(self) -> None:
         """Raise DataError if a file changed (fstat: size, mtime, inode) since it was opened."""
@@ -105,11 +107,6 @@ class ManySource:
     def check_content(self) -> int:
         """Compare every block with its recorded hashes; return how many. DataError names file and block."""
         return sum(part.check_content() for part in self._parts)
-
-    @property
-    def io(self) -> str:
-        """How `open` was told to read."""
-        return self._parts[0].io
 
     def costs(self) -> tuple[int, int]:
         """Return the most memory that `chunks` holds: bytes, and bytes more for each row of a chunk."""
@@ -121,7 +118,7 @@ class ManySource:
         for part in self._parts:
             part.save_memory()
 
-    def recorded(self) -> Iterator[tuple[Span, blocks.Hashes]]:
+    def recorded(self) -> Iterator[tuple[Span, Hashes]]:
         """Yield the rows of each block of each part, and their recorded hashes."""
         for part, first in zip(self._parts, self._starts[:-1].tolist(), strict=True):
             for span, hashes in part.recorded():

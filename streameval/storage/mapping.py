@@ -36,8 +36,8 @@ class File:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         with storage_errors(self.path):
-            found = self.path.stat()
-            if not stat.S_ISREG(found.st_mode):
+            status = self.path.stat()
+            if not stat.S_ISREG(status.st_mode):
                 raise StorageError(f"{self.path}: is not a regular file. Give the path of a data file.")
             self._handle = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         self._close: Callable[[], Any] = weakref.finalize(self, os.close, self._handle)
@@ -68,13 +68,13 @@ class File:
         """Fill each row of `out` (n, numbers) from position `at[i]` on, as `read_into` does."""
         handle, size = self._descriptor(), out.itemsize * out.shape[1]
         raw = out.reshape(-1).view(np.uint8).data
-        for start, place in zip(range(0, len(raw), size), at.tolist(), strict=True):
+        for start, position in zip(range(0, len(raw), size), at.tolist(), strict=True):
             row = raw[start : start + size]
             # Nearly every read comes whole; what happens otherwise is the business of `read_into`.
-            if os.preadv(handle, (row,), place) != size:
-                self.read_into(row, place)
+            if os.preadv(handle, (row,), position) != size:
+                self.read_into(row, position)
 
-    def ahead(self, at: int, size: int) -> None:
+    def prefetch(self, at: int, size: int) -> None:
         """Ask the system to begin reading these bytes into its cache."""
         os.posix_fadvise(self._descriptor(), at, size, os.POSIX_FADV_WILLNEED)
 
@@ -87,10 +87,10 @@ class File:
 
     def check_size(self) -> None:
         """Raise DataError when the file has not the size that it had when it was opened."""
-        found = os.fstat(self._descriptor()).st_size
-        if found != self.size:
+        size = os.fstat(self._descriptor()).st_size
+        if size != self.size:
             raise DataError(
-                f"{self.path}: the file changed while it was read: it is {found} bytes long now, expected "
+                f"{self.path}: the file changed while it was read: it is {size} bytes long now, expected "
                 f"{self.size} as when it was opened. Let no one write to it, and run again."
             )
 
@@ -101,11 +101,11 @@ class File:
             there = _identity(self.path.stat())
         except OSError:
             there = None
-        for found in (_identity(os.fstat(self._descriptor())), there):
-            if found != self._identity:
+        for identity in (_identity(os.fstat(self._descriptor())), there):
+            if identity != self._identity:
                 raise DataError(
                     f"{self.path}: the file changed while it was read: found (size, mtime_ns, inode, device) "
-                    f"{found or 'no file'}, expected {self._identity} as when it was opened. "
+                    f"{identity or 'no file'}, expected {self._identity} as when it was opened. "
                     "Let no one write to it, and run again."
                 )
 
@@ -118,8 +118,8 @@ class File:
         """Map the whole file read-only."""
         self.check_size()
         with storage_errors(self.path):
-            held = mmap.mmap(self._descriptor(), self.size, access=mmap.ACCESS_READ)
-        return Mapping(self, np.frombuffer(held, np.uint8))
+            mapped = mmap.mmap(self._descriptor(), self.size, access=mmap.ACCESS_READ)
+        return Mapping(self, np.frombuffer(mapped, np.uint8))
 
     def tells_cached(self) -> bool:
         """Whether the system tells what the page cache holds of this file: it tells owners, and who may write."""
@@ -151,27 +151,27 @@ class Mapping:
         whole = len(self.bytes) - len(self.bytes) % dtype.itemsize
         return self.bytes[:whole].view(dtype)
 
-    def release(self) -> None:
+    def release_always(self) -> None:
         """From now on give pages back whatever the size of the file: memory is short."""
         self.releases = True
         self._madvise = self._madvise or _madvise()
 
-    def ahead(self, start: int, stop: int) -> None:
+    def prefetch(self, start: int, stop: int) -> None:
         """Begin to read these bytes of a large file, so that reading overlaps computing."""
         # To ask for what is there already costs a walk over all its pages.
         if self._madvise is not None and not self.cached(start, stop):
             self._advise(start, stop, MADV_WILLNEED, mmap.PAGESIZE)
 
-    def behind(self, start: int, stop: int) -> None:
+    def release(self, start: int, stop: int) -> None:
         """Give these bytes of a large file back, but for what lies after the last whole folio."""
         self._advise(start, stop - stop % FOLIO, MADV_DONTNEED, FOLIO)
 
     def cached(self, start: int, stop: int) -> bool:
         """Whether the page cache holds these bytes, as far as three of their pages tell; no where nobody may know."""
-        found = ctypes.create_string_buffer(1)
+        residency = ctypes.create_string_buffer(1)
         for at in (start, (start + stop) // 2, max(start, stop - 1)):
             page = self._address + at - at % mmap.PAGESIZE
-            if not self._mincore or self._mincore(page, 1, found) != 0 or not found.raw[0] & 1:
+            if not self._mincore or self._mincore(page, 1, residency) != 0 or not residency.raw[0] & 1:
                 return False
         return True
 
@@ -181,8 +181,8 @@ class Mapping:
             self._madvise(self._address + first, stop - first, advice)
 
 
-def _identity(found: os.stat_result) -> tuple[int, int, int, int]:
-    return found.st_size, found.st_mtime_ns, found.st_ino, found.st_dev
+def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
+    return status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev
 
 
 def _madvise() -> Callable[[int, int, int], int]:

@@ -1,4 +1,4 @@
-"""Folders of images.npy, labels.npy and manifest.json: where their rows lie.
+"""Folders of images.npy, labels.npy and manifest.json, and pairs of .npy files: where their rows lie.
 
 Knows the headers of .npy files and the manifest. Does not know how data are fetched.
 """
@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 
 from streameval.errors import DataError
-from streameval.storage.blocks import BLOCK_ROWS, Hashes
+from streameval.storage.access import PlainRows
+from streameval.storage.block_hashes import BLOCK_ROWS
 from streameval.storage.layout import Layout, check_shape, one_batch
 from streameval.storage.mapping import File
 from streameval.storage.record import Record, parse
+from streameval.storage.source import Hashes
 
 IMAGES, LABELS, MANIFEST = "images.npy", "labels.npy", "manifest.json"
 MAGIC = b"\x93NUMPY"
@@ -34,12 +36,22 @@ class NpyFile:
     offset: int
 
 
-def layout(images: File, labels: File, manifest: Path | None) -> Layout:
-    """Return where the rows of a pair of .npy files lie; a manifest is checked against them.
+def folder_rows(folder: Path) -> PlainRows:
+    """Return where the rows of a folder lie; its manifest, if there is one, is checked against them. See `rows`."""
+    manifest = folder / MANIFEST
+    return rows(File(folder / IMAGES), File(folder / LABELS), manifest if manifest.exists() else None)
+
+
+def rows(images: File, labels: File, manifest: Path | None = None) -> PlainRows:
+    """Return where the rows of a pair of .npy files lie.
 
     Raises:
         DataError: a damaged header, another dtype, shape or size than expected, or a manifest that disagrees.
     """
+    return PlainRows(_layout(images, labels, manifest), images, labels)
+
+
+def _layout(images: File, labels: File, manifest: Path | None) -> Layout:
     x, t = read_header(images), read_header(labels)
     name = str(images.path.parent if manifest is not None else images.path)
     if x.dtype.name not in ("uint8", "float32") or len(x.shape) < 2:

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from streameval.errors import UsageError
 from streameval.files import atomic_folder, storage_errors
-from streameval.storage.blocks import Hashes
 from streameval.storage.form import Form
 from streameval.storage.npy import IMAGES, LABELS, MANIFEST, manifest_text
+from streameval.storage.source import Hashes
 
 
 class NpyWriter:

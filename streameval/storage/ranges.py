@@ -90,14 +90,14 @@ class Ranges:
         offsets = np.arange(len(rows), dtype=np.int64) * layout.features
         return values.reshape(-1), offsets, labels if layout.soft else labels.reshape(-1)
 
-    def ahead(self, piece: Piece) -> None:
+    def prefetch(self, piece: Piece) -> None:
         with self._choosing:
             while len(self._coming) >= COMING:
                 for fetch in self._coming.pop(next(iter(self._coming))):
                     fetch.cancel()
             self._coming[piece] = self._begin(piece)
 
-    def behind(self, piece: Piece) -> None:
+    def release(self, piece: Piece) -> None:
         """Nothing to do: the memory goes with the chunk."""
 
     def costs(self) -> tuple[int, int]:

@@ -46,10 +46,10 @@ class Record:
 
     def check(self, rows: int, shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> None:
         """Raise DataError unless the data are of the form that is recorded."""
-        found, expected = (rows, shape, dtype.name), (self.rows, self.shape, self.dtype)
-        if found != expected:
+        actual, expected = (rows, shape, dtype.name), (self.rows, self.shape, self.dtype)
+        if actual != expected:
             raise DataError(
-                f"{name}: rows, shape and dtype {found} were found, but {expected} are recorded beside them. "
+                f"{name}: rows, shape and dtype {actual} were found, but {expected} are recorded beside them. "
                 f"{REWRITTEN}"
             )
 
@@ -61,10 +61,10 @@ class Record:
 
 def parse(text: str, sha256: str | None, name: str) -> Record:
     """Return the record that `text` holds. Raises DataError when it was altered, or is of another version."""
-    found = hashlib.sha256(text.encode()).hexdigest()
-    if found != sha256:
+    computed = hashlib.sha256(text.encode()).hexdigest()
+    if computed != sha256:
         raise DataError(
-            f"{name}: what is recorded beside the data has SHA-256 {found}, expected {sha256}. It is "
+            f"{name}: what is recorded beside the data has SHA-256 {computed}, expected {sha256}. It is "
             "damaged: restore the file from a good copy, or convert it again."
         )
     try:

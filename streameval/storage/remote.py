@@ -1,4 +1,4 @@
-"""Arrow files in an object store as data sets: the next chunk is on its way while one is used.
+"""Files in an object store as data sets: the next chunk is on its way while one is used.
 
 Knows layouts and objects. Does not know how a store is asked: `streameval.objects` does.
 """
@@ -6,6 +6,7 @@ Knows layouts and objects. Does not know how a store is asked: `streameval.objec
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,48 +14,50 @@ from numpy.typing import NDArray
 
 from streameval.errors import StorageError
 from streameval.objects import IN_FLIGHT, PART_BYTES, Object, list_objects
-from streameval.storage import arrow, compressed
-from streameval.storage.access import Decompressed
+from streameval.storage.access import OwnAccess
+from streameval.storage.formats import ENDINGS, FORMATS, SNIFFED, UNRECOGNISED, format_of
 from streameval.storage.many import ManySource
+from streameval.storage.natural import natural
 from streameval.storage.ranges import Fetch, Ranges
 from streameval.storage.source import Source
 from streameval.storage.stored import StoredSource
 
 
 def open_remote(uri: str, scale: float | None) -> Source:
-    """Open an Arrow file of an object store, or all of a folder (a URI that ends with /), in natural order.
+    """Open a file of an object store, or all of a folder (a URI that ends with /), in natural order.
 
     Raises the errors of `streameval.open`.
     """
     if not uri.partition("?")[0].endswith("/"):
         return _open_object(uri, scale)
-    found = list_objects(uri)
-    if not found:
+    uris = [one for one in list_objects(uri) if one.partition("?")[0].endswith(ENDINGS)]
+    if not uris:
         raise StorageError(f"{uri}: no object there ends with .arrow. Check bucket and folder.")
-    return open_objects(uri, found, scale)
+    return open_objects(uri, sorted(uris, key=natural), scale)
 
 
 def open_objects(name: str, uris: list[str], scale: float | None) -> Source:
-    """Open several Arrow files of object stores as one data set, in the given order."""
+    """Open several files of object stores as one data set, in the given order."""
     parts = [_open_object(uri, scale) for uri in uris]
     return parts[0] if len(parts) == 1 else ManySource(name, parts)
 
 
 def _open_object(uri: str, scale: float | None) -> StoredSource:
-    found: Any = Object(uri)
-    layout = replace(arrow.layout(found), path=uri)
-    if layout.compressed is None:
-        fetched = FetchedObject(found)
-        return StoredSource(layout, Ranges(layout, fetched, fetched, (found,)), scale)
-    compressed.warn(found.path, layout.compressed[0].codec)
-    return StoredSource(layout, Decompressed(layout, found), scale)
+    object_: Any = Object(uri)
+    start = object_.read(0, min(SNIFFED, object_.size))
+    rows = (format_of("file", Path(object_.path), start) or FORMATS[UNRECOGNISED["file"]]).rows(object_)
+    layout = replace(rows.layout, path=uri)
+    if isinstance(rows, OwnAccess):
+        return StoredSource(layout, rows.access, scale)
+    fetched = FetchedObject(object_)
+    return StoredSource(layout, Ranges(layout, fetched, fetched, (object_,)), scale)
 
 
 class FetchedObject:
     """An object whose ranges are fetched into fresh memory. Fulfils `Fetching`."""
 
-    def __init__(self, found: Object) -> None:
-        self._object = found
+    def __init__(self, source: Object) -> None:
+        self._object = source
 
     def fetch(self, at: int, size: int) -> Fetch:
         """Begin to fetch `size` bytes from position `at` on, in parts, several in flight."""

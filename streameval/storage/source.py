@@ -5,12 +5,15 @@ Knows spans, chunks and the protocol that every format fulfils. Does not know an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+Hashes = tuple[str, str]
+"""SHA-256 of the features and of the targets of a block of rows."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -29,6 +32,14 @@ class Span:
             yield Span(start, min(start + rows, self.stop))
 
 
+def largest_label(t: NDArray[Any]) -> int:
+    """Return the largest of integer labels (n,) as unsigned numbers; 0 for no labels, and for rows of numbers."""
+    if t.ndim != 1 or len(t) == 0:
+        return 0
+    # The labels of most files are bytes: they are looked at as such, not as the int64 that they become.
+    return int((t if t.dtype.kind == "u" else np.ascontiguousarray(t, np.int64).view(np.uint64)).max())
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Chunk:
     """Some rows of a source, as a view: nothing is copied to make one from a mapped file.
@@ -38,6 +49,8 @@ class Chunk:
     offsets  (n,) int64: row i's features are `values[offsets[i] : offsets[i] + features]`
     features number of values in a row
     t        targets: (n,) int64 labels, or (n, classes) float64 one-hot or soft rows
+    largest_label   of the labels as unsigned numbers, so that a negative one is larger than any class; 0 for one-hot
+             and soft rows. Who reads labels looks at them once and says it; where it is left out, `t` is looked at.
     """
 
     rows: Sequence[int] | NDArray[np.int64]
@@ -45,6 +58,11 @@ class Chunk:
     offsets: NDArray[np.int64]
     features: int
     t: NDArray[Any]
+    largest_label: int = -1
+
+    def __post_init__(self) -> None:
+        if self.largest_label < 0:
+            object.__setattr__(self, "largest_label", largest_label(self.t))
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -75,6 +93,9 @@ class Source(Protocol):
     scale       factor that turns a stored value into a feature: 1/255 for uint8, 1.0 for float32,
                 unless recorded in the file or given to `open`
     soft        True when targets are rows of `classes` numbers, False for integer labels
+    io          how `open` was told to read, for others who open the same data
+    files       paths of all files that are read; none for arrays in memory
+    sources     recorded hashes of what the data were made from: name of a file -> SHA-256
     """
 
     name: str
@@ -86,6 +107,9 @@ class Source(Protocol):
     classes: int | None
     scale: float
     soft: bool
+    io: str
+    files: tuple[str, ...]
+    sources: Mapping[str, str]
 
     @property
     def fingerprint(self) -> str:
@@ -103,5 +127,19 @@ class Source(Protocol):
     def check_content(self) -> int:
         """Compare every block with its recorded hash; return how many. Raises DataError naming the block."""
 
+    def recorded(self) -> Iterator[tuple[Span, Hashes]]:
+        """Yield the rows of each block and their recorded hashes; nothing where none are recorded."""
+
+    def costs(self) -> tuple[int, int]:
+        """Return the most memory that `chunks` holds: bytes, and bytes more for each row of a chunk."""
+
+    def save_memory(self) -> None:
+        """From now on hold no more than `costs` says, where that is slower too."""
+
     def close(self) -> None:
         """Give back what the source holds."""
+
+
+def is_source(data: object) -> TypeGuard[Source]:
+    """Say whether something is a data set that is open; `isinstance` would compute its fingerprint."""
+    return all(hasattr(type(data), name) for name in ("chunks", "take", "fingerprint"))

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import DataError, UsageError
-from streameval.storage import blocks, targets
+from streameval.storage import block_hashes, targets
 from streameval.storage.access import RELEASE_BYTES, Access
 from streameval.storage.layout import Layout, Piece, choose_scale
-from streameval.storage.source import Chunk, Span
+from streameval.storage.source import Chunk, Hashes, Span, largest_label
 
 
 class StoredSource:
@@ -44,16 +44,16 @@ class StoredSource:
         self._layout = layout
         self._access = access
         self._files = access.files
-        self.files = tuple(str(file.path) for file in self._files)
+        self.files = layout.read_whole or tuple(str(file.path) for file in self._files)
         self._warned = False
         self._t_dtype = np.dtype(np.float64 if layout.soft else np.int64)
 
     @cached_property
     def fingerprint(self) -> str:
-        """What identifies the content, from recorded hashes where there are some: see `blocks`."""
+        """What identifies the content, from recorded hashes where there are some: see `block_hashes`."""
         if self.hashes is not None:
-            return blocks.fingerprint(self, self.hashes)
-        return blocks.computed_fingerprint(self)
+            return block_hashes.fingerprint(self, self.hashes)
+        return block_hashes.computed_fingerprint(self)
 
     def chunks(self, span: Span, chunk_rows: int) -> Iterator[Chunk]:
         """Yield chunks of at most `chunk_rows` rows that tile `span` in order; views of mapped data.
@@ -69,7 +69,7 @@ class StoredSource:
         for piece in self._pieces(span, chunk_rows):
             values, offsets, labels = self._access.piece(piece)
             rows = range(piece.start, piece.stop)
-            yield Chunk(rows, values, offsets, self.features, self._targets(labels, rows))
+            yield self._chunk(rows, values, offsets, labels)
 
     def take(self, rows: NDArray[np.int64]) -> Chunk:
         """Return exactly these rows, in this order, repeats kept: a view where the data are mapped.
@@ -85,7 +85,7 @@ class StoredSource:
             nothing = np.empty((0, self._layout.width) if self.soft else 0, self._t_dtype)
             return Chunk(wanted, np.empty(0, self.dtype), wanted, self.features, nothing)
         values, offsets, labels = self._access.pick(wanted)
-        return Chunk(wanted, values, offsets, self.features, self._targets(labels, wanted))
+        return self._chunk(wanted, values, offsets, labels)
 
     def check_unchanged(self) -> None:
         """Raise DataError if a file changed (fstat: size, mtime, inode) since it was opened."""
@@ -101,10 +101,10 @@ class StoredSource:
         if self.hashes is None:
             return 0
         for number, (block, recorded) in enumerate(
-            zip(Span(0, self.rows).cut(blocks.BLOCK_ROWS), self.hashes, strict=True)
+            zip(Span(0, self.rows).cut(block_hashes.BLOCK_ROWS), self.hashes, strict=True)
         ):
-            found = blocks.hash_block(self._raw_parts(block))
-            for what, is_, was in zip(("features", "targets"), found, recorded, strict=True):
+            computed = block_hashes.hash_block(self._raw_parts(block))
+            for what, is_, was in zip(("features", "targets"), computed, recorded, strict=True):
                 if is_ != was:
                     raise DataError(
                         f"{self.name}, block {number} (rows {block.start} to {block.stop - 1}): the {what} "
@@ -121,9 +121,9 @@ class StoredSource:
         """From now on hold no more than `costs` says: pages of small files are given back too."""
         self._access.save_memory()
 
-    def recorded(self) -> Iterator[tuple[Span, blocks.Hashes]]:
+    def recorded(self) -> Iterator[tuple[Span, Hashes]]:
         """Yield the rows of each block and their recorded hashes; nothing where none are recorded."""
-        return zip(Span(0, self.rows).cut(blocks.BLOCK_ROWS), self.hashes or (), strict=False)
+        return zip(Span(0, self.rows).cut(block_hashes.BLOCK_ROWS), self.hashes or (), strict=False)
 
     def close(self) -> None:
         """Give the files back; the data set cannot be read any more, chunks at hand stay valid."""
@@ -146,42 +146,49 @@ class StoredSource:
         while piece is not None:
             after = next(pieces, None)
             if after is not None:
-                self._access.ahead(after)
+                self._access.prefetch(after)
             for file in self._files:
                 file.check_size()
             yield piece
             used = piece if used is None else replace(used, stop=piece.stop)
             last_of_batch = after is None or after.batch != piece.batch
             if last_of_batch or (used.stop - used.start) * self._layout.value_bytes >= RELEASE_BYTES:
-                self._access.behind(used)
+                self._access.release(used)
                 used = None
             piece = after
 
     def _raw_parts(self, span: Span) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
         """Yield features and targets of `span`, unchecked."""
-        for piece in self._pieces(span, blocks.BLOCK_ROWS):
+        for piece in self._pieces(span, block_hashes.BLOCK_ROWS):
             values, offsets, labels = self._access.piece(piece)
             rows = piece.stop - piece.start
             yield values[offsets[0] : offsets[0] + rows * self.features], labels.astype(self._t_dtype)
 
-    def _targets(self, labels: NDArray[Any], rows: NDArray[np.int64] | range) -> NDArray[Any]:
-        t = labels.astype(self._t_dtype)
-        if not targets.all_right(t, self.classes):
+    def _chunk(
+        self,
+        rows: NDArray[np.int64] | range,
+        values: NDArray[Any],
+        offsets: NDArray[np.int64],
+        labels: NDArray[Any],
+    ) -> Chunk:
+        """A chunk whose targets were checked, and labels looked at once, here."""
+        t, largest = labels.astype(self._t_dtype), largest_label(labels)
+        if not (targets.usable_weights(t) if self.soft else targets.usable_label(largest, self.classes)):
             self._refuse(labels, rows)
         if self.soft and not self._warned:
             self._warned = targets.warn_of_weights(self.name, t, rows)
-        return t
+        return Chunk(rows, values, offsets, self.features, t, largest)
 
     def _refuse(self, labels: NDArray[Any], rows: NDArray[np.int64] | range) -> None:
         """Raise the error about bad targets, counted over the source for a pass, over `rows` for a pick."""
-        located: Iterator[targets.Located] = iter([(rows, self._told(labels))])
+        located: Iterator[targets.Located] = iter([(rows, self._as_stored(labels))])
         if isinstance(rows, range):
-            pieces = self._layout.pieces(Span(0, self.rows), blocks.BLOCK_ROWS)
-            located = ((range(p.start, p.stop), self._told(self._access.piece(p)[2])) for p in pieces)
+            pieces = self._layout.pieces(Span(0, self.rows), block_hashes.BLOCK_ROWS)
+            located = ((range(p.start, p.stop), self._as_stored(self._access.piece(p)[2])) for p in pieces)
         raise targets.refuse(self.name, self.classes, located)
 
-    def _told(self, labels: NDArray[Any]) -> NDArray[Any]:
-        """Targets as a message tells them: as an int64, a label of 2**63 or more would be negative."""
+    def _as_stored(self, labels: NDArray[Any]) -> NDArray[Any]:
+        """Targets for a message: as an int64, a label of 2**63 or more would be negative."""
         return labels if labels.dtype == np.uint64 and not self.soft else labels.astype(self._t_dtype)
 
 

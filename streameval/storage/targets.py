@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import LabelError, StreamevalWarning
+from streameval.storage.source import largest_label
 
 Located = tuple[NDArray[np.int64] | range, NDArray[Any]]
 """Row numbers, and their targets."""
@@ -23,13 +24,17 @@ SUM_SLACK = 1e-3
 
 def all_right(t: NDArray[Any], classes: int | None) -> bool:
     """Say whether every target is usable: labels in [0, classes), soft rows finite and not negative."""
-    if len(t) == 0:
-        return True
-    if t.ndim == 2:
-        low, high = t.min(), t.max()
-        return bool(low >= 0 and high < np.inf)  # NaN fails the first comparison
-    # As unsigned numbers, negative labels are larger than any class: one comparison checks both ends.
-    return int(t.view(np.uint64).max()) < (classes or 1 << 63)
+    return usable_weights(t) if t.ndim == 2 else usable_label(largest_label(t), classes)
+
+
+def usable_label(largest: int, classes: int | None) -> bool:
+    """Say whether all labels are in [0, classes), given the largest of them as unsigned numbers."""
+    return largest < (classes or 1 << 63)
+
+
+def usable_weights(t: NDArray[Any]) -> bool:
+    """Say whether all numbers of one-hot and soft rows are finite and not negative."""
+    return t.size == 0 or bool(t.min() >= 0 and t.max() < np.inf)  # NaN fails the first comparison
 
 
 def warn_of_weights(name: str, t: NDArray[Any], rows: NDArray[np.int64] | range) -> bool:
@@ -38,9 +43,9 @@ def warn_of_weights(name: str, t: NDArray[Any], rows: NDArray[np.int64] | range)
     off = np.abs(sums - 1.0) > SUM_SLACK
     if not off.any():
         return False
-    place = int(np.argmax(off))
+    index = int(np.argmax(off))
     warnings.warn(
-        f"{name}, row {int(rows[place])}: its target's weights sum to {sums[place]:.6g}, not to 1. Its loss is "
+        f"{name}, row {int(rows[index])}: its target's weights sum to {sums[index]:.6g}, not to 1. Its loss is "
         "-sum_k t_k log(y_k + eps) with the weights as they are: it counts that much more or less. If that is not "
         "meant, divide each row by its sum.",
         StreamevalWarning,
@@ -51,23 +56,23 @@ def warn_of_weights(name: str, t: NDArray[Any], rows: NDArray[np.int64] | range)
 
 def refuse(name: str, classes: int | None, located: Iterable[Located]) -> LabelError:
     """Return the error that names the first bad row and says how many there are in `located`."""
-    count, first, found = 0, -1, ""
+    count, first, target = 0, -1, ""
     for rows, t in located:
         bad = _bad(t, classes)
         if count == 0 and bad.any():
-            place = int(np.argmax(bad))
-            first, found = int(rows[place]), str(t[place].tolist())
+            index = int(np.argmax(bad))
+            first, target = int(rows[index]), str(t[index].tolist())
         count += int(np.count_nonzero(bad))
-    if found.startswith("["):
+    if target.startswith("["):
         return LabelError(
-            f"{name}, row {first}: target {found} ({count} such rows), expected finite numbers, none of them "
+            f"{name}, row {first}: target {target} ({count} such rows), expected finite numbers, none of them "
             "negative. Correct the targets."
         )
     expected = "labels counted from 0" if classes is None else f"{classes} classes (0..{classes - 1})"
     cure = "Correct the labels, or use a model with as many classes."
-    if found == str(classes):
+    if target == str(classes):
         cure = "If the labels count from 1: streameval convert --first-label 1"
-    return LabelError(f"{name}, row {first}: label {found} ({count} such rows), expected {expected}. {cure}")
+    return LabelError(f"{name}, row {first}: label {target} ({count} such rows), expected {expected}. {cure}")
 
 
 def _bad(t: NDArray[Any], classes: int | None) -> NDArray[np.bool_]:

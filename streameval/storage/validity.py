@@ -19,8 +19,8 @@ def nulls(bitmap: bytes, count: int) -> tuple[int, int]:
     for start in range(0, -(-count // 8), STEP):
         part = np.frombuffer(bitmap, np.uint8)[start : start + STEP]
         bits = np.unpackbits(part, bitorder="little", count=min(8 * len(part), count - 8 * start))
-        found = len(bits) - int(np.count_nonzero(bits))
-        if found and first < 0:
+        zeros = len(bits) - int(np.count_nonzero(bits))
+        if zeros and first < 0:
             first = 8 * start + int(np.argmin(bits))
-        missing += found
+        missing += zeros
     return missing, first

@@ -15,16 +15,17 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from streameval.arguments import found, integer, is_masked
+from streameval.arguments import describe_value, integer, is_masked
 from streameval.errors import DataError, UsageError
 from streameval.files import check_space, lock, remove_leftovers
 from streameval.storage import targets
 from streameval.storage.arrow_writer import ArrowWriter
-from streameval.storage.blocks import BLOCK_ROWS, Hashes, hash_block
+from streameval.storage.block_hashes import BLOCK_ROWS, hash_block
 from streameval.storage.form import Form
 from streameval.storage.layout import check_shape, choose_scale
 from streameval.storage.npy_writer import NpyWriter
 from streameval.storage.record import Record
+from streameval.storage.source import Hashes
 
 Batch = tuple[NDArray[Any], NDArray[Any]]
 Progress = Callable[[int, int], None]
@@ -82,7 +83,7 @@ def create(
     if classes is not None:
         classes = integer("classes", classes, least=1)
     if not isinstance(shape, tuple):
-        raise UsageError(f"shape: {found(shape)}, expected the shape of one row, such as (28, 28).")
+        raise UsageError(f"shape: {describe_value(shape)}, expected the shape of one row, such as (28, 28).")
     path = Path(dest)
     writer = WRITERS[choose_format(path, format)]
     form, incoming = _form(path, batches, rows, shape, np.dtype(dtype), classes, scale, soft, sources or {})

@@ -82,10 +82,10 @@ class _Unclipped:
         return len(self._losses)
 
     def __getitem__(self, piece: slice) -> NDArray[np.float64]:
-        found: NDArray[np.float64] = np.asarray(self._losses[piece], np.float64)
+        clipped: NDArray[np.float64] = np.asarray(self._losses[piece], np.float64)
         if self._eps == 0.0:
-            return found
-        chance = np.exp(-found) - self._eps
+            return clipped
+        chance = np.exp(-clipped) - self._eps
         lost = chance <= LOST * self._eps
         exact = -np.log(np.where(lost, 1.0, chance))
         if lost.any():

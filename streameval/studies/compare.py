@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from streameval.arguments import found, integer
+from streameval.arguments import describe_value, integer
 from streameval.defaults import LEVEL, SEED, SIZES, TRIALS
 from streameval.errors import UsageError
 from streameval.evaluation.memory import parse_size
@@ -137,7 +137,7 @@ def _checked(source: Source, sizes: object, trials: int, replace: bool) -> tuple
     given = tuple(sizes) if isinstance(sizes, Iterable) and not isinstance(sizes, str) else ()
     if not given:
         raise UsageError(
-            f"sizes: {found(sizes)}, expected rows of a batch, one or more, such as (10, 100, 1000)."
+            f"sizes: {describe_value(sizes)}, expected rows of a batch, one or more, such as (10, 100, 1000)."
         )
     counts = tuple(integer(f"sizes[{k}]", size, least=1) for k, size in enumerate(given))
     trials = integer("trials", trials, least=1)

@@ -33,9 +33,9 @@ class Histogram:
         rows, loss = np.zeros(len(EDGES) - 1, np.int64), np.zeros(len(EDGES) - 1)
         for start in range(0, len(losses), PIECE):
             piece = np.asarray(losses[start : start + PIECE], np.float64)
-            place = np.clip(np.searchsorted(EDGES, piece, "right") - 1, 0, len(rows) - 1)
-            rows += np.bincount(place, minlength=len(rows))
-            loss += np.bincount(place, piece, len(rows))
+            bin_of_row = np.clip(np.searchsorted(EDGES, piece, "right") - 1, 0, len(rows) - 1)
+            rows += np.bincount(bin_of_row, minlength=len(rows))
+            loss += np.bincount(bin_of_row, piece, len(rows))
         used = np.flatnonzero(rows)
         first, last = (int(used[0]), int(used[-1])) if len(used) else (0, 0)
         part = slice(first, last + 1)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from streameval.arguments import found
+from streameval.arguments import describe_value
 from streameval.defaults import CHUNK_ROWS, LEVEL, SEED
 from streameval.errors import UsageError
 from streameval.evaluation.memory import parse_size, planned_scorers
@@ -305,7 +305,9 @@ def _names(paths: Sequence[str | None]) -> tuple[str, ...]:
 def _models(models: Sequence[Model]) -> tuple[Model, ...]:
     """The models; raise UsageError if they are none, or a single one that is not in a list."""
     if not isinstance(models, Iterable) or isinstance(models, str | os.PathLike):
-        raise UsageError(f"models: {found(models)}, expected a list of networks, such as [first, second].")
+        raise UsageError(
+            f"models: {describe_value(models)}, expected a list of networks, such as [first, second]."
+        )
     return tuple(check_model(model) for model in models)
 
 

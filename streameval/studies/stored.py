@@ -92,10 +92,10 @@ def _record(name: str, reader: Any) -> dict[str, Any]:
     return dict(record)
 
 
-def _check_same(name: str, what: str, found: Any, expected: Any) -> None:
-    if found != expected:
+def _check_same(name: str, what: str, stated: Any, expected: Any) -> None:
+    if stated != expected:
         raise DataError(
-            f"{name}: these losses have {what} {found}, expected {expected}. Write them again for this data set: "
+            f"{name}: these losses have {what} {stated}, expected {expected}. Write them again for this data set: "
             "streameval evaluate OLD_MODEL DATA --losses OUT.arrow"
         )
 

@@ -19,7 +19,7 @@ from streameval.evaluation.evaluate import PassOptions
 from streameval.evaluation.events import EventFile
 from streameval.evaluation.shards import StateFile
 from streameval.files import Output, check_outputs, check_space
-from streameval.storage.reads import reads
+from streameval.storage.input_files import input_files
 
 WRITING = (
     ("--html",),
@@ -227,10 +227,10 @@ def test_all_files_of_a_data_set_are_known_however_it_was_opened(tmp_path: Path)
         (one, [one]),
     ]:
         for data in (given, se.open(given)):
-            known = {os.path.realpath(name) for name in reads(data)}
+            known = {os.path.realpath(name) for name in input_files(data)}
             assert {str(path) for path in expected} <= known
-    assert reads((np.zeros((1, 2), np.uint8), np.zeros(1, np.int64))) == ()
-    assert reads("s3://bucket/data.arrow") == ()
+    assert input_files((np.zeros((1, 2), np.uint8), np.zeros(1, np.int64))) == ()
+    assert input_files("s3://bucket/data.arrow") == ()
 
 
 def test_pictures_may_lie_beside_the_data_but_not_over_another_output(tmp_path: Path) -> None:

@@ -8,34 +8,41 @@ import numpy as np
 import pytest
 import small_networks as small
 
-from streameval.kernels import blocks, host
-from streameval.kernels.dense import BLOCKS
-
-list_groups, transpose_rows = blocks.list_groups, blocks.transpose_rows
+from streameval.kernels import host
+from streameval.kernels.bytes_vnni import list_groups
+from streameval.kernels.dense import BLOCKS, MOST_VECTORS, dense_block
+from streameval.kernels.host import TILE_ROWS
+from streameval.kernels.rows import transpose_rows
 
 
 @numba.njit
 def _transposed(values, offsets, column, limit, out):
-    transpose_rows(values, offsets, 0, column, limit, out, 0, 16)
+    transpose_rows(values, (offsets, 0), column, limit, (out, 0))
 
 
-@pytest.mark.parametrize("vectors", [1, host.TILE_ROWS // 16])
+@numba.njit
+def _dense(vectors, outputs, rows, inputs, weights, sums):
+    dense_block((vectors, outputs), (rows, 0), (inputs, 0, len(inputs)), (weights, 0), (sums, 0), (0, 64))
+
+
+@pytest.mark.parametrize("window", [False, True])
+@pytest.mark.parametrize("vectors", range(1, MOST_VECTORS + 1))
 @pytest.mark.parametrize("outputs", sorted(set(BLOCKS)))
-def test_a_block_of_a_dense_layer_is_one_fma_an_input_in_their_order(vectors: int, outputs: int) -> None:
-    dense_block = blocks.make_dense_block(vectors, outputs)
-
-    @numba.njit
-    def run(rows, stride, count, weights, sums):
-        dense_block(rows, 0, stride, count, weights, 0, sums, 0, 0, 64)
-
+def test_a_block_of_a_dense_layer_is_one_fma_an_input_in_their_order(
+    vectors: int, outputs: int, window: bool
+) -> None:
+    """Whether the inputs are all of the rows or a list of some of them; lanes past the vectors stay as they are."""
     rng = np.random.default_rng(outputs)
-    lanes, inputs = 16 * vectors, 37
-    rows = (rng.normal(size=(inputs, lanes)) * np.exp2(rng.integers(-20, 20, (inputs, lanes)))).astype("f4")
-    weights = rng.normal(size=(inputs, outputs)).astype(np.float32)
-    sums = rng.normal(size=(outputs, lanes)).astype(np.float32)
-    found = sums.copy()
-    run(rows.ravel(), lanes, inputs, weights.ravel(), found.reshape(-1))
-    assert np.array_equal(found, naive.dense_block(sums, rows, weights))
+    shape = (37, TILE_ROWS)
+    rows = (rng.normal(size=shape) * np.exp2(rng.integers(-20, 20, shape))).astype("f4")
+    inputs = rng.integers(0, 37, 20) if window else np.arange(37)
+    weights = rng.normal(size=(len(inputs), outputs)).astype(np.float32)
+    sums = rng.normal(size=(outputs, TILE_ROWS)).astype(np.float32)
+    computed, offsets = sums.copy(), (inputs * TILE_ROWS).astype(np.int32)
+    _dense(vectors, outputs, rows.ravel(), offsets, weights.ravel(), computed.reshape(-1))
+    lanes = 16 * vectors
+    assert np.array_equal(computed[:, :lanes], naive.dense_block(sums, rows[inputs], weights)[:, :lanes])
+    assert np.array_equal(computed[:, lanes:], sums[:, lanes:])
 
 
 def test_the_twin_s_fma_rounds_once() -> None:
@@ -59,9 +66,10 @@ def test_the_twin_s_fma_rounds_once() -> None:
 def test_sixteen_rows_become_lanes_and_columns_past_the_end_zero(column: int, limit: int) -> None:
     values = np.arange(1, 16 * 50 + 1, dtype=np.float32)
     offsets = np.random.default_rng(column).integers(0, 16 * 50 - 40, 16)
-    out = np.full((16, 16), np.nan, np.float32)
+    out = np.full((16, TILE_ROWS), np.nan, np.float32)
     _transposed(values, offsets, column, limit, out.reshape(-1))
-    assert np.array_equal(out, naive.transpose_rows(values, offsets, column, limit))
+    assert np.isnan(out[:, 16:]).all()
+    assert np.array_equal(out[:, :16], naive.transpose_rows(values, offsets, column, limit))
 
 
 @pytest.mark.skipif("avx512f" not in host.features(), reason="groups are listed with AVX-512")
@@ -70,7 +78,7 @@ def test_sixteen_rows_become_lanes_and_columns_past_the_end_zero(column: int, li
 def test_groups_of_four_pixels_that_are_not_zero_in_both_rows_are_listed(kind: str, features: int) -> None:
     @numba.njit
     def run(values, a, b, count, groups):
-        return list_groups(values, a, b, count, groups)
+        return list_groups((values, a), (values, b), count, groups)
 
     x = small.pixels(kind, 6, features)
     for a in range(6):

@@ -158,7 +158,7 @@ def test_compressed_files_are_read_batch_by_batch_and_it_is_said(tmp_path, codec
 def test_a_compressed_batch_beyond_the_limit_is_refused(tmp_path, monkeypatch):
     x, t = rows(1_000)
     path = write(tmp_path / "a.arrow", {"image": tensor(x), "label": pa.array(t)}, 1_000, compression="zstd")
-    monkeypatch.setattr("streameval.storage.arrow.MAX_BATCH_BYTES", 5_999)
+    monkeypatch.setattr("streameval.storage.arrow_batch.MAX_BATCH_BYTES", 5_999)
     with pytest.raises(DataError, match="max_chunksize=16384"):
         storage.open(path)
 

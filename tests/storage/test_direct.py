@@ -17,7 +17,7 @@ from long_runs import run
 
 from streameval import storage
 from streameval.errors import DataError, StorageError
-from streameval.storage import direct, opening, room
+from streameval.storage import direct, memory_limit, reading
 from streameval.storage.direct import BLOCK, Direct, DirectFile
 from streameval.storage.mapping import File
 from streameval.storage.source import Span
@@ -138,7 +138,7 @@ def test_of_a_file_too_large_to_be_kept_only_what_is_cached_is_mapped(
     tmp_path: Path, rows: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first half is read into the cache before; whichever way a chunk came, its rows are right."""
-    monkeypatch.setattr(opening, "cacheable", lambda size: False)
+    monkeypatch.setattr(reading, "cacheable", lambda size: False)
     path = written(tmp_path / "rows.arrow", *rows)
     source, mapped = storage.open(path), is_mapped(path)
     forget(path)
@@ -171,10 +171,10 @@ def test_small_files_that_are_large_together_are_read_past_the_cache(
             tmp_path / f"{part}.arrow", x[part * 100 : part * 100 + 100], t[part * 100 : part * 100 + 100]
         )
     one = (tmp_path / "0.arrow").stat().st_size
-    monkeypatch.setattr(room, "memory", lambda: 4 * one)
+    monkeypatch.setattr(memory_limit, "memory", lambda: 4 * one)
     kinds = []
     monkeypatch.setattr(
-        opening, "Direct", lambda *given, **more: kinds.append("direct") or Direct(*given, **more)
+        reading, "Direct", lambda *given, **more: kinds.append("direct") or Direct(*given, **more)
     )
     assert storage.open(tmp_path / "0.arrow").rows == 100
     assert kinds == []

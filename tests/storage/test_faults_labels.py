@@ -7,12 +7,15 @@ import os
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from small_files import drawn, idx_bytes, idx_pair, names, stored
 
 import streameval as se
 from streameval import storage
 from streameval.errors import DataError, LabelError, StreamevalWarning, UsageError
 from streameval.storage import Span
+from streameval.storage.source import Chunk, largest_label
 
 
 def test_more_labels_than_images_are_refused(tmp_path):
@@ -74,6 +77,45 @@ def test_negative_labels_of_arrays_are_refused(t):
         source.take(np.arange(3))
     with pytest.raises(LabelError, match="row 1"):
         list(source.chunks(Span(0, 3), 3))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8"]), st.lists(st.integers(-300, 300)))
+def test_the_largest_label_counts_negative_ones_as_larger_than_any_class(dtype, numbers):
+    """In whatever width they are stored: as the numbers modulo 2**64."""
+    labels = np.array(numbers, np.int64).astype(dtype)
+    wanted = max((int(label) % 2**64 for label in labels), default=0)
+    assert largest_label(labels) == wanted
+    assert Chunk(range(len(labels)), labels, labels, 1, labels).largest_label == wanted
+
+
+def test_every_source_says_the_largest_label_of_a_chunk(tmp_path):
+    """So that whoever knows the classes compares one number and looks at no label again."""
+    x, t = drawn(40_000)
+    path = stored(tmp_path / "a.arrow")
+    idx_pair(tmp_path, 40_000)
+    (tmp_path / "parts").mkdir()
+    for part in np.split(np.arange(40_000), [100, 20_000]):
+        dest = tmp_path / "parts" / f"{part[0]}.arrow"
+        storage.create(dest, [(x[part], t[part])], rows=len(part), shape=(4, 5), dtype="u1")
+    for data in (path, (tmp_path / "images", tmp_path / "labels"), tmp_path / "parts", drawn(40_000)):
+        source = storage.open(data)
+        for chunk in source.chunks(Span(0, 40_000), 7):
+            assert chunk.largest_label == int(t[chunk.rows.start : chunk.rows.stop].max())
+        rows = np.array([5, 39_999, 150])
+        assert source.take(rows).largest_label == int(t[rows].max())
+        assert source.take(rows[:0]).largest_label == 0
+
+
+def test_a_model_with_fewer_classes_names_the_first_row_that_it_does_not_know(tmp_path):
+    """The source knows ten classes, the model eight."""
+    _, t = drawn(40_000)
+    model = se.Mlp([se.Layer(np.zeros((20, 8), np.float32), np.zeros(8, np.float32), "identity")])
+    first = int(np.argmax(t >= 8))
+    with pytest.raises(LabelError, match=rf"row {first}: label {t[first]} .*expected 8 classes"):
+        se.evaluate(model, stored(tmp_path / "a.arrow"))
+    with pytest.raises(LabelError, match=rf"row {first}: label {t[first]} \(1 such rows\)"):
+        se.evaluate(model, drawn(40_000), rows=np.array([first]))
 
 
 @pytest.mark.parametrize("label", [2**64 - 1, 2**63, 2**63 + 7])

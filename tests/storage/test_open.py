@@ -254,7 +254,7 @@ def test_arrays_of_another_form_are_refused_with_the_cure(x, t, cure):
 def test_a_source_is_returned_as_it_is(rows, monkeypatch):
     source = storage.open(rows)
     monkeypatch.setattr(
-        "streameval.storage.blocks.computed_fingerprint", lambda _: pytest.fail("it was read")
+        "streameval.storage.block_hashes.computed_fingerprint", lambda _: pytest.fail("it was read")
     )
     assert storage.open(source) is source
     with pytest.raises(UsageError, match="open already"):
@@ -305,13 +305,13 @@ def test_parts_cut_at_blocks_keep_the_fingerprint_without_reading(tmp_path, rows
         storage.create(dest, [(x[part], t[part])], rows=len(x[part]), shape=(3, 4), dtype="uint8")
     expected = storage.open(rows).fingerprint
     monkeypatch.setattr(
-        "streameval.storage.blocks.computed_fingerprint", lambda _: pytest.fail("it was read")
+        "streameval.storage.block_hashes.computed_fingerprint", lambda _: pytest.fail("it was read")
     )
     assert storage.open(tmp_path).fingerprint == expected
 
 
 def test_what_is_too_large_to_hash_is_sampled_and_says_so(folder, rows, monkeypatch):
-    monkeypatch.setattr("streameval.storage.blocks.HASH_UP_TO", 1_000)
+    monkeypatch.setattr("streameval.storage.block_hashes.HASH_UP_TO", 1_000)
     x, t = rows
     sampled = storage.open(rows).fingerprint
     changed = x.copy()

@@ -52,11 +52,11 @@ def interval(
     At n = N without replacement the interval is the mean, exactly. Raises UsageError, DataError.
     """
     batch = Batch.of(losses, population)
-    found = lookup(method).interval(batch, level, bounds)
+    computed = lookup(method).interval(batch, level, bounds)
     patterned = None if rows is None or batch.exhausted else pattern(rows)
     if patterned is None:
-        return found
-    return replace(found, warning=" ".join(filter(None, [patterned, found.warning])))
+        return computed
+    return replace(computed, warning=" ".join(filter(None, [patterned, computed.warning])))
 
 
 def lookup(method: str) -> Method:

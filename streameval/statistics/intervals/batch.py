@@ -30,22 +30,22 @@ class Batch:
     @classmethod
     def of(cls, losses: Any, population: int | None = None) -> Batch:
         """Return one sample as a batch. Raises UsageError if it is empty, not flat, or larger than N."""
-        found = np.asarray(losses, np.float64)
-        if found.ndim != 1 or len(found) == 0:
+        values = np.asarray(losses, np.float64)
+        if values.ndim != 1 or len(values) == 0:
             raise UsageError(
-                f"losses: found shape {found.shape}, a flat list of at least one loss was expected."
+                f"losses: found shape {values.shape}, a flat list of at least one loss was expected."
             )
-        if population is not None and len(found) > population:
+        if population is not None and len(values) > population:
             raise UsageError(
-                f"losses: {len(found)} of them, drawn without replacement from {population} rows. "
+                f"losses: {len(values)} of them, drawn without replacement from {population} rows. "
                 "Leave population out for draws with replacement."
             )
-        if not np.isfinite(found).all():
-            row = int(np.flatnonzero(~np.isfinite(found))[0])
+        if not np.isfinite(values).all():
+            row = int(np.flatnonzero(~np.isfinite(values))[0])
             raise DataError(
-                f"losses, entry {row}: {found[row]}, a finite loss was expected. Evaluate with eps > 0."
+                f"losses, entry {row}: {values[row]}, a finite loss was expected. Evaluate with eps > 0."
             )
-        return cls(found[None, :], population)
+        return cls(values[None, :], population)
 
     @property
     def n(self) -> int:

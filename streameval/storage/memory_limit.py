@@ -23,5 +23,5 @@ def memory() -> int:
     machine = (
         os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if "SC_PHYS_PAGES" in names else 1 << 62
     )
-    found = settings("memory", "memory.max", ("memory.limit_in_bytes",))
-    return min([machine, *(int(limit) for limit, *_ in found if limit != "max")])
+    limits = settings("memory", "memory.max", ("memory.limit_in_bytes",))
+    return min([machine, *(int(limit) for limit, *_ in limits if limit != "max")])

@@ -18,14 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streameval.storage.source import Source, Span
+from streameval.storage.source import Hashes, Source, Span
 
 BLOCK_ROWS = 16_384
 HASH_UP_TO = 1 << 30
 """Content of at most this many bytes is hashed whole when nothing is recorded; more is sampled."""
 SAMPLED_ROWS = 4_096
-
-Hashes = tuple[str, str]
 
 
 def hash_block(parts: Iterable[tuple[NDArray[Any], NDArray[Any]]]) -> Hashes:

@@ -1,0 +1,107 @@
+"""A dense layer: activation(x @ weight + bias)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from streameval.errors import ModelError
+from streameval.layers.activations import ACTIVATIONS, check_activation
+from streameval.layers.layer import Shape
+
+if TYPE_CHECKING:
+    from streameval.kernels.packing import Builder, Slot
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Dense:
+    """One dense layer: activation(x @ weight + bias).
+
+    weight      (inputs, outputs), kept as a read-only C-contiguous float32 copy
+    bias        (outputs,), kept as a read-only float32 copy
+    activation  one of `streameval.kernels.names.ACTIVATIONS`
+
+    float16 and float64 arrays are converted to float32: that is the precision in which networks are
+    evaluated, and a float64 number beyond its range becomes infinite.
+
+    Raises:
+        ModelError: an unknown activation, an array that is not floating point, empty, or of the wrong shape.
+    """
+
+    kind: ClassVar[str] = "dense"
+
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    activation: str
+
+    def __init__(self, weight: ArrayLike, bias: ArrayLike, activation: str) -> None:
+        w, b = _float32(weight, "weight"), _float32(bias, "bias")
+        if w.ndim != 2 or w.size == 0:
+            raise ModelError(f"weight: shape {w.shape}, expected (inputs, outputs), both at least 1.")
+        if b.shape != (w.shape[1],):
+            raise ModelError(
+                f"bias: shape {b.shape}, but the weight of shape {w.shape} has {w.shape[1]} outputs: "
+                f"expected ({w.shape[1]},)."
+            )
+        check_activation(activation)
+        object.__setattr__(self, "weight", w)
+        object.__setattr__(self, "bias", b)
+        object.__setattr__(self, "activation", activation)
+
+    @property
+    def inputs(self) -> int:
+        """Number of values that come in."""
+        return int(self.weight.shape[0])
+
+    @property
+    def outputs(self) -> int:
+        """Number of values that go out."""
+        return int(self.weight.shape[1])
+
+    @property
+    def signature(self) -> str:
+        """Activation and shape."""
+        return f"{self.activation} {self.inputs} {self.outputs}"
+
+    def arrays(self) -> dict[str, NDArray[np.float32]]:
+        """See `Layer`."""
+        return {"weight": self.weight, "bias": self.bias}
+
+    def shape(self, inputs: Shape) -> Shape:
+        """See `Layer`: any shape of as many values as the weight has rows."""
+        if math.prod(inputs) != self.inputs:
+            raise ModelError(
+                f"a dense layer of weight {self.weight.shape} takes {self.inputs} inputs, not {inputs}."
+            )
+        return (self.outputs,)
+
+    def multiply_adds(self, inputs: Shape) -> int:
+        """One for each weight."""
+        return self.weight.size
+
+    def reference(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """See `Layer`."""
+        return np.asarray(ACTIVATIONS[self.activation](values @ self.weight.astype(np.float64) + self.bias))
+
+    def pack(self, builder: Builder, source: Slot) -> Slot:
+        """See `Layer`."""
+        from streameval.kernels.dense_packing import add_dense
+
+        return add_dense(builder, source, self.weight, self.bias, self.activation)
+
+
+def _float32(values: ArrayLike, name: str) -> NDArray[np.float32]:
+    """Return a read-only C-contiguous float32 copy, so that neither the hash nor the checks go stale."""
+    given = np.asarray(values)
+    if given.dtype.kind != "f":
+        raise ModelError(
+            f"{name}: {given.dtype}, expected floating point. Convert it with .astype('float32')."
+        )
+    with np.errstate(over="ignore", invalid="ignore"):
+        copy = np.array(given, dtype=np.float32, order="C", copy=True)
+    copy.setflags(write=False)
+    return copy

@@ -1,0 +1,161 @@
+"""One record batch of an Arrow file: where its two columns lie. Reads its header only, and trusts none of it.
+
+Knows messages, buffers and validity bitmaps. Does not know the file around the batch.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from streameval.errors import DataError
+from streameval.storage.arrow_schema import HASH_KEYS, Column, Header
+from streameval.storage.compressed import decompress
+from streameval.storage.flatbuffer import MalformedError, Table, root
+from streameval.storage.mapping import File
+from streameval.storage.validity import nulls
+
+MAX_HEADER = 64 << 20
+MAX_BATCH_BYTES = 256 << 20
+RECORD_BATCH = 3
+CODECS = {0: "lz4", 1: "zstd"}
+
+
+@dataclass(frozen=True, slots=True)
+class RecordBatch:
+    """One record batch: rows, positions in the file of the two data buffers, recorded hashes."""
+
+    rows: int
+    values: tuple[int, int]
+    labels: tuple[int, int]
+    codec: str | None
+    hashes: tuple[str, str] | None
+
+
+def read_batch(
+    number: int, file: File, block: tuple[int, int, int], header: Header, first: int
+) -> RecordBatch:
+    """Return record batch `block` (position, bytes of header, bytes of body), whose first row is `first`.
+
+    Raises MalformedError, and DataError for nulls.
+    """
+    try:
+        return _batch(file, block, header, first)
+    except MalformedError as error:
+        raise MalformedError(f"record batch {number}: {error}") from None
+
+
+def _batch(file: File, block: tuple[int, int, int], header: Header, first: int) -> RecordBatch:
+    message, batch = _record_batch(file, block)
+    body, body_bytes = block[0] + block[1], block[2]
+    rows = batch.number(0, "q")
+    nodes, buffers = batch.structs(1, "qq"), batch.structs(2, "qq")
+    codec = _codec(batch)
+    data: dict[str, tuple[int, int]] = {}
+    for column in header.columns:
+        mine, nodes = nodes[: column.nodes], nodes[column.nodes :]
+        extents, buffers = buffers[: 1 + column.nodes], buffers[1 + column.nodes :]
+        _check_lengths(mine, rows, column)
+        if len(extents) != 1 + column.nodes:
+            raise MalformedError(f"column {column.name!r} is missing")
+        for start, length in extents:
+            if start < 0 or length < 0 or start + length > body_bytes:
+                raise MalformedError(f"column {column.name!r} lies outside the batch")
+        data[column.name] = (body + extents[-1][0], extents[-1][1])
+        _check_data(data[column.name], rows, column, codec)
+        for (count, declared), (start, length) in zip(mine, extents[:-1], strict=True):
+            if declared or length:
+                bitmap = _bitmap(file, (body + start, length), count, codec)
+                _check_nulls(nulls(bitmap, count), declared, column, file, first, count // max(rows, 1))
+    if nodes or buffers:
+        raise MalformedError("it holds more columns than the schema")
+    pairs = message.pairs(4)
+    recorded = (pairs.get(HASH_KEYS[0], ""), pairs.get(HASH_KEYS[1], ""))
+    return RecordBatch(
+        rows, data[header.image.name], data[header.label.name], codec, recorded if all(recorded) else None
+    )
+
+
+def _record_batch(file: File, block: tuple[int, int, int]) -> tuple[Table, Table]:
+    at, header_bytes, body_bytes = block
+    if header_bytes > MAX_HEADER:
+        raise MalformedError(f"its header claims {header_bytes} bytes")
+    raw = file.read(at, header_bytes)
+    size, prefix = message_size(raw[:8])
+    if prefix + size > header_bytes:
+        raise MalformedError(f"its header claims {prefix + size} bytes, the footer {header_bytes}")
+    message = root(raw[prefix : prefix + size])
+    batch = message.table(2)
+    if message.number(1, "B") != RECORD_BATCH or batch is None or message.number(3, "q") != body_bytes:
+        raise MalformedError("it is not a record batch of the size that the footer records")
+    return message, batch
+
+
+def _check_lengths(nodes: list[tuple[int, int]], rows: int, column: Column) -> None:
+    expected = [rows, rows * column.numbers][: column.nodes]
+    if rows < 0 or [length for length, _ in nodes] != expected:
+        raise MalformedError(
+            f"column {column.name!r} has lengths {[n for n, _ in nodes]}, expected {expected}"
+        )
+
+
+def _bitmap(file: File, extent: tuple[int, int], count: int, codec: str | None) -> bytes:
+    """Return the validity bitmap of `count` values."""
+    at, length = extent
+    size = -(-count // 8)
+    if codec is not None:
+        return decompress(file.read(at, length), size, codec)
+    if length < size:
+        raise MalformedError(f"{length} bytes of validity bits for {count} values")
+    return file.read(at, size)
+
+
+def _check_nulls(
+    counted: tuple[int, int], declared: int, column: Column, file: File, first: int, per_row: int
+) -> None:
+    """Refuse nulls, and counts of them that lie. A row has `per_row` values; `first` begins the batch."""
+    missing, position = counted
+    if missing != declared:
+        raise MalformedError(f"column {column.name!r} declares {declared} nulls and has {missing}")
+    if missing:
+        raise DataError(
+            f"{file.path}: column {column.name!r} has nulls ({missing}, the first in row "
+            f"{first + position // per_row}), expected none. Drop those rows, or fill them, and write the file "
+            "again."
+        )
+
+
+def _check_data(extent: tuple[int, int], rows: int, column: Column, codec: str | None) -> None:
+    at, length = extent
+    needed = rows * column.row_bytes
+    if codec is None and (length < needed or at % column.dtype.itemsize):
+        raise MalformedError(
+            f"column {column.name!r} has {length} bytes at {at} for {rows} rows, expected {needed}, aligned"
+        )
+    if codec is not None and needed > MAX_BATCH_BYTES:
+        raise MalformedError(
+            f"{needed} bytes of column {column.name!r} are compressed in one piece, at most "
+            f"{MAX_BATCH_BYTES} are accepted: write it uncompressed, or in smaller batches "
+            "(max_chunksize=16384)"
+        )
+    if codec is not None and rows and length < 8:
+        raise MalformedError(f"column {column.name!r} has {length} compressed bytes for {rows} rows")
+
+
+def _codec(batch: Table) -> str | None:
+    compression = batch.table(3)
+    if compression is None:
+        return None
+    codec, method = compression.number(0, "b"), compression.number(1, "b")
+    if codec not in CODECS or method != 0:
+        raise MalformedError(f"compression {codec} with method {method} is unknown")
+    return CODECS[codec]
+
+
+def message_size(start: bytes) -> tuple[int, int]:
+    """Return the size of a message's table, and of the prefix before it: 8, or 4 before Arrow 0.15."""
+    first, second = struct.unpack("<ii", start)
+    size, prefix = (second, 8) if first == -1 else (first, 4)
+    if not 0 <= size <= MAX_HEADER:
+        raise MalformedError(f"a header claims {size} bytes")
+    return size, prefix

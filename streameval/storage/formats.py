@@ -1,0 +1,156 @@
+"""The table of file formats, and what to do about files of others.
+
+Knows how each form is recognised. What is in it, the format's own file knows; how it is read is for `open` to choose.
+
+To add a format: a file like `npy.py` or `arrow.py` with a function that returns `PlainRows` (rows are spans of bytes,
+in a `Layout`) or `OwnAccess` (a layout without positions, and for instance `Batches`), and a row in FORMATS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from streameval.errors import DataError, StreamevalError, UsageError
+from streameval.storage import arrow, idx, npy
+from streameval.storage.access import OwnAccess, PlainRows
+
+Named = Literal["file", "pair", "folder"]
+Sniff = Callable[[Path, bytes], bool]
+
+SNIFFED: Final = 8
+FORMS: Final = (
+    "an .arrow file, a folder of images.npy and labels.npy, a folder, glob or list of several of them, "
+    "a pair (images, labels) of IDX paths, or a pair (x, t) of NumPy arrays"
+)
+WEIGHTS: Final = (".safetensors", ".pkl", ".pickle", ".onnx", ".npz")
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A form that data come in.
+
+    named_by  what names a data set of this form: a file, a pair of them (images, labels), or a folder
+    sniff     (path, its first 8 bytes) -> whether it is of this form; of a pair the images, of a folder no bytes
+    rows      (File), (File, File) or (Path of the folder) -> where its rows lie; a file may be an object in a store
+    ending    of a file: names in a folder that end so are parts of a data set
+    inside    of a folder: the names that are read in it
+    """
+
+    named_by: Named
+    sniff: Sniff
+    rows: Callable[..., PlainRows | OwnAccess]
+    ending: str | None = None
+    inside: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """What is no data as it is named, or in no form that is read: `text` says what it is and what to do.
+
+    weights  it may be a model
+    """
+
+    named_by: Named
+    sniff: Sniff
+    text: str
+    error: type[StreamevalError] = DataError
+    weights: bool = False
+
+
+def begins(*starts: bytes) -> Sniff:
+    """Whether a file begins with one of these bytes."""
+    return lambda path, start: start.startswith(starts)
+
+
+FORMATS: Final[dict[str, Format]] = {
+    "arrow": Format("file", begins(arrow.MAGIC), arrow.rows, ending=".arrow"),
+    "npy": Format("pair", begins(npy.MAGIC), npy.rows),
+    "idx": Format("pair", begins(idx.MAGIC, idx.GZIP), idx.rows),
+    "npy folder": Format(
+        "folder",
+        lambda path, start: (path / npy.IMAGES).exists(),
+        npy.folder_rows,
+        inside=(npy.IMAGES, npy.LABELS, npy.MANIFEST),
+    ),
+}
+
+FOREIGN: Final[dict[str, Foreign]] = {
+    "weights": Foreign(
+        "file",
+        lambda path, start: path.suffix in WEIGHTS,
+        f"a file of weights, expected data. Is the order MODEL DATA? Data are {FORMS}.",
+        weights=True,
+    ),
+    "parquet": Foreign(
+        "file",
+        begins(b"PAR1"),
+        "a Parquet file was found. Write it as Arrow: pq.read_table(PATH), then pa.ipc.new_file(...). "
+        f"Expected {FORMS}.",
+    ),
+    "zip": Foreign(
+        "file",
+        begins(b"PK\x03\x04"),
+        f"a zip or .npz file was found. Open its arrays: se.open((x, t)). Expected {FORMS}.",
+        weights=True,
+    ),
+    "one npy": Foreign(
+        "file",
+        begins(npy.MAGIC[:4]),
+        "one .npy file was found. Give the folder of images.npy and labels.npy, or both paths. "
+        f"Expected {FORMS}.",
+    ),
+    "idx labels": Foreign(
+        "file",
+        begins(idx.MAGIC + b"\x01"),
+        f"IDX labels alone were found. Give both paths: se.open((images, labels)). Expected {FORMS}.",
+    ),
+    "idx images": Foreign(
+        "file",
+        begins(idx.MAGIC + b"\x03"),
+        f"IDX images alone were found. Give both paths: se.open((images, labels)). Expected {FORMS}.",
+    ),
+    "gzip": Foreign(
+        "file",
+        begins(idx.GZIP + b"\x08"),
+        f"one gzip file was found. Give IDX images and labels: se.open((images, labels)). Expected {FORMS}.",
+    ),
+    "arrow pair": Foreign(
+        "pair",
+        begins(arrow.MAGIC),
+        "an Arrow file in a pair, expected IDX images and labels. To read several Arrow files as one, give a list: "
+        "se.open([first, second]).",
+        UsageError,
+    ),
+}
+
+# Whose own complaint is heard where nothing was recognised.
+UNRECOGNISED: Final[dict[Named, str]] = {"file": "arrow", "pair": "idx", "folder": "npy folder"}
+
+ENDINGS: Final = tuple(form.ending for form in FORMATS.values() if form.ending is not None)
+
+
+def format_of(named_by: Named, path: Path, start: bytes = b"") -> Format | None:
+    """Return the format of what lies at `path` and begins with `start`, None if it is of none."""
+    rows = (form for form in FORMATS.values() if form.named_by == named_by and form.sniff(path, start))
+    return next(rows, None)
+
+
+def recognise(named_by: Named, path: Path, start: bytes = b"") -> Format:
+    """Return the same; of what is of no format the likeliest one, which will say what it misses.
+
+    Raises the errors of FOREIGN.
+    """
+    form = format_of(named_by, path, start)
+    for other in FOREIGN.values() if form is None else ():
+        if other.named_by == named_by and other.sniff(path, start):
+            raise other.error(f"{path}: {other.text}")
+    return form or FORMATS[UNRECOGNISED[named_by]]
+
+
+def is_data(path: Path, start: bytes) -> bool:
+    """Say whether a file that begins with `start` is a data set or part of one, of whatever form, and no model."""
+    rows: list[Any] = [*FORMATS.values(), *(other for other in FOREIGN.values() if not other.weights)]
+    return start.startswith(arrow.STREAM) or any(one.sniff(path, start) for one in rows)
