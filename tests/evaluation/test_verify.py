@@ -149,6 +149,8 @@ FORGERIES: dict[str, Any] = {
     "model": lambda report: report["model"].update(sha256="0" * 64),
     "data rows": lambda report: report["data"].update(rows=7),
     "no state": lambda report: report.pop("state"),
+    "no loss": lambda report: report.pop("loss"),
+    "no name of the loss": lambda report: report.pop("loss_name"),
 }
 
 
