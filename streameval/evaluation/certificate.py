@@ -108,7 +108,7 @@ def read_certificate(report: str | os.PathLike[str] | dict[str, Any]) -> Certifi
         _check_version(name, said)
         return _checked(name, said)
     except (*UNSOUND, DataError) as error:
-        if type(error) is DataError and "blocks" in said and said["blocks"] is None:
+        if type(error) is DataError and said.get("blocks", ()) is None:
             raise
         raise CheckError(f"{name}: it is not whole ({error!r}). Evaluate again.") from error
 
@@ -167,7 +167,7 @@ def _checked(name: str, said: dict[str, Any]) -> Certificate:
     if differing:
         key = differing[0]
         raise CheckError(
-            f"{name}: {', '.join(differing)} do not follow from its exact state: {key} is {str(said[key])[:80]}, "
+            f"{name}: {', '.join(differing)} do not follow from its exact state: {key} is {str(said.get(key, 'not there'))[:80]}, "
             f"expected {str(wanted[key])[:80]}. Evaluate again."
         )
     found = Certificate(name, said, state, loss, _blocks(name, said, rows))
