@@ -129,7 +129,7 @@ def _content(report: str | os.PathLike[str] | dict[str, Any]) -> tuple[str, dict
     if not isinstance(content, dict) or content.get("schema") not in READABLE:
         schema = content.get("schema") if isinstance(content, dict) else None
         raise DataError(
-            f"{name}: schema {str(schema)[:80]!r}, expected a report of streameval evaluate --json, {SCHEMA!r}."
+            f"{name}: schema {repr(schema)[:80]}, expected a report of streameval evaluate --json, {SCHEMA!r}."
         )
     return name, content
 
@@ -167,8 +167,8 @@ def _checked(name: str, said: dict[str, Any]) -> Certificate:
     if differing:
         key = differing[0]
         raise CheckError(
-            f"{name}: {', '.join(differing)} do not follow from its exact state: {key} is {str(said.get(key, 'not there'))[:80]}, "
-            f"expected {str(wanted[key])[:80]}. Evaluate again."
+            f"{name}: {', '.join(differing)} do not follow from its exact state: {key} is "
+            f"{str(said.get(key, 'not there'))[:80]}, expected {str(wanted[key])[:80]}. Evaluate again."
         )
     found = Certificate(name, said, state, loss, _blocks(name, said, rows))
     if found.adds_up:
