@@ -22,12 +22,12 @@ SHOWN = 8
 def is_data(path: str) -> bool:
     """True for folders, globs, and files that begin as data do; in an object store, by the name."""
     from streameval.files import storage_errors
-    from streameval.models.loading import FORMATS
+    from streameval.models.formats import by_ending
     from streameval.storage import formats
 
     target = Path(path)
     if "://" in path:
-        return not any(target.suffix in suffixes for suffixes in FORMATS.values())
+        return by_ending(target.suffix) is None
     if (
         target.is_dir()
         or target.suffix in formats.ENDINGS

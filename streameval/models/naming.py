@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import ModelError
-from streameval.models.mlp import Layer, check_activation
+from streameval.layers.activations import check_activation
+from streameval.models.mlp import Layer
 
 
 @dataclass(frozen=True, slots=True)
