@@ -103,7 +103,7 @@ def dense_block(typing: Any, size: Any, rows: Any, inputs: Any, weights: Any, su
     """
 
     def emit(context: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
-        kinds, (size_, rows_, inputs_, weights_, sums_, early_) = signature.args, arguments
+        kinds, (size_, _, inputs_, _, _, early_) = signature.args, arguments
         row, weight, sum_ = (place_pointer(context, b, kinds[k], arguments[k]) for k in (1, 3, 4))
         listed = isinstance(kinds[2], types.BaseTuple)
         list_ = place_pointer(context, b, kinds[2], inputs_) if listed else None
