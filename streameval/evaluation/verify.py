@@ -172,7 +172,7 @@ def _check_itself(name: str, said: dict[str, Any]) -> tuple[State, Loss]:
     if differing:
         key = differing[0]
         raise CheckError(
-            f"{name}: {', '.join(differing)} do not follow from its exact state: {key} is {str(said[key])[:80]}, "
+            f"{name}: {', '.join(differing)} do not follow from its exact state: {key} is {str(said.get(key))[:80]}, "
             f"expected {str(wanted.get(key))[:80]}. Evaluate again."
         )
     count = -(-data.rows // BLOCK_ROWS)

@@ -151,12 +151,6 @@ def test_other_versions_are_refused(tmp_path: Path, schema: str) -> None:
         del content["sha256"]
         path = tmp_path / name
         sealed.write(path, content)
-        with pytest.raises(
-            DataError, match=rf"schema.* '{content['schema']}', expected .*streameval/{kind}/2"
-        ):
-            if kind == "state":
-                se.merge([path])
-            elif kind == "checkpoint":
-                se.evaluate(network(), drawn(ROWS), options=PassOptions(checkpoint=path))
-            else:
-                se.verify(path, network(), drawn(ROWS))
+        said = rf"schema.* '{content['schema']}', expected .*streameval/{kind}/2"
+        with pytest.raises(DataError, match=said):
+            READERS[name](path)
