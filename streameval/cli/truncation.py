@@ -1,7 +1,7 @@
 """What the command line does when a file is cut short while it is mapped.
 
 The system then kills the process with SIGBUS, in the middle of a kernel, on any thread: no Python code can run.
-A few instructions of machine code can: they say what happened and end the process with 3. Nothing has been printed
+A few instructions of machine code can: they say once what happened and end the process with 3. Nothing has been printed
 by then, and outputs that were begun never get their names.
 """
 
@@ -17,10 +17,19 @@ from streameval.errors import DataError
 
 _SHOW_CURSOR = "\r\x1b[?25h"
 _ASSEMBLY = """
+@told = internal global i32 0
 @text = private constant [{size} x i8] c"{text}"
 declare i64 @write(i32, ptr, i64)
 declare void @_exit(i32)
+declare i32 @pause()
 define void @ended_short(i32 %signal) {{
+  %before = atomicrmw xchg ptr @told, i32 1 seq_cst
+  %first = icmp eq i32 %before, 0
+  br i1 %first, label %tell, label %wait
+wait:
+  %woken = call i32 @pause()
+  br label %wait
+tell:
   %written = call i64 @write(i32 2, ptr @text, i64 {size})
   call void @_exit(i32 {code})
   unreachable

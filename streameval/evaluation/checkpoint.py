@@ -20,7 +20,7 @@ from streameval.evaluation import sealed
 from streameval.evaluation.identity import Identity
 from streameval.evaluation.partial_results import PartialResults
 from streameval.evaluation.passes import Part
-from streameval.evaluation.tally import Tally
+from streameval.evaluation.tally import stored_tallies
 from streameval.files import lock, remove_leftovers, storage_errors
 from streameval.storage.source import Source, Span
 
@@ -103,7 +103,7 @@ def resumed(
     with lock(path):
         remove_leftovers(path)
         stored = _read(path, identity, span)
-        results = PartialResults(span, (Tally.from_dict(one) for one in stored.get("tallies", ())))
+        results = PartialResults(span, stored_tallies(path, stored) if stored else ())
         if results.rows:
             _log.info("%s: going on after %d of %d rows", path, results.rows, len(span))
         yield CheckpointWriter(path, wish.every, identity, results, source, stored)

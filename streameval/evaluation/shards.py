@@ -19,7 +19,7 @@ from streameval.evaluation.identity import Identity
 from streameval.evaluation.partial_results import PartialResults
 from streameval.evaluation.report import DataName, ModelName, Report, data_dict, model_dict
 from streameval.evaluation.resources import Resources
-from streameval.evaluation.tally import Tally
+from streameval.evaluation.tally import stored_tallies
 from streameval.files import storage_errors
 from streameval.storage.source import Span
 
@@ -127,7 +127,7 @@ def merge(paths: Sequence[str | os.PathLike[str]]) -> Report:
                 f"{path}: of another pass than {name}: {differences}. Merge shards of one model, data set, eps and "
                 "selection of rows only."
             )
-        new = [results.add_tally(Tally.from_dict(one), origin=path) for one in content["tallies"]]
+        new = [results.add_tally(tally, origin=path) for tally in stored_tallies(path, content)]
         if any(new):
             costs.append(content["resources"])
     model, data = ModelName.from_dict(first["model"]), DataName.from_dict(first["data"])

@@ -42,7 +42,7 @@ def _run(step, net, rows, space, tile):
         for j in range(0, step[PADDED], block):
             add_dense(
                 (floats, lanes),
-                (net.inputs, step[LIST], size),
+                size,
                 (net.weights, step[WEIGHTS] + j * inputs + k * block),
                 (block, block),
                 (floats, step[TARGET] + j * TILE_ROWS),

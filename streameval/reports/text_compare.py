@@ -14,7 +14,7 @@ from streameval.reports.terminal import INDENT, Look, fields, paragraph, table
 
 if TYPE_CHECKING:
     from streameval.statistics.budget import Budget
-    from streameval.studies.compare import Comparison
+    from streameval.studies.comparison import Comparison
 
 
 def comparison(result: Comparison, look: Look) -> str:

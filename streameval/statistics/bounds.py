@@ -21,8 +21,8 @@ def needed(bounds: Bounds | None, method: str) -> Bounds:
     """Return checked bounds, or raise UsageError that says why `method` cannot do without."""
     if bounds is None:
         raise UsageError(
-            f"interval {method!r} needs bounds that no loss can pass, and this loss has none (cross-entropy "
-            "has none with eps = 0): one unseen row could hold any loss. Evaluate with eps > 0 (the article's 1e-7), or use "
+            f"interval {method!r} needs bounds that no loss can pass, and this loss has none (cross-entropy has none "
+            "with eps = 0): one unseen row could hold any loss. Evaluate with eps > 0 (the article's 1e-7), or use "
             "'normal', 'skew' or 'asymptotic'."
         )
     low, high = bounds

@@ -345,7 +345,7 @@ def test_a_scheduler_and_workers_from_the_shell_do(data: Path, whole: se.Report,
 
 def test_a_worker_with_too_little_memory_says_so(data: Path) -> None:
     """`max_memory` holds for each worker, and each says what it lacks: nothing is planned for it here."""
-    said = rf"{-(-ROWS // SPAN)} spans with {ROWS} of {ROWS} rows .* max_memory: 1048576 bytes, .* Allow more memory"
+    said = rf"{-(-ROWS // SPAN)} spans with {ROWS} of {ROWS} rows .* max_memory: 1048576 bytes, but .* Allow more"
     with pytest.raises(IncompleteError, match=said):
         se.evaluate(network(), data, max_memory="1M", options=PassOptions(engine=Local(SPAN)))
     assert (

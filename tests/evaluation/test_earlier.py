@@ -151,6 +151,7 @@ def test_other_versions_are_refused(tmp_path: Path, schema: str) -> None:
         del content["sha256"]
         path = tmp_path / name
         sealed.write(path, content)
-        said = rf"schema.* '{content['schema']}', expected .*streameval/{kind}/2"
-        with pytest.raises(DataError, match=said):
+        with pytest.raises(
+            DataError, match=rf"schema.* '{content['schema']}', expected .*streameval/{kind}/2"
+        ):
             READERS[name](path)

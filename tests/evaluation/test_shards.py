@@ -127,7 +127,9 @@ def test_different_results_of_the_same_rows_are_an_error(data: Path, tmp_path: P
     paths = states(data, tmp_path, 2)
     content = json.loads(paths[1].read_bytes())
     del content["sha256"]
-    content["tallies"][0]["state"]["units"] += 1
+    state = content["tallies"][0]["state"]
+    state["units"] += 1
+    state["classes"][0][2] += 1
     wrong = tmp_path / "wrong.json"
     sealed.write(wrong, content)
     with pytest.raises(

@@ -71,7 +71,7 @@ def test_what_is_there_is_used(tmp_path: Path) -> None:
     assert source.costs() == (5, 7)
     assert input_files(Careful(path)) == input_files(source) == (path,)
     with pytest.raises(se.errors.UsageError, match="checkpoint"):
-        se.evaluate(network(), Careful(path), checkpoint=path)
+        se.evaluate(network(), Careful(path), options=se.PassOptions(checkpoint=path))
 
 
 def test_workers_open_it_by_its_path(tmp_path: Path) -> None:
@@ -85,4 +85,6 @@ def test_workers_open_it_by_its_path(tmp_path: Path) -> None:
 
     path = write(tmp_path / "rows.arrow", ROWS)
     wanted = se.evaluate(network(), path).digest
-    assert se.evaluate(network(), Same(str(path)), engine=Local(5_000)).digest == wanted
+    assert (
+        se.evaluate(network(), Same(str(path)), options=se.PassOptions(engine=Local(5_000))).digest == wanted
+    )
