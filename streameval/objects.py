@@ -5,6 +5,7 @@ Knows URIs and obstore. Does not know what is in an object. Has the face of `sto
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import logging
 import os
@@ -29,7 +30,7 @@ IN_FLIGHT = 8
 PART_BYTES = 2 << 20
 # A request is tried so often, after longer and longer pauses: this one first, each at most so many times the last.
 TRIES, PAUSE, LONGER = 4, 0.5, 3
-CONNECT_SECONDS, SILENT_SECONDS, REQUEST_SECONDS = 10, 30, 300
+SECONDS: Final = {"connect_timeout": 10, "read_timeout": 30, "timeout": 300}
 SMALL, ALL_SMALL = 64 << 10, 64 << 20
 
 _log = logging.getLogger("streameval")
@@ -80,9 +81,7 @@ class Location:
             ) from None
         _check_process(self.name)
         given = dict(self.settings)
-        config: dict[str, Any] = {}
-        if "region" in given:
-            config["region"] = given["region"]
+        config: dict[str, Any] = {"region": given["region"]} if "region" in given else {}
         scheme = given.get("scheme", "https")
         if "endpoint_override" in given:
             config["endpoint"] = f"{scheme}://{given['endpoint_override']}"
@@ -90,22 +89,20 @@ class Location:
             config["skip_signature"] = True
         else:
             config["credential_provider"] = _credentials()
-        return S3Store(self.bucket, client_options=_client(scheme), retry_config=_retries(), **config)
-
-
-def _client(scheme: str) -> dict[str, Any]:
-    return {
-        "allow_http": scheme == "http",
-        "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
-        "read_timeout": timedelta(seconds=SILENT_SECONDS),
-        "timeout": timedelta(seconds=REQUEST_SECONDS),
-    }
+        client = {"allow_http": scheme == "http"} | {
+            name: timedelta(seconds=seconds) for name, seconds in SECONDS.items()
+        }
+        return S3Store(self.bucket, client_options=client, retry_config=_retries(), **config)
 
 
 def _retries() -> dict[str, Any]:
     """What the client tries again: answers of 5xx, lost connections, bodies that break off, silence."""
     pauses = {"init_backoff": timedelta(seconds=PAUSE), "max_backoff": timedelta(seconds=15), "base": LONGER}
-    return {"max_retries": TRIES - 1, "retry_timeout": timedelta(seconds=REQUEST_SECONDS), "backoff": pauses}
+    return {
+        "max_retries": TRIES - 1,
+        "retry_timeout": timedelta(seconds=SECONDS["timeout"]),
+        "backoff": pauses,
+    }
 
 
 def _credentials() -> Any:
@@ -190,13 +187,14 @@ class Object:
     def check_unchanged(self) -> None:
         """Raise DataError when the object is not the one that was opened, by size, ETag and time of change."""
         try:
-            self._check(self._look())
+            identity = self._look()
         except FileNotFoundError as error:
             raise self._changed("it is not there any more, expected it") from error
-        except (DataError, StorageError):
+        except StorageError:
             raise
         except Exception as error:
             raise self._failed(error, "be looked at") from error
+        self._check(identity)
 
     def close(self) -> None:
         """Give back threads and connections; a second call does nothing."""
@@ -247,14 +245,8 @@ class Object:
         """Raise DataError if the object changed, else StorageError."""
         if isinstance(error, DataError | StorageError):
             raise error
-        try:
-            self._check(self._look())
-        except FileNotFoundError:
-            raise self._changed("it is not there any more, expected it") from error
-        except (DataError, StorageError):
-            raise
-        except Exception:
-            _log.warning("%s could not be looked at either", self.path)
+        with contextlib.suppress(StorageError):
+            self.check_unchanged()
         raise self._failed(error, what) from error
 
     def _check(self, identity: tuple[int, str, str]) -> None:
