@@ -92,17 +92,10 @@ class Location:
         client = {"allow_http": scheme == "http"} | {
             name: timedelta(seconds=seconds) for name, seconds in SECONDS.items()
         }
-        return S3Store(self.bucket, client_options=client, retry_config=_retries(), **config)
-
-
-def _retries() -> dict[str, Any]:
-    """What the client tries again: answers of 5xx, lost connections, bodies that break off, silence."""
-    pauses = {"init_backoff": timedelta(seconds=PAUSE), "max_backoff": timedelta(seconds=15), "base": LONGER}
-    return {
-        "max_retries": TRIES - 1,
-        "retry_timeout": timedelta(seconds=SECONDS["timeout"]),
-        "backoff": pauses,
-    }
+        pauses = {"init_backoff": timedelta(seconds=PAUSE), "base": LONGER}
+        # Tried again are answers of 5xx, lost connections, bodies that break off, and silence.
+        retries = {"max_retries": TRIES - 1, "backoff": pauses}
+        return S3Store(self.bucket, client_options=client, retry_config=retries, **config)
 
 
 def _credentials() -> Any:
