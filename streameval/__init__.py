@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from streameval.storage.opening import open as open
     from streameval.storage.source import Source as Source
     from streameval.storage.source import Span as Span
-    from streameval.studies.compare import compare as compare
+    from streameval.studies.comparison import compare as compare
     from streameval.studies.minibatch import minibatch as minibatch
     from streameval.studies.paired import paired as paired
     from streameval.studies.until import evaluate_until as evaluate_until
@@ -43,7 +43,7 @@ _HOMES = {
     "Source": ("storage.source", "Source"),
     "Span": ("storage.source", "Span"),
     "Step": ("evaluation.streaming", "Step"),
-    "compare": ("studies.compare", "compare"),
+    "compare": ("studies.comparison", "compare"),
     "convert": ("storage.converting", "convert"),
     "cross_entropy_error": ("evaluation.predict", "cross_entropy_error"),
     "evaluate": ("evaluation.evaluate", "evaluate"),

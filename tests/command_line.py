@@ -1,15 +1,25 @@
-"""The command line as a user calls it: a process of its own, its exit code, what it prints where."""
+"""The command line as a user calls it: its exit code, what it prints where; in a process of its own, or in this one.
+
+`streameval` starts a process: for signals, streams that are closed, limits, and what happens at its end.
+`in_process` answers everything else in the same way without the second that a process takes to start.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = (sys.executable, "-m", "streameval")
@@ -29,9 +39,34 @@ def streameval(*arguments: object, env: dict[str, str] | None = None, **settings
     )
 
 
-def result(*arguments: object, **settings: Any) -> dict[str, Any]:
+def in_process(*arguments: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command line to its end in this process, which is afterwards as it was; what `streameval` would give.
+
+    Anything but SystemExit is an error of the program and comes out here, where a process would show a traceback.
+    """
+    from streameval.cli import main
+
+    given = [*map(str, arguments)]
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", newline="", write_through=True) for _ in range(2))
+    with (
+        mock.patch.dict(os.environ, env or {}),
+        _signals_restored(),
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            main(given)
+        except SystemExit as end:
+            code = end.code
+    assert isinstance(code, int)
+    printed = (stream.buffer.getvalue().decode() for stream in (out, err))
+    return subprocess.CompletedProcess([*PROGRAM, *given], code, *printed)
+
+
+def result(*arguments: object, run: Any = in_process, **settings: Any) -> dict[str, Any]:
     """Run a command with --json that must succeed; its one JSON object."""
-    done = streameval(*arguments, "--json", **settings)
+    done = run(*arguments, "--json", **settings)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert isinstance(found, dict)
@@ -65,6 +100,20 @@ def without_roots_rights() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if os.geteuid() == 0 and (libc.prctl(drop, override) or libc.prctl(drop, search)):
         raise OSError(ctypes.get_errno(), "root's rights cannot be given up here")
+
+
+@contextlib.contextmanager
+def _signals_restored() -> Iterator[None]:
+    """Handle Ctrl-C, SIGTERM and SIGBUS afterwards as before; of SIGBUS Python does not know who handles it."""
+    libc, bus = ctypes.CDLL(None), ctypes.create_string_buffer(512)  # over the size of any struct sigaction
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    libc.sigaction(signal.SIGBUS, None, bus)
+    try:
+        yield
+    finally:
+        libc.sigaction(signal.SIGBUS, bus, None)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _resident(pid: int, path: Path) -> int:

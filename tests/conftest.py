@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
+from command_line import PROGRAM, ROOT, environment
 
-ROOT = Path(__file__).resolve().parent.parent
 KEPT = ("STREAMEVAL_CACHE_DIR", "STREAMEVAL_MNIST")
 
 
@@ -20,6 +22,22 @@ def pytest_configure(config: pytest.Config) -> None:
         cache = getattr(config, "cache", None)
         folder = tempfile.mkdtemp(prefix="streameval-kernels-") if cache is None else cache.mkdir("kernels")
         os.environ["STREAMEVAL_CACHE_DIR"] = str(folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Where several processes run the tests (-n 2), let the first one compile all kernels while the others wait.
+
+    Without it each of them would compile the same kernels, for half a minute. One process compiles what it needs.
+    """
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    common = tmp_path_factory.getbasetemp().parent
+    with (common / "warmup.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (common / "warm").exists():
+            subprocess.run([*PROGRAM, "warmup"], env=environment(), check=True, capture_output=True)
+            (common / "warm").touch()
 
 
 @pytest.fixture(scope="session")

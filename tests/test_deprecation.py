@@ -10,7 +10,9 @@ from streameval.errors import UsageError
 
 def test_keywords_of_an_earlier_version_mean_what_they_meant(digits_file, network_file):
     model = se.load_model(network_file)
-    with pytest.warns(DeprecationWarning, match=r"evaluate\(shard=...\): write options=streameval.PassOptions\(shard="):
+    with pytest.warns(
+        DeprecationWarning, match=r"evaluate\(shard=...\): write options=streameval.PassOptions\(shard="
+    ):
         earlier = se.evaluate(model, digits_file, shard=(1, 3))
     assert earlier.digest == se.evaluate(model, digits_file, options=se.PassOptions(shard=(1, 3))).digest
     assert earlier.rows == 1000

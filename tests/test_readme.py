@@ -50,14 +50,14 @@ def run(kind: str, text: str, place: Path, **env: str) -> str:
 def test_the_two_commands_for_a_fresh_machine_are_on_the_first_screen() -> None:
     top = "\n".join(README.splitlines()[:25])
     assert "pip install . && streameval demo" in top
-    assert "pip install '.[test]' && python -m pytest -q" in top
+    assert "pip install '.[test]' && python -m pytest -q -n 2\n" in top
 
 
 def test_the_commands_for_a_fresh_machine_are_those_that_ci_runs() -> None:
     script = (ROOT / ".ci" / "run").read_text()
     assert "'.[test]'" in script
     assert "streameval demo" in script
-    assert "python -m pytest -q" in script
+    assert "python -m pytest -q -n 2 " in script
 
 
 def test_the_tour_of_the_command_line_runs(place: Path) -> None:

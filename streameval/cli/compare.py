@@ -48,14 +48,14 @@ def command(
     """
     from streameval.cli import kernels, output
     from streameval.reports import pages, progress, text_compare
-    from streameval.studies import compare
+    from streameval.studies import comparison
 
     figures.check({"MODEL": model, "DATA": data})
     network, source = inputs.model(model), inputs.data(data)
     numbers = parse_sizes(sizes)
     kernels.ready(source, network)
     with progress.progress("evaluating") as on_progress:
-        result = compare.compare(
+        result = comparison.compare(
             network,
             source,
             sizes=numbers,

@@ -69,7 +69,27 @@ def text(verified: Verified, style: TextStyle) -> str:
     lines = [style.bold("The report is true of this model and these data, as far as was compared."), ""]
     lines += paragraph(
         f"Computed again: {how}, {count(verified.rows)} rows, equal to the bit. Compared as well: the hash of the "
-        f"report, its numbers with its exact state, the hash of the model, {recorded}.",
+        f"report, its numbers with its exact state, what it says of the model and the data, {recorded}. Not compared: "
+        "paths, and what the evaluation cost.",
         style,
     )
+    if not verified.whole:
+        lines += ["", *paragraph(_unseen(verified), style)]
     return style.finish([*lines, "", f"digest  {verified.digest}"])
+
+
+def _unseen(verified: Verified) -> str:
+    """What blocks that were not computed again may hide."""
+    from streameval.reports.numbers import percent
+
+    missed = 1.0 - len(verified.blocks) / verified.of
+    if not verified.adds_up:
+        return (
+            "The report is of an earlier version, whose total cannot be told from its blocks: without --blocks, all of "
+            "them are computed again, and the total with them."
+        )
+    return (
+        "The total is the sum of what is stated of all blocks. One false block alone would have been missed with "
+        f"probability {percent(missed, 1)}. Which wrong classes were predicted in the blocks that were not computed "
+        "again was not compared."
+    )

@@ -14,7 +14,7 @@ from streameval.evaluation.identity import RESULT_VERSION, Identity
 from streameval.evaluation.resources import Resources
 from streameval.evaluation.sealed import seal
 from streameval.evaluation.state import State
-from streameval.evaluation.tally import BLOCK_ROWS, Tally
+from streameval.evaluation.tally import BLOCK_ROWS, Block, Tally
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
 from streameval.storage.source import Source
@@ -143,8 +143,8 @@ class Report:
         )
 
     @property
-    def blocks(self) -> tuple[str, ...] | None:
-        """Digests of the states of the blocks of 65,536 rows, if all rows were evaluated in order, else None."""
+    def blocks(self) -> tuple[Block, ...] | None:
+        """What came of each block of 65,536 rows, if all rows were evaluated in order, else None."""
         everything = self.identity is None or self.identity.rows == "all"
         return self.tally.blocks(self.data.rows) if self.tally is not None and everything else None
 
@@ -189,8 +189,14 @@ class Report:
                 "parameters": self.loss_function.to_dict(),
             },
             "state": self.state.to_dict(),
-            "blocks": None if self.blocks is None else {"rows": BLOCK_ROWS, "digests": list(self.blocks)},
+            "blocks": None if self.blocks is None else blocks_dict(self.blocks),
         }
+
+
+def blocks_dict(blocks: tuple[Block, ...]) -> dict[str, Any]:
+    """The blocks in a report: their digests, and what they came to, so that the total follows from them."""
+    parts = [{name: value for name, value in one.to_dict().items() if name != "digest"} for one in blocks]
+    return {"rows": BLOCK_ROWS, "digests": [one.digest for one in blocks], "parts": parts}
 
 
 def model_dict(model: Model) -> dict[str, Any]:

@@ -14,12 +14,51 @@ from numpy.typing import NDArray
 
 from streameval.errors import DataError
 from streameval.evaluation.consistency import check_state
-from streameval.evaluation.state import State, fold_classes, fold_losses
+from streameval.evaluation.state import ClassSums, LossSums, State, fold_classes, fold_losses
 from streameval.scoring.scorer import Scores
 from streameval.storage.source import Span
 
-# 40 million rows are 611 blocks, 40 kB of digests in a report.
+# 40 million rows are 611 blocks, about 700 kB of a report.
 BLOCK_ROWS = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What came of one block of rows, so that the total can be told from its blocks.
+
+    digest   of the block's state
+    sums     of its losses, `classes` by true class: all of the state but the table of predictions, which `digest`
+             covers; None and () of what an earlier version wrote
+    """
+
+    digest: str
+    sums: LossSums | None = None
+    classes: tuple[ClassSums, ...] = ()
+
+    @classmethod
+    def of(cls, state: State) -> Block:
+        """That of a block's state."""
+        return cls(state.digest, state.sums, state.classes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON, losing nothing."""
+        classes = [[one.rows, one.correct, one.units] for one in self.classes]
+        return {
+            "digest": self.digest,
+            "sums": None if self.sums is None else self.sums.to_dict(),
+            "classes": classes,
+        }
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any], rows: int) -> Block:
+        """What `to_dict` wrote of a block of `rows` rows. Raises DataError if no rows can come to it."""
+        sums = None if stored["sums"] is None else LossSums.from_dict(stored["sums"])
+        block = cls(
+            str(stored["digest"]), sums, tuple(ClassSums(*map(int, one)) for one in stored["classes"])
+        )
+        if sums is not None:
+            check_state(State(sums), rows)
+        return block
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +67,13 @@ class Tally:
 
     span     places start <= place < stop in the selection
     state    the exact sums
-    digests  of the blocks that lie wholly in `span`, in order
+    whole    the blocks that lie wholly in `span`, in order
     partial  (block, state) of the at most two blocks that lie in `span` in part
     """
 
     span: Span
     state: State
-    digests: tuple[str, ...] = ()
+    whole: tuple[Block, ...] = ()
     partial: tuple[tuple[int, State], ...] = ()
 
     @classmethod
@@ -48,7 +87,7 @@ class Tally:
         block, whole = span.start // BLOCK_ROWS, len(span) == BLOCK_ROWS
         if not len(span):
             return cls(span, state)
-        return cls(span, state, (state.digest,)) if whole else cls(span, state, (), ((block, state),))
+        return cls(span, state, (Block.of(state),)) if whole else cls(span, state, (), ((block, state),))
 
     def __add__(self, other: Tally) -> Tally:
         if other.span.start != self.span.stop:
@@ -61,17 +100,17 @@ class Tally:
         for block, state in other.partial:
             partial[block] = partial[block] + state if block in partial else state
         # The block in which the two meet may be whole now.
-        met, middle = self.span.stop // BLOCK_ROWS, tuple[str, ...]()
+        met, middle = self.span.stop // BLOCK_ROWS, tuple[Block, ...]()
         if met in partial and span.start <= met * BLOCK_ROWS and (met + 1) * BLOCK_ROWS <= span.stop:
-            middle = (partial.pop(met).digest,)
-        digests = self.digests + middle + other.digests
-        return Tally(span, self.state + other.state, digests, tuple(sorted(partial.items(), key=_block)))
+            middle = (Block.of(partial.pop(met)),)
+        whole = self.whole + middle + other.whole
+        return Tally(span, self.state + other.state, whole, tuple(sorted(partial.items(), key=_block)))
 
-    def blocks(self, total: int) -> tuple[str, ...] | None:
-        """The digests of all blocks of `total` rows, the last one shorter; None if rows are missing here."""
+    def blocks(self, total: int) -> tuple[Block, ...] | None:
+        """All blocks of `total` rows, the last one shorter; None if rows are missing here."""
         if self.span != Span(0, total):
             return None
-        return self.digests + tuple(state.digest for _, state in self.partial)
+        return self.whole + tuple(Block.of(state) for _, state in self.partial)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON, losing nothing."""
@@ -79,7 +118,7 @@ class Tally:
             "start": self.span.start,
             "stop": self.span.stop,
             "state": self.state.to_dict(),
-            "digests": list(self.digests),
+            "blocks": [one.to_dict() for one in self.whole],
             "partial": [[block, state.to_dict()] for block, state in self.partial],
         }
 
@@ -90,7 +129,7 @@ class Tally:
             tally = cls(
                 Span(int(stored["start"]), int(stored["stop"])),
                 State.from_dict(stored["state"]),
-                tuple(map(str, stored["digests"])),
+                _stored_blocks(stored),
                 tuple((int(block), State.from_dict(state)) for block, state in stored["partial"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -107,10 +146,16 @@ class Tally:
         ends = {at // BLOCK_ROWS for at in (start, stop) if at % BLOCK_ROWS and start < stop}
         partial = {k: min((k + 1) * BLOCK_ROWS, stop) - max(k * BLOCK_ROWS, start) for k in sorted(ends)}
         whole = max(0, stop // BLOCK_ROWS - -(-start // BLOCK_ROWS))
-        if len(self.digests) != whole or [block for block, _ in self.partial] != list(partial):
+        if len(self.whole) != whole or [block for block, _ in self.partial] != list(partial):
             raise DataError(f"a stored tally of rows {_text(self.span)} has other blocks. Compute it again.")
         for block, state in self.partial:
             check_state(state, partial[block])
+
+
+def _stored_blocks(stored: dict[str, Any]) -> tuple[Block, ...]:
+    if "blocks" not in stored:  # an earlier version kept digests alone
+        return tuple(Block(str(digest)) for digest in stored["digests"])
+    return tuple(Block.from_dict(one, BLOCK_ROWS) for one in stored["blocks"])
 
 
 def stored_tallies(path: object, content: dict[str, Any]) -> list[Tally]:

@@ -16,8 +16,8 @@ import numba
 from streameval.errors import KernelError
 from streameval.kernels.caching import use_cache
 
-device = numba.njit(nogil=True, forceinline=True)
-shared = numba.njit(nogil=True)
+device = numba.njit(nogil=True, forceinline=True, _nrt=False)
+shared = numba.njit(nogil=True, _nrt=False)
 
 # One parallel kernel at a time: Numba's workqueue layer aborts the process when two threads enter it.
 _LOCK = threading.RLock()

@@ -47,7 +47,7 @@ def _run(step, net, rows, space, tile):
     fill_bias(net.weights, step[BIASES], outputs, space.floats, step[TARGET])
     add_dense(
         (space.floats, step[SOURCE]),
-        (net.inputs, step[LIST], inputs),
+        inputs,
         (net.weights, step[WEIGHTS]),
         (outputs, block),
         (space.floats, step[TARGET]),
@@ -79,7 +79,7 @@ def add_dense(rows, inputs, weights, outputs, sums, vectors, early):
     count, block = outputs
     at_once = min(vectors, MOST_VECTORS)
     for j in range(0, count, block):
-        number = j * inputs[2]
+        number = j * inputs
         for r in range(0, 16 * vectors, 16 * at_once):
             dense_block(
                 (at_once, block),
@@ -103,18 +103,18 @@ def dense_block(typing: Any, size: Any, rows: Any, inputs: Any, weights: Any, su
     """
 
     def emit(context: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
-        kinds, (size_, rows_, inputs_, weights_, sums_, early_) = signature.args, arguments
-        row, list_, weight, sum_ = (
-            place_pointer(context, b, kinds[1 + k], place)
-            for k, place in enumerate((rows_, inputs_, weights_, sums_))
-        )
-        count = integer_item(context, b, kinds[2], inputs_, 2)
+        kinds, (size_, _, inputs_, _, _, early_) = signature.args, arguments
+        row, weight, sum_ = (place_pointer(context, b, kinds[k], arguments[k]) for k in (1, 3, 4))
+        listed = isinstance(kinds[2], types.BaseTuple)
+        list_ = place_pointer(context, b, kinds[2], inputs_) if listed else None
+        count = integer_item(context, b, kinds[2], inputs_, 2) if listed else inputs_
         vectors, outputs = (integer_item(context, b, kinds[0], size_, k) for k in range(2))
         address, step = (integer_item(context, b, kinds[5], early_, k) for k in range(2))
 
         def body(v: int, n: int, k: ir.Value, carried: list[ir.Value]) -> list[ir.Value]:
             emit_hint(b, b.add(address, b.mul(k, step)))
-            row_k = b.gep(row, [b.zext(b.load(b.gep(list_, [k])), _I64)])
+            at = b.zext(b.load(b.gep(list_, [k])), _I64) if listed else b.mul(k, _I64(TILE_ROWS))
+            row_k = b.gep(row, [at])
             weight_k = b.gep(weight, [b.mul(k, _I64(n))])
             x = [emit_load(b, b.gep(row_k, [_I64(16 * i)]), _F32X16, 4) for i in range(v)]
             sums = []

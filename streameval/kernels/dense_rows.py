@@ -6,7 +6,7 @@ A feature that is not finite makes its row's loss NaN, whatever the weights: the
 from __future__ import annotations
 
 from streameval.kernels.compiling import device
-from streameval.kernels.dense import BIASES, BLOCK, INPUTS, LIST, PADDED, WEIGHTS, add_dense, fill_bias
+from streameval.kernels.dense import BIASES, BLOCK, INPUTS, PADDED, WEIGHTS, add_dense, fill_bias
 from streameval.kernels.host import TILE_ROWS
 from streameval.kernels.lanes import fma, load_f32, store
 from streameval.kernels.program import OWN, SOURCE, TARGET, TEMPORARY, Operation
@@ -42,7 +42,7 @@ def _run(step, net, rows, space, tile):
         for j in range(0, step[PADDED], block):
             add_dense(
                 (floats, lanes),
-                (net.inputs, step[LIST], size),
+                size,
                 (net.weights, step[WEIGHTS] + j * inputs + k * block),
                 (block, block),
                 (floats, step[TARGET] + j * TILE_ROWS),

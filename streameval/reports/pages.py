@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from streameval.evaluation.report import DataName, Report
     from streameval.models.model import Model
     from streameval.storage.source import Source
-    from streameval.studies.compare import Comparison
+    from streameval.studies.comparison import Comparison
     from streameval.studies.paired import Paired, PairedResult
     from streameval.studies.until import Until
 

@@ -14,7 +14,7 @@ from streameval.reports.terminal import INDENT, TextStyle, fields, paragraph, ta
 
 if TYPE_CHECKING:
     from streameval.statistics.budget import Budget
-    from streameval.studies.compare import Comparison
+    from streameval.studies.comparison import Comparison
 
 
 def comparison(result: Comparison, style: TextStyle) -> str:

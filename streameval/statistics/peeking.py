@@ -12,12 +12,12 @@ import numpy as np
 
 from streameval.errors import UsageError
 from streameval.statistics.bounds import Bounds, needed
-from streameval.statistics.compare import orders as draw_orders
 from streameval.statistics.intervals.batch import Batch, Floats
 from streameval.statistics.intervals.betting import PRIOR, log_capital, threshold
 from streameval.statistics.intervals.interval import quantile
 from streameval.statistics.population import Population
-from streameval.statistics.seeds import branch, number
+from streameval.statistics.seeds import number, spawn_stream
+from streameval.statistics.trials import orders as draw_orders
 
 FIRST_LOOK = 30  # where the naive looker begins; with fewer rows it would be wrong still more often
 
@@ -60,7 +60,7 @@ def peeking(
         raise UsageError(
             f"{orders} orders of {far} rows: one order, and 1 to {whole.rows} rows, were expected."
         )
-    stream = np.random.Generator(np.random.PCG64(branch(number(seed))))
+    stream = np.random.Generator(np.random.PCG64(spawn_stream(number(seed))))
     missed = np.zeros(3, np.int64)
     for drawn in draw_orders(whole.rows, far, orders, stream=stream):
         batch = Batch(np.asarray(losses[drawn], np.float64), whole.rows)

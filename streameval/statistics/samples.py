@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import UsageError
-from streameval.statistics.seeds import branch, generator, number
+from streameval.statistics.seeds import generator, number, spawn_stream
 
 FEW = 10_000  # rows drawn in under half a millisecond by one thread
 LARGEST_POPULATION = 2**62  # the parts of a position stay below 2**32, which the kernel relies on
@@ -114,7 +114,7 @@ class Permutation:
     def of(cls, population: int, *, seed: int | np.random.Generator = 0) -> Permutation:
         """Return the permutation that `seed` names. A generator seeds one permutation and moves on."""
         _check(population, 0)
-        return cls(population, keys(branch(number(seed)), population))
+        return cls(population, keys(spawn_stream(number(seed)), population))
 
     def take(self, start: int, stop: int) -> NDArray[np.int64]:
         """Return the rows at places start..stop-1 of the order, (stop - start,) int64."""

@@ -26,7 +26,7 @@ def recorded(seed: int | np.random.Generator) -> int | None:
     return None if isinstance(seed, np.random.Generator) else _checked(seed)
 
 
-def branch(seed: int, *path: int) -> np.random.SeedSequence:
+def spawn_stream(seed: int, *path: int) -> np.random.SeedSequence:
     """Return the stream named by `path`: independent of every other path, the same on every machine."""
     return np.random.SeedSequence([_checked(seed), *path])
 

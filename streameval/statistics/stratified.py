@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from streameval.errors import UsageError
 from streameval.statistics.intervals.interval import Interval, checked_level, quantile
 from streameval.statistics.samples import Permutation
-from streameval.statistics.seeds import branch, number
+from streameval.statistics.seeds import number, spawn_stream
 
 ASSUMES = "The draw was random by its design, and the estimate is nearly normally distributed."
 
@@ -100,7 +100,7 @@ def stratified(labels: Any, size: int, *, seed: int | np.random.Generator = 0, s
     for label, count in enumerate(counts.tolist()):
         if count:
             members = np.flatnonzero(labelled == label)
-            key = int(branch(root, label).generate_state(1, np.uint64)[0])
+            key = int(spawn_stream(root, label).generate_state(1, np.uint64)[0])
             chosen.append(members[Permutation.of(len(members), seed=key).take(0, count)])
     return Strata(np.concatenate(chosen), counts, sizes)
 

@@ -21,7 +21,7 @@ from streameval.scoring.scorer import Budget
 from streameval.statistics import samples
 from streameval.statistics.intervals import Batch, Interval, lookup
 from streameval.statistics.intervals.interval import checked_level
-from streameval.statistics.seeds import branch, generator, recorded
+from streameval.statistics.seeds import generator, recorded, spawn_stream
 from streameval.storage.source import Source
 from streameval.studies.reading import LossReader
 
@@ -141,4 +141,6 @@ def _draws(
 
 def _of_batch(seed: int | np.random.Generator, number: int) -> int | np.random.Generator:
     """Another permutation for each batch."""
-    return seed if isinstance(seed, np.random.Generator) else np.random.default_rng(branch(seed, number))
+    return (
+        seed if isinstance(seed, np.random.Generator) else np.random.default_rng(spawn_stream(seed, number))
+    )

@@ -1,4 +1,4 @@
-"""Every command does what its help says, through a process of its own."""
+"""Every command does what its help says."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from command_line import environment, result, streameval
+from command_line import environment, in_process, result, streameval
 
 import streameval as se
 from streameval.cli.commands import COMMANDS
@@ -35,7 +35,7 @@ def test_evaluate_gives_what_the_library_gives(digits_file: Path, network_file: 
 
 def test_evaluate_gives_the_golden_numbers_on_real_mnist(mnist_dir: Path, tmp_path: Path) -> None:
     model, train = mnist_dir / "sample_weight.pkl", tmp_path / "train.arrow"
-    assert streameval("fetch", "mnist", tmp_path, "--from", mnist_dir).returncode == 0
+    assert in_process("fetch", "mnist", tmp_path, "--from", mnist_dir).returncode == 0
 
     full = result("evaluate", model, train)
     assert full["loss"] == pytest.approx(0.22400087659172677, abs=1e-7)
@@ -99,7 +99,7 @@ def test_losses_are_written_for_every_row_in_order(
 
 def test_losses_are_never_written_over_the_data(digits_file: Path, network_file: Path) -> None:
     before = digits_file.read_bytes()
-    done = streameval("evaluate", network_file, digits_file, "--losses", digits_file)
+    done = in_process("evaluate", network_file, digits_file, "--losses", digits_file)
     assert done.returncode == 2
     assert "overwrite" in done.stderr
     assert digits_file.read_bytes() == before
@@ -173,7 +173,7 @@ def test_info_check_finds_a_flipped_bit(digits_file: Path, tmp_path: Path) -> No
     data = bytearray(digits_file.read_bytes())
     data[len(data) // 2] ^= 4
     (tmp_path / "flipped.arrow").write_bytes(data)
-    done = streameval("info", tmp_path / "flipped.arrow", "--check")
+    done = in_process("info", tmp_path / "flipped.arrow", "--check")
     assert done.returncode == 3
     assert "block 0" in done.stderr
 
@@ -206,13 +206,13 @@ def test_warmup_compiles_and_says_where() -> None:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_prints_a_script_for_the_shell(shell: str) -> None:
-    assert "_STREAMEVAL_COMPLETE" in streameval("completion", shell).stdout
+    assert "_STREAMEVAL_COMPLETE" in in_process("completion", shell).stdout
 
 
 def test_completion_completes_commands_and_options() -> None:
     def ask(words: str, at: int) -> str:
         wish = {"_STREAMEVAL_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(at)}
-        return str(streameval(env=wish).stdout)
+        return str(in_process(env=wish).stdout)
 
     assert ask("streameval mi", 1) == "plain,minibatch\n"
     assert "plain,--without-replacement" in ask("streameval minibatch --wi", 2)
@@ -220,15 +220,15 @@ def test_completion_completes_commands_and_options() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_in_the_table_has_help(name: str) -> None:
-    done = streameval(name, "--help")
+    done = in_process(name, "--help")
     assert done.returncode == 0
     assert re.search(rf"Usage: streameval {name}", done.stdout)
 
 
 def test_help_lists_every_command_and_no_arguments_is_help() -> None:
-    listed = streameval("--help").stdout
+    listed = in_process("--help").stdout
     assert all(f"\n  {name} " in listed for name in COMMANDS)
-    assert streameval().returncode == 2
+    assert in_process().returncode == 2
 
 
 def test_the_environment_sets_defaults_and_options_win(digits_file: Path, network_file: Path) -> None:

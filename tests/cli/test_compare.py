@@ -6,7 +6,7 @@ import os
 import pty
 
 import pytest
-from command_line import result, start, streameval
+from command_line import in_process, result, start
 from mnist_file import nudged, rounded, written
 
 import streameval as se
@@ -27,7 +27,7 @@ def mnist(mnist_dir, tmp_path_factory):
 
 
 def test_compare_prints_what_a_batch_is_worth(network_file, digits_file):
-    done = streameval("compare", network_file, digits_file, "--trials", 100, "--sizes", "10, 300")
+    done = in_process("compare", network_file, digits_file, "--trials", 100, "--sizes", "10, 300")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     for text in ("full loss", "n = 10", "n = 300", "betting", "order", "rounding", "clipping", "±0.01"):
@@ -51,7 +51,7 @@ def test_until_as_text_and_json(network_file, digits_file):
     same = se.evaluate_until(se.load_model(network_file), digits_file, half_width=0.1, seed=1)
     assert (found["loss"], found["rows_read"]) == (same.loss, same.rows_read)
     assert found["stopped"] == "precision"
-    done = streameval("until", network_file, digits_file, "--half-width", 0.1)
+    done = in_process("until", network_file, digits_file, "--half-width", 0.1)
     assert done.stderr == ""  # the running estimate is for terminals
     assert "95 % interval" in done.stdout
 
@@ -83,21 +83,21 @@ def test_paired_takes_models_then_data(network_file, other, digits_file):
     found = result("paired", network_file, other, digits_file)
     assert (found["first"], found["second"]) == (str(network_file), str(other))
     assert found["rows_read"] == 3000
-    done = streameval("paired", network_file, other, digits_file)
+    done = in_process("paired", network_file, other, digits_file)
     assert "second - first" in done.stdout
-    done = streameval("paired", network_file, other, digits_file, "--half-width", 0.1)
+    done = in_process("paired", network_file, other, digits_file, "--half-width", 0.1)
     assert "betting" in done.stdout
 
 
 def test_stored_losses_take_the_place_of_the_first_model(network_file, other, digits_file, tmp_path):
     old = tmp_path / "old.arrow"
-    assert streameval("evaluate", network_file, digits_file, "--losses", old).returncode == 0
+    assert in_process("evaluate", network_file, digits_file, "--losses", old).returncode == 0
     stored = result("paired", other, digits_file, "--losses", old)
     direct = result("paired", network_file, other, digits_file)
     assert stored["difference"] == direct["difference"]
     found = result("paired", other, digits_file, "--losses", old, "--half-width", 0.1)
     assert found["loss"]["high"] - found["loss"]["low"] <= 0.2
-    done = streameval("paired", other, digits_file, "--losses", old, "--eps", 1e-3)
+    done = in_process("paired", other, digits_file, "--losses", old, "--eps", 1e-3)
     assert done.returncode == 3
     assert (
         "old.arrow: these losses have loss CrossEntropy(eps=1e-07), expected CrossEntropy(eps=0.001)"
@@ -110,9 +110,9 @@ def test_every_command_draws_pictures(command, network_file, other, digits_file,
     pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'streameval[report]'")
     more = {"compare": ["--trials", 20], "until": ["--half-width", 0.1], "paired": [other]}.get(command, [])
     page, folder = tmp_path / "my report.html", tmp_path / "pictures"
-    done = streameval(
+    done = in_process(
         command, network_file, *more, digits_file, "--html", page, "--png", folder, "--json"
-    ) if command == "paired" else streameval(
+    ) if command == "paired" else in_process(
         command, network_file, digits_file, *more, "--html", page, "--png", folder, "--json"
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -130,13 +130,13 @@ def test_wrong_arguments_end_with_2(network_file, digits_file):
         ("paired", network_file, digits_file),
         ("paired", digits_file),
     ):
-        done = streameval(*arguments)
+        done = in_process(*arguments)
         assert done.returncode == 2, (arguments, done.stderr)
         assert done.stdout == ""
 
 
 def test_a_page_that_cannot_be_written_ends_with_5(network_file, digits_file, tmp_path):
-    done = streameval(
+    done = in_process(
         "until", network_file, digits_file, "--half-width", 1, "--html", tmp_path / "no" / "x.html"
     )
     assert done.returncode == 5

@@ -14,7 +14,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import environment, result, start, streameval, wait_until_mapped, without_roots_rights
+from command_line import (
+    environment,
+    in_process,
+    result,
+    start,
+    streameval,
+    wait_until_mapped,
+    without_roots_rights,
+)
 
 import streameval as se
 from streameval.errors import UsageError
@@ -177,7 +185,7 @@ def test_a_folder_for_a_model_and_a_missing_file_are_5_with_the_path(
     command: str, digits_file: Path, network_file: Path, tmp_path: Path
 ) -> None:
     for model, data in [(tmp_path, digits_file), (network_file, tmp_path / "none.arrow")]:
-        done = streameval(command, model, data)
+        done = in_process(command, model, data)
         assert done.returncode == 5
         assert str(tmp_path) in done.stderr
         assert done.stdout == ""
@@ -195,7 +203,7 @@ def test_a_file_that_may_not_be_read_is_5_with_the_path(digits_file: Path, tmp_p
 def test_an_output_whose_folder_is_missing_is_5_before_the_pass(
     digits_file: Path, network_file: Path, tmp_path: Path
 ) -> None:
-    done = streameval("evaluate", network_file, digits_file, "--losses", tmp_path / "no" / "l.arrow")
+    done = in_process("evaluate", network_file, digits_file, "--losses", tmp_path / "no" / "l.arrow")
     assert done.returncode == 5
     assert str(tmp_path / "no") in done.stderr
 
@@ -230,7 +238,7 @@ def not_a_number(path: Path) -> Path:
 def test_bad_data_is_3_and_the_message_names_the_place(
     make: Callable[[Path], Path], words: list[str], network_file: Path, tmp_path: Path
 ) -> None:
-    done = streameval("evaluate", network_file, make(tmp_path / "bad"), "--json")
+    done = in_process("evaluate", network_file, make(tmp_path / "bad"), "--json")
     assert done.returncode == 3, done.stderr
     assert done.stdout == ""
     assert str(tmp_path / "bad") in done.stderr
@@ -283,7 +291,7 @@ def test_rows_that_are_not_finite_are_counted_on_request(network_file: Path, tmp
 def test_weights_that_are_not_finite_are_4(digits_file: Path, tmp_path: Path) -> None:
     weight = np.full((784, 10), np.inf, np.float32)
     np.savez(tmp_path / "inf.npz", W1=weight, b1=np.zeros(10, np.float32))
-    done = streameval("evaluate", tmp_path / "inf.npz", digits_file)
+    done = in_process("evaluate", tmp_path / "inf.npz", digits_file)
     assert done.returncode == 4
     assert "--allow-nonfinite" in done.stderr
 
@@ -294,9 +302,9 @@ def test_no_rows_and_one_row_have_their_answers(network_file: Path, tmp_path: Pa
     one = result("evaluate", network_file, tmp_path / "1.arrow")
     assert (one["rows"], one["stddev"]) == (1, None)
     assert one["loss"] == pytest.approx(one["min"], abs=2**-40)
-    assert streameval("evaluate", network_file, tmp_path / "1.arrow").returncode == 0
+    assert in_process("evaluate", network_file, tmp_path / "1.arrow").returncode == 0
     for command in ("evaluate", "minibatch"):
-        none = streameval(command, network_file, tmp_path / "0.arrow")
+        none = in_process(command, network_file, tmp_path / "0.arrow")
         assert (none.returncode, none.stdout) == (3, "")
         assert "no rows" in none.stderr
 
@@ -307,7 +315,7 @@ def test_a_data_file_cut_before_it_is_opened_is_3_with_both_sizes(
     data = folder_of(tmp_path / "cut", np.zeros((50, 784), np.uint8), np.zeros(50, np.uint8))
     whole = (data / "images.npy").stat().st_size
     os.truncate(data / "images.npy", whole - 100)
-    done = streameval("evaluate", network_file, data)
+    done = in_process("evaluate", network_file, data)
     assert done.returncode == 3
     assert str(whole) in done.stderr
     assert str(whole - 100) in done.stderr
@@ -331,17 +339,17 @@ def test_arguments_that_mean_nothing_are_2(
 ) -> None:
     (tmp_path / "bad").write_text("1\ntwo\n3\n")
     given = [one.format(bad=tmp_path / "bad") for one in arguments]
-    done = streameval("evaluate", network_file, digits_file, *given)
+    done = in_process("evaluate", network_file, digits_file, *given)
     assert done.returncode == 2, done.stderr
     assert words in done.stderr
     assert done.stdout == ""
 
 
 def test_a_mistyped_command_is_told_the_nearest_one() -> None:
-    done = streameval("evaluat", "a", "b")
+    done = in_process("evaluat", "a", "b")
     assert (done.returncode, done.stdout) == (2, "")
     assert "No such command 'evaluat'. Did you mean 'evaluate'?" in done.stderr
-    assert "Did you mean" not in streameval("xyzzy").stderr
+    assert "Did you mean" not in in_process("xyzzy").stderr
 
 
 def test_rows_that_select_nothing_are_2(digits_file: Path, network_file: Path, tmp_path: Path) -> None:
@@ -349,7 +357,7 @@ def test_rows_that_select_nothing_are_2(digits_file: Path, network_file: Path, t
         (tmp_path / name).write_text(content)
     np.save(tmp_path / "rows.npy", np.empty(0, np.int64))
     for rows in ("5:5", "0:0", *tmp_path.iterdir()):
-        done = streameval("evaluate", network_file, digits_file, "--rows", rows)
+        done = in_process("evaluate", network_file, digits_file, "--rows", rows)
         assert (done.returncode, done.stdout) == (2, ""), rows
         assert "it selects no row" in done.stderr
 
@@ -358,7 +366,7 @@ def test_losses_are_not_written_under_the_name_of_another_format(
     digits_file: Path, network_file: Path, tmp_path: Path
 ) -> None:
     for name in ("l.parquet", "l.CSV", "l.arrow.gz"):
-        done = streameval("evaluate", network_file, digits_file, "--losses", tmp_path / name)
+        done = in_process("evaluate", network_file, digits_file, "--losses", tmp_path / name)
         assert (done.returncode, done.stdout) == (2, "")
         assert "promises another format" in done.stderr
         model, options = se.load_model(network_file), PassOptions(losses=tmp_path / name)
@@ -374,17 +382,17 @@ def test_a_file_that_is_no_data_is_named_with_the_folder_that_it_was_found_in(
     shutil.copy(digits_file, tmp_path / "a.arrow")
     result("evaluate", network_file, tmp_path, "--losses", tmp_path.parent / "losses.arrow")
     shutil.move(tmp_path.parent / "losses.arrow", tmp_path / "losses.arrow")
-    done = streameval("evaluate", network_file, tmp_path)
+    done = in_process("evaluate", network_file, tmp_path)
     assert done.returncode == 3
     assert f"{tmp_path / 'losses.arrow'}: a file of losses" in done.stderr
     assert f"as a part of {tmp_path}, where all .arrow files are read" in done.stderr
-    alone = streameval("info", tmp_path / "losses.arrow")
+    alone = in_process("info", tmp_path / "losses.arrow")
     assert "a file of losses" in alone.stderr
     assert "as a part of" not in alone.stderr
 
 
 def test_two_models_are_asked_for_their_order(network_file: Path) -> None:
-    done = streameval("evaluate", network_file, network_file)
+    done = in_process("evaluate", network_file, network_file)
     assert done.returncode == 3
     assert "Is the order MODEL DATA?" in done.stderr
 
@@ -393,17 +401,17 @@ def test_info_of_a_folder_says_which_files_are_read(digits_file: Path, tmp_path:
     for name in ("test.arrow", "train.arrow"):
         shutil.copy(digits_file, tmp_path / name)
     assert result("info", tmp_path)["files"] == [str(tmp_path / "test.arrow"), str(tmp_path / "train.arrow")]
-    assert "files    2: test.arrow, train.arrow" in streameval("info", tmp_path).stdout
+    assert "files    2: test.arrow, train.arrow" in in_process("info", tmp_path).stdout
     for k in range(10):
         shutil.copy(digits_file, tmp_path / f"part-{k}.arrow")
-    assert "files    12: part-0.arrow, " in streameval("info", tmp_path).stdout
-    assert "part-7.arrow, and 4 more" in " ".join(streameval("info", tmp_path).stdout.split())
+    assert "files    12: part-0.arrow, " in in_process("info", tmp_path).stdout
+    assert "part-7.arrow, and 4 more" in " ".join(in_process("info", tmp_path).stdout.split())
 
 
 @pytest.mark.slow
 def test_a_damaged_cache_of_kernels_is_compiled_again_with_one_warning(tmp_path: Path) -> None:
     env = {"STREAMEVAL_CACHE_DIR": str(tmp_path / "cache")}
-    first = result("digits", tmp_path / "a.arrow", "--rows", 10, env=env)
+    first = result("digits", tmp_path / "a.arrow", "--rows", 10, run=streameval, env=env)
     compiled = [one for one in (tmp_path / "cache").rglob("*") if one.is_file()]
     assert compiled
     for one in compiled:

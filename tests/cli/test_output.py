@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import PROGRAM, environment, streameval
+from command_line import PROGRAM, environment, in_process
 
 from streameval.reports import progress
 from streameval.reports.json import dumps, plain
@@ -38,7 +38,7 @@ def test_json_is_one_object_on_stdout_and_nothing_else(
     digits_file: Path, network_file: Path, tmp_path: Path
 ) -> None:
     for arguments in commands(digits_file, network_file, tmp_path):
-        done = streameval(*arguments, "--json")
+        done = in_process(*arguments, "--json")
         assert (done.returncode, done.stderr) == (0, ""), arguments
         found = json.loads(done.stdout, parse_constant=pytest.fail)
         assert found["schema"].startswith("streameval/")
@@ -49,25 +49,25 @@ def test_text_goes_to_stdout_without_colour_or_bars_when_it_is_no_terminal(
     digits_file: Path, network_file: Path, tmp_path: Path
 ) -> None:
     for arguments in commands(digits_file, network_file, tmp_path):
-        done = streameval(*arguments)
+        done = in_process(*arguments)
         assert (done.returncode, done.stderr) == (0, ""), arguments
         assert done.stdout
         assert "\x1b" not in done.stdout
 
 
 def test_a_failed_command_prints_nothing_on_stdout_and_one_line_on_stderr(tmp_path: Path) -> None:
-    done = streameval("info", tmp_path / "nothing", "--json")
+    done = in_process("info", tmp_path / "nothing", "--json")
     assert (done.returncode, done.stdout) == (5, "")
     assert done.stderr.startswith("streameval: error: ")
     assert done.stderr.count("\n") == 1
 
 
 def test_a_wrong_option_shows_the_usage_and_ends_with_2() -> None:
-    done = streameval("evaluate", "--nonsense")
+    done = in_process("evaluate", "--nonsense")
     assert done.returncode == 2
     assert "Usage: streameval evaluate" in done.stderr
     assert "--nonsense" in done.stderr
-    assert streameval("nonsense").returncode == 2
+    assert in_process("nonsense").returncode == 2
 
 
 def test_a_warning_of_the_project_is_one_line(tmp_path: Path) -> None:
@@ -149,6 +149,6 @@ def test_json_writes_numbers_that_read_back_and_null_for_those_it_does_not_know(
 
 
 def test_percent_is_written_alike_in_the_demo() -> None:
-    shown = " ".join(streameval("demo", "--rows", 200).stdout.split())
+    shown = " ".join(in_process("demo", "--rows", 200).stdout.split())
     assert "in 95 % of cases" in shown
     assert "%" not in shown.replace(" %", "")

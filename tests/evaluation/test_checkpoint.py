@@ -23,7 +23,7 @@ from streameval.evaluation.checkpoint import Checkpoint
 from streameval.evaluation.evaluate import PassOptions
 from streameval.evaluation.partial_results import PartialResults
 from streameval.evaluation.state import State, fold_classes, fold_losses
-from streameval.evaluation.tally import Tally, fold_tally
+from streameval.evaluation.tally import Block, Tally, fold_tally
 from streameval.files import lock
 from streameval.scoring.scorer import Scores
 from streameval.storage.source import Span
@@ -103,7 +103,7 @@ def check_cuts(draw: st.DataObject, rows: int, loss: Any, target: Any, predicted
     assert tally.state == fold(slice(None))
     expected = []
     for first in range(0, rows, tallies.BLOCK_ROWS):
-        expected.append(fold(slice(first, first + tallies.BLOCK_ROWS)).digest)
+        expected.append(Block.of(fold(slice(first, first + tallies.BLOCK_ROWS))))
     assert tally.blocks(rows) == tuple(expected)
     assert Tally.from_dict(json.loads(json.dumps(tally.to_dict()))) == tally
 

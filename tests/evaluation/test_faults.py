@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command_line import result, start, streameval
+from command_line import in_process, result, start, streameval
 from long_runs import drawn, network, write
 
 from streameval.storage.writing import create
@@ -136,12 +136,12 @@ def test_a_checkpoint_of_another_pass_is_3_and_names_what_differs(
             "another pass: loss CrossEntropy(eps=1e-07), expected CrossEntropy(eps=0.0)",
         ),
     ):
-        done = streameval("evaluate", *arguments, "--checkpoint", kept)
+        done = in_process("evaluate", *arguments, "--checkpoint", kept)
         assert done.returncode == 3
         assert said in done.stderr
         assert done.stdout == ""
     kept.write_bytes(kept.read_bytes()[:-100])
-    done = streameval("evaluate", model, data, "--checkpoint", kept, "--json")
+    done = in_process("evaluate", model, data, "--checkpoint", kept, "--json")
     assert done.returncode == 0
     assert "starts again from its first row" in done.stderr
 
@@ -150,7 +150,7 @@ def test_two_passes_with_one_checkpoint_are_8(folder: Path, tmp_path: Path, slow
     """The first one is not disturbed."""
     process = start(*slow)
     wait_for(tmp_path / "events", 20_000, process)
-    done = streameval(*slow[:5])
+    done = in_process(*slow[:5])
     assert (done.returncode, "another process is writing it" in done.stderr) == (8, True)
     assert process.poll() is None
     process.kill()
@@ -162,7 +162,7 @@ def test_shards_merge_to_the_digest_of_one_pass(folder: Path, tmp_path: Path, wh
     model, data = folder / "model.safetensors", folder / "drawn.arrow"
     paths = [tmp_path / f"{index}.json" for index in range(3)]
     for index, path in enumerate(paths):
-        assert streameval("evaluate", model, data, "--shard", f"{index}/3", "--state", path).returncode == 0
+        assert in_process("evaluate", model, data, "--shard", f"{index}/3", "--state", path).returncode == 0
     merged = result("merge", *paths, paths[1])
     ignored = ("resources", "sha256")
     assert {k: v for k, v in merged.items() if k not in ignored} == {
@@ -171,11 +171,11 @@ def test_shards_merge_to_the_digest_of_one_pass(folder: Path, tmp_path: Path, wh
     report = tmp_path / "report.json"
     report.write_text(json.dumps(merged))
     assert result("verify", report, model, data)["whole"]
-    forgotten = streameval("merge", paths[0], paths[2])
+    forgotten = in_process("merge", paths[0], paths[2])
     assert (forgotten.returncode, "200000:400000" in forgotten.stderr) == (7, True)
     other = tmp_path / "other.json"
-    streameval("evaluate", model, data, "--shard", "1/3", "--state", other, "--eps", "1e-5")
-    refused = streameval("merge", paths[0], other, paths[2])
+    in_process("evaluate", model, data, "--shard", "1/3", "--state", other, "--eps", "1e-5")
+    refused = in_process("merge", paths[0], other, paths[2])
     assert (refused.returncode, str(other) in refused.stderr) == (3, True)
 
 
@@ -185,7 +185,7 @@ def test_verify_ends_with_6_for_one_flipped_bit(folder: Path, tmp_path: Path, wh
     report.write_text(json.dumps(whole))
     model.write_bytes((folder / "model.safetensors").read_bytes())
     data.write_bytes((folder / "drawn.arrow").read_bytes())
-    done = streameval("verify", report, model, data)
+    done = in_process("verify", report, model, data)
     assert (done.returncode, "equal to the bit" in done.stdout.replace("\n", " ")) == (0, True)
     # A pixel in the middle, the last weight, the loss's last digit.
     for path, at in (
@@ -197,7 +197,7 @@ def test_verify_ends_with_6_for_one_flipped_bit(folder: Path, tmp_path: Path, wh
         raw = bytearray(before)
         raw[at] ^= 1
         path.write_bytes(raw)
-        done = streameval("verify", report, model, data)
+        done = in_process("verify", report, model, data)
         assert done.returncode == 6, (path, done.stderr)
         assert done.stdout == ""
         path.write_bytes(before)
@@ -223,7 +223,7 @@ def test_a_span_that_always_fails_is_7_and_the_others_are_kept(folder: Path, tmp
 def test_too_little_memory_is_5_before_anything_starts(folder: Path, tmp_path: Path) -> None:
     """Where there is enough for a smaller chunk, the digest is the same."""
     model, data = folder / "model.safetensors", folder / "drawn.arrow"
-    done = streameval("evaluate", model, data, "--max-memory", "2M")
+    done = in_process("evaluate", model, data, "--max-memory", "2M")
     assert (done.returncode, "Allow more memory" in done.stderr) == (5, True)
     tight = result("evaluate", model, data, "--max-memory", "24M", "--io", "pread")
     assert tight["digest"] == result("evaluate", model, data)["digest"]
@@ -274,7 +274,7 @@ def _limit_files() -> None:
 )
 def test_options_that_do_not_go_together_are_2(folder: Path, arguments: tuple[str, ...], said: str) -> None:
     """With what to type instead."""
-    done = streameval("evaluate", folder / "model.safetensors", folder / "drawn.arrow", *arguments)
+    done = in_process("evaluate", folder / "model.safetensors", folder / "drawn.arrow", *arguments)
     assert (done.returncode, said in done.stderr) == (2, True), done.stderr
 
 

@@ -139,7 +139,20 @@ FORGERIES: dict[str, Any] = {
     "blocks": lambda report: report["blocks"]["digests"].__setitem__(2, "0" * 64),
     "fewer blocks": lambda report: report["blocks"]["digests"].pop(),
     "swapped blocks": lambda report: report["blocks"]["digests"].reverse(),
+    "what a block comes to": lambda report: report["blocks"]["parts"][1]["sums"].update(units=7),
+    "classes of a block": lambda report: report["blocks"]["parts"][1]["classes"][0].__setitem__(1, 7),
+    "one block's units in another": lambda report: moved(report["blocks"]["parts"]),
+    "no parts": lambda report: report["blocks"].update(parts=[]),
+    "no blocks": lambda report: report.update(blocks=[]),
+    "layers": lambda report: report["model"].update(layers=[784, 2, 10]),
+    "activations": lambda report: report["model"].update(activations=["gelu", "identity"]),
+    "something of the model": lambda report: report["model"].update(accuracy_elsewhere=1.0),
+    "features": lambda report: report["data"].update(features=3),
+    "classes": lambda report: report["data"].update(classes=77777),
     "meaning": lambda report: report["meaning"].update(version=2),
+    "a list for the meaning": lambda report: report.update(meaning=[]),
+    "a number too large": lambda report: report["state"].update(units=10**400),
+    "eps that is none": lambda report: report["meaning"]["parameters"].update(eps="nan"),
     "another loss": lambda report: report["meaning"].update(loss="squared error"),
     "another loss's name": lambda report: report.update(loss_name="squared-error"),
     "another eps": lambda report: report["meaning"]["parameters"].update(eps=(0.5).hex()),
@@ -149,7 +162,17 @@ FORGERIES: dict[str, Any] = {
     "model": lambda report: report["model"].update(sha256="0" * 64),
     "data rows": lambda report: report["data"].update(rows=7),
     "no state": lambda report: report.pop("state"),
+    "no loss": lambda report: report.pop("loss"),
+    "no name of the loss": lambda report: report.pop("loss_name"),
 }
+
+
+def moved(parts: list[Any]) -> None:
+    """Let one block seem better and another worse, their sum as it was."""
+    parts[0]["sums"]["units"] -= 1000
+    parts[0]["classes"][0][2] -= 1000
+    parts[1]["sums"]["units"] += 1000
+    parts[1]["classes"][0][2] += 1000
 
 
 @pytest.mark.parametrize("what", FORGERIES)
@@ -162,19 +185,44 @@ def test_a_forged_report_with_a_fresh_hash_is_found(folder: Path, what: str) -> 
         verify(sealed.seal(report), network(), folder / "drawn.arrow")
 
 
-def test_a_consistent_forgery_is_found_when_all_blocks_are_computed(folder: Path) -> None:
-    """A report whose state, numbers and hash fit together, with the blocks of the true one."""
+def test_a_false_total_with_the_blocks_of_the_true_report_is_found_whatever_is_computed_again(
+    folder: Path,
+) -> None:
+    """State, numbers and hash fit together; only the blocks do not come to them."""
     model, data = network(), folder / "drawn.arrow"
-    true = json.loads((folder / "report.json").read_text())
-    forged = se.evaluate(model, data, rows=slice(0, ROWS), eps=1e-7).to_dict()
+    report = json.loads((folder / "report.json").read_text())
     half = se.evaluate(model, data, rows=np.arange(ROWS) // 2).to_dict()
-    for key in half:
-        if key not in ("blocks", "data", "model", "sha256"):
-            forged[key] = half[key]
-    forged["blocks"] = true["blocks"]
+    forged = {
+        key: report[key] if key in ("blocks", "data", "model") else value for key, value in half.items()
+    }
     del forged["sha256"]
-    with pytest.raises(CheckError, match="all rows together give"):
-        verify(sealed.seal(forged), model, data)
+    for blocks in (1, None):
+        with pytest.raises(CheckError, match="its blocks come to"):
+            verify(sealed.seal(forged), model, data, blocks=blocks)
+
+
+def test_one_false_block_is_missed_just_as_often_as_it_is_not_computed_again(folder: Path) -> None:
+    """A total that follows from its blocks takes a false block: K of N random ones find it with probability K / N."""
+    model, data = network(), folder / "drawn.arrow"
+    x, t = drawn(ROWS)
+    wrong = t.copy()
+    wrong[70_000:80_000] = (wrong[70_000:80_000] + 1) % (int(t.max()) + 1)  # block 1
+    forged = se.evaluate(model, (x, wrong)).to_dict()
+    true = json.loads((folder / "report.json").read_text())
+    forged |= {"data": true["data"], "model": true["model"]}
+    del forged["sha256"]
+    sealed_again = json.loads(json.dumps(sealed.seal(forged)))
+    chosen = {seed: check(folder, blocks=2, seed=seed).blocks for seed in range(24)}
+    for seed, blocks in chosen.items():
+        if 1 in blocks:
+            with pytest.raises(CheckError, match="block 1, rows 65536:131072"):
+                verify(sealed_again, model, data, blocks=2, seed=seed)
+        else:
+            assert verify(sealed_again, model, data, blocks=2, seed=seed).adds_up
+    # 12 of 24 are expected; fewer than 6 or more than 18 of them with probability 0.0066.
+    assert 6 <= sum(1 in blocks for blocks in chosen.values()) <= 18
+    with pytest.raises(CheckError, match="block 1, rows"):
+        verify(sealed_again, model, data)
 
 
 # What the digests of each meaning are. When this fails because kernels give other bits on purpose, raise

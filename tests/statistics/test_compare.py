@@ -17,12 +17,12 @@ from scipy import stats
 from streameval.errors import DataError, UsageError
 from streameval.losses import CrossEntropy
 from streameval.statistics.budget import Budget, clipped_mass, reference_rows, rounding_error
-from streameval.statistics.compare import DRAWS_AT_ONCE, compare_losses, draws
 from streameval.statistics.intervals import INTERVALS, interval
 from streameval.statistics.order import BLOCKS, STRIDES, audit_order
 from streameval.statistics.peeking import peeking
 from streameval.statistics.population import Population
 from streameval.statistics.precision import precision_table, rows_needed
+from streameval.statistics.trials import DRAWS_AT_ONCE, compare_losses, draws
 
 BOUNDS = CrossEntropy(eps=1e-7).bounds
 
@@ -98,7 +98,7 @@ def test_the_predicted_sd_is_exact():
 def test_draws_do_not_depend_on_the_pieces_or_on_other_sizes(replace, monkeypatch):
     losses = skewed(500)
     whole = compare_losses(losses, sizes=(10, 30), trials=50, seed=3, replace=replace, bounds=BOUNDS)
-    monkeypatch.setattr("streameval.statistics.compare.DRAWS_AT_ONCE", 70)
+    monkeypatch.setattr("streameval.statistics.trials.DRAWS_AT_ONCE", 70)
     pieces = compare_losses(losses, sizes=(30,), trials=50, seed=3, replace=replace, bounds=BOUNDS)
     assert pieces.batches[0].quantiles == whole.batches[1].quantiles
     assert pieces.batches[0].mean == whole.batches[1].mean

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from streameval.losses import CrossEntropy
-from streameval.statistics.compare import compare_losses, draws
 from streameval.statistics.difference import difference_estimate, difference_interval, difference_until
 from streameval.statistics.intervals import INTERVALS, Batch, interval
 from streameval.statistics.intervals.normal import NORMAL
@@ -23,6 +22,7 @@ from streameval.statistics.population import Population
 from streameval.statistics.precision import rows_needed
 from streameval.statistics.samples import without_replacement
 from streameval.statistics.stratified import stratified
+from streameval.statistics.trials import compare_losses, draws
 from streameval.statistics.until import until
 
 BOUNDS = CrossEntropy(eps=1e-7).bounds

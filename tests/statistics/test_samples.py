@@ -17,7 +17,7 @@ from scipy import stats
 
 from streameval.errors import UsageError
 from streameval.kernels.permute import permuted_trials
-from streameval.statistics.blocks import blocks
+from streameval.statistics.contiguous import blocks
 from streameval.statistics.samples import (
     Permutation,
     pattern,

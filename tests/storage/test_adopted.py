@@ -85,4 +85,6 @@ def test_workers_open_it_by_its_path(tmp_path: Path) -> None:
 
     path = write(tmp_path / "rows.arrow", ROWS)
     wanted = se.evaluate(network(), path).digest
-    assert se.evaluate(network(), Same(str(path)), options=se.PassOptions(engine=Local(5_000))).digest == wanted
+    assert (
+        se.evaluate(network(), Same(str(path)), options=se.PassOptions(engine=Local(5_000))).digest == wanted
+    )

@@ -14,7 +14,7 @@ from streameval.errors import DataError, StorageError, UsageError
 from streameval.losses import CrossEntropy
 from streameval.reports.json import dumps
 from streameval.scoring import make_scorer
-from streameval.statistics.compare import compare_losses
+from streameval.statistics.trials import compare_losses
 from streameval.studies.budgeting import MOST_REFERENCES, error_budget
 from streameval.studies.histogram import EDGES, Histogram
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import small_networks as small
-from command_line import streameval
+from command_line import in_process, streameval
 
 import streameval as se
 from streameval.errors import DataError, LabelError, StorageError
@@ -133,7 +133,7 @@ def test_pieces_become_one_array(folder):
 
 def test_a_full_disk_ends_with_5_and_leaves_nothing(tmp_path, digits_file, network_file):
     """The limit on the size of a file makes the write of 24,000 bytes of losses fail, as a full disk would."""
-    streameval("compare", network_file, digits_file, "--trials", "5")  # kernels compiled and kept
+    in_process("compare", network_file, digits_file, "--trials", "5")  # kernels compiled and kept
 
     def small_files():
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))

@@ -23,7 +23,7 @@ from streameval.reports.numbers import count, nats, percent
 from streameval.statistics.intervals.interval import quantile
 
 if TYPE_CHECKING:
-    from streameval.statistics.compare import Comparison
+    from streameval.statistics.trials import Comparison
 
 ANYTIME = "betting"
 STEPS = 60  # points of a curve

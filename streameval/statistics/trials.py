@@ -21,7 +21,7 @@ from streameval.statistics.order import Order, audit_order
 from streameval.statistics.population import Population
 from streameval.statistics.precision import Precision, as_list, precision_table
 from streameval.statistics.samples import rectangle, rounds
-from streameval.statistics.seeds import branch, number
+from streameval.statistics.seeds import number, spawn_stream
 
 DRAWS_AT_ONCE = 1 << 20  # rows gathered before they are summed up: 8 MB of losses, 8 MB of row numbers
 WIDTH_TRIALS = 100  # trials from which the half-width of an interval that has to be searched for is taken
@@ -132,7 +132,7 @@ def draws(
     population: int, size: int, trials: int, *, seed: int, replace: bool
 ) -> Iterator[NDArray[np.int64]]:
     """Yield the row numbers of `trials` samples, (some, size) int64 at a time, the same however cut."""
-    stream = np.random.Generator(np.random.PCG64(branch(seed, size)))
+    stream = np.random.Generator(np.random.PCG64(spawn_stream(seed, size)))
     if not replace:
         yield from orders(population, size, trials, stream=stream)
         return

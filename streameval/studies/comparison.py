@@ -19,12 +19,12 @@ from streameval.losses.loss import Loss
 from streameval.models.model import Model
 from streameval.scoring.scorer import Budget as Limits
 from streameval.statistics.budget import Budget
-from streameval.statistics.compare import Comparison as Draws
-from streameval.statistics.compare import Trials, compare_losses
 from streameval.statistics.intervals.interval import checked_level
 from streameval.statistics.order import Order
 from streameval.statistics.precision import Precision
 from streameval.statistics.seeds import number
+from streameval.statistics.trials import Comparison as Draws
+from streameval.statistics.trials import Trials, compare_losses
 from streameval.storage.source import Source
 from streameval.studies.budgeting import error_budget
 from streameval.studies.histogram import Histogram
@@ -38,7 +38,7 @@ class Comparison:
     """The exact loss of all rows, and what mini-batches would have said of it.
 
     full       the evaluation of all rows
-    draws      everything drawn from the losses: see `streameval.statistics.compare.Comparison`
+    draws      everything drawn from the losses: see `streameval.statistics.trials.Comparison`
     budget     where an error of the full loss could come from
     histogram  of the losses of all rows
     """
