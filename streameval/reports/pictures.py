@@ -24,7 +24,9 @@ from streameval.reports.png import described
 
 FONT = Path(__file__).parent / "font" / "DejaVuSans.ttf"
 # What the font has; other letters come only from outside, in names of files.
-COVERED = re.compile("[\n -~\u00a0-\u017f\u2010-\u2026\u2070-\u208e\u2190-\u2193]*")
+COVERED = re.compile(
+    "[\n -~\u00a0-\u017f\u0391-\u03a1\u03a3-\u03ce\u2010-\u2026\u2190-\u2193\u2200-\u2265⁰¹²³⁴⁵⁶⁷⁸⁹⁻]*"
+)
 # What XML has no way to write.
 UNWRITABLE = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
