@@ -13,6 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import naive
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -25,6 +26,7 @@ from streameval.storage.stored import StoredSource
 
 ROWS, FEATURES, CLASSES, BAD = 301, 20, 10, 211
 LOSSES = "losses.arrow"
+LAYERS = small.network([FEATURES, 12, CLASSES], ["sigmoid"], seed=4)
 CODES = {DataError: 3, LabelError: 3, StorageError: 5}
 
 
@@ -35,27 +37,35 @@ def _stored_losses(model: se.Mlp, data: Any, **settings: Any) -> list[float]:
     return column
 
 
-def _on_an_engine(model: se.Mlp, data: Any, **settings: Any) -> str:
-    return se.evaluate(model, data, options=se.PassOptions(engine=Local(100)), **settings).digest
+def _on_an_engine(model: se.Mlp, data: Any, **settings: Any) -> se.Report:
+    return se.evaluate(model, data, options=se.PassOptions(engine=Local(100)), **settings)
 
 
-def _paired(model: se.Mlp, data: Any, **settings: Any) -> list[Any]:
-    """The losses of all rows enter twice: by the pairs, and by the reports where there are some."""
-    done = se.paired([model, se.Mlp(model.layers[:-1])], data, **settings)
-    return [done.to_dict()["pairs"], [one.digest for one in done.reports]]
+def _of_all_rows(model: se.Mlp, data: Any, **settings: Any) -> Any:
+    """One mini-batch, of every row once."""
+    return se.minibatch(model, data, size=se.open(data).rows or 1, replace=False, **settings)
+
+
+def _paired(model: se.Mlp, data: Any, **settings: Any) -> Any:
+    """With a model of zeros, whose losses are all alike."""
+    return se.paired([ZEROS, model], data, **settings)
 
 
 @dataclass(frozen=True)
 class Driver:
     """A way of computing losses of all rows.
 
-    run      (model, data, **settings) -> what it computed, comparable with ==
+    run      (model, data, **settings) -> what it computed
+    key      of that: what must never differ, comparable with ==
+    loss     of that: the mean loss of all rows in nats
     accepts  which of chunk_rows, threads and max_memory it takes
     keeps    whether one span that fails leaves the others to be done: then it ends with IncompleteError, which says
              why, and not with that error itself
     """
 
     run: Callable[..., Any]
+    key: Callable[[Any], Any]
+    loss: Callable[[Any], float]
     accepts: tuple[str, ...]
     keeps: bool = False
 
@@ -68,30 +78,46 @@ class Driver:
         assert raised.value.exit_code == expected.exit_code == (7 if self.keeps else CODES[error])
 
 
+ZEROS = se.Mlp([se.Layer(np.zeros((FEATURES, CLASSES)), np.zeros(CLASSES), "identity")])
+LOSS_OF_ZEROS = -np.log(1 / CLASSES + 1e-7)
 ALL = ("chunk_rows", "threads", "max_memory")
 # Random rows are asked for until every row was read.
 DRIVERS = {
-    "evaluate": Driver(lambda *given, **more: se.evaluate(*given, **more).digest, ALL),
-    "stream": Driver(lambda *given, **more: [*se.stream(*given, **more)][-1].state.digest, ALL[:2]),
-    "per_sample_losses": Driver(
-        lambda *given, **more: se.per_sample_losses(*given, **more).tolist(), ALL[:2]
+    "evaluate": Driver(se.evaluate, lambda done: done.digest, lambda done: done.loss, ALL),
+    "stream": Driver(
+        lambda *given, **more: [*se.stream(*given, **more)],
+        lambda done: done[-1].state.digest,
+        lambda done: done[-1].loss,
+        ALL[:2],
     ),
-    "minibatch": Driver(
-        lambda model, data, **more: se.minibatch(
-            model, data, size=se.open(data).rows or 1, replace=False, **more
-        ).to_dict(),
-        ALL[1:2],
-    ),
+    "per_sample_losses": Driver(se.per_sample_losses, lambda done: done.tolist(), np.mean, ALL[:2]),
+    "minibatch": Driver(_of_all_rows, lambda done: done.to_dict(), lambda done: done.loss, ALL[1:2]),
     "compare": Driver(
-        lambda *given, **more: se.compare(*given, sizes=(1,), trials=20, **more).full.digest, ALL[1:]
+        lambda *given, **more: se.compare(*given, sizes=(1,), trials=20, **more),
+        lambda done: done.full.digest,
+        lambda done: done.full.loss,
+        ALL[1:],
     ),
     "evaluate_until": Driver(
-        lambda *given, **more: se.evaluate_until(*given, half_width=1e-9, **more).to_dict(), ALL[1:2]
+        lambda *given, **more: se.evaluate_until(*given, half_width=1e-9, **more),
+        lambda done: done.to_dict(),
+        lambda done: done.loss,
+        ALL[1:2],
     ),
-    "paired": Driver(_paired, ALL[1:]),
-    "paired, random rows": Driver(lambda *given, **more: _paired(*given, half_width=1e-9, **more), ALL[1:2]),
-    "a file of losses": Driver(_stored_losses, ALL),
-    "an engine": Driver(_on_an_engine, ALL, keeps=True),
+    "paired": Driver(
+        _paired,
+        lambda done: [done.to_dict()["pairs"], [one.digest for one in done.reports]],
+        lambda done: done.reports[1].loss,
+        ALL[1:],
+    ),
+    "paired, random rows": Driver(
+        lambda *given, **more: _paired(*given, half_width=1e-9, **more),
+        lambda done: done.to_dict(),
+        lambda done: LOSS_OF_ZEROS + done.mean,
+        ALL[1:2],
+    ),
+    "a file of losses": Driver(_stored_losses, lambda done: done, np.mean, ALL),
+    "an engine": Driver(_on_an_engine, lambda done: done.digest, lambda done: done.loss, ALL, keeps=True),
 }
 
 
@@ -105,9 +131,7 @@ each_driver = pytest.mark.parametrize("driver", DRIVERS.values(), ids=[*DRIVERS]
 
 @pytest.fixture(scope="module")
 def model() -> se.Mlp:
-    """Two layers; the first alone is a model too, with as many outputs."""
-    layers = small.network([FEATURES, CLASSES, CLASSES], ["identity"], seed=4)
-    return se.Mlp(se.Layer(*layer) for layer in layers)
+    return se.Mlp(se.Layer(*layer) for layer in LAYERS)
 
 
 @pytest.fixture(autouse=True)
@@ -195,24 +219,29 @@ def test_too_little_memory_is_refused_with_what_is_needed(
 
 
 @each_driver
-def test_one_row_is_enough(driver: Driver, model: se.Mlp, folder: Path) -> None:
-    assert driver.run(model, stored(folder, 1))
+@pytest.mark.parametrize("rows", [1, 2, ROWS])
+def test_the_loss_of_all_rows_is_that_of_plain_formulas(
+    rows: int, driver: Driver, model: se.Mlp, folder: Path
+) -> None:
+    data = stored(folder, rows)
+    x, t = np.load(data / "images.npy"), np.load(data / "labels.npy")
+    assert driver.loss(driver.run(model, data)) == pytest.approx(naive.losses(LAYERS, x, t).mean(), abs=2e-6)
 
 
 @pytest.mark.parametrize("driver", taking("chunk_rows"))
 def test_no_size_of_chunks_changes_a_result(driver: Driver, model: se.Mlp, folder: Path) -> None:
     data = stored(folder)
-    usual = driver.run(model, data)
+    usual = driver.key(driver.run(model, data))
     for chunk_rows in (1, 7, 300, ROWS + 1):
-        assert driver.run(model, data, chunk_rows=chunk_rows) == usual
+        assert driver.key(driver.run(model, data, chunk_rows=chunk_rows)) == usual
 
 
 @pytest.mark.parametrize("driver", taking("threads"))
 def test_no_number_of_threads_changes_a_result(driver: Driver, model: se.Mlp, folder: Path) -> None:
     data = stored(folder)
-    usual = driver.run(model, data)
+    usual = driver.key(driver.run(model, data))
     for threads in (1, 2, 3):
-        assert driver.run(model, data, threads=threads) == usual
+        assert driver.key(driver.run(model, data, threads=threads)) == usual
 
 
 @each_driver
