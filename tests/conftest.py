@@ -53,6 +53,15 @@ def mnist_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
+def mnist_train(mnist_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An Arrow file of the 60,000 training rows of real MNIST."""
+    from streameval.storage.converting import convert
+
+    images, labels = (mnist_dir / f"train-{what}-ubyte.gz" for what in ("images-idx3", "labels-idx1"))
+    return convert(images, labels, tmp_path_factory.mktemp("mnist") / "train.arrow")
+
+
+@pytest.fixture(scope="session")
 def digits_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An Arrow file of 3,000 drawn digits."""
     from streameval.datasets.digits import digits
