@@ -14,127 +14,113 @@ from typing import Any
 
 import numba
 import numpy as np
-from streameval.kernels.blocks import transpose_rows
 
 from benchmarks.data import pixels, seed_network
-from streameval.kernels import activations, dense, first_layer, folding, losses
+from streameval.kernels import activations, dense, dense_bytes, folding
 from streameval.kernels.byte_rows import LANES, SUMS, WIDTH
-from streameval.kernels.forward import BIASES, BLOCK, INPUTS, PADDED, WEIGHTS
 from streameval.kernels.host import TILE_ROWS, byte_engine
+from streameval.kernels.names import ACTIVATIONS
 from streameval.kernels.packing import pack
+from streameval.kernels.program import TARGET, TEMPORARY, Net, Outputs, Results, Rows, Space, Targets, Tile
+from streameval.kernels.rows import transpose_rows
 from streameval.kernels.running import Scratch, forward
+from streameval.layers import Dense
+from streameval.losses import CrossEntropy
 
 ROUNDS = 30
-NO_SOFT, NO_PROBABILITIES = np.empty((0, 0)), np.empty((0, 0), np.float32)
+SIGMOID = ACTIVATIONS.index("sigmoid")
+LOSS = CrossEntropy()
+write_losses = LOSS.tile()
+sum_tile, scale_row, run_dense = dense_bytes._sum_tile, dense_bytes.scale_row, dense.DENSE.run
 
 
 @numba.njit
-def sum_bytes(values, offsets, tiles, net, planes, ints):
+def sum_bytes(tiles, step, net, rows, space):
     for tile in range(tiles):
-        first_layer._sum_tile(values, offsets, tile * TILE_ROWS, TILE_ROWS, net, planes, ints, 0, 0)
+        sum_tile(step, net, rows, space, Tile(tile * TILE_ROWS, TILE_ROWS, 0, 0))
 
 
 @numba.njit
-def scale(values, offsets, tiles, net, ints, weights, scales, work, z):
+def scale(tiles, step, net, rows, space):
     for tile in range(tiles):
         for i in range(TILE_ROWS):
-            row, to = offsets[tile * TILE_ROWS + i], z + (i % 16) * net[WIDTH]
-            first_layer._scale_row(
-                values, row, net, ints, net[SUMS] + i * net[LANES], weights, scales, work, to
-            )
+            to = step[TEMPORARY] + (i % 16) * step[WIDTH]
+            row = rows.offsets[tile * TILE_ROWS + i]
+            scale_row(step, net, rows, row, space, step[SUMS] + i * step[LANES], to)
 
 
 @numba.njit
-def transpose(tiles, net, work, z, places):
+def transpose(tiles, step, net, rows, space):
     for i in range(16):
-        places[i] = z + i * net[WIDTH]
+        space.places[i] = step[TEMPORARY] + i * step[WIDTH]
     for _ in range(tiles):
         for r in range(0, TILE_ROWS, 16):
-            for j in range(0, net[WIDTH], 16):
-                transpose_rows(work, places, 0, j, net[WIDTH], work, j * TILE_ROWS + r, TILE_ROWS)
+            for j in range(0, step[WIDTH], 16):
+                out = (space.floats, step[TARGET] + j * TILE_ROWS + r)
+                transpose_rows(space.floats, (space.places, 0), j, step[WIDTH], out)
 
 
 @numba.njit
-def layer(tiles, table, weights, work, other):
+def layer(tiles, step, net, rows, space):
     for _ in range(tiles):
-        dense.fill_bias(weights, table[BIASES], table[PADDED], work, other)
-        dense.add_dense(
-            work, 0, table[INPUTS], weights, table[WEIGHTS], table[PADDED], table[BLOCK], work, other, 2, 0, 0
-        )
+        run_dense(step, net, rows, space, Tile(0, TILE_ROWS, 0, 0))
 
 
 @numba.njit
-def activate(tiles, work, neurons, code):
+def activate(tiles, floats, neurons, code):
     for _ in range(tiles):
-        activations.activate(work, 0, neurons * TILE_ROWS, code)
+        activations.activate(floats, 0, neurons * TILE_ROWS, code)
 
 
 @numba.njit
-def loss_of_tiles(tiles, work, labels, soft, doubles, loss, predicted, probabilities):
+def loss_of_tiles(tiles, outputs, targets, doubles, results):
     for tile in range(tiles):
-        losses.cross_entropy_tile(
-            work,
-            0,
-            10,
-            labels,
-            soft,
-            1e-7,
-            tile * TILE_ROWS,
-            TILE_ROWS,
-            doubles,
-            loss,
-            predicted,
-            probabilities,
-        )
+        write_losses(outputs, targets, Tile(tile * TILE_ROWS, TILE_ROWS, 0, 0), doubles, results)
 
 
 def main() -> None:
     """Print a line for each part: the fastest of thirty rounds, and cycles of a row are not guessed at."""
-    network, (x, t) = seed_network(), pixels(60_000)
-    packed = pack(network, dtype=np.uint8, scale=1 / 255)
+    (x, t) = pixels(60_000)
+    packed = pack([Dense(*one) for one in seed_network()], dtype=np.uint8, scale=1 / 255)
     scratch = Scratch.of(packed, 1)
-    work, doubles, ints, places = (part[0] for part in vars_of(scratch))
+    space = Space(scratch.floats[0], scratch.doubles[0], scratch.ints[0], scratch.places[0])
     values, n = np.ascontiguousarray(x).reshape(-1), len(x) // TILE_ROWS * TILE_ROWS
     offsets, labels = np.arange(n) * packed.features, t[:n].astype(np.int64)
-    loss, predicted, rows = np.empty(n), np.empty(n, np.int64), np.arange(n)
-    tiles, half, net = n // TILE_ROWS, len(work) // 2, packed.first
-    work[:] = 0.5
-    table = packed.layers
+    losses, predicted, row_numbers = np.empty(n), np.empty(n, np.int64), np.arange(n)
+    tiles = n // TILE_ROWS
+    space.floats[:] = 0.5
+    net = Net(packed.program, packed.weights, packed.factors, packed.inputs, packed.planes)
+    rows = Rows(values, 0, offsets)
+    # Bytes, sigmoid, 50 x 100, sigmoid, 100 x 10.
+    first, _, second, _, third, _ = packed.program
+    outputs = Outputs(space.floats, int(third[TARGET]), packed.outputs)
+    targets = Targets(labels, np.empty((0, 0)), LOSS.parameters())
+    results = Results(losses, predicted, np.empty((0, 0), np.float32))
 
     def fold() -> None:
-        sums, extremes, worst = np.zeros(10, np.int64), np.zeros(2), (np.zeros(10), np.zeros(10, np.int64))
-        folding.fold_losses(loss, rows, sums, extremes, *worst)
-        by_class, confusion = np.zeros((10, 4), np.int64), np.zeros((10, 10), np.int64)
-        folding.fold_classes(loss, labels, predicted, by_class, confusion)
+        state = (
+            np.zeros(11, np.int64), np.zeros((10, 4), np.int64), np.zeros((10, 10), np.int64), np.zeros(2),
+            np.zeros(10), np.zeros(10, np.int64),
+        )  # fmt: skip
+        folding.fold_rows(losses, labels, predicted, row_numbers, *state)
 
     parts: dict[str, Callable[[], Any]] = {
-        f"first layer, integer sums ({byte_engine()})": lambda: sum_bytes(
-            values, offsets, tiles, net, packed.planes, ints
-        ),
-        "first layer, scaling to float32": lambda: scale(
-            values, offsets, tiles, net, ints, packed.first_weights, packed.scales, work, half
-        ),
-        "first layer, rows into lanes": lambda: transpose(tiles, net, work, half, places),
-        "50 sigmoids": lambda: activate(tiles, work, 50, activations.SIGMOID),
-        "layer 50 x 100": lambda: layer(tiles, table[1], packed.weights, work, half),
-        "100 sigmoids": lambda: activate(tiles, work, 100, activations.SIGMOID),
-        "layer 100 x 10": lambda: layer(tiles, table[2], packed.weights, work, half),
-        "softmax and loss": lambda: loss_of_tiles(
-            tiles, work, labels, NO_SOFT, doubles, loss, predicted, NO_PROBABILITIES
-        ),
+        f"first layer, integer sums ({byte_engine()})": lambda: sum_bytes(tiles, first, net, rows, space),
+        "first layer, scaling to float32": lambda: scale(tiles, first, net, rows, space),
+        "first layer, rows into lanes": lambda: transpose(tiles, first, net, rows, space),
+        "50 sigmoids": lambda: activate(tiles, space.floats, 50, SIGMOID),
+        "layer 50 x 100": lambda: layer(tiles, second, net, rows, space),
+        "100 sigmoids": lambda: activate(tiles, space.floats, 100, SIGMOID),
+        "layer 100 x 10": lambda: layer(tiles, third, net, rows, space),
+        "softmax and loss": lambda: loss_of_tiles(tiles, outputs, targets, space.doubles, results),
         "sums of losses as integers": fold,
         "all of it but the sums": lambda: forward(
-            packed, scratch, values, offsets, labels, NO_SOFT, 1e-7, loss, predicted, NO_PROBABILITIES
+            packed, scratch, LOSS, values, offsets, labels, losses, predicted
         ),
     }
     print(f"{n:,} rows, 784-50-100-10, one thread\n\n| part | ms |\n| --- | ---: |")
     for name, run in parts.items():
         print(f"| {name} | {fastest(run):.2f} |")
-
-
-def vars_of(scratch: Scratch) -> tuple[Any, ...]:
-    """The four arrays of a scratch."""
-    return scratch.work, scratch.doubles, scratch.ints, scratch.places
 
 
 def fastest(run: Callable[[], Any]) -> float:

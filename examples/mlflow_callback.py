@@ -12,7 +12,6 @@ import time
 import mlflow
 
 import streameval as se
-from streameval.evaluation.evaluate import PassOptions
 from streameval.evaluation.events import Advanced, Started
 
 
@@ -54,5 +53,5 @@ if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit(__doc__)
     with mlflow.start_run():
-        model, options = se.load_model(sys.argv[1]), PassOptions(callbacks=[MlflowCallback()])
+        model, options = se.load_model(sys.argv[1]), se.PassOptions(callbacks=[MlflowCallback()])
         print(se.evaluate(model, sys.argv[2], options=options).loss)

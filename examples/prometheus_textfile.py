@@ -9,7 +9,6 @@ import sys
 import time
 
 import streameval as se
-from streameval.evaluation.evaluate import PassOptions
 from streameval.evaluation.events import Advanced, Started
 from streameval.files import atomic_file
 
@@ -53,4 +52,4 @@ if __name__ == "__main__":
     if len(sys.argv) != 4:
         sys.exit(__doc__)
     model, data, metrics = sys.argv[1:]
-    print(se.evaluate(se.load_model(model), data, options=PassOptions(callbacks=[Textfile(metrics)])).loss)
+    print(se.evaluate(se.load_model(model), data, options=se.PassOptions(callbacks=[Textfile(metrics)])).loss)

@@ -1,18 +1,21 @@
 """Objects in a store (s3://bucket/key), read by ranges: several in flight, bounded retries, noticed when they change.
 
-Knows URIs and pyarrow's file systems. Does not know what is in an object. Has the face of `storage.mapping.File`.
+Knows URIs and obstore. Does not know what is in an object. Has the face of `storage.mapping.File`.
 """
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final
+from datetime import timedelta
+from typing import Any, Final, NoReturn
 from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
@@ -25,15 +28,14 @@ SCHEMES: Final = ("s3://",)
 SETTINGS: Final = ("region", "endpoint_override", "scheme", "anonymous")
 IN_FLIGHT = 8
 PART_BYTES = 2 << 20
-# Each of our tries is up to three requests of the AWS client.
-TRIES, CLIENT_TRIES = 4, 3
-PAUSE = 0.1
-CONNECT_SECONDS, REQUEST_SECONDS = 10, 30
-# Random bytes at the end of a buffer that an answer must write over; ranges are longer than them.
-MARK, SHORTEST = 16, 64
+# A request is tried so often, after longer and longer pauses: this one first, each at most so many times the last.
+TRIES, PAUSE, LONGER = 4, 0.5, 3
+SECONDS: Final = {"connect_timeout": 10, "read_timeout": 30, "timeout": 300}
 SMALL, ALL_SMALL = 64 << 10, 64 << 20
 
 _log = logging.getLogger("streameval")
+# obstore's threads do not come along into a fork, and whoever waits for them there waits forever.
+_processes: set[int] = set()
 
 
 def is_remote(path: object) -> bool:
@@ -42,15 +44,16 @@ def is_remote(path: object) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where an object lies: its URI without settings, "bucket/key", and the settings."""
+class Location:
+    """Where an object lies: its URI without settings, its bucket, its key, and the settings."""
 
     name: str
+    bucket: str
     key: str
     settings: tuple[tuple[str, str], ...]
 
     @classmethod
-    def of(cls, uri: str) -> Place:
+    def of(cls, uri: str) -> Location:
         """Read a URI. Raises UsageError for credentials in it, and for settings that are not known."""
         parts = urlsplit(uri)
         settings = tuple(parse_qsl(parts.query, keep_blank_values=True))
@@ -65,44 +68,79 @@ class Place:
                 f"{uri}: {f'setting {unknown[0]!r}' if unknown else 'no bucket'}, expected s3://BUCKET/KEY, and after "
                 f"a question mark {', '.join(SETTINGS)}."
             )
-        return cls(f"s3://{parts.netloc}{parts.path}", f"{parts.netloc}{parts.path}", settings)
+        return cls(f"s3://{parts.netloc}{parts.path}", parts.netloc, parts.path.lstrip("/"), settings)
 
     def connect(self) -> Any:
-        """The file system of the store. Raises StorageError if this pyarrow knows none."""
+        """The store. Raises StorageError if obstore is not installed, or cannot be used in this process."""
         try:
-            from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
-        except ImportError as error:
+            from obstore.store import S3Store
+        except ImportError:
             raise StorageError(
-                f"{self.name}: this pyarrow reads no S3 ({error}). Type: pip install pyarrow"
+                f"{self.name}: object stores are read with obstore, which is not installed. Type: "
+                "pip install 'streameval[s3]'"
             ) from None
+        _check_process(self.name)
         given = dict(self.settings)
-        anonymous = given.pop("anonymous", "").lower() in ("1", "true", "yes")
-        return S3FileSystem(
-            anonymous=anonymous,
-            retry_strategy=AwsStandardS3RetryStrategy(max_attempts=CLIENT_TRIES),
-            connect_timeout=CONNECT_SECONDS,
-            request_timeout=REQUEST_SECONDS,
-            **given,
+        config: dict[str, Any] = {"region": given["region"]} if "region" in given else {}
+        scheme = given.get("scheme", "https")
+        if "endpoint_override" in given:
+            config["endpoint"] = f"{scheme}://{given['endpoint_override']}"
+        if given.get("anonymous", "").lower() in ("1", "true", "yes"):
+            config["skip_signature"] = True
+        else:
+            config["credential_provider"] = _credentials()
+        client = {"allow_http": scheme == "http"} | {
+            name: timedelta(seconds=seconds) for name, seconds in SECONDS.items()
+        }
+        pauses = {"init_backoff": timedelta(seconds=PAUSE), "base": LONGER}
+        # Tried again are answers of 5xx, lost connections, bodies that break off, and silence.
+        retries = {"max_retries": TRIES - 1, "backoff": pauses}
+        return S3Store(self.bucket, client_options=client, retry_config=retries, **config)
+
+
+def _credentials() -> Any:
+    """Who finds profiles, single sign-on and roles: boto3; None for obstore itself, which knows the environment."""
+    if "AWS_ACCESS_KEY_ID" in os.environ or importlib.util.find_spec("boto3") is None:
+        return None
+    import boto3
+    from obstore.auth.boto3 import Boto3CredentialProvider
+
+    session = boto3.Session()
+    return None if session.get_credentials() is None else Boto3CredentialProvider(session)
+
+
+def _check_process(name: str) -> None:
+    """Raise StorageError in a fork of a process that used a store."""
+    if _processes and os.getpid() not in _processes:
+        raise StorageError(
+            f"{name}: object stores were used before this process was forked off, and cannot be used in both. Start "
+            "processes afresh: multiprocessing.set_start_method('spawn')."
         )
+    _processes.add(os.getpid())
 
 
 class Object:
     """An object opened for reading, with what identified it at that moment: size, ETag, time of change."""
 
-    def __init__(self, uri: str, system: Any = None) -> None:
-        self._place = Place.of(uri)
-        self.path = self._place.name
-        self._system = self._place.connect() if system is None else system
+    def __init__(self, uri: str) -> None:
+        self._location = Location.of(uri)
+        self.path = self._location.name
+        self._store = self._location.connect()
         self._pool: ThreadPoolExecutor | None = None
-        self._held: dict[tuple[int, int], bytes] = {}
-        self._own = threading.local()
-        self._identity = _identity(self._tried(self._open, "be opened"))
-        self.size = self._identity[0]
+        self._creating = threading.Lock()
+        self._expected: dict[tuple[int, int], bytes] = {}
+        try:
+            self._identity = self._look()
+        except FileNotFoundError as error:
+            raise StorageError(f"{self.path}: no such object. Check bucket, key and region.") from error
+        except Exception as error:
+            raise self._failed(error, "be opened") from error
+        self.size: int = self._identity[0]
 
     def read(self, at: int, size: int) -> bytes:
         """Return exactly the `size` bytes at position `at`. Raises StorageError, and DataError when it changed."""
-        held = self._held.pop((at, size), None)
-        return self._fetch(at, size) if held is None else held
+        fetched = self._expected.pop((at, size), None)
+        return self._fetch(at, size) if fetched is None else fetched
 
     def read_into(self, out: memoryview, at: int) -> None:
         """Fill `out` with the bytes from position `at` on, in parts, several in flight."""
@@ -121,8 +159,8 @@ class Object:
         raw, size = out.reshape(-1).view(np.uint8).data, out.itemsize * out.shape[1]
         futures = [
             future
-            for number, place in enumerate(at.tolist())
-            for future in self.begin(raw[number * size : (number + 1) * size], place)
+            for number, position in enumerate(at.tolist())
+            for future in self.begin(raw[number * size : (number + 1) * size], position)
         ]
         for future in futures:
             future.result()
@@ -130,22 +168,26 @@ class Object:
     def expect(self, ranges: Iterable[tuple[int, int]]) -> None:
         """Fetch small ranges (position, size) together, for `read` to find."""
         wanted = [(at, size) for at, size in ranges if size <= SMALL][: ALL_SMALL // SMALL]
-        for (at, size), data in zip(
-            wanted, self._workers().map(lambda one: self._fetch(*one), wanted), strict=True
-        ):
-            self._held[at, size] = data
+        fetched = self._workers().map(lambda one: self._fetch(*one), wanted)
+        self._expected.update(zip(wanted, fetched, strict=True))
 
     def prefetch(self, at: int, size: int) -> None:
         """Nothing to do: see `begin`."""
 
     def check_size(self) -> None:
-        """Nothing to do: the store would have to be asked before every chunk. `check_unchanged` asks it."""
+        """Nothing to do: the store would have to be asked before every chunk. Each answer says what it is of."""
 
     def check_unchanged(self) -> None:
         """Raise DataError when the object is not the one that was opened, by size, ETag and time of change."""
-        found = _identity(self._tried(self._open, "be looked at"))
-        if found != self._identity:
-            raise self._changed(f"found (size, ETag, time of change) {found}, expected {self._identity}")
+        try:
+            identity = self._look()
+        except FileNotFoundError as error:
+            raise self._changed("it is not there any more, expected it") from error
+        except StorageError:
+            raise
+        except Exception as error:
+            raise self._failed(error, "be looked at") from error
+        self._check(identity)
 
     def close(self) -> None:
         """Give back threads and connections; a second call does nothing."""
@@ -153,8 +195,11 @@ class Object:
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._pool = None
 
-    def _open(self) -> Any:
-        return self._system.open_input_file(self._place.key)
+    def _look(self) -> tuple[int, str, str]:
+        import obstore
+
+        _check_process(self.path)
+        return _identity(obstore.head(self._store, self._location.key))
 
     def _fetch(self, at: int, size: int) -> bytes:
         data = bytearray(size)
@@ -162,65 +207,44 @@ class Object:
         return bytes(data)
 
     def _fill(self, out: memoryview, at: int) -> None:
-        """Fill `out`; an answer that is too short counts as a failed try."""
-        if len(out) < SHORTEST <= self.size:
-            first = max(0, min(at, self.size - SHORTEST))
-            out[:] = self._fetch(first, SHORTEST)[at - first :][: len(out)]
+        """Fill `out`; an answer that is too short, whatever its header says, is a failed try."""
+        _check_process(self.path)
+        if not len(out):
             return
-
-        def call() -> None:
-            # pyarrow reports as many bytes as were asked for, however few came: the end tells whether it was written.
-            mark = os.urandom(min(MARK, len(out)))
-            out[len(out) - len(mark) :] = mark
-            file = self._handle()
-            file.seek(at)
-            got = file.readinto(out)
-            if got < len(out) or out[len(out) - len(mark) :] == mark:
-                raise OSError(f"fewer than the {len(out)} bytes at {at} came")
-
-        if len(out):
-            self._tried(call, f"be read at {at}")
-
-    def _handle(self) -> Any:
-        """This thread's own handle: each has a position."""
-        handle = getattr(self._own, "handle", None)
-        if handle is None:
-            handle = self._own.handle = self._open()
-        return handle
-
-    def _tried(self, call: Callable[[], Any], what: str) -> Any:
-        """Call until it does not raise OSError, at most TRIES times, with longer and longer pauses."""
-        for number in range(1, TRIES + 1):
+        for number in range(TRIES):
+            time.sleep(PAUSE * LONGER ** (number - 1) if number else 0.0)
             try:
-                return call()
-            except FileNotFoundError as error:
-                if hasattr(self, "_identity"):
-                    self._explain(error, what)
-                raise StorageError(f"{self.path}: no such object. Check bucket, key and region.") from error
-            except OSError as error:
-                _log.warning("%s could not %s, try %d of %d: %s", self.path, what, number, TRIES, error)
-                if number == TRIES:
-                    self._explain(error, what)
-                time.sleep(PAUSE * 2**number)
-        raise AssertionError
+                data = self._get(at, len(out))
+            except Exception as error:
+                self._explain(error, f"be read at {at}")
+            if len(data) == len(out):
+                out[:] = data
+                return
+            _log.warning("%s: %d of %d bytes at %d came", self.path, len(data), len(out), at)
+        raise self._failed(OSError(f"fewer than the {len(out)} bytes at {at} came"), f"be read at {at}")
 
-    def _explain(self, error: OSError, what: str) -> None:
+    def _get(self, at: int, size: int) -> memoryview:
+        """The bytes of one answer, which is of the object that was opened."""
+        import obstore
+
+        options: dict[str, Any] = {"range": (at, at + size)}
+        if self._identity[1]:
+            options["if_match"] = self._identity[1]
+        answer = obstore.get(self._store, self._location.key, options=options)
+        self._check(_identity(answer.meta))
+        return memoryview(answer.bytes())
+
+    def _explain(self, error: Exception, what: str) -> NoReturn:
         """Raise DataError if the object changed, else StorageError."""
-        if hasattr(self, "_identity"):
-            try:
-                found = _identity(self._open())
-            except FileNotFoundError:
-                raise self._changed("it is not there any more, expected it") from error
-            except OSError:
-                found = self._identity
-            if found != self._identity:
-                raise self._changed(
-                    f"found (size, ETag, time of change) {found}, expected {self._identity}"
-                ) from error
-        raise StorageError(
-            f"{self.path}: could not {what}, {TRIES} times: {_first_line(error)}. Check the network, the credentials "
-            "and the store, and run again; with --checkpoint nothing that was done is lost."
-        ) from error
+        if isinstance(error, DataError | StorageError):
+            raise error
+        with contextlib.suppress(StorageError):
+            self.check_unchanged()
+        raise self._failed(error, what) from error
+
+    def _check(self, identity: tuple[int, str, str]) -> None:
+        if identity != self._identity:
+            raise self._changed(f"found (size, ETag, time of change) {identity}, expected {self._identity}")
 
     def _changed(self, how: str) -> DataError:
         return DataError(
@@ -228,53 +252,52 @@ class Object:
             "and run again."
         )
 
+    def _failed(self, error: Exception, what: str) -> StorageError:
+        refused = type(error).__name__ in ("PermissionDeniedError", "UnauthenticatedError")
+        often = "" if refused else f", {TRIES} times"
+        return StorageError(
+            f"{self.path}: could not {what}{often}: {_first_line(error)}. Check the network, the credentials "
+            "and the store, and run again; with --checkpoint nothing that was done is lost."
+        )
+
     def _workers(self) -> ThreadPoolExecutor:
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="streameval-objects")
-        return self._pool
+        _check_process(self.path)
+        with self._creating:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="streameval-objects")
+            return self._pool
 
 
 def list_objects(uri: str) -> list[str]:
     """Return the URIs of the objects in a folder ("s3://bucket/folder/"), in no order. Raises StorageError."""
-    place = Place.of(uri)
-    from pyarrow.fs import FileSelector, FileType
+    location = Location.of(uri)
+    store, query = location.connect(), urlsplit(uri).query
+    import obstore
 
-    query = urlsplit(uri).query
     try:
-        listed = place.connect().get_file_info(FileSelector(place.key.rstrip("/")))
-    except OSError as error:
-        raise StorageError(f"{place.name}: could not be listed: {_first_line(error)}.") from error
-    names = [one.path for one in listed if one.type == FileType.File]
-    return [f"s3://{name}{'?' * bool(query)}{query}" for name in names]
+        listed = obstore.list_with_delimiter(store, location.key.rstrip("/"))["objects"]
+    except Exception as error:
+        raise StorageError(f"{location.name}: could not be listed: {_first_line(error)}.") from error
+    return [f"s3://{location.bucket}/{one['path']}{'?' * bool(query)}{query}" for one in listed]
 
 
 def read_object(uri: str, most: int = 4 << 30) -> bytes:
     """Return a whole object. Raises StorageError, also for one of more than `most` bytes."""
-    found = Object(uri)
+    opened = Object(uri)
     try:
-        if found.size > most:
-            raise StorageError(f"{found.path}: {found.size} bytes, expected at most {most}.")
-        data = bytearray(found.size)
-        found.read_into(memoryview(data), 0)
-        found.check_unchanged()
+        if opened.size > most:
+            raise StorageError(f"{opened.path}: {opened.size} bytes, expected at most {most}.")
+        data = bytearray(opened.size)
+        opened.read_into(memoryview(data), 0)
+        opened.check_unchanged()
         return bytes(data)
     finally:
-        found.close()
+        opened.close()
 
 
-def _identity(file: Any) -> tuple[int, str, str]:
-    known = {str(name).lower(): value for name, value in _metadata(file).items()}
-    return file.size(), str(known.get("etag", "")), str(known.get("last-modified", ""))
+def _identity(meta: Any) -> tuple[int, str, str]:
+    return meta["size"], meta["e_tag"] or "", str(meta["last_modified"])
 
 
-def _metadata(file: Any) -> dict[str, str]:
-    raw = file.metadata() or {}
-    return {_text(name): _text(value) for name, value in raw.items()}
-
-
-def _text(value: Any) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-
-
-def _first_line(error: OSError) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".: ")

@@ -203,7 +203,7 @@ def cross_entropy_error(y: np.ndarray, t: np.ndarray) -> float:
     return float(-np.sum(np.log(y[np.arange(y.shape[0]), t.reshape(-1)] + 1e-7)) / y.shape[0])
 
 
-# --- one loop each: what the vector instructions of kernels/lanes.py and kernels/blocks.py do ---
+# --- one loop each: what the vector instructions of kernels/lanes.py, dense.py, rows.py and bytes_*.py do ---
 
 
 def fma_f32(a: Any, b: Any, c: Any) -> np.ndarray:

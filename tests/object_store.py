@@ -52,7 +52,10 @@ def moto_server() -> Iterator[int]:
 
 
 class Proxy:
-    """Hands requests on to a store. `fault(method, range)` may return "503", "short", "drop" or None for each."""
+    """Hands requests on to a store.
+
+    `fault(method, range)` may return "503", "403", "short", "drop", "careless" (no conditions) or None for each.
+    """
 
     def __init__(self, port: int) -> None:
         self.store = port
@@ -93,13 +96,16 @@ class Proxy:
                 self._now -= 1
 
     def _answer(self, request: BaseHTTPRequestHandler, fault: str | None) -> None:
-        if fault == "503":
-            request.send_response(503)
+        if fault in ("503", "403"):
+            request.send_response(int(fault))
             request.send_header("Content-Length", "0")
             request.end_headers()
             return
         connection = http.client.HTTPConnection("127.0.0.1", self.store, timeout=30)
-        connection.request(request.command, request.path, headers=dict(request.headers.items()))
+        headers = dict(request.headers.items())
+        if fault == "careless":
+            headers = {name: value for name, value in headers.items() if name.lower() != "if-match"}
+        connection.request(request.command, request.path, headers=headers)
         answer = connection.getresponse()
         body = answer.read()
         connection.close()

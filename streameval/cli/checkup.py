@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from streameval.errors import CheckError, StreamevalError
 from streameval.reports.numbers import bytes_
-from streameval.reports.terminal import Look, fields
+from streameval.reports.terminal import TextStyle, fields
 
 SCHEMA = "streameval/doctor/1"
 PACKAGES = ("streameval", "numba", "llvmlite", "numpy", "pyarrow", "click", "rich", "safetensors")
@@ -47,7 +47,7 @@ def run() -> dict[str, Any]:
     }
 
 
-def text(facts: dict[str, Any], look: Look) -> str:
+def text(facts: dict[str, Any], style: TextStyle) -> str:
     """The same for people."""
     pairs = [
         ("versions", ", ".join(f"{name} {number}" for name, number in facts["versions"].items() if number)),
@@ -67,11 +67,11 @@ def text(facts: dict[str, Any], look: Look) -> str:
         ("memory", f"{bytes_(facts['memory']['available'])} of {bytes_(facts['memory']['total'])} available"),
         ("disk", f"{bytes_(facts['disk']['free'])} free for temporary files in {facts['disk']['folder']}"),
     ]
-    lines = [*fields(pairs, look), ""]
+    lines = [*fields(pairs, style), ""]
     for one in facts["checks"]:
-        mark = look.good("✓") if one["holds"] else look.bad("✗")
+        mark = style.good("✓") if one["holds"] else style.bad("✗")
         lines.append(f"{mark} {one['name']}: {one['found']}")
-    return look.finish(lines)
+    return style.finish(lines)
 
 
 def insist(facts: dict[str, Any]) -> None:

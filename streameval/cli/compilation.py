@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from streameval.reports.numbers import seconds
-from streameval.reports.terminal import Look, fields
+from streameval.reports.terminal import TextStyle, fields
 
 SCHEMA = "streameval/warmup/1"
 ROWS = 64
@@ -29,11 +29,11 @@ def warmup() -> dict[str, Any]:
     return {"schema": SCHEMA, "seconds": took, "folder": None if folder is None else str(folder)}
 
 
-def text(result: dict[str, Any], look: Look) -> str:
+def text(result: dict[str, Any], style: TextStyle) -> str:
     """What was compiled, for people."""
     pairs = [(name, seconds(took)) for name, took in result["seconds"].items()]
     where = f"Kept in {result['folder']}." if result["folder"] else "Not kept: no folder can be written."
-    return look.finish([*fields(pairs, look), where])
+    return style.finish([*fields(pairs, style), where])
 
 
 def _network() -> Any:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from streameval.files import storage_errors
 from streameval.reports.numbers import bytes_, count, nats, percent, rate, seconds
-from streameval.reports.terminal import INDENT, Look, numbered, paragraph, table
+from streameval.reports.terminal import INDENT, TextStyle, numbered, paragraph, table
 
 if TYPE_CHECKING:
     from streameval.evaluation.report import Report
@@ -122,36 +122,36 @@ def _folder(keep: str | None) -> Iterator[Path]:
         yield Path(keep)
 
 
-def text(seen: Demonstration, look: Look) -> str:
+def text(seen: Demonstration, style: TextStyle) -> str:
     """The story, for someone who reads it for the first time."""
     full, rows, size = seen.full, count(seen.full.rows), seen.batches.batches[0].size
     layers = "-".join(map(str, full.model.describe()["layers"]))
-    lines = [look.bold("The loss over all rows, and what a mini-batch says of it"), ""]
+    lines = [style.bold("The loss over all rows, and what a mini-batch says of it"), ""]
     lines += numbered(
         f"1. {rows} handwritten-like digits were drawn into an Arrow file of {bytes_(seen.file_bytes)}, in "
         f"{seconds(seen.seconds_drawing)}.",
-        look,
+        style,
     )
     lines += numbered(
         f"2. A small network ({layers}) that ships with the package read all of them, straight from the mapped file, "
         f"in {seconds(full.resources.seconds)}: {rate(full.resources.rows_per_second)}.",
-        look,
+        style,
     )
     lines += [
         "",
-        f"{INDENT}full loss   {look.bold(nats(full.loss, 6))} nats, over {rows} rows: exact, no estimate",
+        f"{INDENT}full loss   {style.bold(nats(full.loss, 6))} nats, over {rows} rows: exact, no estimate",
     ]
     lines += [f"{INDENT}accuracy    {percent(full.accuracy)}", ""]
     lines += numbered(
         f"3. {len(seen.batches.batches)} mini-batches of {count(size)} random rows were drawn from the same file. Each "
         f"gives a loss, and an interval that should hold the full loss in {percent(LEVEL, 0)} of cases:",
-        look,
+        style,
     )
-    lines += ["", *_rows(seen, look), "", *_closing(seen, look)]
-    return look.finish(lines)
+    lines += ["", *_rows(seen, style), "", *_closing(seen, style)]
+    return style.finish(lines)
 
 
-def _rows(seen: Demonstration, look: Look) -> list[str]:
+def _rows(seen: Demonstration, style: TextStyle) -> list[str]:
     loss = seen.full.loss or 0.0
     body = [
         (
@@ -163,10 +163,10 @@ def _rows(seen: Demonstration, look: Look) -> list[str]:
         )
         for number, one in enumerate(seen.batches.batches, start=1)
     ]
-    return table(("batch", "loss", "off by", "interval", "holds the full loss"), body, look)
+    return table(("batch", "loss", "off by", "interval", "holds the full loss"), body, style)
 
 
-def _closing(seen: Demonstration, look: Look) -> list[str]:
+def _closing(seen: Demonstration, style: TextStyle) -> list[str]:
     size, total = seen.batches.batches[0].size, len(seen.batches.batches)
     tenth = size * (10 * seen.expected_error) ** 2
     lines = paragraph(
@@ -174,19 +174,19 @@ def _closing(seen: Demonstration, look: Look) -> list[str]:
         f"{percent(seen.expected_error, 0)} off: the losses of single rows vary that much. To be 10 % off, a batch "
         f"would need about {count(round(tenth))} rows. The batches together took {seconds(seen.seconds_batches)}, "
         f"the full pass {seconds(seen.full.resources.seconds)}.",
-        look,
+        style,
     )
     lines += [
         "",
-        *paragraph(f"The same on any machine, with any number of threads: digest {seen.full.digest}", look),
+        *paragraph(f"The same on any machine, with any number of threads: digest {seen.full.digest}", style),
     ]
     if seen.kept is not None:
-        lines += ["", *paragraph("The digits and the network were kept. Try:", look)]
+        lines += ["", *paragraph("The digits and the network were kept. Try:", style)]
         lines += [f"{INDENT}streameval evaluate {seen.kept}/{NETWORK} {seen.kept}/{DIGITS}"]
     if seen.mnist is not None:
         lines += [
             "",
-            *paragraph("Real MNIST is at hand. Try:", look),
+            *paragraph("Real MNIST is at hand. Try:", style),
             f"{INDENT}streameval fetch mnist mnist --from {seen.mnist}",
             f"{INDENT}streameval evaluate {seen.mnist}/sample_weight.pkl mnist/train.arrow",
         ]

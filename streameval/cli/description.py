@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streameval.reports.numbers import bytes_, count
-from streameval.reports.terminal import Look, fields
+from streameval.reports.terminal import TextStyle, fields
 
 if TYPE_CHECKING:
     from streameval.models.mlp import Mlp
@@ -22,12 +22,12 @@ SHOWN = 8
 def is_data(path: str) -> bool:
     """True for folders, globs, and files that begin as data do; in an object store, by the name."""
     from streameval.files import storage_errors
-    from streameval.models.loading import FORMATS
+    from streameval.models.formats import by_ending
     from streameval.storage import formats
 
     target = Path(path)
     if "://" in path:
-        return not any(target.suffix in suffixes for suffixes in FORMATS.values())
+        return by_ending(target.suffix) is None
     if (
         target.is_dir()
         or target.suffix in formats.ENDINGS
@@ -74,10 +74,10 @@ def model(network: Mlp) -> dict[str, Any]:
     }
 
 
-def text(info: dict[str, Any], look: Look) -> str:
+def text(info: dict[str, Any], style: TextStyle) -> str:
     """Either, for people."""
     pairs = _model_pairs(info) if info["kind"] == "model" else _data_pairs(info)
-    return look.finish([look.bold(str(info["path"])), *fields(pairs, look)])
+    return style.finish([style.bold(str(info["path"])), *fields(pairs, style)])
 
 
 def _data_pairs(info: dict[str, Any]) -> list[tuple[str, str]]:

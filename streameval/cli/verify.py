@@ -10,7 +10,7 @@ from streameval.cli import options
 
 if TYPE_CHECKING:
     from streameval.evaluation.verify import Verified
-    from streameval.reports.terminal import Look
+    from streameval.reports.terminal import TextStyle
 
 
 @click.command()
@@ -55,7 +55,7 @@ def command(
     output.show(verified, as_json, text)
 
 
-def text(verified: Verified, look: Look) -> str:
+def text(verified: Verified, style: TextStyle) -> str:
     """What was compared."""
     from streameval.reports.numbers import count
     from streameval.reports.terminal import paragraph
@@ -66,16 +66,16 @@ def text(verified: Verified, look: Look) -> str:
         if verified.hashes
         else "the data's fingerprint"
     )
-    lines = [look.bold("The report is true of this model and these data, as far as was compared."), ""]
+    lines = [style.bold("The report is true of this model and these data, as far as was compared."), ""]
     lines += paragraph(
         f"Computed again: {how}, {count(verified.rows)} rows, equal to the bit. Compared as well: the hash of the "
         f"report, its numbers with its exact state, what it says of the model and the data, {recorded}. Not compared: "
         "paths, and what the evaluation cost.",
-        look,
+        style,
     )
     if not verified.whole:
-        lines += ["", *paragraph(_unseen(verified), look)]
-    return look.finish([*lines, "", f"digest  {verified.digest}"])
+        lines += ["", *paragraph(_unseen(verified), style)]
+    return style.finish([*lines, "", f"digest  {verified.digest}"])
 
 
 def _unseen(verified: Verified) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from streameval.reports.numbers import count
-from streameval.reports.terminal import Look
+from streameval.reports.terminal import TextStyle
 
 SCHEMA = "streameval/written/1"
 
@@ -24,9 +24,9 @@ def describe(*paths: Path) -> dict[str, Any]:
     return {"schema": SCHEMA, "written": written}
 
 
-def text(result: dict[str, Any], look: Look) -> str:
+def text(result: dict[str, Any], style: TextStyle) -> str:
     """One line for each data set."""
-    return look.finish(
+    return style.finish(
         f"{one['path']}: {count(one['rows'])} rows of {' x '.join(map(str, one['shape']))} {one['dtype']}"
         for one in result["written"]
     )

@@ -56,7 +56,7 @@ class Advanced:
 
 
 class Callback(Protocol):
-    """What `evaluate(callbacks=...)` calls. An error raised in it ends the pass."""
+    """What `PassOptions(callbacks=...)` calls. An error raised in it ends the pass."""
 
     def started(self, event: Started) -> None:
         """The pass begins."""
@@ -112,7 +112,7 @@ class Listeners:
 
 
 class EventFile:
-    """Adds a record a line to a file, for `evaluate(callbacks=[EventFile(path)])`.
+    """Adds a record a line to a file, for `PassOptions(callbacks=[EventFile(path)])`.
 
     Every record has `schema`, `event` (start, chunk, end, stop) and `time` (seconds since 1970). The file is added
     to, so a pass that goes on after an interruption goes on in it; each record is a single write.

@@ -57,14 +57,16 @@ def parse_shard(text: str) -> tuple[int, int]:
 
 
 def write_state(report: Report, path: str | os.PathLike[str]) -> None:
-    """Write what `merge` needs of a report from `evaluate(shard=...)`, whole or not at all.
+    """Write what `merge` needs of a report of a shard, whole or not at all.
 
     Raises:
-        UsageError: the report does not come from `evaluate(shard=(i, n))`.
+        UsageError: the report is not of a shard: `PassOptions(shard=(i, n))`.
         StorageError: the file cannot be written.
     """
     if report.identity is None or report.tally is None:
-        raise UsageError("a state file needs a report of evaluate(shard=(i, n)); (0, 1) for all rows.")
+        raise UsageError(
+            "a state file needs a report of evaluate(options=PassOptions(shard=(i, n))); (0, 1) for all rows."
+        )
     content = {
         "schema": SCHEMA,
         "identity": report.identity.to_dict(),
@@ -79,7 +81,7 @@ def write_state(report: Report, path: str | os.PathLike[str]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class StateFile:
-    """A callback of `evaluate(shard=...)` that writes the state file before the checkpoint is removed."""
+    """A callback of a shard that writes the state file before the checkpoint is removed."""
 
     path: str | os.PathLike[str]
 

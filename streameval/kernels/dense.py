@@ -31,8 +31,8 @@ from streameval.kernels.program import OWN, SOURCE, TARGET, Operation
 BLOCKS = (12, 10, 8, 4) if wide_registers() else (6, 5, 4, 1)
 MOST_VECTORS = TILE_ROWS // 16 if wide_registers() else 1
 
-# The columns of a step: inputs, and where their list begins; outputs, a multiple of the block; weights and biases.
-INPUTS, LIST, PADDED, BLOCK, WEIGHTS, BIASES = range(OWN, OWN + 6)
+# The columns of a step: inputs; outputs, a multiple of the block; where weights and biases are.
+INPUTS, PADDED, BLOCK, WEIGHTS, BIASES = range(OWN, OWN + 5)
 
 _I64 = ir.IntType(64)
 _F32X16 = ir.VectorType(ir.FloatType(), 16)
@@ -40,7 +40,7 @@ _F32X16 = ir.VectorType(ir.FloatType(), 16)
 
 @device
 def _run(step, net, rows, space, tile):
-    """target[j] = bias[j] + sum_k source[inputs[k]] weights[k, j]"""
+    """target[j] = bias[j] + sum_k source[k] weights[k, j]"""
     inputs, outputs, block = step[INPUTS], step[PADDED], step[BLOCK]
     hints = outputs // block * inputs
     hint = hint_step(tile.size, hints)
@@ -98,12 +98,13 @@ def dense_block(typing: Any, size: Any, rows: Any, inputs: Any, weights: Any, su
         sums[j, r] += sum_k rows[inputs[k] + r] * weights[k, j]       in the order of k, one fma each
 
     size: (vectors, outputs), up to MOST_VECTORS of 16 rows and one of BLOCKS · rows, weights, sums: (float32 array,
-    offset), weights [k][outputs], sums TILE_ROWS apart · inputs: (int32 array, offset, count), element offsets ·
+    offset), weights [k][outputs], sums TILE_ROWS apart · inputs: how many, TILE_ROWS apart, or a list of element
+    offsets (int32 array, offset, count), as a window of a convolution has; a list costs a small layer 8 % ·
     early: (address, step); for each k the memory at address + k * step is asked for, see `ahead`
     """
 
     def emit(context: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
-        kinds, (size_, rows_, inputs_, weights_, sums_, early_) = signature.args, arguments
+        kinds, (size_, _, inputs_, _, _, early_) = signature.args, arguments
         row, weight, sum_ = (place_pointer(context, b, kinds[k], arguments[k]) for k in (1, 3, 4))
         listed = isinstance(kinds[2], types.BaseTuple)
         list_ = place_pointer(context, b, kinds[2], inputs_) if listed else None

@@ -44,7 +44,7 @@ def _dense(builder: Builder, source: Slot, weight: NDArray[np.float32], bias: ND
     padded, block = _padding(outputs)
     return builder.add(
         DENSE, source, builder.slot(outputs, padded=padded),
-        inputs, builder.all_inputs(inputs), padded, block, *_blocked(builder, weight, bias, padded, block),
+        inputs, padded, block, *_blocked(builder, weight, bias, padded, block),
     )  # fmt: skip
 
 
@@ -56,7 +56,7 @@ def _dense_rows(builder: Builder, weight: NDArray[np.float32], bias: NDArray[np.
     stretch = min(_up(inputs, 16), INPUT_BLOCK)
     return builder.add(
         DENSE_ROWS, builder.rows, builder.slot(outputs, padded=padded),
-        inputs, builder.all_inputs(stretch), padded, block, *_blocked(builder, weight, bias, padded, block),
+        inputs, padded, block, *_blocked(builder, weight, bias, padded, block),
         builder.marks(), temporary=builder.slot(stretch),
     )  # fmt: skip
 

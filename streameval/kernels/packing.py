@@ -126,7 +126,6 @@ class Builder:
         self._weights, self._factors, self._inputs = (
             _Pool(kind) for kind in (np.float32, np.float64, np.int32)
         )
-        self._all: tuple[int, int] = (0, 0)
         self._steps: list[tuple[Operation, tuple[Slot | int, ...]]] = []
         self._marks: Slot | None = None
         self._ints = 1
@@ -165,14 +164,6 @@ class Builder:
     def inputs(self, neurons: NDArray[np.int32]) -> int:
         """Keep a list of neurons of a source; return its offset in `Net.inputs`."""
         return self._inputs.add(neurons * np.int32(TILE_ROWS))
-
-    def all_inputs(self, count: int) -> int:
-        """The offset of the list of the neurons 0 to count - 1."""
-        length, start = self._all
-        if count > length:
-            start = self.inputs(np.arange(count, dtype=np.int32))
-            self._all = count, start
-        return start
 
     def finish(self, outputs: Slot) -> Packed:
         """The packed network whose outputs are in this slot."""

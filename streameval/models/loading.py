@@ -1,6 +1,6 @@
 """Load a network from a file, whatever its weight format.
 
-Knows how to tell the formats apart. Does not know what is inside any of them.
+Knows where the bytes come from and who reads them. Does not know what is inside any of them.
 """
 
 from __future__ import annotations
@@ -9,32 +9,14 @@ import os
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Final
 
 from streameval.errors import ModelError, StorageError
 from streameval.files import storage_errors
+from streameval.models.formats import FOREIGN_MAGIC, FORMATS, by_content, by_ending
 from streameval.models.mlp import Layer, Mlp
 from streameval.objects import is_remote, read_object
 
 Reader = Callable[[bytes, str | Sequence[str] | None], tuple[list[Layer], list[str]]]
-
-# A module of this package with `load_layers(data, activation)`, in the order they are tried by extension.
-FORMATS: Final = {
-    "pickle": (".pkl", ".pickle"),
-    "npz": (".npz",),
-    "safetensors": (".safetensors",),
-    "onnx": (".onnx",),
-}
-
-# Files that are not weights, or not readable ones, by their first bytes: what to do instead.
-STRANGERS: Final = {
-    b"version https://git-lfs": "a Git LFS pointer, not the weights. Fetch them: git lfs pull",
-    b"\x1f\x8b": "compressed with gzip. Unpack it: gunzip",
-    b"\x89HDF": "an HDF5 file (Keras). Save the weights with numpy.savez: W1, b1, W2, b2, …",
-    b"ARROW1": "an Arrow file: data, not a network. Is the order MODEL DATA?",
-    b"\x00\x00\x08": "an IDX file: data, not a network. Is the order MODEL DATA?",
-    b"\x93NUMPY": "a single .npy array. Save weights and biases together with numpy.savez: W1, b1, …",
-}
 
 
 def load(
@@ -93,18 +75,14 @@ def _format(head: bytes, suffix: str) -> str:
     """Return the name of the module that reads a file which begins with `head`."""
     if not head:
         raise ModelError("the file is empty, expected weights.")
-    # Before all others: a safetensors file begins with a length, which may look like any other's first bytes.
-    if head[4:9] == b"\0\0\0\0{":
-        return "safetensors"
-    for magic, meaning in STRANGERS.items():
+    form = by_content(head)
+    if form is not None:
+        return form
+    for magic, meaning in FOREIGN_MAGIC.items():
         if head.startswith(magic):
             raise ModelError(meaning)
-    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        return "npz"
-    if head[:1] == b"\x80" and head[1:2] <= b"\x05":
-        return "pickle"
-    for form, suffixes in FORMATS.items():
-        if suffix in suffixes:
-            return form
-    known = ", ".join(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+    form = by_ending(suffix)
+    if form is not None:
+        return form
+    known = ", ".join(ending for form in FORMATS.values() for ending in form.endings)
     raise ModelError(f"not recognised as a network, neither by content nor by extension. Read are: {known}.")

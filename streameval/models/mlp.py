@@ -56,6 +56,6 @@ class Mlp(Network):
             StorageError: the file cannot be written.
             UsageError: the name ends as another weight format's does: .pkl, .npz, .onnx.
         """
-        from streameval.models.safetensors import save
+        from streameval.models.writing import save
 
         save(self, path)

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import ModelError
-from streameval.models.mlp import Layer, check_activation
+from streameval.layers.activations import check_activation
+from streameval.models.mlp import Layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,21 +100,21 @@ def assemble(weights: Weights, activation: str | Sequence[str] | None) -> tuple[
 def settle_activations(
     layers: int,
     recorded: Sequence[str] | None,
-    asked: str | Sequence[str] | None,
+    wanted: str | Sequence[str] | None,
     *,
     default: str | None,
 ) -> tuple[tuple[str, ...], str]:
     """Return one activation per layer, the last "identity", and a sentence that says where they come from.
 
-    `asked` is one name for all hidden layers, or one per hidden layer ("relu,tanh" or a sequence).
+    `wanted` is one name for all hidden layers, or one per hidden layer ("relu,tanh" or a sequence).
 
     Raises:
-        ModelError: none is known, the count is wrong, or `asked` contradicts the file.
+        ModelError: none is known, the count is wrong, or `wanted` contradicts the file.
     """
     from_file = None if recorded is None else _per_layer(layers, recorded, "the file records")
     from_user = None
-    if asked is not None:
-        names = asked.split(",") if isinstance(asked, str) else list(asked)
+    if wanted is not None:
+        names = wanted.split(",") if isinstance(wanted, str) else list(wanted)
         names = names * (layers - 1) if len(names) == 1 and layers > 1 else names
         from_user = _per_layer(layers, names, "asked for:")
     if from_file is not None:

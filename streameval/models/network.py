@@ -185,9 +185,9 @@ def _check_finite(layers: tuple[Layer, ...]) -> None:
             finite = np.isfinite(values)
             if finite.all():
                 continue
-            place = tuple(int(i) for i in np.argwhere(~finite)[0])
+            index = tuple(int(i) for i in np.argwhere(~finite)[0])
             raise ModelError(
-                f"layer {number}, {name}{list(place)}: {values[place]}, and {(~finite).sum()} such in all; "
+                f"layer {number}, {name}{list(index)}: {values[index]}, and {(~finite).sum()} such in all; "
                 "expected finite float32 numbers. To evaluate all the same: --allow-nonfinite "
                 "(library: allow_nonfinite=True)."
             )

@@ -121,14 +121,14 @@ class _Line:
     def remember(self, node: Any) -> None:
         """Keep what a constant's node yields: the tensor itself, or which one it passes on or transposes."""
         if node.op_type == "Constant":
-            found = [
+            values = [
                 a
                 for a in node.attribute
                 if a.name in ("value", "value_float", "value_floats", "value_int", "value_ints")
             ]
-            if len(found) != 1:
+            if len(values) != 1:
                 raise ModelError("a Constant that is neither a tensor nor a number.")
-            self.constants[node.output[0]] = found[0]
+            self.constants[node.output[0]] = values[0]
             return
         perm = [list(attribute.ints) for attribute in node.attribute if attribute.name == "perm"]
         if not len(node.input) or node.input[0] not in self.constants or perm not in ([], [[1, 0]]):
@@ -141,22 +141,22 @@ class _Line:
         """Return a constant's numbers, through Identity, Cast and Transpose."""
         flips = 0
         for _ in range(16):
-            found = self.constants.get(name)
-            if found is None:
+            proto = self.constants.get(name)
+            if proto is None:
                 raise ModelError(f"{name[:60]!r} is computed in a branch, expected a constant.")
-            if not hasattr(found, "op_type"):
-                array = tensor(found)
+            if not hasattr(proto, "op_type"):
+                array = tensor(proto)
                 self.spend(array.size)
                 return array.T if flips % 2 else array
-            flips += found.op_type == "Transpose"
-            name = found.input[0]
+            flips += proto.op_type == "Transpose"
+            name = proto.input[0]
         raise ModelError("a constant behind more than 16 steps.")
 
-    def other(self, node: Any, place: int, meaning: str) -> _Vector:
-        """Return the node's input number `place`, which must be a constant, as float64."""
-        if len(node.input) <= place or node.input[place] == self.now:
-            raise ModelError(f"{node.op_type}: expected {meaning} as input {place}, a constant.")
-        array = self.constant(node.input[place])
+    def other(self, node: Any, index: int, meaning: str) -> _Vector:
+        """Return the node's input number `index`, which must be a constant, as float64."""
+        if len(node.input) <= index or node.input[index] == self.now:
+            raise ModelError(f"{node.op_type}: expected {meaning} as input {index}, a constant.")
+        array = self.constant(node.input[index])
         if array.dtype.kind != "f":
             raise ModelError(f"{node.op_type}: {meaning} of type {array.dtype}, expected floating point.")
         return array.astype(np.float64)

@@ -1,4 +1,4 @@
-"""Read and write a network as safetensors: a JSON header, then the numbers.
+"""Read a network from safetensors: a JSON header, then the numbers.
 
 Knows the format through its own library, and bfloat16, which NumPy lacks. Does not know which array is
 which layer. The header's metadata may record `activations`: names with commas between them, one per layer.
@@ -9,18 +9,15 @@ The format: https://github.com/huggingface/safetensors#format
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streameval.errors import ModelError, UsageError
-from streameval.files import atomic_file
-from streameval.models.mlp import Layer, Mlp
+from streameval.errors import ModelError
+from streameval.models.mlp import Layer
 from streameval.models.naming import Weights, assemble
 
 TYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "BF16": "<u2"}
@@ -43,34 +40,6 @@ def load_layers(data: bytes, activation: str | Sequence[str] | None) -> tuple[li
     names = header.get("__metadata__", {}).get("activations")
     recorded = None if names is None else tuple(names.split(","))
     return assemble(Weights(arrays, recorded, ordered=False), activation)
-
-
-def save(model: Mlp, path: str | os.PathLike[str]) -> None:
-    """Write `model` to `path`, whole or not at all: W1, b1, W2, b2, … and the activations as metadata.
-
-    The same network gives the same bytes.
-
-    Raises:
-        UsageError: the name ends as another weight format's does.
-        StorageError: the file cannot be written.
-    """
-    from safetensors.numpy import save as serialize
-
-    from streameval.models.loading import FORMATS
-
-    suffix = Path(path).suffix.lower()
-    if any(suffix in suffixes for form, suffixes in FORMATS.items() if form != "safetensors"):
-        raise UsageError(
-            f"{path}: a network is written as safetensors. Give a name that ends with .safetensors."
-        )
-
-    arrays: dict[str, NDArray[Any]] = {}
-    for number, layer in enumerate(model.layers, start=1):
-        arrays[f"W{number}"] = layer.weight
-        arrays[f"b{number}"] = layer.bias
-    content = serialize(arrays, metadata={"activations": ",".join(model.activations)})
-    with atomic_file(path) as file:
-        file.write(content)
 
 
 def _array(name: str, tensor: dict[str, Any]) -> NDArray[Any]:

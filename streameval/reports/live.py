@@ -25,14 +25,14 @@ def live(what: str) -> Iterator[Callable[[Step], None] | None]:
     from rich.live import Live
     from rich.text import Text
 
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as stack:
         started: list[Live] = []
 
         def show(step: Step) -> None:
             # The line appears with the first step: where none comes, a progress bar has the terminal to itself.
             if not started:
                 shown = Live(console=Console(stderr=True), transient=True, refresh_per_second=10)
-                started.append(held.enter_context(shown))
+                started.append(stack.enter_context(shown))
             started[0].update(Text(line(what, step), no_wrap=True, overflow="ellipsis"))
 
         yield show

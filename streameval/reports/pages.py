@@ -64,22 +64,22 @@ def comparison(result: Comparison) -> Page:
 
 def until(result: Until) -> Page:
     """A loss known well enough."""
-    found = result.found
+    loss = result.found
     return Page(
         f"Loss of {_model(result.model)} on {result.data.name}, to ± {result.half_width:g}",
-        f"{nats(found.loss)} nats, between {nats(found.low)} and {nats(found.high)} at {percent(found.level, 0)}, "
-        f"from {count(found.rows_read)} of {count(result.data.rows)} rows.",
+        f"{nats(loss.loss)} nats, between {nats(loss.low)} and {nats(loss.high)} at {percent(loss.level, 0)}, "
+        f"from {count(loss.rows_read)} of {count(result.data.rows)} rows.",
         (
-            ("stopped", "at the wanted precision" if found.stopped == "precision" else "all rows were read"),
-            ("method", found.method),
-            ("seed", str(found.seed)),
+            ("stopped", "at the wanted precision" if loss.stopped == "precision" else "all rows were read"),
+            ("method", loss.method),
+            ("seed", str(loss.seed)),
             *_what(result.model, result.data),
         ),
         _there(
-            running.running(result.steps, what="loss", level=found.level, wanted=result.half_width),
+            running.running(result.steps, what="loss", level=loss.level, wanted=result.half_width),
             running.narrowing(result.steps, wanted=result.half_width),
         ),
-        (assumed(found.assumes),),
+        (assumed(loss.assumes),),
     )
 
 
@@ -104,15 +104,15 @@ def paired(result: Paired) -> Page:
 
 
 def _contest(result: Paired, contest: PairedResult, name: str) -> list[Figure | None]:
-    found: list[Figure | None] = [pairs.gain(contest, name), pairs.classes(contest, name)]
+    drawn: list[Figure | None] = [pairs.gain(contest, name), pairs.classes(contest, name)]
     if contest.steps and result.half_width is not None:
         what = "difference" if contest.loss is None else "loss"
-        found.append(
+        drawn.append(
             running.running(
                 contest.steps, what=what, level=result.level, wanted=result.half_width, name=f"running{name}"
             )
         )
-    return found
+    return drawn
 
 
 def _figures_of(result: Paired) -> list[tuple[str, str]]:

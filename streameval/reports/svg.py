@@ -61,7 +61,7 @@ def _svg(figure: Figure, height: float, parts: list[str]) -> str:
     )
 
 
-class _Place:
+class _View:
     """From values to points of the drawing."""
 
     def __init__(self, plot: Plot) -> None:
@@ -82,36 +82,36 @@ class _Place:
 
 
 def _plot(plot: Plot) -> list[str]:
-    place = _Place(plot)
-    parts = _axes(plot, place)
+    view = _View(plot)
+    parts = _axes(plot, view)
     for mark in plot.marks:
-        parts.append(f'<g class="c-{mark.colour}">{_mark(mark, place)}</g>')
+        parts.append(f'<g class="c-{mark.colour}">{_mark(mark, view)}</g>')
     return parts
 
 
-def _axes(plot: Plot, place: _Place) -> list[str]:
+def _axes(plot: Plot, view: _View) -> list[str]:
     parts = [f'<text class="label" x="2" y="14">{escape(plot.y.label)}</text>']
     for value, text in plot.y.ticks:
-        y = place.up(value)
+        y = view.up(value)
         if not _is_places(plot.y):
-            parts.append(f'<path class="grid" d="M{_n(place.left)} {_n(y)}H{_n(place.right)}"/>')
+            parts.append(f'<path class="grid" d="M{_n(view.left)} {_n(y)}H{_n(view.right)}"/>')
         parts.append(
-            f'<text class="tick" x="{_n(place.left - 7)}" y="{_n(y + 4)}" text-anchor="end">{escape(text)}</text>'
+            f'<text class="tick" x="{_n(view.left - 7)}" y="{_n(y + 4)}" text-anchor="end">{escape(text)}</text>'
         )
     free = -1e9
     for value, text in plot.x.ticks:
-        x = place.across(value)
+        x = view.across(value)
         half = 0.5 * LETTER * len(text)
         # A tick's text that would run into the one before it is left out; its line stays.
         if not _is_places(plot.x):
-            parts.append(f'<path class="grid" d="M{_n(x)} {_n(place.top)}V{_n(place.bottom)}"/>')
+            parts.append(f'<path class="grid" d="M{_n(x)} {_n(view.top)}V{_n(view.bottom)}"/>')
         if x - half > free:
             parts.append(
-                f'<text class="tick" x="{_n(x)}" y="{_n(place.bottom + 17)}" text-anchor="middle">{escape(text)}</text>'
+                f'<text class="tick" x="{_n(x)}" y="{_n(view.bottom + 17)}" text-anchor="middle">{escape(text)}</text>'
             )
             free = x + half + 5
-    parts.append(f'<path class="axis" d="M{_n(place.left)} {_n(place.bottom)}H{_n(place.right)}"/>')
-    middle, below = 0.5 * (place.left + place.right), plot.height - 8
+    parts.append(f'<path class="axis" d="M{_n(view.left)} {_n(view.bottom)}H{_n(view.right)}"/>')
+    middle, below = 0.5 * (view.left + view.right), plot.height - 8
     parts.append(
         f'<text class="label" x="{_n(middle)}" y="{_n(below)}" text-anchor="middle">{escape(plot.x.label)}</text>'
     )
@@ -123,38 +123,38 @@ def _is_places(axis: Axis) -> bool:
     return axis.low == 0.0 and bool(axis.ticks) and axis.ticks[0][0] == 0.5
 
 
-def _mark(mark: Mark, place: _Place) -> str:
+def _mark(mark: Mark, view: _View) -> str:
     if isinstance(mark, Line):
-        return f'<path class="line{_dash(mark)}" d="M{"L".join(place.at(p) for p in mark.points)}"/>'
+        return f'<path class="line{_dash(mark)}" d="M{"L".join(view.at(p) for p in mark.points)}"/>'
     if isinstance(mark, Band):
-        there = [place.at((x, low)) for x, low, _ in mark.points]
-        back = [place.at((x, high)) for x, _, high in reversed(mark.points)]
+        there = [view.at((x, low)) for x, low, _ in mark.points]
+        back = [view.at((x, high)) for x, _, high in reversed(mark.points)]
         return f'<path class="band" d="M{"L".join(there + back)}Z"/>'
     if isinstance(mark, Bars):
-        return "".join(_box(box, place) for box in mark.boxes)
+        return "".join(_box(box, view) for box in mark.boxes)
     if isinstance(mark, Rule):
         if mark.upright:
-            way = f"M{_n(place.across(mark.at))} {_n(place.top)}V{_n(place.bottom)}"
+            way = f"M{_n(view.across(mark.at))} {_n(view.top)}V{_n(view.bottom)}"
         else:
-            way = f"M{_n(place.left)} {_n(place.up(mark.at))}H{_n(place.right)}"
+            way = f"M{_n(view.left)} {_n(view.up(mark.at))}H{_n(view.right)}"
         return f'<path class="line{_dash(mark)}" d="{way}"/>'
-    return _dots(mark, place)
+    return _dots(mark, view)
 
 
-def _box(box: tuple[float, float, float, float], place: _Place) -> str:
-    x0, x1 = place.across(box[0]), place.across(box[1])
-    y1, y0 = place.up(box[2]), place.up(box[3])
+def _box(box: tuple[float, float, float, float], view: _View) -> str:
+    x0, x1 = view.across(box[0]), view.across(box[1])
+    y1, y0 = view.up(box[2]), view.up(box[3])
     if y1 - y0 < 0.05 or x1 - x0 < 0.05:
         return ""
     return f'<rect class="bar" x="{_n(x0)}" y="{_n(y0)}" width="{_n(x1 - x0)}" height="{_n(y1 - y0)}"/>'
 
 
-def _dots(mark: Dots, place: _Place) -> str:
+def _dots(mark: Dots, view: _View) -> str:
     parts = []
     for (x, y), (low, high) in zip(mark.points, mark.reach, strict=False):
         ends = ((low, y), (high, y)) if mark.across else ((x, low), (x, high))
-        parts.append(f'<path class="line" d="M{place.at(ends[0])}L{place.at(ends[1])}"/>')
-    parts += [_marker(mark.marker, place.across(x), place.up(y)) for x, y in mark.points]
+        parts.append(f'<path class="line" d="M{view.at(ends[0])}L{view.at(ends[1])}"/>')
+    parts += [_marker(mark.marker, view.across(x), view.up(y)) for x, y in mark.points]
     return "".join(parts)
 
 

@@ -24,7 +24,7 @@ CUT = re.compile(r"(?<!±) (?!%|\([^ ()]*\))")
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class TextStyle:
     """How a stream is to be written to: columns, colour or not, only ASCII or more."""
 
     width: int = 80
@@ -32,7 +32,7 @@ class Look:
     unicode: bool = True
 
     @classmethod
-    def of(cls, stream: TextIO) -> Look:
+    def of(cls, stream: TextIO) -> TextStyle:
         """What suits a stream: colour only on a terminal and without NO_COLOR; 80 columns where none are known."""
         terminal = stream.isatty()
         width = shutil.get_terminal_size((80, 24)).columns if terminal else 80
@@ -67,20 +67,22 @@ class Look:
         return f"\x1b[{code}m{text}\x1b[0m" if self.colour and text else text
 
 
-def fields(pairs: Iterable[tuple[str, str]], look: Look) -> list[str]:
+def fields(pairs: Iterable[tuple[str, str]], style: TextStyle) -> list[str]:
     """Names and values in two columns; long values go on below themselves, cut at spaces."""
     listed = list(pairs)
     wide = max((len(name) for name, _ in listed), default=0)
     lines = []
     for name, value in listed:
-        room = max(20, look.width - len(INDENT) - wide - 2)
+        room = max(20, style.width - len(INDENT) - wide - 2)
         for number, part in enumerate(wrapped(value, room) or [""]):
             label = name if number == 0 else ""
-            lines.append(f"{INDENT}{look.dim(label)}{' ' * (wide - len(label) + 2)}{part}")
+            lines.append(f"{INDENT}{style.dim(label)}{' ' * (wide - len(label) + 2)}{part}")
     return lines
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], look: Look, *, left: int = 0) -> list[str]:
+def table(
+    head: Sequence[str], rows: Iterable[Sequence[str]], style: TextStyle, *, left: int = 0
+) -> list[str]:
     """Columns aligned to the right, the first `left` of them to the left, under their dimmed heads."""
     body = [list(row) for row in rows]
     widths = [max(len(row[k]) for row in [list(head), *body]) for k in range(len(head))]
@@ -92,7 +94,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], look: Look, *, lef
         ]
         return INDENT + "  ".join(cells)
 
-    return [look.dim(line(head).rstrip()), *map(line, body)]
+    return [style.dim(line(head).rstrip()), *map(line, body)]
 
 
 def visible(line: str) -> int:
@@ -118,15 +120,15 @@ def wrapped(text: str, width: int) -> list[str]:
     return lines
 
 
-def paragraph(text: str, look: Look) -> list[str]:
+def paragraph(text: str, style: TextStyle) -> list[str]:
     """`text` as lines that are pleasant to read: not wider than the terminal, nor than 88 characters."""
-    return wrapped(text, min(look.width, 88))
+    return wrapped(text, min(style.width, 88))
 
 
-def numbered(text: str, look: Look) -> list[str]:
+def numbered(text: str, style: TextStyle) -> list[str]:
     """A paragraph that begins with "1. ", later lines below its first word."""
     mark, _, rest = text.partition(" ")
-    first, *more = wrapped(rest, min(look.width, 88) - len(mark) - 1)
+    first, *more = wrapped(rest, min(style.width, 88) - len(mark) - 1)
     return [f"{mark} {first}", *(f"{' ' * len(mark)} {line}" for line in more)]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streameval.reports.numbers import assumed, bytes_, count, nats, percent, rate, seconds
-from streameval.reports.terminal import INDENT, Look, fields, paragraph, table, visible, wrapped
+from streameval.reports.terminal import INDENT, TextStyle, fields, paragraph, table, visible, wrapped
 
 if TYPE_CHECKING:
     from streameval.evaluation.report import Report
@@ -21,39 +21,42 @@ CONFUSIONS = 8
 WORST = 5
 
 
-def report(result: Report, look: Look) -> str:
+def report(result: Report, style: TextStyle) -> str:
     """A finished evaluation."""
-    lines = [look.bold(f"{result.model.path or 'the model'} on {result.data.path or 'arrays in memory'}"), ""]
-    lines += fields(_figures(result), look)
+    lines = [
+        style.bold(f"{result.model.path or 'the model'} on {result.data.path or 'arrays in memory'}"),
+        "",
+    ]
+    lines += fields(_figures(result), style)
     if result.rows and result.correct is not None:
-        lines += ["", *_classes(result, look)]
-        lines += ["", *_confusion(result, look)]
-    lines += ["", *fields(_background(result), look)]
-    return look.finish(lines)
+        lines += ["", *_classes(result, style)]
+        lines += ["", *_confusion(result, style)]
+    lines += ["", *fields(_background(result), style)]
+    return style.finish(lines)
 
 
-def minibatches(result: MiniBatches, look: Look) -> str:
+def minibatches(result: MiniBatches, style: TextStyle) -> str:
     """Mini-batches with their intervals, and what to make of them."""
     first = result.batches[0]
     how = "with" if result.replace else "without"
     lines = [
-        look.bold(
+        style.bold(
             f"Mini-batches of {count(first.size)} of the {count(result.data.rows)} rows of {result.data.name}"
         ),
         "",
         *table(
             ("batch", "loss", f"{percent(first.interval.level, 0)} interval for the full loss"),
             [(str(k), nats(one.loss), span(one.interval)) for k, one in enumerate(result.batches, start=1)],
-            look,
+            style,
         ),
         "",
     ]
     said = f"Interval: {first.interval.method}. {assumed(first.interval.assumes)}"
     warned = {one.interval.warning for one in result.batches if one.interval.warning}
-    lines += paragraph(f"Rows drawn {how} replacement, seed {result.seed}. {said}", look)
+    lines += paragraph(f"Rows drawn {how} replacement, seed {result.seed}. {said}", style)
     for warning in sorted(warned):
-        lines += paragraph(f"Warning: {warning}", look)
-    return look.finish(lines)
+        lines += paragraph(f"Warning: {warning}", style)
+    return style.finish(lines)
 
 
 def span(interval: Interval) -> str:
@@ -81,15 +84,15 @@ def _figures(result: Report) -> list[tuple[str, str]]:
     return pairs
 
 
-def _classes(result: Report, look: Look) -> list[str]:
+def _classes(result: Report, style: TextStyle) -> list[str]:
     listed = [(k, one) for k, one in enumerate(result.state.classes) if one.rows]
     rest: list[str] = []
     if len(listed) > CLASSES:
         listed.sort(key=lambda pair: -(pair[1].loss or 0.0))
-        rest = _heading(f"the {CLASSES} classes of {len(listed)} with the largest losses", look)
+        rest = _heading(f"the {CLASSES} classes of {len(listed)} with the largest losses", style)
         listed = listed[:CLASSES]
     top = max((one.loss or 0.0 for _, one in listed), default=0.0)
-    room = min(24, look.width - 46)
+    room = min(24, style.width - 46)
     rows = [
         (
             str(k),
@@ -100,33 +103,33 @@ def _classes(result: Report, look: Look) -> list[str]:
         )
         for k, one in listed
     ]
-    lines = table(("class", "rows", "loss", "accuracy", ""), [(*row[:4], "") for row in rows], look)
+    lines = table(("class", "rows", "loss", "accuracy", ""), [(*row[:4], "") for row in rows], style)
     if room >= 6 and top > 0:
         lines[1:] = [f"{line.rstrip()}  {row[4]}" for line, row in zip(lines[1:], rows, strict=True)]
     return lines + rest
 
 
-def _heading(words: str, look: Look) -> list[str]:
-    return [INDENT + look.dim(line) for line in wrapped(words, look.width - len(INDENT))]
+def _heading(words: str, style: TextStyle) -> list[str]:
+    return [INDENT + style.dim(line) for line in wrapped(words, style.width - len(INDENT))]
 
 
 def _bar(value: float, top: float, room: int) -> str:
     return "━" * max(0, round(room * value / top)) if top > 0 else ""
 
 
-def _confusion(result: Report, look: Look) -> list[str]:
+def _confusion(result: Report, style: TextStyle) -> list[str]:
     """The matrix where it fits, else the most frequent mistakes."""
     matrix = result.state.confusion
     head = ["true", *map(str, range(len(matrix)))]
     cells = [[str(k), *(str(n) if n else "·" for n in row)] for k, row in enumerate(matrix)]
-    lines = table(head, cells, look)
-    if matrix and len(matrix) <= CLASSES and max(map(visible, lines)) <= look.width:
-        return [*_heading("rows by true class (down) and predicted class (across)", look), *lines]
+    lines = table(head, cells, style)
+    if matrix and len(matrix) <= CLASSES and max(map(visible, lines)) <= style.width:
+        return [*_heading("rows by true class (down) and predicted class (across)", style), *lines]
     wrong = [(n, true, k) for true, row in enumerate(matrix) for k, n in enumerate(row) if n and k != true]
     wrong.sort(key=lambda one: (-one[0], one[1:]))
     rows = [(str(true), str(k), count(n)) for n, true, k in wrong[:CONFUSIONS]]
     return (
-        [*_heading("most frequent mistakes", look), *table(("true", "predicted", "rows"), rows, look)]
+        [*_heading("most frequent mistakes", style), *table(("true", "predicted", "rows"), rows, style)]
         if rows
         else []
     )

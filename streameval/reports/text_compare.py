@@ -10,51 +10,51 @@ from typing import TYPE_CHECKING
 
 from streameval.reports.figures.batches import falls_short
 from streameval.reports.numbers import bytes_, count, nats, percent, rate, seconds
-from streameval.reports.terminal import INDENT, Look, fields, paragraph, table
+from streameval.reports.terminal import INDENT, TextStyle, fields, paragraph, table
 
 if TYPE_CHECKING:
     from streameval.statistics.budget import Budget
     from streameval.studies.comparison import Comparison
 
 
-def comparison(result: Comparison, look: Look) -> str:
+def comparison(result: Comparison, style: TextStyle) -> str:
     """A finished comparison."""
     full, draws = result.full, result.draws
     how = "with" if draws.replace else "without"
     lines = [
-        look.bold(
+        style.bold(
             f"{full.model.path or 'the model'} on {full.data.path or 'arrays'}: mini-batches against the full loss"
         ),
         "",
-        *fields(_full(result), look),
+        *fields(_full(result), style),
         "",
-        look.dim(f"{INDENT}batches, {count(draws.batches[0].trials)} of each size, drawn {how} replacement"),
-        *_batches(result, look),
+        style.dim(f"{INDENT}batches, {count(draws.batches[0].trials)} of each size, drawn {how} replacement"),
+        *_batches(result, style),
         "",
-        look.dim(
+        style.dim(
             f"{INDENT}how often the {percent(draws.level, 0)} interval held the full loss, ± its half-width"
         ),
-        *_coverage(result, look),
-        *_short(result, look),
+        *_coverage(result, style),
+        *_short(result, style),
         "",
-        look.dim(f"{INDENT}rows for a wanted precision (share to time: betting)"),
-        *_precision(result, look),
+        style.dim(f"{INDENT}rows for a wanted precision (share to time: betting)"),
+        *_precision(result, style),
         "",
-        *fields([("order", draws.order.message), *budget(result.budget)], look),
+        *fields([("order", draws.order.message), *budget(result.budget)], style),
     ]
-    return look.finish(lines)
+    return style.finish(lines)
 
 
 def budget(parts: Budget) -> list[tuple[str, str]]:
     """The error budget as names and values."""
     said = []
     if parts.rounding is not None:
-        found = parts.rounding
+        error = parts.rounding
         said.append(
             (
                 "rounding",
-                f"{signed(found.mean)} ± {found.interval.half_width:.1e} nats on the loss, at most {found.largest:.1e} "
-                f"on a row ({count(found.rows)} random rows computed again in float64)",
+                f"{signed(error.mean)} ± {error.interval.half_width:.1e} nats on the loss, at most {error.largest:.1e} "
+                f"on a row ({count(error.rows)} random rows computed again in float64)",
             )
         )
     if parts.clipping is not None:
@@ -91,7 +91,7 @@ def _full(result: Comparison) -> list[tuple[str, str]]:
     ]
 
 
-def _batches(result: Comparison, look: Look) -> list[str]:
+def _batches(result: Comparison, style: TextStyle) -> list[str]:
     loss = result.draws.population.mean
     rows = []
     for one in result.batches:
@@ -106,24 +106,24 @@ def _batches(result: Comparison, look: Look) -> list[str]:
                 f"{nats(one.quantiles['0.025'])} … {nats(one.quantiles['0.975'])}",
             )
         )
-    return table(("size", "mean", "sd", "predicted", "of the loss", "central 95 %"), rows, look)
+    return table(("size", "mean", "sd", "predicted", "of the loss", "central 95 %"), rows, style)
 
 
-def _coverage(result: Comparison, look: Look) -> list[str]:
+def _coverage(result: Comparison, style: TextStyle) -> list[str]:
     names = list(result.batches[0].coverage)
     head = ["", *(f"n = {count(one.size)}" for one in result.batches)]
     rows = []
     for name in names:
         cells = [one.coverage[name] for one in result.batches]
         rows.append([name, *(f"{percent(cell.covered, 1)} {_half(cell.half_width)}" for cell in cells)])
-    return table(head, rows, look, left=1)
+    return table(head, rows, style, left=1)
 
 
 def _half(value: float) -> str:
     return f"± {value:.3f}" if math.isfinite(value) else "no ends"
 
 
-def _short(result: Comparison, look: Look) -> list[str]:
+def _short(result: Comparison, style: TextStyle) -> list[str]:
     """Say which intervals promise more than they hold, and on which side."""
     said = []
     for one in result.batches:
@@ -135,17 +135,19 @@ def _short(result: Comparison, look: Look) -> list[str]:
                 )
     if not said:
         return []
-    return [f"{INDENT}{line}" for line in paragraph(f"Promises more than it holds: {', '.join(said)}.", look)]
+    return [
+        f"{INDENT}{line}" for line in paragraph(f"Promises more than it holds: {', '.join(said)}.", style)
+    ]
 
 
-def _precision(result: Comparison, look: Look) -> list[str]:
-    found = {(row.population, row.half_width, row.method): row for row in result.precision}
+def _precision(result: Comparison, style: TextStyle) -> list[str]:
+    needed = {(row.population, row.half_width, row.method): row for row in result.precision}
     here = result.draws.population.rows
-    larger = sorted({size for size, _, _ in found} - {here})
+    larger = sorted({size for size, _, _ in needed} - {here})
     rows = []
-    for half_width in sorted({width for _, width, _ in found}, reverse=True):
-        normal, betting = (found[here, half_width, method] for method in ("normal", "betting"))
-        far = [found[size, half_width, "betting"] for size in larger]
+    for half_width in sorted({width for _, width, _ in needed}, reverse=True):
+        normal, betting = (needed[here, half_width, method] for method in ("normal", "betting"))
+        far = [needed[size, half_width, "betting"] for size in larger]
         rows.append(
             (
                 f"±{half_width:g}",
@@ -158,7 +160,7 @@ def _precision(result: Comparison, look: Look) -> list[str]:
             )
         )
     head = ("", "normal", "betting", "share", "bytes", "time", *(f"of {_power(size)}" for size in larger))
-    return table(head, rows, look)
+    return table(head, rows, style)
 
 
 def _power(size: int) -> str:

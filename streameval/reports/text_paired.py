@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from streameval.reports.numbers import count, nats, percent
-from streameval.reports.terminal import INDENT, Look, fields, paragraph, table
+from streameval.reports.terminal import INDENT, TextStyle, fields, paragraph, table
 
 if TYPE_CHECKING:
     from streameval.statistics.intervals.interval import Interval
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 CLASSES = 20
 
 
-def paired(result: Paired, look: Look) -> str:
+def paired(result: Paired, style: TextStyle) -> str:
     """Every further model against the first."""
-    lines = [look.bold(f"{len(result.names)} models on the same rows of {result.data.name}")]
+    lines = [style.bold(f"{len(result.names)} models on the same rows of {result.data.name}")]
     for contest in result.results:
-        lines += ["", *_contest(result, contest, look)]
-    return look.finish(lines)
+        lines += ["", *_contest(result, contest, style)]
+    return style.finish(lines)
 
 
 def verdict(interval: Interval) -> str:
@@ -39,17 +39,17 @@ def small(value: float) -> str:
     return f"{value:+.4f}" if abs(value) >= 0.1 else f"{value:+.3e}" if abs(value) < 1e-3 else f"{value:+.5f}"
 
 
-def _contest(result: Paired, contest: PairedResult, look: Look) -> list[str]:
-    pair, found = contest.pair, contest.difference
+def _contest(result: Paired, contest: PairedResult, style: TextStyle) -> list[str]:
+    pair, gap = contest.pair, contest.difference
     gain = _gain(contest)
     lines = fields(
         [
             ("first", f"{pair.first}: loss {nats(pair.first_loss, 7)}"),
             ("second", f"{pair.second}: loss {nats(pair.second_loss, 7)}"),
-            ("second - first", f"{small(pair.difference)} nats: {verdict(found)}"),
+            ("second - first", f"{small(pair.difference)} nats: {verdict(gap)}"),
             (
-                f"{percent(found.level, 0)} interval",
-                f"{small(found.low)} … {small(found.high)}, by {found.method}",
+                f"{percent(gap.level, 0)} interval",
+                f"{small(gap.low)} … {small(gap.high)}, by {gap.method}",
             ),
             ("unpaired", f"± {pair.unpaired_half_width:.3g} from two separate samples of as many rows{gain}"),
             ("correlation", "–" if pair.correlation is None else f"{pair.correlation:.6f}"),
@@ -57,10 +57,10 @@ def _contest(result: Paired, contest: PairedResult, look: Look) -> list[str]:
             ("rows read", _rows(result, contest)),
             *_loss(contest),
         ],
-        look,
+        style,
     )
-    lines += ["", *_classes(contest, look), ""]
-    lines += paragraph(found.assumes + (f" Warning: {found.warning}" if found.warning else ""), look)
+    lines += ["", *_classes(contest, style), ""]
+    lines += paragraph(gap.assumes + (f" Warning: {gap.warning}" if gap.warning else ""), style)
     return lines
 
 
@@ -89,7 +89,7 @@ def _loss(contest: PairedResult) -> list[tuple[str, str]]:
     ]
 
 
-def _classes(contest: PairedResult, look: Look) -> list[str]:
+def _classes(contest: PairedResult, style: TextStyle) -> list[str]:
     listed, rest = list(contest.pair.per_class), ""
     if len(listed) > CLASSES:
         rest = f"{INDENT}the {CLASSES} classes of {len(listed)} with the largest differences"
@@ -104,5 +104,5 @@ def _classes(contest: PairedResult, look: Look) -> list[str]:
         )
         for row in listed
     ]
-    lines = table(("class", "rows", "second - first", "stderr", "second wins"), rows, look)
-    return lines + ([look.dim(rest)] if rest else [])
+    lines = table(("class", "rows", "second - first", "stderr", "second wins"), rows, style)
+    return lines + ([style.dim(rest)] if rest else [])

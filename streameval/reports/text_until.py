@@ -5,29 +5,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streameval.reports.numbers import assumed, count, nats, percent
-from streameval.reports.terminal import Look, fields, paragraph
+from streameval.reports.terminal import TextStyle, fields, paragraph
 
 if TYPE_CHECKING:
     from streameval.studies.until import Until
 
 
-def until(result: Until, look: Look) -> str:
+def until(result: Until, style: TextStyle) -> str:
     """Where reading stopped."""
-    found = result.found
+    loss = result.found
     why = (
         "all rows were read: the loss is exact"
-        if found.stopped == "exhausted"
+        if loss.stopped == "exhausted"
         else f"± {result.half_width:g} is reached"
     )
-    ends = f"{nats(found.low)} … {nats(found.high)}, ± {found.half_width:.2g}"
+    ends = f"{nats(loss.low)} … {nats(loss.high)}, ± {loss.half_width:.2g}"
     pairs = [
-        ("loss", f"{nats(found.loss)} nats"),
-        (f"{percent(found.level, 0)} interval", ends),
-        ("rows read", f"{count(found.rows_read)} of {count(result.data.rows)}, {percent(found.fraction)}"),
+        ("loss", f"{nats(loss.loss)} nats"),
+        (f"{percent(loss.level, 0)} interval", ends),
+        ("rows read", f"{count(loss.rows_read)} of {count(result.data.rows)}, {percent(loss.fraction)}"),
         ("stopped", why),
     ]
-    valid = f"Method: {found.method}; the interval may be looked at after any row."
-    said = f"{valid} {assumed(found.assumes)} Seed {found.seed}."
+    valid = f"Method: {loss.method}; the interval may be looked at after any row."
+    said = f"{valid} {assumed(loss.assumes)} Seed {loss.seed}."
     title = f"{result.model.path or 'the model'} on {result.data.name}, as precisely as asked"
-    lines = [look.bold(title), "", *fields(pairs, look), "", *paragraph(said, look)]
-    return look.finish(lines)
+    lines = [style.bold(title), "", *fields(pairs, style), "", *paragraph(said, style)]
+    return style.finish(lines)

@@ -97,6 +97,61 @@ def test_losses_are_written_for_every_row_in_order(
     }
 
 
+def test_losses_go_together_with_all_that_a_long_pass_takes(
+    digits_file: Path, network_file: Path, tmp_path: Path
+) -> None:
+    """Three shards on an engine, in little memory, with checkpoint and events: their losses are those of all rows."""
+    expected = se.per_sample_losses(se.load_model(network_file), digits_file)
+    for shard in range(3):
+        folder = tmp_path / str(shard)
+        folder.mkdir()
+        out, state, kept, events = (folder / name for name in ("losses.arrow", "state", "kept", "events"))
+        options = ("--losses", out, "--shard", f"{shard}/3", "--state", state, "--checkpoint", kept)
+        more = ("--max-memory", "64M", "--engine", "local", "--events", events)
+        result("evaluate", network_file, digits_file, *options, *more)
+        with pa.memory_map(str(out)) as file:
+            table = pa.ipc.open_file(file).read_all()
+            rows = range(1000 * shard, 1000 * (shard + 1))
+            assert table["row"].to_pylist() == list(rows)
+            assert table["loss"].to_numpy().tobytes() == expected[rows.start : rows.stop].tobytes()
+        assert sorted(folder.iterdir()) == sorted([events, out, state])
+        assert '"event": "end"' in events.read_text()
+    states = [tmp_path / str(shard) / "state" for shard in range(3)]
+    assert result("merge", *states)["digest"] == result("evaluate", network_file, digits_file)["digest"]
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--max-memory", "64M"),
+        ("--checkpoint", "kept"),
+        ("--state", "state"),
+        ("--engine", "local"),
+        ("--events", "events"),
+    ],
+    ids=lambda option: option[0],
+)
+def test_losses_go_together_with_each_option(
+    digits_file: Path, network_file: Path, tmp_path: Path, option: tuple[str, str]
+) -> None:
+    files = tmp_path / "alone.arrow", tmp_path / "with.arrow"
+    for out, options in zip(files, ((), option), strict=True):
+        result("evaluate", network_file, digits_file, "--losses", out, *options, cwd=tmp_path)
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+@pytest.mark.parametrize("command", ["compare", "paired"])
+def test_studies_stay_within_a_given_memory(digits_file: Path, network_file: Path, command: str) -> None:
+    models = (network_file,) * (2 if command == "paired" else 1)
+    plain = result(command, *models, digits_file)
+    limited = result(command, *models, digits_file, "--max-memory", "64M")
+    names = ("batches", "order", "budget", "histogram") if command == "compare" else ("pairs", "difference")
+    assert all(limited[name] == plain[name] for name in names)
+    done = streameval(command, *models, digits_file, "--max-memory", "1M")
+    assert (done.returncode, done.stdout) == (5, "")
+    assert "max_memory: 1048576 bytes, but" in done.stderr
+
+
 def test_losses_are_never_written_over_the_data(digits_file: Path, network_file: Path) -> None:
     before = digits_file.read_bytes()
     done = in_process("evaluate", network_file, digits_file, "--losses", digits_file)

@@ -117,6 +117,49 @@ def test_workers_together_use_no_more_threads_than_they_were_given(data: Path, c
     assert list(cluster.run(threads).values()) == [[1], [1]]
 
 
+def test_a_report_tells_what_the_workers_used_and_not_what_the_client_did(data: Path, cluster: Any) -> None:
+    """The threads of all workers, the largest peak of one; with `max_memory`, each worker's own plan."""
+    ballast = np.ones(400 << 17)  # 400 MiB that the client holds
+    own = se.evaluate(network(), data, rows=slice(0, 10)).resources.peak_anon_bytes
+    assert own > ballast.nbytes
+    used = se.evaluate(network(), data, options=PassOptions(engine=dask(cluster))).resources
+    peaks = cluster.run(
+        lambda: __import__("streameval.evaluation.resources", fromlist=["_"]).memory()["RssAnon"]
+    )
+    assert used.threads == 2
+    assert 0 < used.peak_anon_bytes < ballast.nbytes
+    assert used.peak_anon_bytes > min(peaks.values()) / 2
+    assert used.base_bytes is None
+    with_limit = se.evaluate(network(), data, max_memory="64M", options=PassOptions(engine=dask(cluster)))
+    assert with_limit.resources.max_memory_bytes == 64 << 20
+    assert with_limit.resources.threads == 2
+
+
+def test_the_client_packs_no_weights(data: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever does not compute does not prepare to: with and without a limit of memory."""
+    model = network(17)  # which nobody has packed
+
+    def refuse(*given: Any, **named: Any) -> None:
+        raise AssertionError("weights were packed")
+
+    monkeypatch.setattr("streameval.kernels.packing.pack", refuse)
+    reports = [
+        se.evaluate(model, data, max_memory=limit, options=PassOptions(engine=dask(cluster)))
+        for limit in (None, "64M")
+    ]
+    with pytest.raises(AssertionError, match="weights were packed"):
+        se.evaluate(model, data)
+    monkeypatch.undo()
+    assert {report.digest for report in reports} == {se.evaluate(model, data).digest}
+
+
+@pytest.mark.parametrize("threads", [None, 1])
+def test_the_local_engine_tells_its_own_threads(data: Path, threads: int | None) -> None:
+    options = PassOptions(engine=Local(SPAN))
+    used = se.evaluate(network(), data, threads=threads, options=options).resources
+    assert used.threads == se.evaluate(network(), data, threads=threads).resources.threads
+
+
 def test_a_worker_that_is_killed_in_mid_run_changes_nothing(
     data: Path, whole: se.Report, cluster: Any
 ) -> None:

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streameval.kernels import elementary
-from streameval.kernels.activations import activate
+from streameval.kernels.activations import FUNCTIONS, activate
 from streameval.kernels.lanes import load_f32, load_f64, narrow, power_of_two, split_exponent, store, widen
 from streameval.kernels.names import ACTIVATIONS
+from streameval.layers import activations as formulas
 
 exp_f64, log_f64, log1p_f64 = elementary.exp_f64, elementary.log_f64, elementary.log1p_f64
 one_plus_exp_f32 = elementary.one_plus_exp_f32
@@ -204,6 +205,12 @@ def test_every_power_of_two_of_the_normal_range_is_exact() -> None:
 
 
 # --- float32: the activations ---
+
+
+def test_every_name_has_its_function_its_formula_and_its_twin_in_the_same_order() -> None:
+    """Programs say an activation by its number among the names."""
+    assert tuple(FUNCTIONS) == tuple(formulas.ACTIVATIONS) == ACTIVATIONS
+    assert set(naive.ACTIVATIONS) == set(ACTIVATIONS)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)

@@ -18,7 +18,7 @@ from streameval.evaluation.resources import Resources
 from streameval.evaluation.state import Classification, ClassSums, LossSums, State
 from streameval.losses import CrossEntropy
 from streameval.reports import numbers, text
-from streameval.reports.terminal import PLAIN, Look, fields, numbered, paragraph, table, visible, wrapped
+from streameval.reports.terminal import PLAIN, TextStyle, fields, numbered, paragraph, table, visible, wrapped
 from streameval.statistics.intervals import interval
 from streameval.studies.minibatch import MiniBatch, MiniBatches
 
@@ -48,7 +48,7 @@ def report(classes: int = 10, *, rows: int = 40, left_out: int = 0) -> Report:
 
 
 def test_a_report_says_what_matters_with_its_numbers() -> None:
-    shown = text.report(report(), Look())
+    shown = text.report(report(), TextStyle())
     assert "loss" in shown.splitlines()[2]
     assert "0.0550000000 nats" in shown
     assert "88.75 %  (355 of 400 rows right)" in shown
@@ -58,7 +58,7 @@ def test_a_report_says_what_matters_with_its_numbers() -> None:
 
 
 def test_the_grid_of_mistakes_is_the_confusion_matrix() -> None:
-    lines = text.report(report(), Look()).splitlines()
+    lines = text.report(report(), TextStyle()).splitlines()
     start = next(k for k, line in enumerate(lines) if line.split()[:2] == ["true", "0"])
     for k in range(10):
         cells = [0 if cell == "·" else int(cell) for cell in lines[start + 1 + k].split()]
@@ -66,7 +66,7 @@ def test_the_grid_of_mistakes_is_the_confusion_matrix() -> None:
 
 
 def test_many_classes_show_the_worst_ones_and_the_most_frequent_mistakes() -> None:
-    shown = text.report(report(300), Look())
+    shown = text.report(report(300), TextStyle())
     listed = [int(line.split()[0]) for line in shown.splitlines() if re.match(r"\s+\d+\s+40\s", line)]
     assert listed == list(range(299, 279, -1))
     assert "20 classes of 300" in shown
@@ -74,7 +74,7 @@ def test_many_classes_show_the_worst_ones_and_the_most_frequent_mistakes() -> No
 
 
 def test_no_rows_and_rows_left_out_are_said() -> None:
-    shown = text.report(report(rows=0, left_out=7), Look())
+    shown = text.report(report(rows=0, left_out=7), TextStyle())
     assert "– nats" in shown
     assert "7 rows whose loss is not finite" in shown
     assert "class" not in shown
@@ -84,19 +84,19 @@ def test_no_rows_and_rows_left_out_are_said() -> None:
 def test_no_line_is_wider_than_the_window_whatever_the_classes(
     width: int, classes: int, colour: bool, unicode: bool
 ) -> None:
-    look = Look(width, colour, unicode)
-    for line in text.report(report(classes), look).splitlines():
+    style = TextStyle(width, colour, unicode)
+    for line in text.report(report(classes), style).splitlines():
         # A word that cannot be cut (a digest, a path) is left whole on a line of its own.
         assert visible(line) <= width or len(line.split()) <= 2, line
 
 
 def test_ascii_is_all_there_is_where_the_encoding_has_no_more() -> None:
     for shown in (
-        text.report(report(), Look(unicode=False)),
-        text.minibatches(batches(), Look(unicode=False)),
+        text.report(report(), TextStyle(unicode=False)),
+        text.minibatches(batches(), TextStyle(unicode=False)),
     ):
         assert shown.isascii()
-    assert not text.report(report(), Look()).isascii()
+    assert not text.report(report(), TextStyle()).isascii()
     assert all(simple.isascii() for simple in PLAIN.values())
 
 
@@ -109,12 +109,12 @@ def test_a_look_follows_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "133")
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    assert Look.of(stream("utf-8", True)) == Look(133, True, True)
-    assert Look.of(stream("utf-8", False)) == Look(80, False, True)
-    assert Look.of(stream("ascii", False)) == Look(80, False, False)
-    assert Look.of(stream("latin-1", False)).unicode is False
+    assert TextStyle.of(stream("utf-8", True)) == TextStyle(133, True, True)
+    assert TextStyle.of(stream("utf-8", False)) == TextStyle(80, False, True)
+    assert TextStyle.of(stream("ascii", False)) == TextStyle(80, False, False)
+    assert TextStyle.of(stream("latin-1", False)).unicode is False
     monkeypatch.setenv("NO_COLOR", "1")
-    assert Look.of(stream("utf-8", True)).colour is False
+    assert TextStyle.of(stream("utf-8", True)).colour is False
 
 
 def batches() -> MiniBatches:
@@ -127,7 +127,7 @@ def batches() -> MiniBatches:
 
 def test_mini_batches_show_their_losses_intervals_and_warnings() -> None:
     made = batches()
-    shown = text.minibatches(made, Look())
+    shown = text.minibatches(made, TextStyle())
     assert "0.5200" in shown
     assert "0.2000" in shown
     assert text.span(made.interval) in shown
@@ -156,12 +156,12 @@ def test_a_number_is_not_torn_from_its_sign_unit_or_bracket(whole: str) -> None:
 
 
 def test_tables_and_fields_are_aligned() -> None:
-    look = Look(40)
-    lines = table(("name", "n"), [("a", "1"), ("long", "1000")], look, left=1)
+    style = TextStyle(40)
+    lines = table(("name", "n"), [("a", "1"), ("long", "1000")], style, left=1)
     assert lines == ["  name     n", "  a        1", "  long  1000"]
-    assert fields([("a", "x"), ("bcd", "1 2")], look) == ["  a    x", "  bcd  1 2"]
-    assert all(len(line) <= 40 for line in paragraph("word " * 30, look))
-    assert numbered("1. " + "word " * 12, look)[1].startswith("   word")
+    assert fields([("a", "x"), ("bcd", "1 2")], style) == ["  a    x", "  bcd  1 2"]
+    assert all(len(line) <= 40 for line in paragraph("word " * 30, style))
+    assert numbered("1. " + "word " * 12, style)[1].startswith("   word")
 
 
 @pytest.mark.parametrize(

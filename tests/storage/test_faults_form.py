@@ -11,7 +11,7 @@ from small_files import SHAPE, drawn, idx_pair
 
 from streameval import storage
 from streameval.errors import DataError
-from streameval.storage import Span
+from streameval.storage import Span, formats
 
 # Streams.
 
@@ -110,3 +110,27 @@ def test_none_one_and_ragged_rows_have_defined_answers(tmp_path, rows, form, way
     if rows:
         assert np.array_equal(source.take(np.array([rows - 1])).t, targets[-1:])
     source.check_unchanged()
+
+
+# What lies in a file of each row of FOREIGN, and its name.
+STRANGERS = {
+    "weights": ("model.safetensors", b"\x10\0\0\0\0\0\0\0{}"),
+    "parquet": ("rows.parquet", b"PAR1"),
+    "zip": ("rows.zip", b"PK\x03\x04"),
+    "one npy": ("x.npy", b"\x93NUMPY\x01\x00"),
+    "idx labels": ("labels", b"\0\0\x08\x01"),
+    "idx images": ("images", b"\0\0\x08\x03"),
+    "gzip": ("images.gz", b"\x1f\x8b\x08"),
+    "arrow pair": ("rows.arrow", b"ARROW1\0\0"),
+}
+
+
+@pytest.mark.parametrize("name", formats.FOREIGN)
+def test_each_foreign_file_is_refused_in_the_words_of_its_row(tmp_path, name):
+    """And is taken for data or for a model, whichever it may be."""
+    row, path = formats.FOREIGN[name], tmp_path / STRANGERS[name][0]
+    path.write_bytes(STRANGERS[name][1] + bytes(64))
+    with pytest.raises(row.error) as caught:
+        storage.open(path if row.named_by == "file" else (path, path))
+    assert str(caught.value) == f"{path}: {row.text}"
+    assert formats.is_data(path, STRANGERS[name][1]) is not row.weights

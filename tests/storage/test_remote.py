@@ -11,17 +11,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from long_runs import ROOT, drawn, network, write
+from long_runs import ROOT, drawn, network, run, write
 from object_store import ACCESS, Proxy, moto_server, settings
 
 import streameval as se
 from streameval import objects
 from streameval.errors import DataError, ModelError, StorageError, UsageError
 from streameval.evaluation.evaluate import PassOptions
-from streameval.objects import Place, is_remote
+from streameval.objects import is_remote
 from streameval.storage.writing import create
 
 pytest.importorskip("moto", reason="moto is not installed: pip install 'moto[server]'")
+pytest.importorskip("obstore", reason="obstore is not installed: pip install 'streameval[s3]'")
 ROWS = 100_003
 
 
@@ -50,15 +51,18 @@ def store(folder: Path) -> Iterator[int]:
 
 
 def put(port: int, where: str, path: Path, name: str = "") -> None:
-    """Write a file into the store."""
-    from pyarrow.fs import S3FileSystem
+    """Write a file into the store, by another client than the one that reads it."""
+    bucket, _, folder = where.partition("/")
+    client(port).create_bucket(Bucket=bucket)
+    key = f"{folder}/{name or path.name}".lstrip("/")
+    client(port).put_object(Bucket=bucket, Key=key, Body=path.read_bytes())
 
-    system = S3FileSystem(
-        endpoint_override=f"127.0.0.1:{port}", scheme="http", region="us-east-1", allow_bucket_creation=True
-    )
-    system.create_dir(where.partition("/")[0])
-    with system.open_output_stream(f"{where}/{name or path.name}") as out:
-        out.write(path.read_bytes())
+
+def client(port: int) -> Any:
+    """The AWS client of a store on loopback."""
+    import boto3
+
+    return boto3.client("s3", endpoint_url=f"http://127.0.0.1:{port}", region_name="us-east-1")
 
 
 @pytest.fixture
@@ -68,7 +72,6 @@ def proxy(store: int) -> Iterator[Proxy]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(objects, "PAUSE", 0.001)
         patch.setattr(objects, "PART_BYTES", 100_000)
-        patch.setattr(objects, "CLIENT_TRIES", 1)
         yield made
     made.close()
 
@@ -178,13 +181,79 @@ def test_an_object_that_is_replaced_is_noticed(store: int, tmp_path: Path) -> No
     assert caught.value.exit_code == 3
 
 
+def test_a_store_that_heeds_no_conditions_does_not_hide_a_replaced_object(
+    proxy: Proxy, store: int, tmp_path: Path
+) -> None:
+    """Each answer says what it is of: rows of another object are never taken for those of the first."""
+    put(store, "data", write(tmp_path / "careless.arrow", ROWS))
+    proxy.fault = lambda method, wanted: "careless"
+    source = se.open(uri(proxy.port, "careless.arrow"))  # type: ignore[attr-defined]
+    source.take(np.array([5]))
+    put(store, "data", write(tmp_path / "other.arrow", ROWS, seed=1), "careless.arrow")
+    with pytest.raises(DataError, match="the object changed while it was read"):
+        source.take(np.array([5]))
+
+
+def test_a_refusal_is_not_tried_again(proxy: Proxy) -> None:
+    """5, and one request: nobody's rights change in a second."""
+    proxy.fault = lambda method, wanted: "403"
+    with pytest.raises(StorageError, match=r"drawn\.arrow: could not be opened: .*403 Forbidden") as caught:
+        se.open(uri(proxy.port))  # type: ignore[attr-defined]
+    assert caught.value.exit_code == 5
+    assert len(proxy.seen) == 1
+
+
+def test_without_obstore_the_error_says_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an extra."""
+    monkeypatch.setitem(sys.modules, "obstore.store", None)
+    for use in (se.open, se.load_model):  # type: ignore[attr-defined]
+        with pytest.raises(StorageError, match=r"Type: pip install 'streameval\[s3\]'"):
+            use("s3://data/x.arrow")
+
+
+def test_a_fork_of_a_process_that_used_a_store_says_so_and_does_not_hang(store: int) -> None:
+    """obstore's threads are not there any more."""
+    code = """
+        import os, sys, streameval as se
+        source = se.open(sys.argv[1])
+        if os.fork() == 0:
+            for use in (lambda: se.open(sys.argv[1]), lambda: source.take([3]), source.check_unchanged):
+                try:
+                    use()
+                except se.errors.StorageError as error:
+                    print(error, flush=True)
+            os._exit(0)
+        os.wait()
+        print(len(source.take([3])))
+    """
+    done = run(code, uri(store), timeout=20.0)
+    assert done.stdout.count("set_start_method('spawn')") == 3, done.stderr
+    assert done.stdout.endswith("\n1\n")
+
+
+def test_profiles_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the environment gives no keys, those of a profile are sent."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    file = tmp_path / "credentials"
+    file.write_text("[mine]\naws_access_key_id = PROFILED\naws_secret_access_key = secret\n")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    monkeypatch.setenv("AWS_PROFILE", "mine")
+    done = run("""
+        from streameval.objects import Location
+        print(Location.of("s3://data/x.arrow").connect().credential_provider()["access_key_id"])
+        print(Location.of("s3://data/x.arrow?anonymous=true").connect().credential_provider)
+    """)
+    assert done.stdout.split() == ["PROFILED", "None"], done.stderr
+
+
 def test_an_object_that_vanishes_or_shrinks_is_noticed(store: int, tmp_path: Path) -> None:
     """Where ranges are not there any more."""
     for name, replacement in (("shrinks.arrow", 1000), ("vanishes.arrow", None)):
         put(store, "data", write(tmp_path / name, ROWS))
         source = se.open(uri(store, name))  # type: ignore[attr-defined]
         if replacement is None:
-            Place.of(uri(store, name)).connect().delete_file(f"data/{name}")
+            client(store).delete_object(Bucket="data", Key=name)
         else:
             put(store, "data", write(tmp_path / "small.arrow", replacement), name)
         with pytest.MonkeyPatch.context() as patch:

@@ -32,21 +32,21 @@ CHANCE = 1e-3  # nor one that luck would bring so low as often as this
 SIZE_COLOURS = ("sky", "blue", "orange", "vermillion", "green", "purple")
 
 
-def spread(found: Comparison) -> Figure:
+def spread(draws: Comparison) -> Figure:
     """Loss against batch size, with what was drawn, the normal band, the anytime band, and the full loss."""
-    full, level = found.population.mean, percent(found.level, 0)
-    sizes = [one.size for one in found.batches]
+    full, level = draws.population.mean, percent(draws.level, 0)
+    sizes = [one.size for one in draws.batches]
     x = logarithmic("rows in a batch", min(sizes) * 0.6, max(sizes) * 1.7)
-    z = quantile(found.level)
+    z = quantile(draws.level)
     grid = [x.low * (x.high / x.low) ** (k / STEPS) for k in range(STEPS + 1)]
-    normal = [(n, *_around(full, z * _sd(found, n))) for n in grid]
-    ends = [(one.quantiles["0.025"], one.quantiles["0.975"]) for one in found.batches]
-    top = 1.1 * max([high for _, high in ends] + [full + z * _sd(found, min(sizes)), full])
+    normal = [(n, *_around(full, z * _sd(draws, n))) for n in grid]
+    ends = [(one.quantiles["0.025"], one.quantiles["0.975"]) for one in draws.batches]
+    top = 1.1 * max([high for _, high in ends] + [full + z * _sd(draws, min(sizes)), full])
     bottom = min([0.0, *(low for low, _ in ends)])
     y = linear("loss, nats", bottom, top)
     marks: list[Mark] = []
     widths = [
-        (one.size, one.coverage[ANYTIME].half_width) for one in found.batches if ANYTIME in one.coverage
+        (one.size, one.coverage[ANYTIME].half_width) for one in draws.batches if ANYTIME in one.coverage
     ]
     if widths:
         wide = [
@@ -59,13 +59,13 @@ def spread(found: Comparison) -> Figure:
         Band(tuple(normal), f"{level} by the normal formula", "blue"),
         Rule(full, f"full loss, {nats(full)}", "ink", dashed=False),
         Dots(
-            tuple((one.size, one.quantiles["0.5"]) for one in found.batches),
+            tuple((one.size, one.quantiles["0.5"]) for one in draws.batches),
             "drawn batches: median, and where the central 95 % lie",
             "vermillion",
             reach=tuple(ends),
         ),
     ]
-    first = found.batches[min(len(sizes) - 1, 1)]
+    first = draws.batches[min(len(sizes) - 1, 1)]
     said = (
         f"Batches of {count(first.size)} rows have a standard deviation of {nats(first.sd)}, "
         f"{percent(first.predicted_sd / full if full > 0 else None, 0)} of the full loss {nats(full)}; the central "
@@ -77,7 +77,7 @@ def spread(found: Comparison) -> Figure:
         said,
         said + " Bands are cut where they leave the picture.",
         Plot(x, y, tuple(marks), height=310),
-        _spread_table(found),
+        _spread_table(draws),
     )
 
 
@@ -96,14 +96,14 @@ def falls_short(covered: float, level: float, trials: int) -> bool:
     return math.exp(-trials * kl) < CHANCE
 
 
-def coverage(found: Comparison) -> Figure:
+def coverage(draws: Comparison) -> Figure:
     """How often each interval held the full loss."""
-    names = list(found.batches[0].coverage)
-    low = min((cell.covered for one in found.batches for cell in one.coverage.values()), default=0.9)
-    x = linear("share of batches", min(low, found.level - 0.02), 1.0, percent=True)
-    marks: list[Mark] = [Rule(found.level, f"promised: {percent(found.level, 0)}", "ink", upright=True)]
-    step = 0.8 / max(1, len(found.batches))
-    for k, one in enumerate(found.batches):
+    names = list(draws.batches[0].coverage)
+    low = min((cell.covered for one in draws.batches for cell in one.coverage.values()), default=0.9)
+    x = linear("share of batches", min(low, draws.level - 0.02), 1.0, percent=True)
+    marks: list[Mark] = [Rule(draws.level, f"promised: {percent(draws.level, 0)}", "ink", upright=True)]
+    step = 0.8 / max(1, len(draws.batches))
+    for k, one in enumerate(draws.batches):
         shift = 0.9 - step * (k + 0.5)
         places = tuple(
             (one.coverage[name].covered, len(names) - 1 - row + shift) for row, name in enumerate(names)
@@ -118,14 +118,14 @@ def coverage(found: Comparison) -> Figure:
         )
     short = [
         f"{name} at n = {count(one.size)} ({percent(one.coverage[name].covered, 1)})"
-        for one in found.batches
+        for one in draws.batches
         for name in names
-        if falls_short(one.coverage[name].covered, found.level, one.trials)
+        if falls_short(one.coverage[name].covered, draws.level, one.trials)
     ]
     said = (
-        f"Short of {percent(found.level, 0)}: {', '.join(short)}."
+        f"Short of {percent(draws.level, 0)}: {', '.join(short)}."
         if short
-        else f"None fell short of {percent(found.level, 0)} by more than chance explains."
+        else f"None fell short of {percent(draws.level, 0)} by more than chance explains."
     )
     rows = tuple(
         (
@@ -139,11 +139,11 @@ def coverage(found: Comparison) -> Figure:
             else "no ends",
         )
         for name in names
-        for one in found.batches
+        for one in draws.batches
     )
     return Figure(
         "coverage",
-        f"How often a {percent(found.level, 0)} interval held the full loss",
+        f"How often a {percent(draws.level, 0)} interval held the full loss",
         said,
         said,
         Plot(x, categories("", list(reversed(names))), tuple(marks), height=90 + 34 * len(names)),
@@ -151,10 +151,10 @@ def coverage(found: Comparison) -> Figure:
     )
 
 
-def precision(found: Comparison) -> Figure:
+def precision(draws: Comparison) -> Figure:
     """Rows for a wanted half-width, here and in larger data sets."""
-    sizes = sorted({row.population for row in found.precision})
-    here = found.population.rows
+    sizes = sorted({row.population for row in draws.precision})
+    here = draws.population.rows
     marks: list[Mark] = []
     for size, colour in zip(
         [here, *(s for s in sizes if s != here)], ("blue", "green", "vermillion"), strict=False
@@ -162,17 +162,17 @@ def precision(found: Comparison) -> Figure:
         for method in ("normal", "betting"):
             points = tuple(
                 (row.half_width, float(row.rows))
-                for row in found.precision
+                for row in draws.precision
                 if row.population == size and row.method == method
             )
             whole = "these" if size == here else "of"
             marks.append(
                 Line(points, f"{whole} {count(size)} rows, {method}", colour, dashed=method == "normal")
             )
-    widths = [row.half_width for row in found.precision]
-    rows = [row.rows for row in found.precision]
+    widths = [row.half_width for row in draws.precision]
+    rows = [row.rows for row in draws.precision]
     one = next(
-        (r for r in found.precision if r.population == here and r.half_width == 0.01 and r.method == ANYTIME),
+        (r for r in draws.precision if r.population == here and r.half_width == 0.01 and r.method == ANYTIME),
         None,
     )
     said = "" if one is None else (
@@ -181,7 +181,7 @@ def precision(found: Comparison) -> Figure:
     )  # fmt: skip
     table = tuple(
         (count(r.population), r.method, f"±{r.half_width:g}", count(r.rows), percent(r.fraction, 2))
-        for r in found.precision
+        for r in draws.precision
     )
     return Figure(
         "precision",
@@ -197,10 +197,10 @@ def precision(found: Comparison) -> Figure:
     )
 
 
-def _sd(found: Comparison, size: float) -> float:
-    rows = found.population.rows
-    share = 1.0 / rows if found.replace else min(1.0, size / rows)
-    return found.population.sd * math.sqrt((1.0 - share) / size)
+def _sd(draws: Comparison, size: float) -> float:
+    rows = draws.population.rows
+    share = 1.0 / rows if draws.replace else min(1.0, size / rows)
+    return draws.population.sd * math.sqrt((1.0 - share) / size)
 
 
 def _around(middle: float, half: float) -> tuple[float, float]:
@@ -220,7 +220,7 @@ def _between(widths: list[tuple[int, float]], size: float) -> float:
     return float(w0 * (size / n0) ** slope)
 
 
-def _spread_table(found: Comparison) -> Table:
+def _spread_table(draws: Comparison) -> Table:
     rows = tuple(
         (
             count(one.size),
@@ -229,7 +229,7 @@ def _spread_table(found: Comparison) -> Table:
             nats(one.predicted_sd),
             *(nats(value) for value in one.quantiles.values()),
         )
-        for one in found.batches
+        for one in draws.batches
     )
-    quantiles = tuple(f"{100 * float(q):g} %" for q in found.batches[0].quantiles)
+    quantiles = tuple(f"{100 * float(q):g} %" for q in draws.batches[0].quantiles)
     return Table(("size", "mean", "sd", "predicted sd", *quantiles), rows)

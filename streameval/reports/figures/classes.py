@@ -17,20 +17,20 @@ MOST_CELLS = 40
 
 def losses(report: Report) -> Figure | None:
     """The mean loss of each class; None if there are no rows."""
-    found = [(k, one) for k, one in enumerate(report.state.classes) if one.rows]
-    if not found or report.loss is None:
+    present = [(k, one) for k, one in enumerate(report.state.classes) if one.rows]
+    if not present or report.loss is None:
         return None
-    shown = found
-    if len(found) > MOST_BARS:
-        shown = sorted(found, key=lambda pair: -(pair[1].loss or 0.0))[:MOST_BARS]
+    shown = present
+    if len(present) > MOST_BARS:
+        shown = sorted(present, key=lambda pair: -(pair[1].loss or 0.0))[:MOST_BARS]
     values = [one.loss or 0.0 for _, one in shown]
     boxes = tuple((k + 0.14, k + 0.86, 0.0, max(0.0, value)) for k, value in enumerate(values))
-    worst, best = max(found, key=_loss), min(found, key=_loss)
+    worst, best = max(present, key=_loss), min(present, key=_loss)
     said = (
         f"Class {worst[0]} has the largest mean loss, {nats(worst[1].loss)} ({percent(worst[1].accuracy, 1)} right); "
         f"class {best[0]} the smallest, {nats(best[1].loss)} ({percent(best[1].accuracy, 1)} right)."
     )
-    rows = tuple((str(k), count(one.rows), nats(one.loss), percent(one.accuracy, 2)) for k, one in found)
+    rows = tuple((str(k), count(one.rows), nats(one.loss), percent(one.accuracy, 2)) for k, one in present)
     return Figure(
         "classes",
         "Loss by class",

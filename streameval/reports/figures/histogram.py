@@ -12,19 +12,19 @@ if TYPE_CHECKING:
     from streameval.studies.histogram import Histogram
 
 
-def rows(found: Histogram) -> Figure:
+def rows(hist: Histogram) -> Figure:
     """Rows by loss, both on logarithmic scales, so that the tail is seen."""
     boxes = tuple(
         (low, high, 0.5, float(n))
-        for low, high, n in zip(found.edges, found.edges[1:], found.rows, strict=False)
+        for low, high, n in zip(hist.edges, hist.edges[1:], hist.rows, strict=False)
         if n
     )
-    most = max(found.rows)
-    mode = found.rows.index(most)
-    far = sum(n for low, n in zip(found.edges, found.rows, strict=False) if low >= 1.0)
-    total = sum(found.rows)
+    most = max(hist.rows)
+    mode = hist.rows.index(most)
+    far = sum(n for low, n in zip(hist.edges, hist.rows, strict=False) if low >= 1.0)
+    total = sum(hist.rows)
     said = (
-        f"Most rows have a loss near {nats(math.sqrt(found.edges[mode] * found.edges[mode + 1]))}; "
+        f"Most rows have a loss near {nats(math.sqrt(hist.edges[mode] * hist.edges[mode + 1]))}; "
         f"{count(far)} of {count(total)}, {percent(far / total, 1)}, have 1 nat or more."
     )
     return Figure(
@@ -33,24 +33,24 @@ def rows(found: Histogram) -> Figure:
         said,
         said + " Both scales are logarithmic; the first bar holds smaller losses too.",
         Plot(
-            logarithmic("loss of a row, nats", found.edges[0], found.edges[-1]),
+            logarithmic("loss of a row, nats", hist.edges[0], hist.edges[-1]),
             logarithmic("rows", 0.5, 1.5 * max(most, 10)),
             (Bars(boxes, "rows", "blue"),),
             height=260,
         ),
-        _table(found),
+        _table(hist),
     )
 
 
-def share(found: Histogram) -> Figure:
+def share(hist: Histogram) -> Figure:
     """Which rows the loss comes from: shares of rows and of the summed loss with at least a given loss."""
-    total, whole = sum(found.rows), math.fsum(found.loss)
+    total, whole = sum(hist.rows), math.fsum(hist.loss)
     points, weights = [], []
-    for k, edge in enumerate(found.edges[:-1]):
-        points.append((edge, sum(found.rows[k:]) / total))
-        weights.append((edge, math.fsum(found.loss[k:]) / whole if whole > 0 else 0.0))
-    points.append((found.edges[-1], 0.0))
-    weights.append((found.edges[-1], 0.0))
+    for k, edge in enumerate(hist.edges[:-1]):
+        points.append((edge, sum(hist.rows[k:]) / total))
+        weights.append((edge, math.fsum(hist.loss[k:]) / whole if whole > 0 else 0.0))
+    points.append((hist.edges[-1], 0.0))
+    weights.append((hist.edges[-1], 0.0))
     few, heavy = next(
         ((a[1], b[1]) for a, b in zip(points, weights, strict=True) if a[1] <= 0.05), (points[-1][1], 0.0)
     )
@@ -65,7 +65,7 @@ def share(found: Histogram) -> Figure:
         said,
         said + " This is why a batch of few rows tells so little.",
         Plot(
-            logarithmic("rows with at least this loss, nats", found.edges[0], found.edges[-1]),
+            logarithmic("rows with at least this loss, nats", hist.edges[0], hist.edges[-1]),
             linear("share", 0.0, 1.0, percent=True),
             (
                 Line(tuple(weights), "of the loss", "vermillion"),
@@ -77,11 +77,11 @@ def share(found: Histogram) -> Figure:
     )
 
 
-def _table(found: Histogram) -> Table:
+def _table(hist: Histogram) -> Table:
     return Table(
         ("from", "to", "rows", "summed loss"),
         tuple(
             (f"{low:.3g}", f"{high:.3g}", count(n), f"{total:.4g}")
-            for low, high, n, total in zip(found.edges, found.edges[1:], found.rows, found.loss, strict=False)
+            for low, high, n, total in zip(hist.edges, hist.edges[1:], hist.rows, hist.loss, strict=False)
         ),
     )

@@ -13,34 +13,34 @@ if TYPE_CHECKING:
 LEAST = 0.1  # a |z| below this is drawn at this
 
 
-def order(found: Order) -> Figure | None:
+def order(audit: Order) -> Figure | None:
     """The audit; None if there were too few rows for any look."""
-    if not found.findings:
+    if not audit.findings:
         return None
-    names = [_name(finding) for finding in found.findings]
-    places = {id(finding): len(names) - k - 0.5 for k, finding in enumerate(found.findings)}
-    marks: list[Mark] = [Rule(found.limit, f"limit, {found.limit:.1f}", "ink", upright=True)]
+    names = [_name(finding) for finding in audit.findings]
+    places = {id(finding): len(names) - k - 0.5 for k, finding in enumerate(audit.findings)}
+    marks: list[Mark] = [Rule(audit.limit, f"limit, {audit.limit:.1f}", "ink", upright=True)]
     for flagged, name, colour, marker in (
         (False, "as in a random order", "blue", "circle"),
         (True, "not as in a random order", "vermillion", "diamond"),
     ):
         points = tuple(
-            (max(LEAST, abs(one.z)), places[id(one)]) for one in found.findings if one.flagged == flagged
+            (max(LEAST, abs(one.z)), places[id(one)]) for one in audit.findings if one.flagged == flagged
         )
         if points:
             marks.append(
                 Dots(points, name, colour, marker, tuple((LEAST, x) for x, _ in points), across=True)
             )
-    most = max([abs(one.z) for one in found.findings] + [found.limit])
+    most = max([abs(one.z) for one in audit.findings] + [audit.limit])
     rows = tuple(
         (name, f"{one.z:+.2f}", "yes" if one.flagged else "no", _price(one))
-        for name, one in zip(names, found.findings, strict=True)
+        for name, one in zip(names, audit.findings, strict=True)
     )
     return Figure(
         "order",
         "Is the order of the rows random?",
-        found.message,
-        f"{found.message} A random order passes the limit anywhere with a chance of at most {found.false_alarm:g}.",
+        audit.message,
+        f"{audit.message} A random order passes the limit anywhere with a chance of at most {audit.false_alarm:g}.",
         Plot(
             logarithmic("|z|: deviation from a random order", LEAST, max(10.0, most)),
             categories("", list(reversed(names))),

@@ -29,21 +29,21 @@ MOST = 40
 
 def classes(contest: PairedResult, name: str) -> Figure | None:
     """The mean difference of each class with its standard interval; None without classes."""
-    found = list(contest.pair.per_class)
-    if not found:
+    shown = list(contest.pair.per_class)
+    if not shown:
         return None
-    if len(found) > MOST:
-        found = sorted(found, key=lambda row: -abs(row.difference))[:MOST]
+    if len(shown) > MOST:
+        shown = sorted(shown, key=lambda row: -abs(row.difference))[:MOST]
     z = quantile(contest.difference.level)
     ends = [
-        (row.difference - z * (row.stderr or 0.0), row.difference + z * (row.stderr or 0.0)) for row in found
+        (row.difference - z * (row.stderr or 0.0), row.difference + z * (row.stderr or 0.0)) for row in shown
     ]
     overall = contest.pair.difference
     low, high = min([a for a, _ in ends] + [0.0, overall]), max([b for _, b in ends] + [0.0, overall])
-    worst = max(found, key=lambda row: abs(row.difference))
-    better = sum(row.difference < 0 for row in found)
+    worst = max(shown, key=lambda row: abs(row.difference))
+    better = sum(row.difference < 0 for row in shown)
     said = (
-        f"The second model is better on {better} of {len(found)} classes; the largest difference is "
+        f"The second model is better on {better} of {len(shown)} classes; the largest difference is "
         f"{small(worst.difference)} nats, on class {worst.label}."
     )
     rows = tuple(
@@ -54,13 +54,13 @@ def classes(contest: PairedResult, name: str) -> Figure | None:
             "–" if row.stderr is None else f"{row.stderr:.2e}",
             percent(row.win_rate, 1),
         )
-        for row in found
+        for row in shown
     )
     marks: tuple[Mark, ...] = (
         Rule(0.0, "no difference", "ink", dashed=False),
         Rule(overall, f"all rows, {small(overall)}", "vermillion"),
         Dots(
-            tuple((k + 0.5, row.difference) for k, row in enumerate(found)),
+            tuple((k + 0.5, row.difference) for k, row in enumerate(shown)),
             f"class, with its {percent(contest.difference.level, 0)} interval by the normal formula",
             "blue",
             reach=tuple(ends),
@@ -72,7 +72,7 @@ def classes(contest: PairedResult, name: str) -> Figure | None:
         said,
         said + " Below 0 the second is better.",
         Plot(
-            categories("true class", [str(row.label) for row in found]),
+            categories("true class", [str(row.label) for row in shown]),
             linear("difference, nats", low, high),
             marks,
             height=280,
