@@ -7,9 +7,13 @@ import os
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from command_line import PROGRAM, ROOT, environment
+
+if TYPE_CHECKING:
+    from streameval import Report
 
 KEPT = ("STREAMEVAL_CACHE_DIR", "STREAMEVAL_MNIST")
 
@@ -53,6 +57,15 @@ def mnist_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
+def mnist_train(mnist_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An Arrow file of the 60,000 training rows of real MNIST."""
+    from streameval.storage.converting import convert
+
+    images, labels = (mnist_dir / f"train-{what}-ubyte.gz" for what in ("images-idx3", "labels-idx1"))
+    return convert(images, labels, tmp_path_factory.mktemp("mnist") / "train.arrow")
+
+
+@pytest.fixture(scope="session")
 def digits_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An Arrow file of 3,000 drawn digits."""
     from streameval.datasets.digits import digits
@@ -66,3 +79,21 @@ def network_file() -> Path:
     from streameval.datasets.digits import demo_network_path
 
     return demo_network_path()
+
+
+@pytest.fixture(scope="module")
+def data(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An Arrow file of 4 x 4 pixels, as many rows as the module's ROWS."""
+    from long_runs import write
+
+    return write(tmp_path_factory.mktemp("data") / "drawn.arrow", request.module.ROWS)
+
+
+@pytest.fixture(scope="module")
+def whole(data: Path) -> Report:
+    """What one undisturbed pass over `data` gives."""
+    from long_runs import network
+
+    from streameval import evaluate
+
+    return evaluate(network(), data)

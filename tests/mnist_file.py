@@ -1,21 +1,10 @@
-"""The real MNIST training rows as a file that can be mapped, and variants of the article's network."""
+"""Variants of a network: rounded, and as another checkpoint of the same training."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 
 import streameval as se
-
-
-def written(mnist_dir: Path, folder: Path) -> Path:
-    """Convert the 60,000 training rows into FOLDER/train.arrow, once."""
-    place = folder / "train.arrow"
-    if not place.exists():
-        stem = mnist_dir / "train"
-        se.convert(f"{stem}-images-idx3-ubyte.gz", f"{stem}-labels-idx1-ubyte.gz", place)
-    return place
 
 
 def rounded(model: se.Mlp) -> se.Mlp:

@@ -7,7 +7,7 @@ import pty
 
 import pytest
 from command_line import in_process, result, start
-from mnist_file import nudged, rounded, written
+from mnist_file import nudged, rounded
 
 import streameval as se
 from streameval.reports.json import plain
@@ -19,11 +19,6 @@ def other(network_file, tmp_path_factory):
     place = tmp_path_factory.mktemp("models") / "other one.safetensors"
     nudged(se.load_model(network_file), 0.02).save(place)
     return place
-
-
-@pytest.fixture(scope="module")
-def mnist(mnist_dir, tmp_path_factory):
-    return mnist_dir / "sample_weight.pkl", written(mnist_dir, tmp_path_factory.mktemp("mnist"))
 
 
 def test_compare_prints_what_a_batch_is_worth(network_file, digits_file):
@@ -144,8 +139,9 @@ def test_a_page_that_cannot_be_written_ends_with_5(network_file, digits_file, tm
     assert "no" in done.stderr
 
 
-def test_the_commands_show_what_is_true_of_the_article_s_network(mnist, tmp_path):
+def test_the_commands_show_what_is_true_of_the_article_s_network(mnist_dir, mnist_train, tmp_path):
     """On real MNIST; 2,000 draws of 100 rows: 4 standard errors of their sd are 0.0048."""
+    mnist = mnist_dir / "sample_weight.pkl", mnist_train
     found = result("compare", *mnist)
     assert found["full"]["loss"] == pytest.approx(0.2240008766, abs=2e-9)
     assert (found["order"]["even"], found["order"]["odd"]) == (

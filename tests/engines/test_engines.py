@@ -35,16 +35,6 @@ SPAN = 9_999
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(tmp_path_factory.mktemp("data") / "drawn.arrow", ROWS)
-
-
-@pytest.fixture(scope="module")
-def whole(data: Path) -> se.Report:
-    return se.evaluate(network(), data)
-
-
-@pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """Two worker processes with one thread each, and a client."""
     distributed = pytest.importorskip(

@@ -31,11 +31,6 @@ from streameval.storage.source import Span
 ROWS = 50_000
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(tmp_path_factory.mktemp("data") / "drawn.arrow", ROWS)
-
-
 class StopAt:
     """A callback that ends the pass after some chunks."""
 

@@ -25,16 +25,6 @@ FORMS = ("arrays", "arrow", "npy", "idx")
 
 
 @pytest.fixture(scope="module")
-def layers() -> list[naive.Layer]:
-    return small.network([99, 20, CLASSES], ["sigmoid"], seed=21, gain=3.0)
-
-
-@pytest.fixture(scope="module")
-def model(layers: list[naive.Layer]) -> se.Mlp:
-    return se.Mlp([se.Layer(*layer) for layer in layers])
-
-
-@pytest.fixture(scope="module")
 def x() -> np.ndarray:
     return small.pixels("mixed", ROWS, 99, seed=5).reshape(ROWS, *SHAPE)
 

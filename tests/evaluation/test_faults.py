@@ -278,6 +278,7 @@ def test_options_that_do_not_go_together_are_2(folder: Path, arguments: tuple[st
     assert (done.returncode, said in done.stderr) == (2, True), done.stderr
 
 
+@pytest.mark.slow
 def test_ctrl_c_at_a_terminal_ends_a_pass_on_workers_with_its_checkpoint(
     folder: Path, tmp_path: Path
 ) -> None:

@@ -16,16 +16,6 @@ ROWS, CLASSES = 500, 7
 
 
 @pytest.fixture(scope="module")
-def layers() -> list[naive.Layer]:
-    return small.network([99, 20, CLASSES], ["sigmoid"], seed=21, gain=3.0)
-
-
-@pytest.fixture(scope="module")
-def model(layers: list[naive.Layer]) -> se.Mlp:
-    return se.Mlp([se.Layer(*layer) for layer in layers])
-
-
-@pytest.fixture(scope="module")
 def x() -> np.ndarray:
     return small.pixels("mixed", ROWS, 99, seed=5).reshape(ROWS, 9, 11)
 

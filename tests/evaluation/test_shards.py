@@ -21,16 +21,6 @@ from streameval.evaluation.shards import merge, parse_shard, shard_span, write_s
 ROWS = 200_003
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(tmp_path_factory.mktemp("data") / "drawn.arrow", ROWS)
-
-
-@pytest.fixture(scope="module")
-def whole(data: Path) -> se.Report:
-    return se.evaluate(network(), data)
-
-
 def states(data: object, folder: Path, count: int, **options: object) -> list[Path]:
     """The state files of all shards."""
     paths = []

@@ -57,6 +57,7 @@ def compiling_for(cpu: str) -> dict[str, str]:
     return {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features, "STREAMEVAL_CACHE_DIR": cache}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cpu", CPUS)
 def test_another_instruction_set_gives_the_same_bits(cpu: str, here: dict[str, str]) -> None:
     """Each is compiled once for a version of the kernels, into a cache folder of its own: 10 to 20 seconds."""
@@ -103,7 +104,7 @@ print("done")
 """
 
 
-@pytest.mark.parametrize("cpu", [None, *CPUS])
+@pytest.mark.parametrize("cpu", [None, *(pytest.param(cpu, marks=pytest.mark.slow) for cpu in CPUS)])
 def test_nothing_is_read_before_the_first_row_or_after_the_last(cpu: str | None) -> None:
     """The rows lie against pages that must not be touched: reading one byte too far ends the process."""
     environment = {} if cpu is None else compiling_for(cpu)

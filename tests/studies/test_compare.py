@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 import small_networks as small
-from mnist_file import written
 
 import streameval as se
 from streameval.errors import DataError, StorageError, UsageError
@@ -20,24 +19,8 @@ from streameval.studies.histogram import EDGES, Histogram
 
 
 @pytest.fixture(scope="module")
-def model(network_file):
-    return se.load_model(network_file)
-
-
-@pytest.fixture(scope="module")
 def found(model, digits_file):
     return se.compare(model, digits_file, trials=300, seed=3)
-
-
-@pytest.fixture(scope="module")
-def losses(model, digits_file):
-    return se.per_sample_losses(model, digits_file)
-
-
-@pytest.fixture(scope="module")
-def mnist(mnist_dir, tmp_path_factory):
-    file = written(mnist_dir, tmp_path_factory.mktemp("mnist"))
-    return se.load_model(mnist_dir / "sample_weight.pkl"), se.open(file)
 
 
 @pytest.fixture(scope="module")

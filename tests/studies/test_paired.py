@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from mnist_file import nudged, rounded, written
+from mnist_file import nudged, rounded
 
 import streameval as se
 from streameval.errors import DataError, StorageError, UsageError
@@ -21,12 +21,6 @@ from streameval.studies.stored import stored_losses
 
 
 @pytest.fixture(scope="module")
-def models(network_file):
-    first = se.load_model(network_file)
-    return [first, nudged(first, 0.02), nudged(first, 0.05, seed=1)]
-
-
-@pytest.fixture(scope="module")
 def losses(models, digits_file):
     return [se.per_sample_losses(model, digits_file) for model in models]
 
@@ -37,12 +31,6 @@ def old(models, digits_file, tmp_path_factory):
     place = tmp_path_factory.mktemp("losses") / "old.arrow"
     se.evaluate(models[0], digits_file, options=PassOptions(losses=place))
     return place
-
-
-@pytest.fixture(scope="module")
-def mnist(mnist_dir, tmp_path_factory):
-    file = written(mnist_dir, tmp_path_factory.mktemp("mnist"))
-    return se.load_model(mnist_dir / "sample_weight.pkl"), se.open(file)
 
 
 class Counting:

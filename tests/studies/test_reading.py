@@ -7,7 +7,6 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from mnist_file import nudged
 
 import streameval as se
 from streameval.defaults import CHUNK_ROWS
@@ -17,21 +16,6 @@ from streameval.scoring import make_scorer
 from streameval.statistics.seeds import recorded
 from streameval.studies.looks import recorder
 from streameval.studies.reading import LossReader, SharedReader, in_file_order
-
-
-@pytest.fixture(scope="module")
-def model(network_file):
-    return se.load_model(network_file)
-
-
-@pytest.fixture(scope="module")
-def models(model):
-    return [model, nudged(model, 0.02), nudged(model, 0.05, seed=1)]
-
-
-@pytest.fixture(scope="module")
-def losses(model, digits_file):
-    return se.per_sample_losses(model, digits_file)
 
 
 class Watched:

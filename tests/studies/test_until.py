@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from mnist_file import written
 
 import streameval as se
 from streameval.errors import DataError, UsageError
@@ -13,22 +12,6 @@ from streameval.reports.json import dumps
 from streameval.statistics.until import until
 
 BOUNDS = CrossEntropy(eps=1e-7).bounds
-
-
-@pytest.fixture(scope="module")
-def model(network_file):
-    return se.load_model(network_file)
-
-
-@pytest.fixture(scope="module")
-def losses(model, digits_file):
-    return se.per_sample_losses(model, digits_file)
-
-
-@pytest.fixture(scope="module")
-def mnist(mnist_dir, tmp_path_factory):
-    file = written(mnist_dir, tmp_path_factory.mktemp("mnist"))
-    return se.load_model(mnist_dir / "sample_weight.pkl"), se.open(file)
 
 
 @pytest.mark.parametrize("method", ["betting", "predictable", "asymptotic"])
