@@ -11,7 +11,7 @@ from html import escape
 
 from streameval.files import atomic_file, lock
 from streameval.reports import svg
-from streameval.reports.figures.plot import Figure, Gallery, Image, Plot, Table, legend
+from streameval.reports.figures.plot import COLOURS, Figure, Gallery, Image, Plot, Table, legend
 from streameval.reports.page import Page
 
 # Lighter shades of the same hues, for dark backgrounds.
@@ -23,14 +23,14 @@ DARK = {
     "purple": "#DDA0C2",
     "sky": "#7FC8F0",
     "ink": "#E8E8E8",
-    "dim": "#a2a8b3",
-    "grid": "#363b44",
 }
+DARK_PAPER = {"paper": "#16181c", "card": "#1e2127", "dim": "#a2a8b3", "grid": "#363b44"}
 STYLE = """
-:root { color-scheme: light dark; --paper: #ffffff; --card: #f6f7f9; LIGHT }
+:root { color-scheme: light dark; LIGHT }
 @media (prefers-color-scheme: dark) {
-  :root { --paper: #16181c; --card: #1e2127; DARK }
+  :root { DARK }
 }
+COLOURED
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
 main { max-width: 1160px; margin: 0 auto; padding: 20px 16px 48px; }
@@ -43,7 +43,8 @@ dt { color: var(--dim); overflow-wrap: anywhere; } dd { margin: 0; overflow-wrap
 figure { margin: 0 0 16px; padding: 16px; background: var(--card); border-radius: 10px; break-inside: avoid; }
 figcaption, .notes { font-size: .9rem; color: var(--dim); margin-top: 8px; }
 .plot { display: block; width: 100%; height: auto; }
-RULES
+.plot text { fill: var(--ink); font-size: 12.5px; font-family: system-ui, sans-serif; }
+CLASSES
 .legend { list-style: none; display: flex; flex-wrap: wrap; gap: 2px 18px; margin: 8px 0 0; padding: 0; }
 .legend li { display: flex; align-items: center; gap: 8px; font-size: .85rem; }
 .swatch { flex: none; }
@@ -55,7 +56,7 @@ RULES
 details { margin-top: 8px; font-size: .85rem; } summary { cursor: pointer; color: var(--dim); }
 .scroll { overflow-x: auto; max-height: 26rem; }
 @media (max-width: 520px) {
-  main { padding: 14px 10px 32px; } figure { padding: 12px 10px; } .plot text { font-size: 13.5px; }
+  main { padding: 14px 10px 32px; } figure { padding: 12px 10px; } .plot .label, .plot .tick { font-size: 13.5px; }
 }
 table { border-collapse: collapse; margin-top: 6px; }
 th, td { padding: 2px 10px 2px 0; text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
@@ -87,9 +88,22 @@ def render(page: Page) -> str:
 
 
 def _style() -> str:
-    light = " ".join(f"--{name}: {value};" for name, value in svg.LIGHT.items())
-    dark = " ".join(f"--{name}: {value};" for name, value in DARK.items())
-    return STYLE.replace("LIGHT", light).replace("DARK", dark).replace("RULES", svg.RULES)
+    light = " ".join(f"--{name}: {value};" for name, value in (svg.PAPER | COLOURS).items())
+    dark = " ".join(f"--{name}: {value};" for name, value in (DARK_PAPER | DARK).items())
+    coloured = "\n".join(f".c-{name} {{ --c: var(--{name}); }}" for name in COLOURS)
+    classes = "\n".join(
+        f".plot .{name}, .swatch .{name} {{ {_rule(style)} }}" for name, style in svg.STYLES.items()
+    )
+    sheet = STYLE.replace("COLOURED", coloured).replace("CLASSES", classes)
+    return sheet.replace("LIGHT", light).replace("DARK", dark)
+
+
+def _rule(style: dict[str, str]) -> str:
+    """Colours by name become the page's own, which differ between light and dark."""
+    named = {"c", *COLOURS, *svg.PAPER}
+    return " ".join(
+        f"{key}: {f'var(--{value})' if value in named else value};" for key, value in style.items()
+    )
 
 
 def _figure(figure: Figure) -> str:

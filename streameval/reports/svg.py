@@ -1,67 +1,110 @@
-"""How plots and matrices are drawn: SVG as plain strings, and the rules by which a style sheet colours them.
+"""Plots and matrices as inline SVG: plain strings, coloured by the page's style sheet.
 
-Knows SVG. Does not know what is plotted, nor the page or picture around it.
+Knows SVG. Does not know what is plotted, nor the page around it.
 """
 
 from __future__ import annotations
 
+import base64
+import textwrap
 from html import escape
 
 from streameval.reports.figures.plot import (
-    COLOURS,
     Axis,
     Band,
     Bars,
     Cells,
     Dots,
     Figure,
+    Gallery,
     Line,
     Mark,
     Plot,
     Point,
     Rule,
+    legend,
 )
 
 WIDTH = 440
 TOP, RIGHT, BOTTOM = 30, 16, 46
+# Colours of the page on a light ground, besides those of `plot.COLOURS`.
+PAPER = {"paper": "#ffffff", "card": "#f6f7f9", "dim": "#5b6068", "grid": "#d9dce1"}
+# How an element of each class is drawn; colours by name, `c` is that of its own c-NAME or of the group it is in.
+STYLES = {
+    "grid": {"stroke": "grid", "stroke-width": "1", "fill": "none"},
+    "axis": {"stroke": "dim", "stroke-width": "1", "fill": "none"},
+    "line": {"stroke": "c", "stroke-width": "2", "fill": "none", "stroke-linejoin": "round"},
+    "dashed": {"stroke-dasharray": "6 4"},
+    "band": {"fill": "c", "fill-opacity": ".28"},
+    "bar": {"fill": "c", "fill-opacity": ".85"},
+    "dot": {"fill": "c", "stroke": "card", "stroke-width": "1"},
+    "cell": {"fill": "c"},
+    "card": {"fill": "paper"},
+    "label": {"fill": "dim", "font-size": "12.5px"},
+    "tick": {"fill": "dim", "font-size": "12.5px"},
+    "number": {"fill": "ink", "font-size": "11px"},
+    "title": {"fill": "ink", "font-size": "14px", "font-weight": "bold"},
+    "small": {"fill": "dim", "font-size": "9px"},
+}
+MARGIN = 10
 LETTER = 8.0  # width of a digit at a font size of 13.5, in a wide font
-
-# Colours on light paper, by their names in the rules; `--card` is what lies under a drawing.
-LIGHT = {**COLOURS, "dim": "#5b6068", "grid": "#d9dce1"}
-
-# How what is drawn below looks, on any paper.
-RULES = """
-.plot text { fill: var(--ink); font-size: 12.5px; font-family: system-ui, sans-serif; }
-.plot .label, .plot .tick { fill: var(--dim); }
-.plot .number { font-size: 11px; }
-.grid { stroke: var(--grid); stroke-width: 1; fill: none; }
-.axis { stroke: var(--dim); stroke-width: 1; fill: none; }
-.line { stroke: currentColor; stroke-width: 2; fill: none; stroke-linejoin: round; }
-.dashed { stroke-dasharray: 6 4; }
-.band { fill: currentColor; fill-opacity: .28; }
-.bar { fill: currentColor; fill-opacity: .85; }
-.dot { fill: currentColor; stroke: var(--card); stroke-width: 1; }
-.cell { fill: currentColor; }
-""" + "\n".join(f".c-{name} {{ color: var(--{name}); }}" for name in COLOURS)
 
 
 def draw(figure: Figure) -> str:
     """Return the figure's plot or matrix as an <svg> element with a title and a description."""
-    height, content = drawing(figure)
-    title, words = escape(figure.title), escape(figure.description)
-    return (
-        f'<svg class="plot" role="img" aria-label="{title}. {words}" viewBox="0 0 {WIDTH} {_n(height)}">'
-        f"<title>{title}</title><desc>{words}</desc>{content}</svg>"
-    )
+    drawing = figure.drawing
+    if isinstance(drawing, Plot):
+        return _svg(figure, drawing.height, _plot(drawing))
+    if isinstance(drawing, Cells):
+        height, parts = _cells(drawing)
+        return _svg(figure, height, parts)
+    raise TypeError(f"{type(drawing).__name__} is no drawing of lines")
 
 
-def drawing(figure: Figure) -> tuple[float, str]:
-    """Return height and content of the figure's plot or matrix, WIDTH wide; for an element of class "plot"."""
-    if isinstance(figure.drawing, Plot):
-        return figure.drawing.height, "".join(_plot(figure.drawing))
-    if isinstance(figure.drawing, Cells):
-        return _cells(figure.drawing)
-    raise TypeError(f"{type(figure.drawing).__name__} is no drawing of lines")
+def style(classes: list[str]) -> dict[str, str]:
+    """What the classes of an element say together."""
+    return {name: value for one in classes for name, value in STYLES.get(one, {}).items()}
+
+
+def picture(figure: Figure) -> str:
+    """Return the whole figure as one <svg>: title, drawing or images, and legend; for where there is no page."""
+    titles = textwrap.wrap(figure.title, 50)
+    parts = [f'<rect class="card" width="{WIDTH + 2 * MARGIN}" height="HEIGHT"/>']
+    parts += [_words("title", MARGIN, 24 + 19 * k, line) for k, line in enumerate(titles)]
+    y = 19.0 * len(titles) + 20
+    drawing = figure.drawing
+    if isinstance(drawing, Gallery):
+        below, inner = _images(drawing)
+    else:
+        below, inner = (drawing.height, _plot(drawing)) if isinstance(drawing, Plot) else _cells(drawing)
+    parts.append(f'<svg x="{MARGIN}" y="{_n(y)}">{"".join(inner)}</svg>')
+    y += below + MARGIN
+    for mark in legend(drawing.marks) if isinstance(drawing, Plot) else ():
+        lines = textwrap.wrap(mark.name, 56)
+        parts.append(swatch(mark).replace("<svg ", f'<svg x="{MARGIN}" y="{_n(y)}" ', 1))
+        parts += [_words("label", MARGIN + 30, y + 10 + 16 * k, line) for k, line in enumerate(lines)]
+        y += 16 * len(lines) + 3
+    size = f"{WIDTH + 2 * MARGIN} {_n(y + MARGIN)}"
+    return f'<svg viewBox="0 0 {size}">{"".join(parts)}</svg>'.replace("HEIGHT", _n(y + MARGIN), 1)
+
+
+def _words(kind: str, x: float, y: float, text: str) -> str:
+    return f'<text class="{kind}" x="{_n(x)}" y="{_n(y)}">{escape(text)}</text>'
+
+
+def _images(drawing: Gallery) -> tuple[float, list[str]]:
+    across, size = min(5, len(drawing.images)), 76
+    lines = [image.caption.splitlines() for image in drawing.images]
+    row = size + 10 + 12 * max(map(len, lines))
+    parts = []
+    for k, image in enumerate(drawing.images):
+        x, y = k % across * (WIDTH / across), k // across * row
+        data = base64.b64encode(image.png).decode()
+        parts.append(
+            f'<image x="{_n(x)}" y="{_n(y)}" width="{size}" height="{size}" href="data:image/png;base64,{data}"/>'
+        )
+        parts += [_words("small", x, y + size + 11 + 12 * j, line) for j, line in enumerate(lines[k])]
+    return -(-len(drawing.images) // across) * row, parts
 
 
 def swatch(mark: Mark) -> str:
@@ -80,7 +123,15 @@ def swatch(mark: Mark) -> str:
     )
 
 
-class _View:
+def _svg(figure: Figure, height: float, parts: list[str]) -> str:
+    title, words = escape(figure.title), escape(figure.description)
+    return (
+        f'<svg class="plot" role="img" aria-label="{title}. {words}" viewBox="0 0 {WIDTH} {_n(height)}">'
+        f"<title>{title}</title><desc>{words}</desc>{''.join(parts)}</svg>"
+    )
+
+
+class _Scale:
     """From values to points of the drawing."""
 
     def __init__(self, plot: Plot) -> None:
@@ -101,79 +152,79 @@ class _View:
 
 
 def _plot(plot: Plot) -> list[str]:
-    view = _View(plot)
-    parts = _axes(plot, view)
+    scale = _Scale(plot)
+    parts = _axes(plot, scale)
     for mark in plot.marks:
-        parts.append(f'<g class="c-{mark.colour}">{_mark(mark, view)}</g>')
+        parts.append(f'<g class="c-{mark.colour}">{_mark(mark, scale)}</g>')
     return parts
 
 
-def _axes(plot: Plot, view: _View) -> list[str]:
+def _axes(plot: Plot, scale: _Scale) -> list[str]:
     parts = [f'<text class="label" x="2" y="14">{escape(plot.y.label)}</text>']
     for value, text in plot.y.ticks:
-        y = view.up(value)
-        if not _is_places(plot.y):
-            parts.append(f'<path class="grid" d="M{_n(view.left)} {_n(y)}H{_n(view.right)}"/>')
+        y = scale.up(value)
+        if not _is_names(plot.y):
+            parts.append(f'<path class="grid" d="M{_n(scale.left)} {_n(y)}H{_n(scale.right)}"/>')
         parts.append(
-            f'<text class="tick" x="{_n(view.left - 7)}" y="{_n(y + 4)}" text-anchor="end">{escape(text)}</text>'
+            f'<text class="tick" x="{_n(scale.left - 7)}" y="{_n(y + 4)}" text-anchor="end">{escape(text)}</text>'
         )
     free = -1e9
     for value, text in plot.x.ticks:
-        x = view.across(value)
+        x = scale.across(value)
         half = 0.5 * LETTER * len(text)
         # A tick's text that would run into the one before it is left out; its line stays.
-        if not _is_places(plot.x):
-            parts.append(f'<path class="grid" d="M{_n(x)} {_n(view.top)}V{_n(view.bottom)}"/>')
+        if not _is_names(plot.x):
+            parts.append(f'<path class="grid" d="M{_n(x)} {_n(scale.top)}V{_n(scale.bottom)}"/>')
         if x - half > free:
             parts.append(
-                f'<text class="tick" x="{_n(x)}" y="{_n(view.bottom + 17)}" text-anchor="middle">{escape(text)}</text>'
+                f'<text class="tick" x="{_n(x)}" y="{_n(scale.bottom + 17)}" text-anchor="middle">{escape(text)}</text>'
             )
             free = x + half + 5
-    parts.append(f'<path class="axis" d="M{_n(view.left)} {_n(view.bottom)}H{_n(view.right)}"/>')
-    middle, below = 0.5 * (view.left + view.right), plot.height - 8
+    parts.append(f'<path class="axis" d="M{_n(scale.left)} {_n(scale.bottom)}H{_n(scale.right)}"/>')
+    middle, below = 0.5 * (scale.left + scale.right), plot.height - 8
     parts.append(
         f'<text class="label" x="{_n(middle)}" y="{_n(below)}" text-anchor="middle">{escape(plot.x.label)}</text>'
     )
     return parts
 
 
-def _is_places(axis: Axis) -> bool:
+def _is_names(axis: Axis) -> bool:
     """True for an axis of names: its ticks need no lines."""
     return axis.low == 0.0 and bool(axis.ticks) and axis.ticks[0][0] == 0.5
 
 
-def _mark(mark: Mark, view: _View) -> str:
+def _mark(mark: Mark, scale: _Scale) -> str:
     if isinstance(mark, Line):
-        return f'<path class="line{_dash(mark)}" d="M{"L".join(view.at(p) for p in mark.points)}"/>'
+        return f'<path class="line{_dash(mark)}" d="M{"L".join(scale.at(p) for p in mark.points)}"/>'
     if isinstance(mark, Band):
-        there = [view.at((x, low)) for x, low, _ in mark.points]
-        back = [view.at((x, high)) for x, _, high in reversed(mark.points)]
+        there = [scale.at((x, low)) for x, low, _ in mark.points]
+        back = [scale.at((x, high)) for x, _, high in reversed(mark.points)]
         return f'<path class="band" d="M{"L".join(there + back)}Z"/>'
     if isinstance(mark, Bars):
-        return "".join(_box(box, view) for box in mark.boxes)
+        return "".join(_box(box, scale) for box in mark.boxes)
     if isinstance(mark, Rule):
         if mark.upright:
-            way = f"M{_n(view.across(mark.at))} {_n(view.top)}V{_n(view.bottom)}"
+            way = f"M{_n(scale.across(mark.at))} {_n(scale.top)}V{_n(scale.bottom)}"
         else:
-            way = f"M{_n(view.left)} {_n(view.up(mark.at))}H{_n(view.right)}"
+            way = f"M{_n(scale.left)} {_n(scale.up(mark.at))}H{_n(scale.right)}"
         return f'<path class="line{_dash(mark)}" d="{way}"/>'
-    return _dots(mark, view)
+    return _dots(mark, scale)
 
 
-def _box(box: tuple[float, float, float, float], view: _View) -> str:
-    x0, x1 = view.across(box[0]), view.across(box[1])
-    y1, y0 = view.up(box[2]), view.up(box[3])
+def _box(box: tuple[float, float, float, float], scale: _Scale) -> str:
+    x0, x1 = scale.across(box[0]), scale.across(box[1])
+    y1, y0 = scale.up(box[2]), scale.up(box[3])
     if y1 - y0 < 0.05 or x1 - x0 < 0.05:
         return ""
     return f'<rect class="bar" x="{_n(x0)}" y="{_n(y0)}" width="{_n(x1 - x0)}" height="{_n(y1 - y0)}"/>'
 
 
-def _dots(mark: Dots, view: _View) -> str:
+def _dots(mark: Dots, scale: _Scale) -> str:
     parts = []
     for (x, y), (low, high) in zip(mark.points, mark.reach, strict=False):
         ends = ((low, y), (high, y)) if mark.across else ((x, low), (x, high))
-        parts.append(f'<path class="line" d="M{view.at(ends[0])}L{view.at(ends[1])}"/>')
-    parts += [_marker(mark.marker, view.across(x), view.up(y)) for x, y in mark.points]
+        parts.append(f'<path class="line" d="M{scale.at(ends[0])}L{scale.at(ends[1])}"/>')
+    parts += [_marker(mark.marker, scale.across(x), scale.up(y)) for x, y in mark.points]
     return "".join(parts)
 
 
@@ -192,7 +243,7 @@ def _dash(mark: Line | Rule) -> str:
     return " dashed" if mark.dashed else ""
 
 
-def _cells(drawing: Cells) -> tuple[float, str]:
+def _cells(drawing: Cells) -> tuple[float, list[str]]:
     count = len(drawing.labels)
     left, top = 26 + LETTER * max(map(len, drawing.labels)), 44
     size = (WIDTH - left - 4) / count
@@ -226,7 +277,7 @@ def _cells(drawing: Cells) -> tuple[float, str]:
                     f'<text class="number" x="{_n(x + size / 2)}" y="{_n(y + size / 2 + 4)}" '
                     f'text-anchor="middle">{escape(drawing.text[i][j])}</text>'
                 )
-    return top + size * count + 4, "".join(parts)
+    return top + size * count + 4, parts
 
 
 def _n(value: float) -> str:

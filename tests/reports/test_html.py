@@ -16,9 +16,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from mnist_file import nudged
 
 import streameval as se
-from streameval.reports import html, pages
+from streameval.errors import UsageError
+from streameval.reports import html, pages, pyplot, svg
 from streameval.reports.figures import plot
 from streameval.reports.figures.batches import falls_short
 from streameval.reports.png import grey
@@ -36,6 +38,20 @@ FLAGS = (
     "--enable-logging=stderr",
 )
 KINDS = ("comparison", "report", "until", "paired", "sequential")
+
+
+@pytest.fixture(scope="module")
+def made(network_file, digits_file):
+    """A page of each kind."""
+    model = se.load_model(network_file)
+    other, third = nudged(model, 0.02), nudged(model, 0.05)
+    return {
+        "comparison": pages.comparison(se.compare(model, digits_file, trials=50)),
+        "report": pages.report(se.evaluate(model, digits_file)),
+        "until": pages.until(se.evaluate_until(model, digits_file, half_width=0.1)),
+        "paired": pages.paired(se.paired([model, other, third], digits_file)),
+        "sequential": pages.paired(se.paired([model, other], digits_file, half_width=0.1)),
+    }
 
 
 class Tags(HTMLParser):
@@ -204,7 +220,7 @@ def test_an_image_survives_the_way_through_png():
 
 def test_the_worst_rows_are_shown_as_they_are(made, digits_file, network_file):
     report = se.evaluate(se.load_model(network_file), digits_file)
-    chunk = se.open(digits_file).take(np.array([row for _, row in report.state.sums.worst]))
+    chunk = se.open(digits_file).take(np.array([row for _, row in report.state.worst]))
     images = re.findall(r"data:image/png;base64,([^\"]+)", html.render(made["report"]))
     assert [base64.b64decode(one) for one in images] == [grey(x.reshape(28, 28)) for x in chunk.x]
 
@@ -247,6 +263,65 @@ def test_a_file_appears_whole(made, tmp_path):
     html.write(made["until"], place)
     assert place.read_text() == html.render(made["until"])
     assert [one.name for one in tmp_path.iterdir()] == ["out.html"]
+
+
+def test_without_matplotlib_the_error_says_what_to_type(monkeypatch, made, tmp_path):
+    monkeypatch.setattr(pyplot, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"pip install 'streameval\[report\]'"):
+        pyplot.write(made["until"], tmp_path)
+
+
+def test_single_pictures_are_written(made, tmp_path):
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'streameval[report]'")
+    for kind in ("comparison", "until", "sequential"):
+        written = pyplot.write(made[kind], tmp_path / kind)
+        assert [path.stem for path in written] == [figure.name for figure in made[kind].figures]
+        for path in written:
+            width, height = struct.unpack(">2I", path.read_bytes()[16:24])
+            view = ElementTree.fromstring(
+                svg.picture(next(f for f in made[kind].figures if f.name == path.stem))
+            )
+            units = [float(one) for one in view.get("viewBox").split()[2:]]
+            assert abs(width - 3 * units[0]) <= 1
+            assert abs(height - 3 * units[1]) <= 1
+        again = pyplot.write(made[kind], tmp_path / f"{kind}-again")
+        assert [path.read_bytes() for path in again] == [path.read_bytes() for path in written]
+
+
+def pixels(path):
+    """A picture as (height, width, 3) in 0 to 1."""
+    image = pytest.importorskip("matplotlib.image", reason="pip install 'streameval[report]'")
+    return image.imread(path)[:, :, :3]
+
+
+def test_a_bar_is_on_the_picture_where_the_page_has_it(made, tmp_path):
+    """Every bar's middle has the bar's colour, laid over white; text is dark on its line, and not elsewhere."""
+    pyplot.write(made["report"], tmp_path)
+    shown = pixels(tmp_path / "classes.png")
+    figure = next(one for one in made["report"].figures if one.name == "classes")
+    root = ElementTree.fromstring(svg.picture(figure))
+    inner = next(one for one in root.iter("svg") if one.get("y") and one.get("class") is None)
+    left, top = float(inner.get("x")), float(inner.get("y"))
+    blue = np.array([int(plot.COLOURS["blue"][k : k + 2], 16) for k in (1, 3, 5)]) / 255
+    bars = [one for one in inner.iter("rect") if one.get("class") == "bar"]
+    assert bars
+    for bar in bars:
+        x, y, width, height = (float(bar.get(name)) for name in ("x", "y", "width", "height"))
+        if height < 4:
+            continue
+        row, column = round(3 * (top + y + 0.97 * height)), round(3 * (left + x + width / 2))
+        assert np.abs(shown[row, column] - (0.85 * blue + 0.15)).max() < 0.01
+    titled = [float(one.get("y")) for one in root.iter("text") if one.get("class") == "title"]
+    assert titled
+    for y in titled:
+        assert (shown[round(3 * (y - 9)) : round(3 * y)].min(axis=2) < 0.3).sum() > 300
+    assert (shown[:20] == 1).all()
+
+
+def test_the_worst_rows_are_on_their_picture(made, tmp_path):
+    pyplot.write(made["report"], tmp_path)
+    shown = pixels(tmp_path / "worst.png")
+    assert 0.01 < (shown < 0.02).all(axis=2).mean() < 0.9, "the digits' black ground"
 
 
 def browse(place, folder, *, width=1200, dark=False):
