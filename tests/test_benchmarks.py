@@ -301,7 +301,7 @@ def test_cost_that_grows_faster_than_the_rows_is_not_linear() -> None:
 
 
 def test_the_picture_places_each_workload_and_is_the_same_every_time(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="the picture needs streameval[report]")
+    pytest.importorskip("matplotlib", reason="the picture needs matplotlib: pip install matplotlib")
     limits = {"flops": 2e11, "bytes": 4e10}
     results = {"seed": race("seed", line("streameval", 0.02), line("a", 0.06)), "relu": race("relu")}
 

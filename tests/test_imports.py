@@ -52,7 +52,7 @@ ALLOWED |= {
 # The names of activations are all that models may know of the kernels.
 ONLY = {("models", "kernels"): {"streameval.kernels.names"}}
 # Loaded when they are used, inside functions: never by importing a module.
-LAZY = {"pyarrow", "obstore", "boto3", "safetensors", "onnx", "matplotlib", "dask", "distributed", "rich"}
+LAZY = {"pyarrow", "obstore", "boto3", "safetensors", "onnx", "resvg_py", "dask", "distributed", "rich"}
 # What else may stand at a module's top, and where.
 HOME = {"numba": "kernels", "llvmlite": "kernels", "click": "cli"}
 

@@ -21,7 +21,7 @@ from streameval.reports.terminal import TextStyle, fields
 
 SCHEMA = "streameval/doctor/1"
 PACKAGES = ("streameval", "numba", "llvmlite", "numpy", "pyarrow", "click", "rich", "safetensors")
-EXTRAS = ("matplotlib", "onnx", "dask", "distributed")
+EXTRAS = ("resvg-py", "onnx", "dask", "distributed")
 
 # The demo network on the drawn digits 0..ROWS of seed SEED: these bits come out everywhere, or something is wrong.
 ROWS, SEED = 2_000, 0

@@ -36,9 +36,9 @@ class FigureOptions:
         mine = Output("--html", self.html), Output("--png", self.png, inside="*.png")
         check_outputs((*others, *mine), {name: input_files(given or ()) for name, given in inputs.items()})
         if self.png is not None:
-            from streameval.reports import pyplot
+            from streameval.reports import pictures
 
-            pyplot.check()
+            pictures.check()
 
     def write(self, page: Callable[[Any], Page], result: Any) -> None:
         """Write the pictures that were asked for; nothing is drawn if none were."""
@@ -50,9 +50,9 @@ class FigureOptions:
         if self.html is not None:
             to_html.write(drawn, self.html)
         if self.png is not None:
-            from streameval.reports import pyplot
+            from streameval.reports import pictures
 
-            pyplot.write(drawn, self.png)
+            pictures.write(drawn, self.png)
 
 
 figure_options = options.gathered(

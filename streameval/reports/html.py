@@ -11,7 +11,7 @@ from html import escape
 
 from streameval.files import atomic_file, lock
 from streameval.reports import svg
-from streameval.reports.figures.plot import COLOURS, Figure, Gallery, Image, Plot, Table, legend
+from streameval.reports.figures.plot import Figure, Gallery, Image, Plot, Table, legend
 from streameval.reports.page import Page
 
 # Lighter shades of the same hues, for dark backgrounds.
@@ -23,13 +23,14 @@ DARK = {
     "purple": "#DDA0C2",
     "sky": "#7FC8F0",
     "ink": "#E8E8E8",
+    "dim": "#a2a8b3",
+    "grid": "#363b44",
 }
 STYLE = """
-:root { color-scheme: light dark; --paper: #ffffff; --card: #f6f7f9; --dim: #5b6068; --grid: #d9dce1; LIGHT }
+:root { color-scheme: light dark; --paper: #ffffff; --card: #f6f7f9; LIGHT }
 @media (prefers-color-scheme: dark) {
-  :root { --paper: #16181c; --card: #1e2127; --dim: #a2a8b3; --grid: #363b44; DARK }
+  :root { --paper: #16181c; --card: #1e2127; DARK }
 }
-COLOURED
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
 main { max-width: 1160px; margin: 0 auto; padding: 20px 16px 48px; }
@@ -42,17 +43,7 @@ dt { color: var(--dim); overflow-wrap: anywhere; } dd { margin: 0; overflow-wrap
 figure { margin: 0 0 16px; padding: 16px; background: var(--card); border-radius: 10px; break-inside: avoid; }
 figcaption, .notes { font-size: .9rem; color: var(--dim); margin-top: 8px; }
 .plot { display: block; width: 100%; height: auto; }
-.plot text { fill: var(--ink); font-size: 12.5px; font-family: system-ui, sans-serif; }
-.plot .label, .plot .tick { fill: var(--dim); }
-.plot .number { font-size: 11px; }
-.grid { stroke: var(--grid); stroke-width: 1; fill: none; }
-.axis { stroke: var(--dim); stroke-width: 1; fill: none; }
-.line { stroke: var(--c); stroke-width: 2; fill: none; stroke-linejoin: round; }
-.dashed { stroke-dasharray: 6 4; }
-.band { fill: var(--c); fill-opacity: .28; }
-.bar { fill: var(--c); fill-opacity: .85; }
-.dot { fill: var(--c); stroke: var(--card); stroke-width: 1; }
-.cell { fill: var(--c); }
+RULES
 .legend { list-style: none; display: flex; flex-wrap: wrap; gap: 2px 18px; margin: 8px 0 0; padding: 0; }
 .legend li { display: flex; align-items: center; gap: 8px; font-size: .85rem; }
 .swatch { flex: none; }
@@ -96,10 +87,9 @@ def render(page: Page) -> str:
 
 
 def _style() -> str:
-    light = " ".join(f"--{name}: {value};" for name, value in COLOURS.items())
+    light = " ".join(f"--{name}: {value};" for name, value in svg.LIGHT.items())
     dark = " ".join(f"--{name}: {value};" for name, value in DARK.items())
-    coloured = "\n".join(f".c-{name} {{ --c: var(--{name}); }}" for name in COLOURS)
-    return STYLE.replace("LIGHT", light).replace("DARK", dark).replace("COLOURED", coloured)
+    return STYLE.replace("LIGHT", light).replace("DARK", dark).replace("RULES", svg.RULES)
 
 
 def _figure(figure: Figure) -> str:

@@ -1,4 +1,4 @@
-"""Small grey images as PNG files, by zlib alone. Knows PNG; does not know what is on the image."""
+"""Small grey images as PNG files, by zlib alone, and words in PNG files. Knows PNG; not what is on the image."""
 
 from __future__ import annotations
 
@@ -23,6 +23,12 @@ def grey(image: NDArray[np.uint8]) -> bytes:
     return SIGNATURE + b"".join(
         (_chunk(b"IHDR", header), _chunk(b"IDAT", zlib.compress(lines.tobytes(), 9)), _chunk(b"IEND", b""))
     )
+
+
+def described(png: bytes, words: str) -> bytes:
+    """Return a PNG file with a description in it: a chunk iTXt (UTF-8, not compressed) behind the header's."""
+    words_chunk = _chunk(b"iTXt", b"Description" + bytes(5) + words.encode(errors="backslashreplace"))
+    return png[:33] + words_chunk + png[33:]
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:

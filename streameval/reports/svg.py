@@ -1,6 +1,6 @@
-"""Plots and matrices as inline SVG: plain strings, coloured by the page's style sheet.
+"""How plots and matrices are drawn: SVG as plain strings, and the rules by which a style sheet colours them.
 
-Knows SVG. Does not know what is plotted, nor the page around it.
+Knows SVG. Does not know what is plotted, nor the page or picture around it.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from html import escape
 
 from streameval.reports.figures.plot import (
+    COLOURS,
     Axis,
     Band,
     Bars,
@@ -25,16 +26,42 @@ WIDTH = 440
 TOP, RIGHT, BOTTOM = 30, 16, 46
 LETTER = 8.0  # width of a digit at a font size of 13.5, in a wide font
 
+# Colours on light paper, by their names in the rules; `--card` is what lies under a drawing.
+LIGHT = {**COLOURS, "dim": "#5b6068", "grid": "#d9dce1"}
+
+# How what is drawn below looks, on any paper.
+RULES = """
+.plot text { fill: var(--ink); font-size: 12.5px; font-family: system-ui, sans-serif; }
+.plot .label, .plot .tick { fill: var(--dim); }
+.plot .number { font-size: 11px; }
+.grid { stroke: var(--grid); stroke-width: 1; fill: none; }
+.axis { stroke: var(--dim); stroke-width: 1; fill: none; }
+.line { stroke: currentColor; stroke-width: 2; fill: none; stroke-linejoin: round; }
+.dashed { stroke-dasharray: 6 4; }
+.band { fill: currentColor; fill-opacity: .28; }
+.bar { fill: currentColor; fill-opacity: .85; }
+.dot { fill: currentColor; stroke: var(--card); stroke-width: 1; }
+.cell { fill: currentColor; }
+""" + "\n".join(f".c-{name} {{ color: var(--{name}); }}" for name in COLOURS)
+
 
 def draw(figure: Figure) -> str:
     """Return the figure's plot or matrix as an <svg> element with a title and a description."""
-    drawing = figure.drawing
-    if isinstance(drawing, Plot):
-        return _svg(figure, drawing.height, _plot(drawing))
-    if isinstance(drawing, Cells):
-        height, parts = _cells(drawing)
-        return _svg(figure, height, parts)
-    raise TypeError(f"{type(drawing).__name__} is no drawing of lines")
+    height, content = drawing(figure)
+    title, words = escape(figure.title), escape(figure.description)
+    return (
+        f'<svg class="plot" role="img" aria-label="{title}. {words}" viewBox="0 0 {WIDTH} {_n(height)}">'
+        f"<title>{title}</title><desc>{words}</desc>{content}</svg>"
+    )
+
+
+def drawing(figure: Figure) -> tuple[float, str]:
+    """Return height and content of the figure's plot or matrix, WIDTH wide; for an element of class "plot"."""
+    if isinstance(figure.drawing, Plot):
+        return figure.drawing.height, "".join(_plot(figure.drawing))
+    if isinstance(figure.drawing, Cells):
+        return _cells(figure.drawing)
+    raise TypeError(f"{type(figure.drawing).__name__} is no drawing of lines")
 
 
 def swatch(mark: Mark) -> str:
@@ -50,14 +77,6 @@ def swatch(mark: Mark) -> str:
     return (
         f'<svg class="swatch c-{mark.colour}" viewBox="0 0 22 12" width="22" height="12" aria-hidden="true">'
         f"{inner}</svg>"
-    )
-
-
-def _svg(figure: Figure, height: float, parts: list[str]) -> str:
-    title, words = escape(figure.title), escape(figure.description)
-    return (
-        f'<svg class="plot" role="img" aria-label="{title}. {words}" viewBox="0 0 {WIDTH} {_n(height)}">'
-        f"<title>{title}</title><desc>{words}</desc>{''.join(parts)}</svg>"
     )
 
 
@@ -173,7 +192,7 @@ def _dash(mark: Line | Rule) -> str:
     return " dashed" if mark.dashed else ""
 
 
-def _cells(drawing: Cells) -> tuple[float, list[str]]:
+def _cells(drawing: Cells) -> tuple[float, str]:
     count = len(drawing.labels)
     left, top = 26 + LETTER * max(map(len, drawing.labels)), 44
     size = (WIDTH - left - 4) / count
@@ -207,7 +226,7 @@ def _cells(drawing: Cells) -> tuple[float, list[str]]:
                     f'<text class="number" x="{_n(x + size / 2)}" y="{_n(y + size / 2 + 4)}" '
                     f'text-anchor="middle">{escape(drawing.text[i][j])}</text>'
                 )
-    return top + size * count + 4, parts
+    return top + size * count + 4, "".join(parts)
 
 
 def _n(value: float) -> str:

@@ -16,11 +16,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from mnist_file import nudged
 
 import streameval as se
-from streameval.errors import UsageError
-from streameval.reports import html, pages, pyplot
+from streameval.reports import html, pages
 from streameval.reports.figures import plot
 from streameval.reports.figures.batches import falls_short
 from streameval.reports.png import grey
@@ -38,20 +36,6 @@ FLAGS = (
     "--enable-logging=stderr",
 )
 KINDS = ("comparison", "report", "until", "paired", "sequential")
-
-
-@pytest.fixture(scope="module")
-def made(network_file, digits_file):
-    """A page of each kind."""
-    model = se.load_model(network_file)
-    other, third = nudged(model, 0.02), nudged(model, 0.05)
-    return {
-        "comparison": pages.comparison(se.compare(model, digits_file, trials=50)),
-        "report": pages.report(se.evaluate(model, digits_file)),
-        "until": pages.until(se.evaluate_until(model, digits_file, half_width=0.1)),
-        "paired": pages.paired(se.paired([model, other, third], digits_file)),
-        "sequential": pages.paired(se.paired([model, other], digits_file, half_width=0.1)),
-    }
 
 
 class Tags(HTMLParser):
@@ -263,23 +247,6 @@ def test_a_file_appears_whole(made, tmp_path):
     html.write(made["until"], place)
     assert place.read_text() == html.render(made["until"])
     assert [one.name for one in tmp_path.iterdir()] == ["out.html"]
-
-
-def test_without_matplotlib_the_error_says_what_to_type(monkeypatch, made, tmp_path):
-    monkeypatch.setattr(pyplot, "find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"pip install 'streameval\[report\]'"):
-        pyplot.write(made["until"], tmp_path)
-
-
-def test_single_pictures_are_written(made, tmp_path):
-    pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'streameval[report]'")
-    for kind in ("comparison", "until", "sequential"):
-        written = pyplot.write(made[kind], tmp_path / kind)
-        assert [path.stem for path in written] == [figure.name for figure in made[kind].figures]
-        for path in written:
-            width, height = struct.unpack(">2I", path.read_bytes()[16:24])
-            assert width > 800
-            assert height > 300
 
 
 def browse(place, folder, *, width=1200, dark=False):

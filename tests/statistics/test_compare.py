@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from peeking import peeking
 from scipy import stats
 
 from streameval.errors import DataError, UsageError
@@ -19,7 +20,6 @@ from streameval.losses import CrossEntropy
 from streameval.statistics.budget import Budget, clipped_mass, reference_rows, rounding_error
 from streameval.statistics.intervals import INTERVALS, interval
 from streameval.statistics.order import BLOCKS, STRIDES, audit_order
-from streameval.statistics.peeking import peeking
 from streameval.statistics.population import Population
 from streameval.statistics.precision import precision_table, rows_needed
 from streameval.statistics.trials import DRAWS_AT_ONCE, compare_losses, draws

@@ -10,6 +10,7 @@ import math
 import naive_statistics as naive
 import numpy as np
 import pytest
+from peeking import peeking
 
 from streameval.losses import CrossEntropy
 from streameval.statistics.difference import difference_estimate, difference_interval, difference_until
@@ -17,7 +18,6 @@ from streameval.statistics.intervals import INTERVALS, Batch, interval
 from streameval.statistics.intervals.normal import NORMAL
 from streameval.statistics.order import audit_order
 from streameval.statistics.paired import paired
-from streameval.statistics.peeking import peeking
 from streameval.statistics.population import Population
 from streameval.statistics.precision import rows_needed
 from streameval.statistics.samples import without_replacement

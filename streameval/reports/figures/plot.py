@@ -1,6 +1,6 @@
 """What a picture is: marks on two axes, cells, or images; with words and a table that say the same.
 
-Knows shapes and numbers. Does not know how they are rendered: `svg` and `pyplot` do.
+Knows shapes and numbers. Does not know how they are rendered: `svg` does.
 """
 
 from __future__ import annotations

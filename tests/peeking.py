@@ -5,7 +5,7 @@ Knows losses, as an array or a mapped file. Does not know the formulas.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,10 +32,6 @@ class Peeking:
     betting: float
     predictable: float
     normal: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return asdict(self)
 
 
 def peeking(
