@@ -39,7 +39,9 @@ def streameval(*arguments: object, env: dict[str, str] | None = None, **settings
     )
 
 
-def in_process(*arguments: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def in_process(
+    *arguments: object, env: dict[str, str] | None = None, cwd: str | Path = "."
+) -> subprocess.CompletedProcess[str]:
     """Run the command line to its end in this process, which is afterwards as it was; what `streameval` would give.
 
     Anything but SystemExit is an error of the program and comes out here, where a process would show a traceback.
@@ -50,6 +52,7 @@ def in_process(*arguments: object, env: dict[str, str] | None = None) -> subproc
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", newline="", write_through=True) for _ in range(2))
     with (
         mock.patch.dict(os.environ, env or {}),
+        contextlib.chdir(cwd),
         _signals_restored(),
         warnings.catch_warnings(),
         contextlib.redirect_stdout(out),

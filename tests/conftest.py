@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 from command_line import PROGRAM, ROOT, environment
 
@@ -26,6 +27,9 @@ def pytest_configure(config: pytest.Config) -> None:
         cache = getattr(config, "cache", None)
         folder = tempfile.mkdtemp(prefix="streameval-kernels-") if cache is None else cache.mkdir("kernels")
         os.environ["STREAMEVAL_CACHE_DIR"] = str(folder)
+    # Examples are not timed: the first one may compile, and other processes test at the same time.
+    hypothesis.settings.register_profile("untimed", deadline=None)
+    hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -27,7 +27,7 @@ def test_a_network_of_dense_layers_is_the_mlp_of_them() -> None:
     assert network == Mlp(layers)
     assert (network.features, network.classes, network.sizes) == (5, 3, (5, 4, 3))
     assert (network.parameters, network.multiply_adds) == (5 * 4 + 4 + 4 * 3 + 3, 5 * 4 + 4 * 3)
-    assert repr(network) == "Network(5-4-3, dense, dense)"
+    assert repr(network) == "Network(5-4-3, tanh, identity)"
 
 
 def test_outputs_need_not_be_logits_and_rows_may_have_a_shape() -> None:
