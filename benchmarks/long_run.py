@@ -3,7 +3,7 @@
     python -m benchmarks.long_run                      # 32 million rows, 25 GB
     python -m benchmarks.long_run --rows 2000000       # a rehearsal
 
-Writes long_run.json, long_run.md and, with matplotlib, long_run.png: memory over time, and time against rows,
+Writes long_run.json, long_run.md and, with streameval[report], long_run.png: memory over time, and time against rows,
 from the disk and from memory, beside what the disk alone takes. Knows the command line and /proc. Does not know the
 library.
 """
@@ -223,7 +223,7 @@ def plot(path: Path, steps: list[Size], whole: Watched, found: dict[str, Any]) -
     try:
         import matplotlib
     except ImportError:
-        say("no picture: matplotlib is not installed. Type: pip install matplotlib")
+        say("no picture: matplotlib is not installed. Type: pip install 'streameval[report]'")
         return
     matplotlib.use("Agg")
     from matplotlib import pyplot

@@ -13,11 +13,11 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from streameval.kernels.ahead import emit_hint, hint_step
 from streameval.kernels.byte_rows import FEATURES, LANES, STRIDE, SUMS
 from streameval.kernels.compiling import device
 from streameval.kernels.emitting import emit_loop, integer_item, place_pointer
 from streameval.kernels.lanes import llvm_function
+from streameval.kernels.prefetch import emit_hint, hint_step
 
 BASE, PLANES = 256, 3
 MOST_PIXELS = 2**31 // (255 * 128) - 64
@@ -72,7 +72,7 @@ def tile_block(typing: Any, rows: Any, stride: Any, planes: Any, lanes: Any, sum
     rows, planes, sums: (array, offset) · rows uint8, in int32 words, `stride` words a row, a multiple of 16 · planes
     int8 [lanes / 16][k / 64][16][16][4], zero for the padding of a row · sums int32, `lanes` a row · early:
     (address, hint); the memory from the address on is asked for, `_HINTS` times `hint` bytes in each step of 64
-    bytes: see `ahead`. Needs AMX-INT8, and the permission `host` asks for.
+    bytes: see `prefetch`. Needs AMX-INT8, and the permission `host` asks for.
     """
 
     def emit(context: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:

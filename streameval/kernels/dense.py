@@ -12,7 +12,6 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from streameval.kernels.ahead import emit_hint, hint_step
 from streameval.kernels.compiling import device
 from streameval.kernels.emitting import (
     emit_load,
@@ -24,6 +23,7 @@ from streameval.kernels.emitting import (
 )
 from streameval.kernels.host import TILE_ROWS, wide_registers
 from streameval.kernels.lanes import broadcast, emit_fma, splat_f32, store
+from streameval.kernels.prefetch import emit_hint, hint_step
 from streameval.kernels.program import OWN, SOURCE, TARGET, Operation
 
 # Outputs whose sums are in registers at once, for 2 vectors of rows (24 of 32 registers) or, where a vector
@@ -100,7 +100,7 @@ def dense_block(typing: Any, size: Any, rows: Any, inputs: Any, weights: Any, su
     size: (vectors, outputs), up to MOST_VECTORS of 16 rows and one of BLOCKS · rows, weights, sums: (float32 array,
     offset), weights [k][outputs], sums TILE_ROWS apart · inputs: how many, TILE_ROWS apart, or a list of element
     offsets (int32 array, offset, count), as a window of a convolution has; a list costs a small layer 8 % ·
-    early: (address, step); for each k the memory at address + k * step is asked for, see `ahead`
+    early: (address, step); for each k the memory at address + k * step is asked for, see `prefetch`
     """
 
     def emit(context: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:

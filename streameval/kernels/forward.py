@@ -13,10 +13,10 @@ from typing import Any
 import numba
 import numpy as np
 
-from streameval.kernels.ahead import tile_after
 from streameval.kernels.compiling import kernel, shared
 from streameval.kernels.host import TILE_ROWS
 from streameval.kernels.lanes import pointer
+from streameval.kernels.prefetch import tile_after
 from streameval.kernels.program import (
     FEATURES,
     OUTPUTS,

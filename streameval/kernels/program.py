@@ -4,7 +4,7 @@ A tile's values lie in one float32 array, [neuron][row], TILE_ROWS rows side by 
 where (`packing` plans it). The last row is no operation: it says where the outputs are, and how many.
 
 To add an operation: a device function `run(step, net, rows, space, tile)` in an `Operation`. It returns how many of
-the `tile.size` bytes at address `tile.early` it has asked for (see `ahead`), mostly 0.
+the `tile.size` bytes at address `tile.early` it has asked for (see `prefetch`), mostly 0.
 """
 
 from __future__ import annotations

@@ -220,7 +220,7 @@ def test_an_image_survives_the_way_through_png():
 
 def test_the_worst_rows_are_shown_as_they_are(made, digits_file, network_file):
     report = se.evaluate(se.load_model(network_file), digits_file)
-    chunk = se.open(digits_file).take(np.array([row for _, row in report.state.worst]))
+    chunk = se.open(digits_file).take(np.array([row for _, row in report.state.sums.worst]))
     images = re.findall(r"data:image/png;base64,([^\"]+)", html.render(made["report"]))
     assert [base64.b64decode(one) for one in images] == [grey(x.reshape(28, 28)) for x in chunk.x]
 

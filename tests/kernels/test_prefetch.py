@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streameval.kernels.ahead import LINE_BYTES, hint_step, tile_after
 from streameval.kernels.host import TILE_ROWS
+from streameval.kernels.prefetch import LINE_BYTES, hint_step, tile_after
 
 ADDRESS, FEATURES = 1 << 40, 7
 
