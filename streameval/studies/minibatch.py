@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.arguments import integer
-from streameval.defaults import BATCH_SIZE, CHUNK_ROWS, LEVEL, METHOD, SEED
+from streameval.defaults import BATCH_SIZE, CHUNK_ROWS, LEVEL, METHOD, SEED, THESE_ROWS
 from streameval.evaluation.opening import open_rows
 from streameval.evaluation.report import data_dict, model_dict
 from streameval.losses import choose_loss
@@ -19,29 +20,73 @@ from streameval.models.model import Model
 from streameval.scoring import make_scorer
 from streameval.scoring.scorer import Budget
 from streameval.statistics import samples
+from streameval.statistics.accuracy import accuracy_interval
 from streameval.statistics.intervals import Batch, Interval, lookup
 from streameval.statistics.intervals.interval import checked_level
 from streameval.statistics.seeds import generator, recorded, spawn_stream
 from streameval.storage.source import Source
 from streameval.studies.reading import LossReader
 
-SCHEMA = "streameval/minibatch/1"
+SCHEMA = "streameval/minibatch/2"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MiniBatch:
     """One mini-batch: its mean loss in nats, its row numbers (size,) int64, its losses (size,) float64, and where
-    that puts the loss of all rows."""
+    that puts the loss of all rows; how many rows are right, None where rows have no classes; how many rows there are
+    to draw from, None where they may repeat."""
 
     loss: float
     rows: NDArray[np.int64]
     losses: NDArray[np.float64]
     interval: Interval
+    correct: int | None = None
+    population: int | None = None
 
     @property
     def size(self) -> int:
         """Number of rows drawn, repeats counted."""
         return len(self.rows)
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of the rows drawn that are predicted right; None where rows have no classes."""
+        return None if self.correct is None else self.correct / self.size
+
+    @property
+    def stderr(self) -> float | None:
+        """Standard error of `loss` as an estimate of the loss of all rows: s / sqrt(n), times sqrt(1 - n/N) where rows
+        do not repeat; None for one row of several."""
+        if self.size == self.population:
+            return 0.0
+        if self.size < 2:
+            return None
+        left = 1.0 if self.population is None else 1.0 - self.size / self.population
+        return float(self.losses.std(ddof=1)) * math.sqrt(left / self.size)
+
+    @property
+    def accuracy_interval(self) -> Interval | None:
+        """Where the accuracy of all rows lies: Clopper and Pearson's interval, or that of the hypergeometric law where
+        rows do not repeat; exact for any number of rows. None where rows have no classes."""
+        if self.correct is None:
+            return None
+        return accuracy_interval(
+            self.correct, self.size, level=self.interval.level, population=self.population
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        share = self.accuracy_interval
+        return {
+            "loss": self.loss,
+            "size": self.size,
+            "stderr": self.stderr,
+            "rows": self.rows.tolist(),
+            "interval": self.interval.to_dict() | {"estimates": THESE_ROWS},
+            "correct": self.correct,
+            "accuracy": self.accuracy,
+            "accuracy_interval": None if share is None else share.to_dict() | {"estimates": THESE_ROWS},
+        }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,10 +114,7 @@ class MiniBatches:
         """As JSON, with the contract's names."""
         return {
             "schema": SCHEMA,
-            "batches": [
-                {"loss": b.loss, "size": b.size, "rows": b.rows.tolist(), "interval": b.interval.to_dict()}
-                for b in self.batches
-            ],
+            "batches": [one.to_dict() for one in self.batches],
             "replace": self.replace,
             "seed": self.seed,
             "loss_name": self.loss_function.name,
@@ -116,11 +158,13 @@ def minibatch(
     # Many small batches are read and judged together: a call for each would cost more than its rows.
     together = max(1, CHUNK_ROWS // size)
     for rows in _draws(source.rows, size, batches, together, seed=seed, replace=replace):
-        losses = read(rows.ravel()).reshape(rows.shape)
-        batch = Batch(losses, None if replace else source.rows)
+        losses, right = read.with_right(rows.ravel())
+        batch = Batch(losses.reshape(rows.shape), None if replace else source.rows)
         intervals = lookup(method).intervals(batch, level, loss.bounds)
-        means = losses.mean(axis=1).tolist()
-        drawn += map(MiniBatch, means, rows, losses, intervals)
+        counts = [None] * len(rows) if right is None else right.reshape(rows.shape).sum(axis=1).tolist()
+        means = batch.values.mean(axis=1).tolist()
+        populations = [batch.population] * len(rows)
+        drawn += map(MiniBatch, means, rows, batch.values, intervals, counts, populations)
     source.check_unchanged()
     return MiniBatches(tuple(drawn), replace, recorded(seed), loss, model, source)
 
