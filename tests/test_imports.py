@@ -22,6 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "arguments": {"errors"},
     "cgroups": set(),
     "companions": {"errors"},
+    "escaping": set(),
     "files": {"companions", "errors"},
     "kernels": {"cgroups", "errors"},
     "layers": {"kernels", "errors"},
@@ -41,6 +42,7 @@ ALLOWED |= {
     "reports": {
         "arguments",
         "defaults",
+        "escaping",
         "statistics",
         "studies",
         "evaluation",
