@@ -21,7 +21,9 @@ ALLOWED: dict[str, set[str]] = {
     "deprecation": {"errors"},
     "arguments": {"errors"},
     "cgroups": set(),
-    "files": {"errors"},
+    "companions": {"errors"},
+    "escaping": set(),
+    "files": {"companions", "errors"},
     "kernels": {"cgroups", "errors"},
     "layers": {"kernels", "errors"},
     "losses": {"arguments", "defaults", "kernels", "errors"},
@@ -40,6 +42,7 @@ ALLOWED |= {
     "reports": {
         "arguments",
         "defaults",
+        "escaping",
         "statistics",
         "studies",
         "evaluation",

@@ -13,7 +13,8 @@ from streameval.reports.terminal import INDENT, TextStyle, fields, paragraph, ta
 if TYPE_CHECKING:
     from streameval.evaluation.report import Report
     from streameval.statistics.intervals.interval import Interval
-    from streameval.studies.minibatch import MiniBatch, MiniBatches
+    from streameval.studies.minibatch import MiniBatches
+    from streameval.studies.sampler import MiniBatch
 
 # A table of more classes than this shows those with the largest losses.
 CLASSES = 20
@@ -100,11 +101,11 @@ def _errors(result: Report) -> list[tuple[str, str]]:
     pairs, clusters = [], result.clusters
     if result.stderr is not None:
         said = f"standard error {nats(result.stderr)}{_share(result.accuracy_interval, '')}"
-        pairs.append(("further data", f"{said}, if rows are independent"))
+        pairs.append(("errors", f"{said}, for further data if rows are independent"))
     if clusters is not None:
         share, warning = result.accuracy_interval_clustered, clusters.loss.interval().warning
         said = f"standard error {nats(clusters.loss.stderr)}{_share(share, 'about ')}"
-        said += f", if the {count(clusters.loss.groups)} groups are independent"
+        said += f", for further data if the {count(clusters.loss.groups)} groups are independent"
         pairs.append(("by groups", said if warning is None else f"{said}. Warning: {warning}"))
     return pairs
 

@@ -2,91 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from streameval.arguments import integer
-from streameval.defaults import BATCH_SIZE, CHUNK_ROWS, LEVEL, METHOD, SEED, THESE_ROWS
-from streameval.evaluation.opening import open_rows
+from streameval.defaults import BATCH_SIZE, LEVEL, METHOD, SEED
 from streameval.evaluation.report import data_dict, model_dict
-from streameval.losses import choose_loss
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
-from streameval.scoring import make_scorer
-from streameval.scoring.scorer import Budget
-from streameval.statistics import samples
-from streameval.statistics.accuracy import accuracy_interval
-from streameval.statistics.intervals import Batch, Interval, lookup
-from streameval.statistics.intervals.interval import checked_level
-from streameval.statistics.seeds import generator, recorded, spawn_stream
+from streameval.statistics.intervals import Interval
+from streameval.statistics.seeds import recorded
 from streameval.storage.source import Source
-from streameval.studies.reading import LossReader
+from streameval.studies.sampler import MiniBatch, Sampler
 
 SCHEMA = "streameval/minibatch/2"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class MiniBatch:
-    """One mini-batch: its mean loss in nats, its row numbers (size,) int64, its losses (size,) float64, and where
-    that puts the loss of all rows; how many rows are right, None where rows have no classes; how many rows there are
-    to draw from, None where they may repeat."""
-
-    loss: float
-    rows: NDArray[np.int64]
-    losses: NDArray[np.float64]
-    interval: Interval
-    correct: int | None = None
-    population: int | None = None
-
-    @property
-    def size(self) -> int:
-        """Number of rows drawn, repeats counted."""
-        return len(self.rows)
-
-    @property
-    def accuracy(self) -> float | None:
-        """Share of the rows drawn that are predicted right; None where rows have no classes."""
-        return None if self.correct is None else self.correct / self.size
-
-    @property
-    def stderr(self) -> float | None:
-        """Standard error of `loss` as an estimate of the loss of all rows: s / sqrt(n), times sqrt(1 - n/N) where rows
-        do not repeat; None for one row of several."""
-        if self.size == self.population:
-            return 0.0
-        if self.size < 2:
-            return None
-        left = 1.0 if self.population is None else 1.0 - self.size / self.population
-        return float(self.losses.std(ddof=1)) * math.sqrt(left / self.size)
-
-    @property
-    def accuracy_interval(self) -> Interval | None:
-        """Where the accuracy of all rows lies: Clopper and Pearson's interval, or that of the hypergeometric law where
-        rows do not repeat; exact for any number of rows. None where rows have no classes."""
-        if self.correct is None:
-            return None
-        return accuracy_interval(
-            self.correct, self.size, level=self.interval.level, population=self.population
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON."""
-        share = self.accuracy_interval
-        return {
-            "loss": self.loss,
-            "size": self.size,
-            "stderr": self.stderr,
-            "rows": self.rows.tolist(),
-            "interval": self.interval.to_dict() | {"estimates": THESE_ROWS},
-            "correct": self.correct,
-            "accuracy": self.accuracy,
-            "accuracy_interval": None if share is None else share.to_dict() | {"estimates": THESE_ROWS},
-        }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,41 +81,7 @@ def minibatch(
         UsageError: a size or count below 1, or over the number of rows without replacement.
         DataError: a data set without rows; and the errors of `evaluate`.
     """
-    source, loss = open_rows(data, model), choose_loss(loss, eps)
     size, batches = integer("size", size, least=1), integer("batches", batches, least=1)
-    checked_level(level)
-    read = LossReader(make_scorer(model, source, loss, Budget(threads)), source)
-    drawn: list[MiniBatch] = []
-    # Many small batches are read and judged together: a call for each would cost more than its rows.
-    together = max(1, CHUNK_ROWS // size)
-    for rows in _draws(source.rows, size, batches, together, seed=seed, replace=replace):
-        losses, right = read.with_right(rows.ravel())
-        batch = Batch(losses.reshape(rows.shape), None if replace else source.rows)
-        intervals = lookup(method).intervals(batch, level, loss.bounds)
-        counts = [None] * len(rows) if right is None else right.reshape(rows.shape).sum(axis=1).tolist()
-        means = batch.values.mean(axis=1).tolist()
-        populations = [batch.population] * len(rows)
-        drawn += map(MiniBatch, means, rows, batch.values, intervals, counts, populations)
-    source.check_unchanged()
-    return MiniBatches(tuple(drawn), replace, recorded(seed), loss, model, source)
-
-
-def _draws(
-    population: int, size: int, batches: int, together: int, *, seed: int | np.random.Generator, replace: bool
-) -> Iterator[NDArray[np.int64]]:
-    """Yield the rows of all batches, (some, size) at a time: one stream with replacement, else one order each."""
-    stream = generator(seed)
-    for start in range(0, batches, together):
-        count = min(together, batches - start)
-        if replace:
-            yield samples.with_replacement(population, count * size, seed=stream).reshape(count, size)
-        else:
-            orders = (_of_batch(seed, start + i) for i in range(count))
-            yield np.stack([samples.without_replacement(population, size, seed=one) for one in orders])
-
-
-def _of_batch(seed: int | np.random.Generator, number: int) -> int | np.random.Generator:
-    """Another permutation for each batch."""
-    return (
-        seed if isinstance(seed, np.random.Generator) else np.random.default_rng(spawn_stream(seed, number))
-    )
+    sampler = Sampler(model, data, level=level, method=method, loss=loss, eps=eps, threads=threads)
+    drawn = sampler.first(batches, size, seed=seed, replace=replace)
+    return MiniBatches(tuple(drawn), replace, recorded(seed), sampler.loss_function, model, sampler.data)
