@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from streameval.models.loading import load as load_model
     from streameval.models.mlp import Layer as Layer
     from streameval.models.mlp import Mlp as Mlp
+    from streameval.outputs.joining import join_outputs as join_outputs
+    from streameval.outputs.opening import open_outputs as open_outputs
     from streameval.storage.converting import convert as convert
     from streameval.storage.opening import open as open
     from streameval.storage.source import Source as Source
@@ -48,11 +50,13 @@ _HOMES = {
     "cross_entropy_error": ("evaluation.predict", "cross_entropy_error"),
     "evaluate": ("evaluation.evaluate", "evaluate"),
     "evaluate_until": ("studies.until", "evaluate_until"),
+    "join_outputs": ("outputs.joining", "join_outputs"),
     "load_mnist": ("datasets.mnist", "load_mnist"),
     "load_model": ("models.loading", "load"),
     "merge": ("evaluation.shards", "merge"),
     "minibatch": ("studies.minibatch", "minibatch"),
     "open": ("storage.opening", "open"),
+    "open_outputs": ("outputs.opening", "open_outputs"),
     "paired": ("studies.paired", "paired"),
     "per_sample_losses": ("evaluation.streaming", "per_sample_losses"),
     "predict": ("evaluation.predict", "predict"),
@@ -75,11 +79,13 @@ __all__ = [
     "cross_entropy_error",
     "evaluate",
     "evaluate_until",
+    "join_outputs",
     "load_mnist",
     "load_model",
     "merge",
     "minibatch",
     "open",
+    "open_outputs",
     "paired",
     "per_sample_losses",
     "predict",

@@ -4,11 +4,38 @@ from __future__ import annotations
 
 from typing import Any
 
-from streameval.errors import DataError
+from streameval.errors import DataError, UsageError
+from streameval.losses import choose_loss
+from streameval.losses.loss import Loss
 from streameval.models.model import Model
+from streameval.outputs.source import Outputs
 from streameval.scoring import check_model
 from streameval.storage.opening import open
 from streameval.storage.source import Source
+
+
+def subject(model: Any, data: Any, loss: Loss | None, eps: float | None) -> tuple[Model, Source, Loss]:
+    """What losses are computed of, and which: a model on a data set, or saved outputs (`open_outputs`) alone.
+
+    Raises:
+        UsageError: saved outputs with data, or a model without; a loss that saved outputs do not have; no loss.
+        DataError: as `open_rows`.
+    """
+    if not isinstance(model, Outputs):
+        checked = check_model(model)
+        if data is None:
+            raise UsageError(
+                "data: None, expected what streameval.open takes. Only saved outputs (streameval.open_outputs) are "
+                "given alone."
+            )
+        return checked, open_rows(data, checked), choose_loss(loss, eps)
+    if data is not None:
+        raise UsageError(f"{model.name}: saved outputs were given with data. They need none: leave it out.")
+    if model.joined is not None:
+        raise UsageError(
+            f"{model.name}: these are joined runs. Give them to streameval.paired, or one run alone."
+        )
+    return model.model, model, model.choose_loss(loss, eps)
 
 
 def open_rows(data: Any, *models: Model) -> Source:

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from streameval.arguments import integer
 from streameval.defaults import BATCH_SIZE, CHUNK_ROWS, LEVEL, METHOD, SEED
-from streameval.evaluation.opening import open_rows
+from streameval.evaluation.opening import subject
 from streameval.evaluation.report import data_dict, model_dict
-from streameval.losses import choose_loss
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
+from streameval.outputs.source import Outputs
 from streameval.scoring import make_scorer
 from streameval.scoring.scorer import Budget
 from streameval.statistics import samples
@@ -83,8 +83,8 @@ class MiniBatches:
 
 
 def minibatch(
-    model: Model,
-    data: Any,
+    model: Model | Outputs,
+    data: Any = None,
     *,
     size: int = BATCH_SIZE,
     batches: int = 1,
@@ -108,10 +108,10 @@ def minibatch(
         UsageError: a size or count below 1, or over the number of rows without replacement.
         DataError: a data set without rows; and the errors of `evaluate`.
     """
-    source, loss = open_rows(data, model), choose_loss(loss, eps)
+    network, source, loss = subject(model, data, loss, eps)
     size, batches = integer("size", size, least=1), integer("batches", batches, least=1)
     checked_level(level)
-    read = LossReader(make_scorer(model, source, loss, Budget(threads)), source)
+    read = LossReader(make_scorer(network, source, loss, Budget(threads)), source)
     drawn: list[MiniBatch] = []
     # Many small batches are read and judged together: a call for each would cost more than its rows.
     together = max(1, CHUNK_ROWS // size)
@@ -122,7 +122,7 @@ def minibatch(
         means = losses.mean(axis=1).tolist()
         drawn += map(MiniBatch, means, rows, losses, intervals)
     source.check_unchanged()
-    return MiniBatches(tuple(drawn), replace, recorded(seed), loss, model, source)
+    return MiniBatches(tuple(drawn), replace, recorded(seed), loss, network, source)
 
 
 def _draws(

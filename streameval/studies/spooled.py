@@ -6,11 +6,9 @@ Knows the pass and the file. Does not know what statistics are made of the losse
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +20,11 @@ from streameval.evaluation.report import Report
 from streameval.evaluation.resources import Meter
 from streameval.evaluation.selection import Selection
 from streameval.evaluation.tally import Tally
-from streameval.files import storage_errors
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
 from streameval.scoring.scorer import Budget, Scorer
 from streameval.storage.source import Source, Span
+from streameval.storage.spool import column
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,13 +71,13 @@ def spooled_losses(
     load_kernels(scorers, source)
     whole = Span(0, source.rows)
     with contextlib.ExitStack() as stack:
-        columns = [stack.enter_context(_column(np.float64)) for _ in scorers]
-        labels = stack.enter_context(_column(np.int32))
+        columns = [stack.enter_context(column(np.float64)) for _ in scorers]
+        labels = stack.enter_context(column(np.int32))
         meter, tallies = Meter(budget.max_memory), [Tally.empty(0, scorer.classes) for scorer in scorers]
         start = time.perf_counter()
         for part in compute(scorers, source, Selection(whole).tasks([whole]), chunk_rows=chunk_rows):
-            for k, column in enumerate(columns):
-                column.write(part.losses[k])
+            for k, one in enumerate(columns):
+                one.write(part.losses[k])
                 tallies[k] += part.tallies[k]
             if part.target is not None:
                 labels.write(part.target)
@@ -95,7 +93,7 @@ def spooled_losses(
         )
         yield Spooled(
             reports,
-            tuple(column.mapped() for column in columns),
+            tuple(one.mapped() for one in columns),
             labels.mapped() if all(scorer.classes is not None for scorer in scorers) else None,
             tuple(scorers),
             seconds,
@@ -106,30 +104,7 @@ def spooled_losses(
 def spooled_array(pieces: Iterator[NDArray[np.float64]]) -> Iterator[NDArray[np.float64]]:
     """Lend the pieces, one after another, as one mapped array (n,) float64; StorageError if there is no room."""
     with contextlib.ExitStack() as stack:
-        column = stack.enter_context(_column(np.float64))
+        spooled = stack.enter_context(column(np.float64))
         for piece in pieces:
-            column.write(piece)
-        yield column.mapped()
-
-
-@contextlib.contextmanager
-def _column(dtype: type[np.generic]) -> Iterator[_Column]:
-    with storage_errors(tempfile.gettempdir()), tempfile.TemporaryFile(prefix="streameval-") as file:
-        yield _Column(file, np.dtype(dtype))
-
-
-class _Column:
-    """A growing nameless file of numbers of one kind."""
-
-    def __init__(self, file: IO[bytes], dtype: np.dtype[Any]) -> None:
-        self._file, self._dtype = file, dtype
-
-    def write(self, values: NDArray[Any]) -> None:
-        # Written, not stored through a mapping: a full disk is then an error and not the end of the process.
-        with storage_errors(tempfile.gettempdir()):
-            self._file.write(np.ascontiguousarray(values, self._dtype).data)
-
-    def mapped(self) -> NDArray[Any]:
-        with storage_errors(tempfile.gettempdir()):
-            self._file.flush()
-            return np.asarray(np.memmap(self._file, self._dtype, "r"))
+            spooled.write(piece)
+        yield spooled.mapped()
