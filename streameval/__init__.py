@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from streameval.studies.comparison import compare as compare
     from streameval.studies.minibatch import minibatch as minibatch
     from streameval.studies.paired import paired as paired
+    from streameval.studies.sampler import Sampler as Sampler
     from streameval.studies.until import evaluate_until as evaluate_until
 
 # Where each public name lives: (module, its name there).
@@ -42,6 +43,7 @@ _HOMES = {
     "Mlp": ("models.mlp", "Mlp"),
     "PassOptions": ("evaluation.evaluate", "PassOptions"),
     "Report": ("evaluation.report", "Report"),
+    "Sampler": ("studies.sampler", "Sampler"),
     "Source": ("storage.source", "Source"),
     "Span": ("storage.source", "Span"),
     "Step": ("evaluation.streaming", "Step"),
@@ -70,6 +72,7 @@ __all__ = [
     "Mlp",
     "PassOptions",
     "Report",
+    "Sampler",
     "Source",
     "Span",
     "Step",

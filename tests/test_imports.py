@@ -21,6 +21,7 @@ ALLOWED: dict[str, set[str]] = {
     "deprecation": {"errors"},
     "arguments": {"errors"},
     "cgroups": set(),
+    "escaping": set(),
     "files": {"errors"},
     "kernels": {"cgroups", "errors"},
     "layers": {"kernels", "errors"},
@@ -40,6 +41,7 @@ ALLOWED |= {
     "reports": {
         "arguments",
         "defaults",
+        "escaping",
         "statistics",
         "studies",
         "evaluation",

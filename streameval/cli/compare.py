@@ -76,9 +76,9 @@ def parse_sizes(text: str) -> list[int]:
     """Return the numbers that `--sizes` lists. Raises UsageError naming what is none."""
     numbers = []
     for part in text.split(","):
-        if not part.strip().isdecimal():
+        if not part.strip().isdecimal() or len(part) > options.MOST_DIGITS:
             raise UsageError(
-                f"--sizes {text}: {part.strip()!r} is no number of rows. Expected such as 10,100,1000."
+                f"--sizes: {options.shown(part.strip())} is no number of rows. Expected such as 10,100,1000."
             )
         numbers.append(int(part))
     return numbers

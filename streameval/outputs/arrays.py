@@ -7,6 +7,7 @@ import math
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -23,11 +24,11 @@ MAX_ROW_BYTES = 64 << 20
 
 def npy(path: str) -> Table:
     """One array: a column "loss" of numbers (n,)."""
-    with _told(path), open(path, "rb") as file:
+    with _told(path), Path(path).open("rb") as file:
         _Header.read(path, file)
 
     def read(wanted: Sequence[str]) -> Iterator[Mapping[str, Values]]:
-        with _told(path), open(path, "rb") as file:
+        with _told(path), Path(path).open("rb") as file:
             for rows in _Header.read(path, file).rows(path, file):
                 yield dict.fromkeys(wanted, rows)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,7 @@ def csv(path: str) -> Table:
     import pyarrow as pa
     from pyarrow import csv as pacsv
 
-    with storage_errors(path), open(path, "rb"):
+    with storage_errors(path), Path(path).open("rb"):
         pass
     with _told(path), pa.input_stream(path, compression="detect") as stream:
         head = bytes(stream.read(CSV_BLOCK)).split(b"\n", 1)[0]

@@ -79,8 +79,8 @@ def choose(
         return Roles(role, columns, ",".join(columns), False, label, ids, group)
     if label is not None:
         raise UsageError(
-            f"{WORDS['label']} {label!r}: true classes belong to {WORDS['logits']} or {WORDS['probabilities']}; a value "
-            "that was saved needs none. Leave it out."
+            f"{WORDS['label']} {label!r}: true classes belong to {WORDS['logits']} or {WORDS['probabilities']}; a "
+            "value that was saved needs none. Leave it out."
         )
     return _value(table, role, str(names), ids, group)
 

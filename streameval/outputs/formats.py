@@ -77,7 +77,7 @@ def open_table(data: Any, form: str | None = None) -> Table:
 
 def recognise(path: str) -> str:
     """The row of FORMATS that a file's content says. Raises DataError for a file that cannot be outputs."""
-    with storage_errors(path), open(path, "rb") as file:
+    with storage_errors(path), Path(path).open("rb") as file:
         head = file.read(SNIFFED)
     form = next((form for pattern, form in MAGIC if pattern.match(head)), "csv")
     if Path(path).suffix in MODELS:

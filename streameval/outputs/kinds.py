@@ -69,7 +69,8 @@ class ClassOutputs:
             self.classes = both.shape[1]
         if both.shape[1] != self.classes:
             raise DataError(
-                f"{where}, row {first}: {both.shape[1]} classes, but {self.classes} in the rows before. Correct the file."
+                f"{where}, row {first}: {both.shape[1]} classes, but {self.classes} in the rows before. Correct "
+                "the file."
             )
         label = roles.label or ""
         target = classes(f"{self._name}, column {label}", batch[label], first, self.classes)

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -105,7 +106,7 @@ def _stat(data: Any) -> tuple[int, int, int] | None:
     if not isinstance(data, str | os.PathLike):
         return None
     with storage_errors(os.fspath(data)):
-        stat = os.stat(data)
+        stat = Path(data).stat()
     return stat.st_size, stat.st_mtime_ns, stat.st_ino
 
 
@@ -255,10 +256,10 @@ def _value(table: Table, roles: Roles, found: _Found, bounds: tuple[float, float
         return None
     least, most = float(found.values.min()), float(found.values.max())
     said = _checked(bounds) if bounds is not None else table.bounds if not roles.score else None
-    if said is None and roles.score and 0.0 <= least and most <= 1.0:
+    if said is None and roles.score and least >= 0.0 and most <= 1.0:
         said = (0.0, 1.0)
     value = Recorded(roles.named, roles.score, *(said or (None, None)))
-    if said is not None and not said[0] - 1e-6 <= least <= most <= said[1] + 1e-6:
+    if said is not None and (least < said[0] - 1e-6 or most > said[1] + 1e-6):
         worst = int(np.argmin(found.values) if least < said[0] else np.argmax(found.values))
         raise DataError(
             f"{table.name}, row {worst}: {roles.named} is {float(found.values[worst, 0])}, outside the bounds "

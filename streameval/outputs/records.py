@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from streameval.errors import DataError
@@ -24,7 +25,7 @@ def jsonl(path: str) -> Table:
     """A file of one JSON object a line."""
 
     def records() -> Iterator[Record]:
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             for _, record in json_stream.lines(path, file):
                 yield record
 
@@ -35,7 +36,7 @@ def json_list(path: str) -> Table:
     """A JSON file that is a list of objects."""
 
     def records() -> Iterator[Record]:
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             yield from objects(path, json_stream.items(path, file))
 
     return table(path, "json", records)
