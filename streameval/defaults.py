@@ -21,6 +21,8 @@ TRIALS = 2_000
 HALF_WIDTH = 0.01
 LEVEL = 0.95
 SEED = 0
+# Of saved outputs: the share of each run whose rows the others must have.
+LEAST_JOINED = 0.9
 
 # Intervals for a mean: of a batch of fixed size, and those that may be looked at while rows are read.
 METHODS = ("normal", "skew", "bernstein", "serfling", "betting", "predictable", "asymptotic")

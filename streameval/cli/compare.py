@@ -7,13 +7,14 @@ import click
 from streameval.cli import options
 from streameval.cli.figure_options import FigureOptions, figure_options
 from streameval.cli.input_options import InputOptions, input_options
+from streameval.cli.saved_options import SavedOptions, group_option, saved_options
 from streameval.defaults import SIZES, TRIALS
 from streameval.errors import UsageError
 
 
 @click.command()
 @options.model_argument
-@options.data_argument
+@options.optional_data_argument
 @options.option(
     "--sizes",
     default=",".join(map(str, SIZES)),
@@ -26,11 +27,14 @@ from streameval.errors import UsageError
 @options.level
 @options.max_memory
 @input_options
+@saved_options
+@group_option
+@options.allow_nonfinite
 @figure_options
 @options.as_json
 def command(
     model: str,
-    data: str,
+    data: str | None,
     sizes: str,
     trials: int,
     seed: int,
@@ -38,6 +42,9 @@ def command(
     level: float,
     max_memory: str | None,
     inputs: InputOptions,
+    saved: SavedOptions,
+    group: str | None,
+    allow_nonfinite: bool,
     figures: FigureOptions,
     as_json: bool,
 ) -> None:
@@ -51,19 +58,19 @@ def command(
     from streameval.studies import comparison
 
     figures.check({"MODEL": model, "DATA": data})
-    network, source = inputs.model(model), inputs.data(data)
+    subject = saved.subject(model, data, inputs, group=group, allow_nonfinite=allow_nonfinite)
     numbers = parse_sizes(sizes)
-    kernels.ready(source, network)
+    kernels.ready(subject.data, subject.model)
     with progress.progress("evaluating") as on_progress:
         result = comparison.compare(
-            network,
-            source,
+            subject.model,
+            subject.data,
             sizes=numbers,
             trials=trials,
             seed=seed,
             replace=not without_replacement,
             level=level,
-            eps=inputs.eps,
+            eps=subject.eps,
             threads=inputs.threads,
             max_memory=max_memory,
             progress=on_progress,

@@ -7,11 +7,12 @@ import click
 from streameval.cli import options
 from streameval.cli.figure_options import FigureOptions, figure_options
 from streameval.cli.input_options import InputOptions, input_options
+from streameval.cli.saved_options import SavedOptions, group_option, saved_options
+from streameval.defaults import LEAST_JOINED
 
 
 @click.command()
-@click.argument("models", nargs=-1, required=True)
-@options.data_argument
+@click.argument("models", metavar="MODELS... DATA", nargs=-1, required=True)
 @options.option(
     "--half-width", type=float, help="Read random rows until the difference is known to ± this, in nats."
 )
@@ -24,33 +25,63 @@ from streameval.cli.input_options import InputOptions, input_options
 @options.seed
 @options.max_memory
 @input_options
+@saved_options
+@group_option
+@options.option(
+    "--least-joined",
+    type=float,
+    default=LEAST_JOINED,
+    show_default=True,
+    help="Of saved outputs: the share of each run that the others must have.",
+)
+@options.allow_nonfinite
 @figure_options
 @options.as_json
 def command(
     models: tuple[str, ...],
-    data: str,
     half_width: float | None,
     losses: str | None,
     level: float,
     seed: int,
     max_memory: str | None,
     inputs: InputOptions,
+    saved: SavedOptions,
+    group: str | None,
+    least_joined: float,
+    allow_nonfinite: bool,
     figures: FigureOptions,
     as_json: bool,
 ) -> None:
     """Compare MODELS on the same rows of DATA, each against the first: streameval paired A.npz B.npz DATA.
 
+    Or runs whose outputs were saved, joined on their row ids: streameval paired A.jsonl B.jsonl --metric acc.
+
     Each row is read once. With --losses, one model is enough: it is compared with the stored losses, and
     --half-width is that of its full loss.
     """
     from streameval.cli import kernels, output
+    from streameval.outputs.joining import join_outputs
     from streameval.reports import live, pages, progress, text_paired
     from streameval.studies import paired
 
-    figures.check({"MODELS": models, "DATA": data, "--losses": losses})
-    networks, source = [inputs.model(model) for model in models], inputs.data(data)
-    for network in networks:
-        kernels.ready(source, network)
+    figures.check({"MODELS": models[:-1], "DATA": models[-1], "--losses": losses})
+    if saved.alone(models[0], losses):
+        runs = [saved.open(path, group=group, allow_nonfinite=allow_nonfinite) for path in models]
+        networks, source, eps = (
+            join_outputs(runs, least_joined=least_joined),
+            None,
+            saved.eps(runs[0], inputs),
+        )
+        kernels.ready(None, runs[0])
+    else:
+        saved.check_models(allow_nonfinite)
+        networks, source, eps = (
+            [inputs.model(path) for path in models[:-1]],
+            inputs.data(models[-1]),
+            inputs.eps,
+        )
+        for network in networks:
+            kernels.ready(source, network)
     with progress.progress("evaluating") as on_progress, live.live("difference") as on_step:
         result = paired.paired(
             networks,
@@ -59,7 +90,7 @@ def command(
             losses=losses,
             level=level,
             seed=seed,
-            eps=inputs.eps,
+            eps=eps,
             threads=inputs.threads,
             max_memory=max_memory,
             progress=on_progress,

@@ -38,6 +38,32 @@ def subject(model: Any, data: Any, loss: Loss | None, eps: float | None) -> tupl
     return model.model, model, model.choose_loss(loss, eps)
 
 
+def subjects(
+    models: Any, data: Any, loss: Loss | None, eps: float | None
+) -> tuple[tuple[Model, ...], Source, Loss]:
+    """The same of several: models on one data set, or runs whose outputs were saved, joined on their row ids.
+
+    Raises as `subject`, and as `join_outputs`; UsageError for models and runs together.
+    """
+    runs = models if isinstance(models, Outputs) else _runs(models)
+    if runs is None:
+        if data is None:
+            raise UsageError("data: None, expected what streameval.open takes, for models that are computed.")
+        return tuple(models), open_rows(data, *models), choose_loss(loss, eps)
+    if data is not None:
+        raise UsageError(f"{runs.name}: saved outputs were given with data. They need none: leave it out.")
+    return runs.models, runs, runs.choose_loss(loss, eps)
+
+
+def _runs(models: Any) -> Outputs | None:
+    """Runs of saved outputs as one, None where there are none among the models."""
+    if not any(isinstance(model, Outputs) for model in models):
+        return None
+    from streameval.outputs.joining import join_outputs
+
+    return join_outputs(models)
+
+
 def open_rows(data: Any, *models: Model) -> Source:
     """Open a data set that losses are computed of.
 

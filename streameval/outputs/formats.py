@@ -48,6 +48,7 @@ MAGIC: Final = (
     (re.compile(rb"\s*\{"), "jsonl"),
 )
 MODELS: Final = (".pkl", ".pickle", ".safetensors", ".onnx", ".pt", ".pth")
+MAYBE_MODELS: Final = (".npz",)
 
 
 def open_table(data: Any, form: str | None = None) -> Table:
@@ -97,6 +98,11 @@ def recognise(path: str) -> str:
 
         return "lighteval" if is_lighteval(path) else form
     return form
+
+
+def is_models_name(path: str) -> bool:
+    """Whether a file's name is that of a model, or may be."""
+    return Path(path).suffix in MODELS + MAYBE_MODELS
 
 
 def _in_zip(path: str) -> str:

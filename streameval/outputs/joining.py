@@ -8,19 +8,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streameval.arguments import real
+from streameval.defaults import LEAST_JOINED
 from streameval.errors import DataError, UsageError
 from streameval.losses import Recorded
 from streameval.outputs.ids import grouped
 from streameval.outputs.source import Groups, Outputs
 from streameval.storage.spool import column
 
-LEAST_JOINED: Final = 0.9
 NAMED = 3  # ids that a message shows
 PIECE = 1 << 16
 

@@ -13,11 +13,11 @@ from streameval.arguments import describe_value
 from streameval.defaults import CHUNK_ROWS, LEVEL, SEED
 from streameval.errors import UsageError
 from streameval.evaluation.memory import parse_size, planned_scorers
-from streameval.evaluation.opening import open_rows
+from streameval.evaluation.opening import subjects
 from streameval.evaluation.report import Report, data_dict, model_dict
-from streameval.losses import choose_loss
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
+from streameval.outputs.source import Outputs
 from streameval.scoring import check_model
 from streameval.scoring.scorer import Budget
 from streameval.statistics.difference import difference_until
@@ -142,12 +142,13 @@ class Paired:
             "eps": getattr(self.loss_function, "eps", None),
             "models": [model_dict(model) for model in self.models],
             "data": data_dict(self.data, self.models[0].outputs),
+            "joined": getattr(self.data, "joined", None),
         }
 
 
 def paired(
-    models: Sequence[Model],
-    data: Any,
+    models: Sequence[Model | Outputs] | Outputs,
+    data: Any = None,
     *,
     half_width: float | None = None,
     level: float = LEVEL,
@@ -162,6 +163,7 @@ def paired(
 ) -> Paired:
     """Compare every further model with the first, row by row, each row read once.
 
+    models      networks, or runs of saved outputs (`open_outputs`; `join_outputs` of them), which need no data
     half_width  None: all rows, in one pass. Else random rows are read until the mean difference is known to
                 +- half_width nats, with a guarantee that holds however often one looks (`evaluate_until`)
     losses      losses of an earlier model, as `evaluate --losses` writes them: they take the place of the first
@@ -175,9 +177,8 @@ def paired(
         UsageError: fewer than two models (with `losses`: none), or arguments that cannot mean anything.
         DataError: a data set without rows, or losses of another one; and the errors of `evaluate`.
     """
-    models = _models(models)
     checked_level(level)
-    source, loss = open_rows(data, *models), choose_loss(loss, eps)
+    models, source, loss = subjects(_models(models), data, loss, eps)
     _check(models, losses)
     known = () if losses is None else (os.fspath(losses),)
     names = _names((*known, *(model.path for model in models)))
@@ -302,13 +303,15 @@ def _names(paths: Sequence[str | None]) -> tuple[str, ...]:
     return tuple(name if names.count(name) == 1 else f"{name} ({k})" for k, name in enumerate(names, start=1))
 
 
-def _models(models: Sequence[Model]) -> tuple[Model, ...]:
-    """The models; raise UsageError if they are none, or a single one that is not in a list."""
+def _models(models: Sequence[Model | Outputs] | Outputs) -> tuple[Model, ...] | Outputs:
+    """The models, or runs; raise UsageError if they are none, or a single one that is not in a list."""
+    if isinstance(models, Outputs) and models.joined is not None:
+        return models
     if not isinstance(models, Iterable) or isinstance(models, str | os.PathLike):
         raise UsageError(
             f"models: {describe_value(models)}, expected a list of networks, such as [first, second]."
         )
-    return tuple(check_model(model) for model in models)
+    return tuple(model if isinstance(model, Outputs) else check_model(model) for model in models)
 
 
 def _check(models: Sequence[Model], losses: str | os.PathLike[str] | None) -> None:
