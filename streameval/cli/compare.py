@@ -7,7 +7,7 @@ import click
 from streameval.cli import options
 from streameval.cli.figure_options import FigureOptions, figure_options
 from streameval.cli.input_options import InputOptions, input_options
-from streameval.cli.saved_options import SavedOptions, group_option, saved_options
+from streameval.cli.saved_options import SavedOptions, saved_options
 from streameval.defaults import SIZES, TRIALS
 from streameval.errors import UsageError
 
@@ -26,9 +26,9 @@ from streameval.errors import UsageError
 @options.without_replacement
 @options.level
 @options.max_memory
+@options.group
 @input_options
 @saved_options
-@group_option
 @options.allow_nonfinite
 @figure_options
 @options.as_json
@@ -41,9 +41,9 @@ def command(
     without_replacement: bool,
     level: float,
     max_memory: str | None,
+    group: str | None,
     inputs: InputOptions,
     saved: SavedOptions,
-    group: str | None,
     allow_nonfinite: bool,
     figures: FigureOptions,
     as_json: bool,
@@ -71,6 +71,7 @@ def command(
             replace=not without_replacement,
             level=level,
             eps=subject.eps,
+            groups=subject.groups,
             threads=inputs.threads,
             max_memory=max_memory,
             progress=on_progress,

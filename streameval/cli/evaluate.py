@@ -8,30 +8,30 @@ from streameval.cli import options
 from streameval.cli.figure_options import FigureOptions, figure_options
 from streameval.cli.input_options import InputOptions, pass_input_options
 from streameval.cli.pass_options import PassOptions, pass_options
-from streameval.cli.saved_options import SavedOptions, group_option, saved_options
+from streameval.cli.saved_options import SavedOptions, saved_options
 
 
 @click.command()
 @options.model_argument
 @options.optional_data_argument
 @options.option("--rows", metavar="FILE|START:STOP", help="Only these rows; repeats count. Default: all.")
+@options.group
 @pass_options
 @pass_input_options
 @saved_options
-@group_option
 @figure_options
 @options.as_json
 def command(
     model: str,
     data: str | None,
     rows: str | None,
+    group: str | None,
     run: PassOptions,
     max_memory: str | None,
     inputs: InputOptions,
     chunk_rows: int,
     allow_nonfinite: bool,
     saved: SavedOptions,
-    group: str | None,
     figures: FigureOptions,
     as_json: bool,
 ) -> None:
@@ -62,6 +62,7 @@ def command(
             threads=inputs.threads,
             max_memory=max_memory,
             allow_nonfinite=allow_nonfinite,
+            groups=subject.groups,
             progress=on_progress,
             options=settings,
         )

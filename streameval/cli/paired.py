@@ -7,7 +7,7 @@ import click
 from streameval.cli import options
 from streameval.cli.figure_options import FigureOptions, figure_options
 from streameval.cli.input_options import InputOptions, input_options
-from streameval.cli.saved_options import SavedOptions, group_option, saved_options
+from streameval.cli.saved_options import SavedOptions, Subject, saved_options
 from streameval.defaults import LEAST_JOINED
 
 
@@ -26,7 +26,7 @@ from streameval.defaults import LEAST_JOINED
 @options.max_memory
 @input_options
 @saved_options
-@group_option
+@options.group
 @options.option(
     "--least-joined",
     type=float,
@@ -65,32 +65,25 @@ def command(
     from streameval.studies import paired
 
     figures.check({"MODELS": models[:-1], "DATA": models[-1], "--losses": losses})
-    if saved.alone(models[0], losses):
+    if losses is None and saved.alone(models[0]):
         runs = [saved.open(path, group=group, allow_nonfinite=allow_nonfinite) for path in models]
-        networks, source, eps = (
-            join_outputs(runs, least_joined=least_joined),
-            None,
-            saved.eps(runs[0], inputs),
-        )
+        subject = Subject(join_outputs(runs, least_joined=least_joined), None, saved.eps(runs[0], inputs), 0)
         kernels.ready(None, runs[0])
     else:
         saved.check_models(allow_nonfinite)
-        networks, source, eps = (
-            [inputs.model(path) for path in models[:-1]],
-            inputs.data(models[-1]),
-            inputs.eps,
-        )
+        networks, source = [inputs.model(path) for path in models[:-1]], inputs.data(models[-1])
+        subject = Subject(networks, source, inputs.eps, source.rows, group)
         for network in networks:
             kernels.ready(source, network)
     with progress.progress("evaluating") as on_progress, live.live("difference") as on_step:
         result = paired.paired(
-            networks,
-            source,
+            subject.model,
+            subject.data,
             half_width=half_width,
             losses=losses,
             level=level,
             seed=seed,
-            eps=eps,
+            eps=subject.eps,
             threads=inputs.threads,
             max_memory=max_memory,
             progress=on_progress,

@@ -26,14 +26,16 @@ OF_MODELS: Final = ("scale", "activation", "io")
 class Subject:
     """What is evaluated: a model on a data set, or saved outputs, then without `data`.
 
-    eps   of the cross-entropy, None where the values are what was saved
-    rows  that there are
+    eps     of the cross-entropy, None where the values are what was saved
+    rows    that there are
+    groups  the column of the rows' groups in the data set; that of saved outputs was read with them
     """
 
     model: Any
     data: Any
     eps: float | None
     rows: int
+    groups: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class SavedOptions:
             self.check_models(allow_nonfinite and not evaluating)
             network = inputs.model(model, allow_nonfinite=allow_nonfinite)
             source = inputs.data(data)
-            return Subject(network, source, inputs.eps, source.rows)
+            return Subject(network, source, inputs.eps, source.rows, group)
         outputs = self.open(model, group=group, allow_nonfinite=allow_nonfinite)
         return Subject(outputs, None, self.eps(outputs, inputs), outputs.rows)
 
@@ -160,4 +162,3 @@ saved_options = options.gathered(
         "--format", metavar="NAME", help="Of saved outputs, where the content does not say: lm-eval, ..."
     ),
 )
-group_option = options.option("--group", metavar="C", help="Column of the cluster that a row belongs to.")

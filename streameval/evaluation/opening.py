@@ -64,6 +64,23 @@ def _runs(models: Any) -> Outputs | None:
     return join_outputs(models)
 
 
+def groups_of(source: Source, groups: Any) -> Any:
+    """The groups of rows that were given; of saved outputs, where none were, those that were opened with them.
+
+    Raises UsageError for the name of another column of saved outputs.
+    """
+    if not isinstance(source, Outputs):
+        return groups
+    known = source.groups
+    if isinstance(groups, str) and (known is None or known.column != groups):
+        raise UsageError(
+            f"groups: {groups!r}, but {source.name} was opened "
+            f"{'without groups' if known is None else f'with those of {known.column!r}'}. Open it with that column: "
+            f"open_outputs(..., group={groups!r})."
+        )
+    return known.codes if known is not None and (groups is None or isinstance(groups, str)) else groups
+
+
 def open_rows(data: Any, *models: Model) -> Source:
     """Open a data set that losses are computed of.
 

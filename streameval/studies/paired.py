@@ -273,9 +273,9 @@ class _Study:
         return SharedReader(scorers, self.source, None if old is None else old.losses, chunk_rows)
 
     def _pair(self, reader: SharedReader, number: int, count: int) -> Pair:
-        losses, labels = reader.first(number, count)
-        named = dict(zip((self.names[0], self.names[number]), losses, strict=True))
-        return pairs_of(named, level=self.level, population=self.source.rows, labels=labels)[0]
+        read = reader.first(number, count)
+        named = dict(zip((self.names[0], self.names[number]), read.losses, strict=True))
+        return pairs_of(named, level=self.level, population=self.source.rows, labels=read.target)[0]
 
 
 def _second(read: Callable[[Integers], Floats]) -> Callable[[Integers], Floats]:
@@ -303,7 +303,7 @@ def _names(paths: Sequence[str | None]) -> tuple[str, ...]:
     return tuple(name if names.count(name) == 1 else f"{name} ({k})" for k, name in enumerate(names, start=1))
 
 
-def _models(models: Sequence[Model | Outputs] | Outputs) -> tuple[Model, ...] | Outputs:
+def _models(models: Sequence[Model | Outputs] | Outputs) -> list[Model | Outputs] | Outputs:
     """The models, or runs; raise UsageError if they are none, or a single one that is not in a list."""
     if isinstance(models, Outputs) and models.joined is not None:
         return models
@@ -311,7 +311,7 @@ def _models(models: Sequence[Model | Outputs] | Outputs) -> tuple[Model, ...] | 
         raise UsageError(
             f"models: {describe_value(models)}, expected a list of networks, such as [first, second]."
         )
-    return tuple(model if isinstance(model, Outputs) else check_model(model) for model in models)
+    return [model if isinstance(model, Outputs) else check_model(model) for model in models]
 
 
 def _check(models: Sequence[Model], losses: str | os.PathLike[str] | None) -> None:
