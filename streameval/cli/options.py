@@ -94,7 +94,8 @@ level = option("--level", type=float, default=LEVEL, show_default=True, help="Co
 group = option(
     "--group",
     metavar="COLUMN",
-    help="Column of DATA (.arrow), or of saved outputs, that says which rows belong together, such as a document: errors take groups, not "
+    help="Column of DATA (.arrow), or of saved outputs, that says which rows belong together, such as a document: "
+    "errors take groups, not "
     "rows, as independent.",
 )
 without_replacement = option(

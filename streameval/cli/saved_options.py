@@ -106,15 +106,11 @@ class SavedOptions:
         """Whether one of these options stands on the command line."""
         return any(_given(field.name) for field in fields(self))
 
-    def alone(self, path: str, losses: str | None) -> bool:
+    def alone(self, path: str) -> bool:
         """Whether the first of several paths is a run's outputs, and no model: by these options, or by its name."""
         from streameval.outputs.formats import is_models_name
 
-        if losses is not None and self.any_given:
-            raise UsageError(
-                f"--losses {losses}: for models that are computed, but saved outputs were given."
-            )
-        return losses is None and (self.any_given or not is_models_name(path))
+        return self.any_given or not is_models_name(path)
 
     def check_models(self, allow_nonfinite: bool = False) -> None:
         """Raise UsageError if one of these options, or another of saved outputs, was given with a model and data."""
