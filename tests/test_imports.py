@@ -31,10 +31,11 @@ ALLOWED: dict[str, set[str]] = {
     "storage": {"arguments", "defaults", "objects", "cgroups", "errors", "files"},
     "datasets": {"arguments", "defaults", "storage", "kernels", "errors", "files"},
     "models": {"arguments", "defaults", "objects", "layers", "kernels", "errors", "files"},
-    "scoring": {"arguments", "defaults", "storage", "models", "losses", "kernels", "errors"},
+    "outputs": {"arguments", "defaults", "storage", "losses", "errors", "files"},
+    "scoring": {"arguments", "defaults", "storage", "models", "losses", "outputs", "kernels", "errors"},
     "statistics": {"arguments", "defaults", "kernels", "errors"},
 }
-SPINE = {"arguments", "defaults", "storage", "models", "losses", "scoring", "errors", "files"}
+SPINE = {"arguments", "defaults", "storage", "models", "losses", "outputs", "scoring", "errors", "files"}
 ALLOWED |= {
     "evaluation": SPINE | {"deprecation", "kernels", "statistics"},
     "engines": SPINE | {"evaluation"},

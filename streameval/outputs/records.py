@@ -78,8 +78,26 @@ def tool_table(
             raise DataError(f"{path}: over {MOST_NAMES} metrics, expected those of a few scorers.")
     named = {name: Metric(f"metrics.{name}", not loss(name)) for name in metrics}
     return Table(
-        path, path, form, tuple(columns)[:MOST_NAMES], reader(records), named, row_id="id", repeats=repeats
+        path,
+        path,
+        form,
+        tuple(columns)[:MOST_NAMES],
+        _of_metrics(records),
+        named,
+        row_id="id",
+        repeats=repeats,
     )
+
+
+def _of_metrics(records: Records) -> Callable[[Sequence[str]], Iterator[Mapping[str, Values]]]:
+    """What reads columns of the records that have all the metrics among them: others are about something else. A
+    metric that is there without a value is missing."""
+
+    def read(wanted: Sequence[str]) -> Iterator[Mapping[str, Values]]:
+        metrics = {name.removeprefix("metrics.") for name in wanted if name.startswith("metrics.")}
+        return reader(lambda: (one for one in records() if metrics <= one["metrics"].keys()))(wanted)
+
+    return read
 
 
 def reader(records: Records) -> Callable[[Sequence[str]], Iterator[Mapping[str, Values]]]:
