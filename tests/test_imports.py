@@ -36,7 +36,7 @@ ALLOWED: dict[str, set[str]] = {
 }
 SPINE = {"arguments", "defaults", "storage", "models", "losses", "scoring", "errors", "files"}
 ALLOWED |= {
-    "evaluation": SPINE | {"deprecation", "kernels"},
+    "evaluation": SPINE | {"deprecation", "kernels", "statistics"},
     "engines": SPINE | {"evaluation"},
     "studies": SPINE | {"evaluation", "statistics"},
     "reports": {
