@@ -31,7 +31,7 @@ class Recorded:
     high: float | None = None
 
     name: ClassVar[str] = "recorded"
-    unit: ClassVar[str] = "as saved"
+    unit: ClassVar[str] = ""
     classifies: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from streameval.reports.numbers import count, nats, percent
 from streameval.reports.terminal import INDENT, TextStyle, fields, paragraph, table
+from streameval.reports.words import called, in_unit, more_is_better
 
 if TYPE_CHECKING:
     from streameval.statistics.intervals.interval import Interval
@@ -17,18 +18,49 @@ CLASSES = 20
 
 def paired(result: Paired, style: TextStyle) -> str:
     """Every further model against the first."""
-    lines = [style.bold(f"{len(result.names)} models on the same rows of {result.data.name}")]
+    lines = [style.bold(title(result))]
+    joined = getattr(result.data, "joined", None)
+    if joined is not None:
+        lines += ["", *fields([("joined", _joined(joined))], style)]
     for contest in result.results:
         lines += ["", *_contest(result, contest, style)]
     return style.finish(lines)
 
 
-def verdict(interval: Interval) -> str:
-    """Which of the two is better, if the interval tells."""
+def title(result: Paired) -> str:
+    """What was compared."""
+    if getattr(result.data, "joined", None) is not None:
+        return f"{len(result.names)} runs on the same samples"
+    return f"{len(result.names)} models on the same rows of {result.data.name}"
+
+
+def _joined(joined: dict[str, Any]) -> str:
+    """How runs were put together, and what was left out."""
+    how = "by their order in the files, as no row ids were named"
+    if joined["by"] is not None:
+        how = f"on {', '.join(joined['by'])}"
+    left = [
+        f"{count(run[what])} {said} of {run['path'] or 'a table'}"
+        for run in joined["runs"]
+        for what, said in (
+            ("unmatched", "rows without their like"),
+            ("repeated", "rows with an id that is repeated"),
+            ("left_out", "rows without a finite value"),
+        )
+        if run[what]
+    ]
+    return f"{count(joined['rows'])} rows, {how}; left out: {', '.join(left) or 'none'}"
+
+
+def verdict(interval: Interval, more: bool = False) -> str:
+    """Which of the two is better, if the interval tells; `more`: the one that has more."""
+    lower, higher = "the second is better", "the first is better"
+    if more:
+        lower, higher = higher, lower
     if interval.high < 0:
-        return "the second is better"
+        return lower
     if interval.low > 0:
-        return "the first is better"
+        return higher
     return "no difference can be told from 0"
 
 
@@ -41,12 +73,15 @@ def small(value: float) -> str:
 
 def _contest(result: Paired, contest: PairedResult, style: TextStyle) -> list[str]:
     pair, gap = contest.pair, contest.difference
-    gain = _gain(contest)
+    gain, loss, what = _gain(contest), result.loss_function, called(result.loss_function)
     lines = fields(
         [
-            ("first", f"{pair.first}: loss {nats(pair.first_loss, 7)}"),
-            ("second", f"{pair.second}: loss {nats(pair.second_loss, 7)}"),
-            ("second - first", f"{small(pair.difference)} nats: {verdict(gap)}"),
+            ("first", f"{pair.first}: {what} {nats(pair.first_loss, 7)}"),
+            ("second", f"{pair.second}: {what} {nats(pair.second_loss, 7)}"),
+            (
+                "second - first",
+                f"{in_unit(small(pair.difference), loss)}: {verdict(gap, more_is_better(loss))}",
+            ),
             (
                 f"{percent(gap.level, 0)} interval",
                 f"{small(gap.low)} … {small(gap.high)}, by {gap.method}",
@@ -59,7 +94,7 @@ def _contest(result: Paired, contest: PairedResult, style: TextStyle) -> list[st
         ],
         style,
     )
-    lines += ["", *_classes(contest, style), ""]
+    lines += ["", *_classes(contest, style), ""] if pair.per_class else [""]
     lines += paragraph(gap.assumes + (f" Warning: {gap.warning}" if gap.warning else ""), style)
     return lines
 

@@ -120,7 +120,7 @@ class Paired:
 
     @property
     def win_rate(self) -> float:
-        """Share of rows on which the second model's loss is smaller."""
+        """Share of rows on which the second model is better: its loss smaller, or its score larger."""
         return self.results[0].pair.win_rate
 
     @property
@@ -142,6 +142,7 @@ class Paired:
             "eps": getattr(self.loss_function, "eps", None),
             "models": [model_dict(model) for model in self.models],
             "data": data_dict(self.data, self.models[0].outputs),
+            "higher_is_better": getattr(self.loss_function, "higher_is_better", False),
             "joined": getattr(self.data, "joined", None),
         }
 
@@ -216,7 +217,7 @@ class _Study:
         ) as spooled:
             columns = spooled.losses if old is None else (old.losses, *spooled.losses)
             named = dict(zip(self.names, columns, strict=True))
-            pairs = pairs_of(named, level=self.level, labels=spooled.labels)
+            pairs = map(self._directed, pairs_of(named, level=self.level, labels=spooled.labels))
             results = tuple(PairedResult(pair, replace(pair.interval, assumes=ALL_ROWS)) for pair in pairs)
             return results, spooled.reports
 
@@ -275,7 +276,15 @@ class _Study:
     def _pair(self, reader: SharedReader, number: int, count: int) -> Pair:
         read = reader.first(number, count)
         named = dict(zip((self.names[0], self.names[number]), read.losses, strict=True))
-        return pairs_of(named, level=self.level, population=self.source.rows, labels=read.target)[0]
+        return self._directed(
+            pairs_of(named, level=self.level, population=self.source.rows, labels=read.target)[0]
+        )
+
+    def _directed(self, pair: Pair) -> Pair:
+        """The pair with the wins of whoever is better: of scores, of which more is better, those that are larger."""
+        if not getattr(self.loss, "higher_is_better", False):
+            return pair
+        return replace(pair, win_rate=1.0 - pair.win_rate - pair.tie_rate)
 
 
 def _second(read: Callable[[Integers], Floats]) -> Callable[[Integers], Floats]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from streameval.outputs import json_stream
 from streameval.outputs.records import Record, objects, tool_table
