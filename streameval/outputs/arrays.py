@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,8 @@ from streameval.files import storage_errors
 from streameval.outputs.table import BATCH_ROWS, Table, Values
 
 MAX_HEADER = 10_000
+# What NumPy raises of a header that is none.
+UNREADABLE = (ValueError, KeyError, TypeError, SyntaxError, tokenize.TokenError)
 # Of a single row: a thousand million classes are none.
 MAX_ROW_BYTES = 64 << 20
 
@@ -80,7 +83,7 @@ class _Header:
             }[version]
             shape, columns_first, dtype = reader(file, max_header_size=MAX_HEADER)
             sides = [side for side in shape if type(side) is int and side >= 0]
-        except (ValueError, KeyError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+        except (*UNREADABLE, RecursionError, MemoryError) as error:
             raise DataError(
                 f"{name}: no header of a .npy array ({type(error).__name__}). Save it again with np.save."
             ) from None

@@ -22,7 +22,8 @@ def needed(bounds: Bounds | None, method: str) -> Bounds:
     if bounds is None:
         raise UsageError(
             f"interval {method!r} needs bounds that no loss can pass, and this loss has none (cross-entropy has none "
-            "with eps = 0): one unseen row could hold any loss. Evaluate with eps > 0 (the article's 1e-7), or use "
+            "with eps = 0): one unseen row could hold any loss. Evaluate with eps > 0 (the article's 1e-7), say the "
+            "bounds of values that were saved: open_outputs(bounds=(low, high)), --bounds LOW:HIGH, or use "
             "'normal', 'skew' or 'asymptotic'."
         )
     low, high = bounds
