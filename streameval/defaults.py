@@ -28,6 +28,9 @@ METHOD = "skew"
 SEQUENTIAL_METHODS = ("betting", "predictable", "asymptotic")
 SEQUENTIAL_METHOD = "betting"
 
+# What is estimated: the mean loss, or the share of rows predicted right.
+OF = ("loss", "accuracy")
+
 # What a claim is about: the rows there are, or further data of the same kind, of which they are a sample.
 THESE_ROWS = "these rows"
 FURTHER_DATA = "further data"
