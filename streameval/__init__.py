@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from streameval.models.loading import load as load_model
     from streameval.models.mlp import Layer as Layer
     from streameval.models.mlp import Mlp as Mlp
+    from streameval.predictors.predictor import Predictor as Predictor
     from streameval.storage.converting import convert as convert
     from streameval.storage.opening import open as open
     from streameval.storage.source import Source as Source
@@ -40,6 +41,7 @@ _HOMES = {
     "Layer": ("models.mlp", "Layer"),
     "Mlp": ("models.mlp", "Mlp"),
     "PassOptions": ("evaluation.evaluate", "PassOptions"),
+    "Predictor": ("predictors.predictor", "Predictor"),
     "Report": ("evaluation.report", "Report"),
     "Sampler": ("studies.sampler", "Sampler"),
     "Source": ("storage.source", "Source"),
@@ -67,6 +69,7 @@ __all__ = [
     "Layer",
     "Mlp",
     "PassOptions",
+    "Predictor",
     "Report",
     "Sampler",
     "Source",
