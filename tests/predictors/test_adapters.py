@@ -27,7 +27,7 @@ EXPECTED = naive.losses(LAYERS, FLAT, LABELS)
 
 
 def onnx_file(path: Path, *, batch: Any = "n", shape: tuple[Any, ...] = (FEATURES,), extra: str = "") -> str:
-    """The network as an ONNX graph of Flatten, Gemm, Relu, Gemm; `extra` adds an output of labels or of a second float."""
+    """The network as an ONNX graph of Flatten, Gemm, Relu, Gemm; `extra` adds an output: labels, or more floats."""
     onnx = pytest.importorskip("onnx")
     helper, numpy_helper = onnx.helper, onnx.numpy_helper
     (w1, b1, _), (w2, b2, _) = LAYERS

@@ -67,7 +67,7 @@ def test_it_gets_scaled_float32_rows_or_stored_ones_in_the_shape_asked_for() -> 
 
     se.evaluate(watched, DATA)
     assert {(x.dtype.name, x.shape[1:]) for x in given} == {("float32", (FEATURES,))}
-    assert max(x.max() for x in given) == 1.0
+    assert max(float(x.max()) for x in given) == 1.0
     given.clear()
     report = se.evaluate(se.Predictor(predict=watched, shapes=("image",), raw=True), DATA)
     assert {(x.dtype.name, x.shape[1:]) for x in given} == {("uint8", (1, SIDE, SIDE))}
@@ -165,7 +165,7 @@ def test_a_certain_mistake_is_infinite_without_eps_and_finite_with_it() -> None:
     predict = se.Predictor(predict=lambda x: np.tile(never, (len(x), 1)), returns="probabilities")
     with pytest.raises(DataError, match="NaN or infinite"):
         se.evaluate(predict, DATA, eps=0)
-    wrong = LABELS != (LABELS[0] + 1) % CLASSES
+    wrong = (LABELS[0] + 1) % CLASSES != LABELS
     assert se.evaluate(predict, DATA).loss == pytest.approx(-np.log(1e-7) * wrong.mean(), rel=1e-6)
 
 
@@ -179,7 +179,7 @@ def test_soft_targets_and_features_that_are_floats(tmp_path: Path) -> None:
 
 def test_a_checkpoint_needs_to_know_what_it_is_of(tmp_path: Path) -> None:
     options = se.PassOptions(checkpoint=tmp_path / "pass.json")
-    with pytest.raises(UsageError, match="content is not known.*identity="):
+    with pytest.raises(UsageError, match=r"content is not known.*identity="):
         se.evaluate(logits, DATA, options=options)
     named = se.Predictor(predict=logits, identity="version 3")
     assert se.evaluate(named, DATA, options=options).digest == se.evaluate(logits, DATA).digest
