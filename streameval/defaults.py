@@ -27,3 +27,5 @@ METHODS = ("normal", "skew", "bernstein", "serfling", "betting", "predictable", 
 METHOD = "skew"
 SEQUENTIAL_METHODS = ("betting", "predictable", "asymptotic")
 SEQUENTIAL_METHOD = "betting"
+# Those that hold for any sample of losses within their bounds; the others are approximations.
+GUARANTEED = ("bernstein", "serfling", "betting", "predictable")

@@ -23,6 +23,7 @@ from streameval.statistics.intervals import Batch, Interval, lookup
 from streameval.statistics.intervals.interval import checked_level
 from streameval.statistics.seeds import generator, recorded, spawn_stream
 from streameval.storage.source import Source
+from streameval.studies.limits import known_bounds
 from streameval.studies.reading import LossReader
 
 SCHEMA = "streameval/minibatch/1"
@@ -118,7 +119,7 @@ def minibatch(
     for rows in _draws(source.rows, size, batches, together, seed=seed, replace=replace):
         losses = read(rows.ravel()).reshape(rows.shape)
         batch = Batch(losses, None if replace else source.rows)
-        intervals = lookup(method).intervals(batch, level, loss.bounds)
+        intervals = lookup(method).intervals(batch, level, known_bounds(loss))
         means = losses.mean(axis=1).tolist()
         drawn += map(MiniBatch, means, rows, losses, intervals)
     source.check_unchanged()
