@@ -15,7 +15,7 @@ from streameval.statistics.intervals.interval import Interval, checked_level
 from streameval.statistics.intervals.unseen import Seen
 from streameval.statistics.samples import Permutation
 from streameval.statistics.seeds import number, spawn_stream
-from streameval.statistics.student import student_quantile
+from streameval.statistics.student import t_quantile
 
 ASSUMES = "The draw was random by its design, and the estimate is nearly normally distributed."
 
@@ -47,7 +47,7 @@ class Estimate:
         if math.isnan(self.variance):
             warning = "A class or the file gave a single draw, so the variance is unknown."
             return Interval(-math.inf, math.inf, level, "student", ASSUMES, warning)
-        half = student_quantile(level, self.freedom) * self.stderr
+        half = t_quantile(level, self.freedom) * self.stderr
         unseen = None if self.seen is None else self.seen.warning(level, bounds, half)
         return Interval(self.mean - half, self.mean + half, level, "student", ASSUMES, unseen)
 

@@ -1,33 +1,35 @@
-"""Quantiles of Student's t. Knows the incomplete beta function and nothing of losses."""
+"""Student's t: how far a mean lies when its spread was estimated from few units. Knows numbers only."""
 
 from __future__ import annotations
 
 import math
 
 from streameval.statistics.accuracy import incomplete_beta
-from streameval.statistics.intervals.interval import quantile
+from streameval.statistics.intervals.interval import checked_level, quantile
 
 
-def student_quantile(level: float, freedom: float) -> float:
-    """Return t with P(|T| < t) = level for a Student's T: 12.71 for 0.95 and 1 degree of freedom, 1.96 for many.
+def t_quantile(level: float, freedom: float) -> float:
+    """Return t with P(|T| < t) = level for Student's T with `freedom` degrees of freedom: 2.776 for 0.95 and 4.
 
-    freedom: degrees of freedom > 0, not always whole; infinite for the normal law. By halving, to 1e-12.
+    Infinite below one degree of freedom, where nothing is known of the spread; the normal quantile for infinity.
+    Bisection on 1 - I_x(freedom / 2, 1 / 2) with x = freedom / (freedom + t^2).
     """
-    normal = quantile(level)
+    checked_level(level)
+    if freedom < 1:
+        return math.inf
     if math.isinf(freedom):
-        return normal
-    low, high = normal, 2.0 * normal + 1.0  # t is never below the normal quantile
-    while _beyond(high, freedom) > 1.0 - level:
-        low, high = high, 2.0 * high
-    while high - low > 1e-12 * high:
-        middle = 0.5 * (low + high)
-        if _beyond(middle, freedom) > 1.0 - level:
+        return quantile(level)
+    low, high = 0.0, 1.0
+    while t_inside(high, freedom) < level and high < 1e300:
+        high *= 2.0
+    while low < (middle := 0.5 * (low + high)) < high and high - low > 1e-13 * high:
+        if t_inside(middle, freedom) < level:
             low = middle
         else:
             high = middle
-    return 0.5 * (low + high)
+    return high
 
 
-def _beyond(t: float, freedom: float) -> float:
-    """P(|T| > t) = I_x(freedom / 2, 1/2) with x = freedom / (freedom + t^2)."""
-    return incomplete_beta(0.5 * freedom, 0.5, freedom / (freedom + t * t))
+def t_inside(t: float, freedom: float) -> float:
+    """Return P(|T| < t), t >= 0."""
+    return 1.0 - incomplete_beta(0.5 * freedom, 0.5, freedom / (freedom + t * t))

@@ -21,7 +21,7 @@ from streameval.statistics.bounds import difference_bounds
 from streameval.statistics.intervals import INTERVALS, Batch, interval
 from streameval.statistics.intervals.betting import log_capital, threshold
 from streameval.statistics.intervals.unseen import Seen
-from streameval.statistics.student import student_quantile
+from streameval.statistics.student import t_quantile
 
 BOUNDS = (0.0, 16.0)
 EVERY = pytest.mark.parametrize("method", INTERVALS)
@@ -303,9 +303,9 @@ def test_retuned_at_every_look_betting_misses_too_often_and_the_sequence_does_no
 
 @pytest.mark.parametrize("freedom", [1, 2, 2.7, 9, 30.5, 500, 1e6])
 @pytest.mark.parametrize("level", [0.5, 0.95, 0.999])
-def test_student_quantiles_are_scipys(freedom, level):
-    assert student_quantile(level, freedom) == pytest.approx(stats.t.ppf(0.5 + level / 2, freedom), rel=1e-7)
-    assert student_quantile(level, math.inf) == pytest.approx(stats.norm.ppf(0.5 + level / 2), rel=1e-12)
+def test_t_quantiles_are_scipys(freedom, level):
+    assert t_quantile(level, freedom) == pytest.approx(stats.t.ppf(0.5 + level / 2, freedom), rel=1e-7)
+    assert t_quantile(level, math.inf) == pytest.approx(stats.norm.ppf(0.5 + level / 2), rel=1e-12)
 
 
 @EVERY
