@@ -10,6 +10,7 @@ from streameval.reports.numbers import assumed, count, nats, percent, rate, seco
 from streameval.reports.page import Page
 from streameval.reports.text_compare import budget
 from streameval.reports.text_paired import small, verdict
+from streameval.reports.text_until import promise
 
 if TYPE_CHECKING:
     from streameval.evaluation.report import DataName, Report
@@ -77,10 +78,12 @@ def until(result: Until) -> Page:
             *_what(result.model, result.data),
         ),
         _there(
-            running.running(result.steps, what="loss", level=loss.level, wanted=result.half_width),
+            running.running(
+                result.steps, what="loss", level=loss.level, wanted=result.half_width, method=loss.method
+            ),
             running.narrowing(result.steps, wanted=result.half_width),
         ),
-        (assumed(loss.assumes),),
+        (promise(result), assumed(loss.assumes)),
     )
 
 
@@ -92,7 +95,8 @@ def paired(result: Paired) -> Page:
         figures += _contest(result, contest, "" if len(result.results) == 1 else f"-{k + 2}")
     return Page(
         f"{len(result.names)} models on the same rows of {result.data.name}",
-        f"{first.pair.second} - {first.pair.first}: {small(first.pair.difference)}, {verdict(first.difference)}, on {first.estimates}.",
+        f"{first.pair.second} - {first.pair.first}: {small(first.pair.difference)}, {verdict(first.difference)}, "
+        f"on {first.estimates}.",
         (
             *((f"model {k}", name) for k, name in enumerate(result.names, start=1)),
             ("rows read", f"{count(result.rows_read)} of {count(result.data.rows)}"),

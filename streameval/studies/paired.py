@@ -135,7 +135,7 @@ def paired(
     """
     models = _models(models)
     checked_level(level)
-    source, loss = open_rows(data, *models), choose_loss(loss, eps)
+    (source, models), loss = open_rows(data, *models), choose_loss(loss, eps)
     _check(models, losses)
     _check_forms(half_width, until, of, groups, losses)
     budget = Budget(threads, None if max_memory is None else parse_size(max_memory))

@@ -96,7 +96,8 @@ def gain(contest: PairedResult, name: str) -> Figure:
     x = logarithmic("half-width of the difference, nats", 0.5 * min(values), 1.5 * max(values))
     points = tuple((value, len(shown) - k - 0.5) for k, (_, value) in enumerate(shown))
     said = (
-        f"Second - first is {small(pair.difference)} ± {half:.2g}: {verdict(contest.difference)}, on {contest.estimates}. "
+        f"Second - first is {small(pair.difference)} ± {half:.2g}: {verdict(contest.difference)}, on "
+        f"{contest.estimates}. "
         f"Two separate samples of as many rows would leave ± {pair.unpaired_half_width:.2g}."
     )
     dots = Dots(
