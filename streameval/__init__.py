@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from streameval.models.network import Network as Network
     from streameval.outputs.joining import join_outputs as join_outputs
     from streameval.outputs.opening import open_outputs as open_outputs
+    from streameval.predictors.predictor import Predictor as Predictor
     from streameval.storage.converting import convert as convert
     from streameval.storage.opening import open as open
     from streameval.storage.source import Source as Source
@@ -65,6 +66,7 @@ _HOMES = {
     "Mlp": ("models.mlp", "Mlp"),
     "Network": ("models.network", "Network"),
     "PassOptions": ("evaluation.evaluate", "PassOptions"),
+    "Predictor": ("predictors.predictor", "Predictor"),
     "Report": ("evaluation.report", "Report"),
     "Residual": ("layers", "Residual"),
     "Sampler": ("studies.sampler", "Sampler"),
@@ -106,6 +108,7 @@ __all__ = [
     "Mlp",
     "Network",
     "PassOptions",
+    "Predictor",
     "Report",
     "Residual",
     "Sampler",

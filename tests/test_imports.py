@@ -33,10 +33,32 @@ ALLOWED: dict[str, set[str]] = {
     "datasets": {"arguments", "defaults", "storage", "kernels", "errors", "files"},
     "models": {"arguments", "budget", "defaults", "objects", "layers", "kernels", "errors", "files"},
     "outputs": {"arguments", "defaults", "storage", "losses", "errors", "files"},
-    "scoring": {"arguments", "defaults", "storage", "models", "losses", "outputs", "kernels", "errors"},
+    "predictors": {"arguments", "defaults", "storage", "errors", "files"},
+    "scoring": {
+        "arguments",
+        "defaults",
+        "storage",
+        "models",
+        "losses",
+        "outputs",
+        "predictors",
+        "kernels",
+        "errors",
+    },
     "statistics": {"arguments", "defaults", "kernels", "errors"},
 }
-SPINE = {"arguments", "defaults", "storage", "models", "losses", "outputs", "scoring", "errors", "files"}
+SPINE = {
+    "arguments",
+    "defaults",
+    "storage",
+    "models",
+    "predictors",
+    "losses",
+    "outputs",
+    "scoring",
+    "errors",
+    "files",
+}
 ALLOWED |= {
     "evaluation": SPINE | {"deprecation", "kernels", "statistics"},
     "engines": SPINE | {"evaluation"},
@@ -57,7 +79,10 @@ ALLOWED |= {
 # The names of activations are all that models may know of the kernels.
 ONLY = {("models", "kernels"): {"streameval.kernels.names"}}
 # Loaded when they are used, inside functions: never by importing a module.
-LAZY = {"pyarrow", "obstore", "boto3", "safetensors", "onnx", "matplotlib", "dask", "distributed", "rich"}
+LAZY = {
+    "pyarrow", "obstore", "boto3", "safetensors", "onnx", "matplotlib", "dask", "distributed", "rich",
+    "torch", "onnxruntime", "openvino", "sklearn", "keras",
+}  # fmt: skip
 # What else may stand at a module's top, and where.
 HOME = {"numba": "kernels", "llvmlite": "kernels", "click": "cli"}
 

@@ -9,6 +9,7 @@ from streameval.cli.figure_options import FigureOptions, figure_options
 from streameval.cli.input_options import InputOptions, input_options
 from streameval.cli.saved_options import SavedOptions, Subject, saved_options
 from streameval.defaults import LEAST_JOINED
+from streameval.errors import UsageError
 
 
 @click.command()
@@ -21,12 +22,18 @@ from streameval.defaults import LEAST_JOINED
     metavar="OLD.arrow",
     help="Losses that `evaluate --losses` stored, in place of the first model.",
 )
+@options.option(
+    "--until",
+    type=click.Choice(["decided"]),
+    help="Read random rows until it is known which model is better on all rows.",
+)
+@options.of
+@options.group
 @options.level
 @options.seed
 @options.max_memory
 @input_options
 @saved_options
-@options.group
 @options.option(
     "--least-joined",
     type=float,
@@ -41,12 +48,14 @@ def command(
     models: tuple[str, ...],
     half_width: float | None,
     losses: str | None,
+    until: str | None,
+    of: str,
+    group: str | None,
     level: float,
     seed: int,
     max_memory: str | None,
     inputs: InputOptions,
     saved: SavedOptions,
-    group: str | None,
     least_joined: float,
     allow_nonfinite: bool,
     figures: FigureOptions,
@@ -56,8 +65,9 @@ def command(
 
     Or runs whose outputs were saved, joined on their row ids: streameval paired A.jsonl B.jsonl --metric acc.
 
-    Each row is read once. With --losses, one model is enough: it is compared with the stored losses, and
-    --half-width is that of its full loss.
+    Each row is read once. All rows: their difference is exact, and the interval is about further data of the same
+    kind. --half-width and --until decided read random rows, and are about the rows of DATA. With --losses, one model is
+    enough: it is compared with the stored losses, and --half-width is that of its full loss.
     """
     from streameval.cli import kernels, output
     from streameval.outputs.joining import join_outputs
@@ -65,6 +75,11 @@ def command(
     from streameval.studies import paired
 
     figures.check({"MODELS": models[:-1], "DATA": models[-1], "--losses": losses})
+    if len(models) < 2:
+        raise UsageError(
+            f"{models[0]}: one path, expected models and their data (A.npz B.npz DATA), or several saved outputs "
+            "(A.jsonl B.jsonl)."
+        )
     if losses is None and saved.alone(models[0]):
         runs = [saved.open(path, group=group, allow_nonfinite=allow_nonfinite) for path in models]
         subject = Subject(join_outputs(runs, least_joined=least_joined), None, saved.eps(runs[0], inputs), 0)
@@ -81,6 +96,9 @@ def command(
             subject.data,
             half_width=half_width,
             losses=losses,
+            until=until,
+            of=of,
+            groups=subject.groups,
             level=level,
             seed=seed,
             eps=subject.eps,

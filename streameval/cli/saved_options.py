@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from streameval.outputs.source import Outputs
 
 # Options of models and data that mean nothing for saved outputs.
-OF_MODELS: Final = ("scale", "activation", "io")
+OF_MODELS: Final = ("scale", "activation", "io", "runtime")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class SavedOptions:
         """Whether the first of several paths is a run's outputs, and no model: by these options, or by its name."""
         from streameval.outputs.formats import is_models_name
 
-        return self.any_given or not is_models_name(path)
+        return self.any_given or not (is_models_name(path) or _given("runtime"))
 
     def check_models(self, allow_nonfinite: bool = False) -> None:
         """Raise UsageError if one of these options, or another of saved outputs, was given with a model and data."""

@@ -9,6 +9,7 @@ from streameval.losses import choose_loss
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
 from streameval.outputs.source import Outputs
+from streameval.predictors.predictor import Predictor
 from streameval.scoring import check_model
 from streameval.storage.opening import open
 from streameval.storage.source import Source
@@ -22,13 +23,14 @@ def subject(model: Any, data: Any, loss: Loss | None, eps: float | None) -> tupl
         DataError: as `open_rows`.
     """
     if not isinstance(model, Outputs):
-        checked = check_model(model)
         if data is None:
+            check_model(model)
             raise UsageError(
                 "data: None, expected what streameval.open takes. Only saved outputs (streameval.open_outputs) are "
                 "given alone."
             )
-        return checked, open_rows(data, checked), choose_loss(loss, eps)
+        source, (made,) = open_rows(data, model)
+        return made, source, choose_loss(loss, eps)
     if data is not None:
         raise UsageError(f"{model.name}: saved outputs were given with data. They need none: leave it out.")
     if model.joined is not None:
@@ -49,7 +51,8 @@ def subjects(
     if runs is None:
         if data is None:
             raise UsageError("data: None, expected what streameval.open takes, for models that are computed.")
-        return tuple(models), open_rows(data, *models), choose_loss(loss, eps)
+        source, made = open_rows(data, *models)
+        return made, source, choose_loss(loss, eps)
     if data is not None:
         raise UsageError(f"{runs.name}: saved outputs were given with data. They need none: leave it out.")
     return runs.models, runs, runs.choose_loss(loss, eps)
@@ -81,16 +84,27 @@ def groups_of(source: Source, groups: Any) -> Any:
     return known.codes if known is not None and (groups is None or isinstance(groups, str)) else groups
 
 
-def open_rows(data: Any, *models: Model) -> Source:
-    """Open a data set that losses are computed of.
+def open_rows(data: Any, *models: Any) -> tuple[Source, tuple[Model, ...]]:
+    """Open a data set that losses are computed of, and make models of what was given as such.
+
+    What a predictor leaves open is decided on the first rows that are looked at: see `predictors.probing`.
 
     Raises:
         UsageError: one of the models is none.
         DataError: a data set without rows; and the errors of `streameval.open`.
+        ModelError: a predictor that does not take rows like these.
     """
-    for model in models:
-        check_model(model)
+    checked = tuple(check_model(model) for model in models)
     source = open(data)
     if source.rows == 0:
         raise DataError(f"{source.name}: no rows, so there is no loss. Expected at least one.")
-    return source
+    return source, tuple(
+        _settled(model, source) if isinstance(model, Predictor) else model for model in checked
+    )
+
+
+def _settled(model: Predictor, source: Source) -> Model:
+    from streameval.predictors.probing import settled
+
+    made: Model = settled(model, source)
+    return made

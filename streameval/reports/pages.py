@@ -12,6 +12,7 @@ from streameval.reports.numbers import assumed, count, nats, percent, rate, seco
 from streameval.reports.page import Page
 from streameval.reports.text_compare import budget
 from streameval.reports.text_paired import small, title, verdict
+from streameval.reports.text_until import promise
 from streameval.reports.words import called, in_unit, in_words_of, more_is_better, subject
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from streameval.models.model import Model
     from streameval.storage.source import Source
     from streameval.studies.comparison import Comparison
-    from streameval.studies.paired import Paired, PairedResult
+    from streameval.studies.paired import Paired
+    from streameval.studies.paired_result import PairedResult
     from streameval.studies.until import Until
 
 
@@ -94,10 +96,12 @@ def until(result: Until) -> Page:
             *_what(result.model, result.data),
         ),
         _there(
-            running.running(result.steps, what="loss", level=loss.level, wanted=result.half_width),
+            running.running(
+                result.steps, what="loss", level=loss.level, wanted=result.half_width, method=loss.method
+            ),
             running.narrowing(result.steps, wanted=result.half_width),
         ),
-        (assumed(loss.assumes),),
+        (promise(result), assumed(loss.assumes)),
     )
 
 
@@ -111,7 +115,7 @@ def paired(result: Paired) -> Page:
     return Page(
         title(result),
         f"{first.pair.second} - {first.pair.first}: {in_unit(small(first.pair.difference), result.loss_function)}, "
-        f"{verdict(first.difference, more_is_better(result.loss_function))}.",
+        f"{verdict(first.difference, more_is_better(result.loss_function))}, on {first.estimates}.",
         (
             *((f"model {k}", name) for k, name in enumerate(result.names, start=1)),
             ("rows read", f"{count(result.rows_read)} of {count(result.data.rows)}"),
@@ -148,7 +152,7 @@ def _figures_of(result: Paired) -> list[tuple[str, str]]:
                 f"{pair.second} against {pair.first}",
                 f"{small(pair.difference)}, {percent(contest.difference.level, 0)} interval "
                 f"{small(contest.difference.low)} … {small(contest.difference.high)}; correlation {correlation}; "
-                f"better on {percent(pair.win_rate, 1)} of rows",
+                f"for {contest.estimates}; better on {percent(pair.win_rate, 1)} of rows",
             )
         )
     return said

@@ -28,6 +28,7 @@ from streameval.statistics.trials import Trials, compare_losses
 from streameval.storage.source import Source
 from streameval.studies.budgeting import error_budget
 from streameval.studies.histogram import Histogram
+from streameval.studies.limits import known_bounds
 from streameval.studies.spooled import spooled_losses
 
 SCHEMA = "streameval/compare/1"
@@ -121,7 +122,7 @@ def compare(
             trials=trials,
             seed=root,
             level=level,
-            bounds=loss.bounds,
+            bounds=known_bounds(loss),
             replace=replace,
             bytes_per_row=_bytes_per_row(source),
             seconds_per_row=spooled.seconds_per_row,

@@ -65,7 +65,7 @@ def test_a_line_without_end_takes_no_more_memory_than_its_limit(
         path = tmp_path / name
         path.write_bytes(content.encode() + b"x" * (40 << 20))
         tracemalloc.start()
-        with pytest.raises(DataError, match="over 1048576 bytes long|item 0"):
+        with pytest.raises(DataError, match=r"over 1048576 bytes long|item 0"):
             se.open_outputs(path, loss="v")
         assert tracemalloc.get_traced_memory()[1] < 30 << 20
         tracemalloc.stop()
@@ -167,7 +167,7 @@ def test_a_zip_of_another_kind_and_a_log_that_is_cut_are_refused(tmp_path: Path)
         se.open_outputs(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("header.json", "{}")
-    with pytest.raises(DataError, match="no summaries.json"):
+    with pytest.raises(DataError, match=r"no summaries\.json"):
         se.open_outputs(path)
 
 

@@ -102,16 +102,16 @@ def test_methods_with_a_guarantee_ask_for_bounds_by_name() -> None:
 @pytest.mark.parametrize(
     ("given_", "asked", "error", "said"),
     [
-        ({"v": [1.0, 2.0, 9.0]}, {"loss": "v", "bounds": (0, 5)}, DataError, r"row 2: v is 9\.0, outside the bounds 0 to 5"),
+        ({"v": [1.0, 2.0, 9.0]}, {"loss": "v", "bounds": (0, 5)}, DataError, r"row 2: v is 9\.0, outside .* 0 to 5"),
         ({"v": [1.0]}, {"loss": "v", "bounds": (5, 0)}, UsageError, "two finite numbers, the smaller first"),
         ({"v": [1.0]}, {"loss": "v", "bounds": 5}, UsageError, r"bounds: 5, expected two finite numbers"),
-        ({"v": [1.0, 5e6]}, {"loss": "v"}, DataError, r"row 1: v is missing, NaN, infinite or beyond 4e6 \(1 such rows of 2\)"),
+        ({"v": [1.0, 5e6]}, {"loss": "v"}, DataError, r"row 1: v is missing, .*beyond 4e6 \(1 such"),
         ({"z": [[1.0, 2.0]], "t": [2]}, {"logits": "z", "label": "t"}, LabelError, r"column t, row 0: label 2.*0 to 1"),
         ({"z": [[1.0, 2.0]], "t": [-1]}, {"logits": "z", "label": "t"}, LabelError, r"row 0: label -1"),
         ({"z": [[1.0, 2.0]], "t": [0.5]}, {"logits": "z", "label": "t"}, LabelError, r"row 0: label 0\.5"),
-        ({"p": [[0.5, 0.6]], "t": [0]}, {"probabilities": "p", "label": "t"}, DataError, r"sum 1\.1, expected prob.*--logits"),
+        ({"p": [[0.5, 0.6]], "t": [0]}, {"probabilities": "p", "label": "t"}, DataError, r"sum 1\.1, .*--logits"),
         ({"p": [[1.5, -0.5]], "t": [0]}, {"probabilities": "p", "label": "t"}, DataError, r"smallest -0\.5"),
-        ({"z": [[1.0, 2.0]], "t": [0]}, {"logits": "z"}, UsageError, r"not the true classes.*label= \(--label-column\).*z, t"),
+        ({"z": [[1.0, 2.0]], "t": [0]}, {"logits": "z"}, UsageError, r"true classes.*\(--label-column\).*z, t"),
         ({"v": [1.0], "t": [0]}, {"loss": "v", "label": "t"}, UsageError, "a value that was saved needs none"),
         ({"z": [[1.0, 2.0]]}, {"loss": "z"}, DataError, r"row 0: float64 of shape \(2,\).*--logits"),
         ({"v": ["a", "b"]}, {"loss": "v"}, DataError, r"column v, row 0: 'a', expected a number"),
@@ -160,9 +160,9 @@ def test_losses_that_were_saved_are_no_other_loss() -> None:
             se.evaluate(outputs, **asked)
     with pytest.raises(UsageError, match="saved outputs were given with data"):
         se.evaluate(outputs, (np.zeros((2, 3), np.float32), np.zeros(2, int)))
-    with pytest.raises(UsageError, match="saved outputs need no workers"):
-        from streameval.engines.local import Local
+    from streameval.engines.local import Local
 
+    with pytest.raises(UsageError, match="saved outputs need no workers"):
         se.evaluate(outputs, options=se.PassOptions(engine=Local(1)))
 
 
