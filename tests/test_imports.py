@@ -21,8 +21,9 @@ ALLOWED: dict[str, set[str]] = {
     "deprecation": {"errors"},
     "arguments": {"errors"},
     "cgroups": set(),
+    "companions": {"errors"},
     "escaping": set(),
-    "files": {"errors"},
+    "files": {"companions", "errors"},
     "kernels": {"cgroups", "errors"},
     "layers": {"kernels", "errors"},
     "losses": {"arguments", "defaults", "kernels", "errors"},
@@ -35,7 +36,7 @@ ALLOWED: dict[str, set[str]] = {
 }
 SPINE = {"arguments", "defaults", "storage", "models", "losses", "scoring", "errors", "files"}
 ALLOWED |= {
-    "evaluation": SPINE | {"deprecation", "kernels"},
+    "evaluation": SPINE | {"deprecation", "kernels", "statistics"},
     "engines": SPINE | {"evaluation"},
     "studies": SPINE | {"evaluation", "statistics"},
     "reports": {

@@ -25,6 +25,7 @@ from streameval.errors import UsageError
 @options.without_replacement
 @options.level
 @options.max_memory
+@options.group
 @input_options
 @figure_options
 @options.as_json
@@ -37,6 +38,7 @@ def command(
     without_replacement: bool,
     level: float,
     max_memory: str | None,
+    group: str | None,
     inputs: InputOptions,
     figures: FigureOptions,
     as_json: bool,
@@ -64,6 +66,7 @@ def command(
             replace=not without_replacement,
             level=level,
             eps=inputs.eps,
+            groups=group,
             threads=inputs.threads,
             max_memory=max_memory,
             progress=on_progress,

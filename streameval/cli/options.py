@@ -89,6 +89,12 @@ allow_nonfinite = option(
 )
 seed = option("--seed", type=int, default=SEED, show_default=True, help="The same seed draws the same rows.")
 level = option("--level", type=float, default=LEVEL, show_default=True, help="Confidence level of intervals.")
+group = option(
+    "--group",
+    metavar="COLUMN",
+    help="Column of DATA (.arrow) that says which rows belong together, such as a document: errors take groups, not "
+    "rows, as independent.",
+)
 without_replacement = option(
     "--without-replacement", is_flag=True, help="Let the rows of a batch differ. Default: they may repeat."
 )

@@ -17,7 +17,7 @@ from streameval.statistics.seeds import recorded
 from streameval.storage.source import Source
 from streameval.studies.sampler import MiniBatch, Sampler
 
-SCHEMA = "streameval/minibatch/1"
+SCHEMA = "streameval/minibatch/2"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,10 +45,7 @@ class MiniBatches:
         """As JSON, with the contract's names."""
         return {
             "schema": SCHEMA,
-            "batches": [
-                {"loss": b.loss, "size": b.size, "rows": b.rows.tolist(), "interval": b.interval.to_dict()}
-                for b in self.batches
-            ],
+            "batches": [one.to_dict() for one in self.batches],
             "replace": self.replace,
             "seed": self.seed,
             "loss_name": self.loss_function.name,

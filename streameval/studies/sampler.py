@@ -5,6 +5,7 @@ Knows readers of losses and intervals. Does not know how a result of several bat
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count as count_up
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.arguments import integer
-from streameval.defaults import BATCH_SIZE, CHUNK_ROWS, LEVEL, METHOD, SEED
+from streameval.defaults import BATCH_SIZE, CHUNK_ROWS, LEVEL, METHOD, SEED, THESE_ROWS
 from streameval.errors import UsageError
 from streameval.evaluation.opening import open_rows
 from streameval.losses import choose_loss
@@ -23,6 +24,7 @@ from streameval.models.model import Model
 from streameval.scoring import make_scorer
 from streameval.scoring.scorer import Budget
 from streameval.statistics import samples
+from streameval.statistics.accuracy import accuracy_interval
 from streameval.statistics.intervals import Batch, Interval, lookup
 from streameval.statistics.intervals.interval import checked_level
 from streameval.statistics.seeds import generator, spawn_stream
@@ -34,17 +36,60 @@ Seed = int | np.random.Generator
 @dataclass(frozen=True, slots=True, eq=False)
 class MiniBatch:
     """One mini-batch: its mean loss in nats, its row numbers (size,) int64, its losses (size,) float64, and where
-    that puts the loss of all rows."""
+    that puts the loss of all rows; how many rows are right, None where rows have no classes; how many rows there are
+    to draw from, None where they may repeat."""
 
     loss: float
     rows: NDArray[np.int64]
     losses: NDArray[np.float64]
     interval: Interval
+    correct: int | None = None
+    population: int | None = None
 
     @property
     def size(self) -> int:
         """Number of rows drawn, repeats counted."""
         return len(self.rows)
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of the rows drawn that are predicted right; None where rows have no classes."""
+        return None if self.correct is None else self.correct / self.size
+
+    @property
+    def stderr(self) -> float | None:
+        """Standard error of `loss` as an estimate of the loss of all rows: s / sqrt(n), times sqrt(1 - n/N) where rows
+        do not repeat; None for one row of several."""
+        if self.size == self.population:
+            return 0.0
+        if self.size < 2:
+            return None
+        left = 1.0 if self.population is None else 1.0 - self.size / self.population
+        return float(self.losses.std(ddof=1)) * math.sqrt(left / self.size)
+
+    @property
+    def accuracy_interval(self) -> Interval | None:
+        """Where the accuracy of all rows lies: Clopper and Pearson's interval, or that of the hypergeometric law where
+        rows do not repeat; exact for any number of rows. None where rows have no classes."""
+        if self.correct is None:
+            return None
+        return accuracy_interval(
+            self.correct, self.size, level=self.interval.level, population=self.population
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        share = self.accuracy_interval
+        return {
+            "loss": self.loss,
+            "size": self.size,
+            "stderr": self.stderr,
+            "rows": self.rows.tolist(),
+            "interval": self.interval.to_dict() | {"estimates": THESE_ROWS},
+            "correct": self.correct,
+            "accuracy": self.accuracy,
+            "accuracy_interval": None if share is None else share.to_dict() | {"estimates": THESE_ROWS},
+        }
 
 
 class Sampler:
@@ -136,10 +181,12 @@ class Sampler:
 
     def judge(self, rows: NDArray[np.int64], *, replace: bool) -> list[MiniBatch]:
         """Read the rows (batches, size) and judge each batch by itself."""
-        losses = self._losses(rows.ravel()).reshape(rows.shape)
-        batch = Batch(losses, None if replace else self.data.rows)
+        losses, right = self._losses.with_right(rows.ravel())
+        batch = Batch(losses.reshape(rows.shape), None if replace else self.data.rows)
         intervals = self._method.intervals(batch, self.level, self.loss_function.bounds)
-        return list(map(MiniBatch, batch.mean.tolist(), rows, losses, intervals))
+        counts = [None] * len(rows) if right is None else right.reshape(rows.shape).sum(axis=1).tolist()
+        populations = [batch.population] * len(rows)
+        return list(map(MiniBatch, batch.mean.tolist(), rows, batch.values, intervals, counts, populations))
 
     def _drawing(self, size: int, seed: Seed, *, replace: bool) -> Any:
         """What draws the rows (count, size) of the next batches: one stream with replacement, else one order each."""
