@@ -76,8 +76,8 @@ def _of_numbers(sums: LossSums, numbers: Span | None) -> Iterator[str]:
 def _of_sums(sums: LossSums) -> Iterator[str]:
     """The sums without the worst rows and, if others are left, the smallest: of n integers from `least` to `most`.
 
-    Their sum u is from n least to n most; that of their squares s from u**2 / n (Cauchy and Schwarz), and from abs(u), to
-    (least + most) u - n least most (the sum of (q - least) (most - q) is not negative), and as odd as u.
+    Their sum u is from n least to n most; that of their squares s from u**2 / n (Cauchy and Schwarz) and from abs(u)
+    to (least + most) u - n least most (the sum of (q - least) (most - q) is not negative), and as odd as u.
     """
     worst = [_units(loss) for loss, _ in sums.worst]
     least, most, n = _units(sums.smallest), worst[-1], sums.rows - len(worst)

@@ -1,7 +1,7 @@
 """JSON that carries its own SHA-256, so that one altered bit is seen; with a key, also that its owner wrote it.
 
-Knows nothing of what is in it. The SHA-256 is a checksum: who alters the content can make it anew. Only the HMAC of a key
-that others do not have tells who wrote it.
+Knows nothing of what is in it. The SHA-256 is a checksum: who alters the content can make it anew. Only the HMAC of a
+key that others do not have tells who wrote it.
 """
 
 from __future__ import annotations
@@ -89,7 +89,9 @@ def load(path: str | os.PathLike[str]) -> Any:
     try:
         return parse(raw)
     except ValueError as error:
-        raise DamagedError(f"{path}: begins with {raw[:24]!r}, and is no JSON ({str(error)[:120]}).") from None
+        raise DamagedError(
+            f"{path}: begins with {raw[:24]!r}, and is no JSON ({str(error)[:120]})."
+        ) from None
 
 
 def write(path: str | os.PathLike[str], content: dict[str, Any], key: bytes | None = None) -> None:

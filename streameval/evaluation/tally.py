@@ -5,7 +5,6 @@ Knows rows by their place in the selection. Does not know how a row is read or s
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -18,7 +17,8 @@ from numpy.typing import NDArray
 from streameval.errors import DataError
 from streameval.evaluation.consistency import check_state
 from streameval.evaluation.counts import Counts
-from streameval.evaluation.fields import UNSOUND, intact, integer, sha256
+from streameval.evaluation.fields import UNSOUND, integer, sha256
+from streameval.evaluation.identity import Identity
 from streameval.evaluation.sealed import canonical
 from streameval.evaluation.state import (
     Classification,
@@ -203,9 +203,7 @@ class Tally:
             raise DataError(f"a stored tally is of rows {_text(self.span)}. Compute it again.")
         check_state(self.state, len(self.span), numbers.of(self.span))
         ends = {at // BLOCK_ROWS for at in (start, stop) if at % BLOCK_ROWS and start < stop}
-        partial = {
-            k: Span(max(k * BLOCK_ROWS, start), min((k + 1) * BLOCK_ROWS, stop)) for k in sorted(ends)
-        }
+        partial = {k: Span(max(k * BLOCK_ROWS, start), min((k + 1) * BLOCK_ROWS, stop)) for k in sorted(ends)}
         if len(self.whole) != len(_whole_blocks(self.span)) or [k for k, _ in self.partial] != list(partial):
             raise DataError(f"a stored tally of rows {_text(self.span)} has other blocks. Compute it again.")
         for block, state in self.partial:
@@ -244,13 +242,22 @@ def _stored_blocks(stored: Any, span: Span, numbers: Numbers) -> tuple[Block, ..
     )
 
 
-def stored_tallies(content: dict[str, Any], rows: str) -> list[Tally]:
-    """The tallies in the content of a file whose selection of rows has this name. Raises DataError if they are damaged
-    or impossible."""
-    match = re.fullmatch(r"(\d{1,18}):\d{1,18}", rows)
-    first = 0 if rows == "all" else int(match[1]) if match else None
-    with intact("the file", "its list of tallies"):
-        return [Tally.from_dict(one, first) for one in content["tallies"]]
+def stored_tallies(stored: Any, identity: Identity) -> list[Tally]:
+    """The tallies of a pass with this identity, as a file has them.
+
+    Raises what a content of another form may raise, and DataError if no rows can come to them.
+    """
+    first, tallies = identity.first(), []
+    for k in range(len(stored)):
+        tally = Tally.from_dict(stored[k], first)
+        if tally.span.stop > identity.total:
+            raise DataError(
+                f"a stored tally of rows {_text(tally.span)} of {identity.total}. Compute it again."
+            )
+        if tally.state.sums.left_out and not identity.nonfinite:
+            raise DataError("a stored tally leaves rows out that were not allowed to be. Compute it again.")
+        tallies.append(tally)
+    return tallies
 
 
 def fold_tally(
