@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 
 import numpy as np
@@ -77,4 +78,12 @@ def test_a_file_that_is_no_network_is_refused_with_what_to_do(tmp_path, content,
 def test_a_path_that_cannot_be_read_is_a_storage_error_with_the_path(tmp_path):
     for path in (tmp_path / "Größe und Maß.pkl", tmp_path):
         with pytest.raises(StorageError, match=path.name):
+            load(path)
+
+
+def test_a_pipe_or_a_device_in_place_of_a_model_is_refused_without_waiting_or_reading_on(tmp_path):
+    pipe = tmp_path / "m.npz"
+    os.mkfifo(pipe)
+    for path in (pipe, "/dev/zero"):
+        with pytest.raises(StorageError, match="not a regular file"):
             load(path)
