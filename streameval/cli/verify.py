@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @options.option(
     "--seed", type=int, help="Chooses the blocks. Default: drawn anew, so that no one could know which."
 )
+@options.key
 @options.threads
 @options.scale
 @options.activation
@@ -33,6 +34,7 @@ def command(
     data: str,
     blocks: int | None,
     seed: int | None,
+    key: str | None,
     threads: int | None,
     scale: float | None,
     activation: str | None,
@@ -46,13 +48,21 @@ def command(
     """
     from streameval.cli import inputs, output
     from streameval.evaluation import verify
+    from streameval.evaluation.sealed import read_key
     from streameval.reports import progress
 
     network = inputs.load_model(model, activation, allow_nonfinite=allow_nonfinite)
     source = inputs.open_data(data, io=io, scale=scale)
     with progress.progress("verifying") as on_progress:
         verified = verify.verify(
-            report, network, source, blocks=blocks, seed=seed, threads=threads, progress=on_progress
+            report,
+            network,
+            source,
+            blocks=blocks,
+            seed=seed,
+            threads=threads,
+            progress=on_progress,
+            key=None if key is None else read_key(key),
         )
     output.show(verified, as_json, text)
 

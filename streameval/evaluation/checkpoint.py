@@ -11,7 +11,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +34,12 @@ _log.addHandler(logging.NullHandler())
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Where to keep what is done, and how often, in seconds, it is written at most."""
+    """Where to keep what is done, and how often, in seconds, it is written at most; signed and demanded to be signed
+    with a key where one is given."""
 
     path: str | os.PathLike[str]
     every: float = EVERY
+    key: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(slots=True, eq=False)
@@ -55,6 +57,7 @@ class CheckpointWriter:
     source: Source
     stored: dict[str, Any]
     beside: Callable[[], dict[str, Any]] = dict
+    key: bytes | None = None
     _next: float = 0.0
 
     def __post_init__(self) -> None:
@@ -77,7 +80,7 @@ class CheckpointWriter:
             "stop": span.stop,
             "tallies": [one.to_dict() for one in self.results.tallies],
         } | beside
-        sealed.write(self.path, content)
+        sealed.write(self.path, content, self.key)
         _log.debug("%s: %d of %d rows are done", self.path, self.results.rows, len(span))
         self._next = time.monotonic() + self.every
 
@@ -96,6 +99,7 @@ def resumed(
 
     Raises:
         DataError: the file belongs to another pass; what differs is named.
+        CheckError: it is not signed with the key.
         LockedError: another process is at this pass.
         StorageError: the file cannot be read or written.
     """
@@ -103,19 +107,19 @@ def resumed(
     path = Path(wish.path)
     with lock(path):
         remove_leftovers(path)
-        stored = _read(path)
+        stored = _read(path, wish.key)
         results = PartialResults(span, _tallies(path, stored, identity, span) if stored else ())
         if results.rows:
             _log.info("%s: going on after %d of %d rows", path, results.rows, len(span))
-        yield CheckpointWriter(path, wish.every, identity, results, source, stored)
+        yield CheckpointWriter(path, wish.every, identity, results, source, stored, key=wish.key)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, key: bytes | None) -> dict[str, Any]:
     """What the file holds; nothing if there is no file, or a damaged one."""
     if not os.path.lexists(path):
         return {}
     try:
-        return sealed.read(path, READABLE, "a checkpoint")
+        return sealed.read(path, READABLE, "a checkpoint", key)
     except sealed.DamagedError as error:
         aside = path.with_name(f"{path.name}.damaged")
         with storage_errors(path):

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from streameval import losses
-from streameval.evaluation.fields import flag, intact, integer, sha256, shown, text
+from streameval.evaluation.fields import flag, intact, integer, only, sha256, shown, text
+from streameval.evaluation.sealed import canonical
 from streameval.evaluation.selection import Selection
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
@@ -64,11 +65,14 @@ class Identity:
     def from_dict(cls, stored: Any) -> Identity:
         """What `to_dict` wrote, or an earlier version, which knew cross-entropy alone. DataError if it is damaged."""
         with intact("a stored identity", "it"):
+            only(stored, ("model", "data", "loss", "eps", "rows", "total", "nonfinite", "meaning"))
             loss = losses.from_dict(stored.get("loss") or {"name": "cross-entropy", "eps": stored["eps"]})
             found = cls(
                 sha256(stored, "model"), text(stored, "data"), loss, text(stored, "rows"),
                 integer(stored, "total", least=0), flag(stored, "nonfinite"), integer(stored, "meaning"),
             )  # fmt: skip
+            if "loss" in stored and canonical(loss.to_dict()) != canonical(stored["loss"]):
+                raise ValueError(f"the loss is {shown(stored['loss'])}")
             if not ROWS.fullmatch(found.rows):
                 raise ValueError(f"rows are {shown(found.rows)}")
         return found

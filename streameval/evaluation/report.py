@@ -61,7 +61,8 @@ class ModelName:
         layers, activations = others["layers"], others["activations"]
         for k in range(len(layers)):
             integer(layers, k, least=1, most=2**63)
-        if not layers or not all(isinstance(one, str) and len(one) < 100 for one in activations):
+        names = isinstance(activations, list) and all(isinstance(one, str) for one in activations)
+        if not layers or not names:
             raise ValueError(f"layers {shown(layers)} and activations {shown(activations)}")
         return cls(text(stored, "path", none=True), sha256(stored, "sha256"), others)
 

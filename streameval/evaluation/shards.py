@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from streameval.errors import DataError, IncompleteError, UsageError
 from streameval.evaluation import sealed
 from streameval.evaluation.events import Advanced, Started
 from streameval.evaluation.fields import intact, only, text
-from streameval.evaluation.identity import Identity
+from streameval.evaluation.identity import RESULT_VERSION, Identity
 from streameval.evaluation.partial_results import PartialResults
 from streameval.evaluation.report import DataName, ModelName, Report, data_dict, model_dict
 from streameval.evaluation.resources import Resources, check_costs
@@ -58,8 +58,8 @@ def parse_shard(text: str) -> tuple[int, int]:
     return index, count
 
 
-def write_state(report: Report, path: str | os.PathLike[str]) -> None:
-    """Write what `merge` needs of a report of a shard, whole or not at all.
+def write_state(report: Report, path: str | os.PathLike[str], key: bytes | None = None) -> None:
+    """Write what `merge` needs of a report of a shard, whole or not at all; signed where a key is given.
 
     Raises:
         UsageError: the report is not of a shard: `PassOptions(shard=(i, n))`.
@@ -78,7 +78,7 @@ def write_state(report: Report, path: str | os.PathLike[str]) -> None:
         "resources": report.resources.to_dict(),
         "tallies": [report.tally.to_dict()],
     }
-    sealed.write(path, content)
+    sealed.write(path, content, key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,7 @@ class StateFile:
     """A callback of a shard that writes the state file before the checkpoint is removed."""
 
     path: str | os.PathLike[str]
+    key: bytes | None = field(default=None, repr=False)
 
     def started(self, event: Started) -> None:
         """See `Callback`. Raises StorageError now, not after hours, if the folder is not there."""
@@ -97,20 +98,23 @@ class StateFile:
 
     def finished(self, report: Report) -> None:
         """See `Callback`."""
-        write_state(report, self.path)
+        write_state(report, self.path, self.key)
 
     def stopped(self, error: BaseException) -> None:
         """See `Callback`."""
 
 
-def merge(paths: Sequence[str | os.PathLike[str]]) -> Report:
+def merge(paths: Sequence[str | os.PathLike[str]], *, key: bytes | None = None) -> Report:
     """Put the state files of all shards together: the report of the whole pass, with the same digest.
 
     Any order; the shards may be of different counts as long as they tile the rows. A file given twice counts once.
+    With a key, each file must be signed with it. What is in the files is checked to be possible, and to belong
+    together; whether it is what the rows come to, only `verify` finds out.
 
     Raises:
         DataError: a file is damaged, of another model, data set, loss or selection of rows, or overlaps with another.
         IncompleteError: rows are missing; they are named.
+        CheckError: a file is not signed with the key.
         StreamevalError: two files hold different results of the same rows.
         StorageError: a file cannot be read.
         UsageError: no file is given.
@@ -119,7 +123,7 @@ def merge(paths: Sequence[str | os.PathLike[str]]) -> Report:
         raise UsageError(f"paths: {describe_value(paths)}, expected a list of the paths of state files.")
     if not paths:
         raise UsageError("no state file was given. Give those of all shards: streameval merge shard-*.json")
-    shards = [_read(path) for path in paths]
+    shards = [_read(path, key) for path in paths]
     first = shards[0]
     results = PartialResults(Span(0, first.identity.total))
     costs = []
@@ -176,16 +180,22 @@ class _Shard:
 FIELDS = ("schema", "identity", "model", "data", "scorer", "resources", "tallies")
 
 
-def _read(path: str | os.PathLike[str]) -> _Shard:
+def _read(path: str | os.PathLike[str], key: bytes | None) -> _Shard:
     """Read a state file. Raises DataError, naming it, for what no evaluation has written."""
     name = os.fspath(path)
-    content = sealed.read(path, READABLE, "the state of a shard")
+    content = sealed.read(path, READABLE, "the state of a shard", key)
     with intact(name, "the state of a shard"):
         only(content, (*FIELDS, sealed.SEAL, sealed.SIGNATURE))
         identity = Identity.from_dict(content["identity"])
         model, data = ModelName.from_dict(content["model"]), DataName.from_dict(content["data"])
         if (identity.model, identity.data) != (model.sha256, data.fingerprint):
             raise ValueError("model and data are not those of its identity")
+        if identity.meaning != RESULT_VERSION:
+            raise ValueError(f"its sums have meaning {identity.meaning}, here they have {RESULT_VERSION}")
+        if model.description["layers"][0] != data.features:
+            raise ValueError(
+                f"the model takes {model.description['layers'][0]} features, not {data.features}"
+            )
         if identity.rows == "all" and identity.total != data.rows:
             raise ValueError(f"all rows are {identity.total}, but the data have {data.rows}")
         scorer = text(content, "scorer") if "scorer" in content else "native"

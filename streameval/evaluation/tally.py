@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from streameval.errors import DataError
 from streameval.evaluation.consistency import check_state
 from streameval.evaluation.counts import Counts
-from streameval.evaluation.fields import UNSOUND, integer, sha256
+from streameval.evaluation.fields import UNSOUND, integer, sha256, shown
 from streameval.evaluation.identity import Identity
 from streameval.evaluation.sealed import canonical
 from streameval.evaluation.state import (
@@ -247,6 +247,8 @@ def stored_tallies(stored: Any, identity: Identity) -> list[Tally]:
 
     Raises what a content of another form may raise, and DataError if no rows can come to them.
     """
+    if not isinstance(stored, list):
+        raise TypeError(f"tallies are {shown(stored)}")
     first, tallies = identity.first(), []
     for k in range(len(stored)):
         tally = Tally.from_dict(stored[k], first)
