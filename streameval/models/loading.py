@@ -55,9 +55,7 @@ def load(
         with _opened(name) as file:
             form = _named_format(name, file.read(64), name)
             file.seek(0)
-            data = file.read(MOST + 1)
-        if len(data) > MOST:
-            raise ModelError(f"{name}: more than {MOST} bytes, which no network that is read here has.")
+            data = file.read()
     read: Reader = import_module(f"streameval.models.{form}").load_layers
     try:
         layers, notes = read(data, activation)
@@ -78,6 +76,9 @@ def _opened(name: str) -> Iterator[BinaryIO]:
         with os.fdopen(handle, "rb") as file:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
                 raise StorageError(f"{name}: is not a regular file, expected a file of weights.")
+            size = os.fstat(handle).st_size
+            if size > MOST:
+                raise ModelError(f"{name}: {size} bytes, expected a network of at most {MOST}.")
             yield file
 
 
