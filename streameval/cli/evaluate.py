@@ -46,7 +46,7 @@ def command(
     from streameval.evaluation import evaluate
     from streameval.reports import pages, progress, text
 
-    figures.check({"MODEL": model, "DATA": data, "--rows": rows}, *run.outputs())
+    figures.check({"MODEL": model, "DATA": data, "--rows": rows, "--key": run.key}, *run.outputs())
     subject = saved.subject(
         model, data, inputs, group=group, allow_nonfinite=allow_nonfinite, evaluating=True
     )
@@ -67,4 +67,4 @@ def command(
             options=settings,
         )
     figures.write(pages.report, report)
-    output.show(report, as_json, text.report)
+    output.show(report, as_json, text.report, run.signing())
