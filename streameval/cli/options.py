@@ -95,6 +95,11 @@ runtime = option(
 allow_nonfinite = option(
     "--allow-nonfinite", is_flag=True, help="Accept NaN and infinity: such rows are left out and counted."
 )
+key = option(
+    "--key",
+    metavar="FILE",
+    help="Sign what is written with the key in FILE, and ask what is read to be signed.",
+)
 seed = option("--seed", type=int, default=SEED, show_default=True, help="The same seed draws the same rows.")
 level = option("--level", type=float, default=LEVEL, show_default=True, help="Confidence level of intervals.")
 of = option(
