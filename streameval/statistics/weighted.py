@@ -109,7 +109,7 @@ class WeightedDraws:
 
     @property
     def loose_limits(self) -> Bounds:
-        """The same of z - mean(old) for any `tuned` from 0 to 1: z is linear in it, so the ends are those of 0 and 1."""
+        """The same of z - mean(old) for any `tuned` from 0 to 1: z is linear in it, so 0 and 1 tell the ends."""
         weights = [float(self._weight(p - self.bounds[0])) for p in (self.whole.smallest, self.whole.largest)]
         corners = [weight * x - self.whole.mean for weight in weights for x in self.bounds]
         low, high = self.limits

@@ -121,7 +121,7 @@ def paired(
                 +- half_width nats, with a guarantee that holds however often one looks (`evaluate_until`)
     until       "decided": random rows are read until it is known which model is better on all rows, in place of a
                 half-width; wrong with a chance of at most 1 - level, however often one looks
-    draw        with `losses` and a way to stop: "weighted" draws rows more often where the stored losses are high, which
+    draw        with `losses` and a way to stop: "weighted" draws rows more often where stored losses are high, which
                 finds a worse model, or a full loss, from fewer rows (`statistics.weighted`); "uniform": all alike
     of          "loss", or "accuracy": the share of rows that are wrong, which is smaller for the better model
     groups      as for `evaluate`, for a pass over all rows: claims on further data take groups as independent
@@ -209,8 +209,8 @@ def _check_draw(draw: str, losses: str | os.PathLike[str] | None, *, stops: bool
         raise UsageError(f"draw (--draw): {draw!r} is not known. Expected {' or '.join(DRAWS)}.")
     if draw == "weighted" and (losses is None or not stops):
         raise UsageError(
-            "draw (--draw) weighted: rows are drawn by stored losses until enough is known. Add --losses OLD.arrow, and "
-            "--half-width H or --until decided."
+            "draw (--draw) weighted: rows are drawn by stored losses until enough is known. Add --losses OLD.arrow, "
+            "and --half-width H or --until decided."
         )
 
 
