@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
+from dataclasses import replace
 from typing import Any, Final
 
 from numpy.typing import NDArray
 
 from streameval.errors import ModelError
-from streameval.models.mlp import Layer
+from streameval.models.file import Choices, Loaded, ModelFile
 from streameval.models.naming import Weights, assemble
 from streameval.models.rebuild import CALLS, GLOBALS, Array, Callee, Dtype, text
 
@@ -29,17 +31,18 @@ MAX_ITEMS = 10_000  # weights and biases
 _STOP: Final = object()
 
 
-def load_layers(data: bytes, activation: str | Sequence[str] | None) -> tuple[list[Layer], list[str]]:
+def load_layers(file: ModelFile, choices: Choices) -> Loaded:
     """Return the layers in a pickled dict, or list of (weight, bias), and what had to be decided.
 
     Raises:
         ModelError: see `read` and `naming.assemble`; or arrays larger in all than four times the file.
     """
+    data = file.data
     weights, notes = _weights(read(data))
     if sum(array.nbytes for array in weights.arrays.values()) > 4 * len(data):
         raise ModelError("the pickle names the same array again and again, expected one array per name.")
-    layers, more = assemble(weights, activation)
-    return layers, [*notes, *more]
+    loaded = assemble(weights, choices)
+    return replace(loaded, notes=[*notes, *loaded.notes])
 
 
 def _weights(tree: Any) -> tuple[Weights, list[str]]:
