@@ -69,7 +69,7 @@ def layer(tiles, step, net, rows, space):
 @numba.njit
 def activate(tiles, floats, neurons, code):
     for _ in range(tiles):
-        activations.activate(floats, 0, neurons * TILE_ROWS, code)
+        activations.activate_shared(floats, 0, neurons * TILE_ROWS, code)
 
 
 @numba.njit

@@ -20,10 +20,22 @@ if TYPE_CHECKING:
     from streameval.evaluation.streaming import per_sample_losses as per_sample_losses
     from streameval.evaluation.streaming import stream as stream
     from streameval.evaluation.verify import verify as verify
+    from streameval.layers import Activation as Activation
+    from streameval.layers import AvgPool2d as AvgPool2d
+    from streameval.layers import BatchNorm as BatchNorm
+    from streameval.layers import Conv2d as Conv2d
+    from streameval.layers import Dense as Dense
+    from streameval.layers import Dropout as Dropout
+    from streameval.layers import Flatten as Flatten
+    from streameval.layers import GlobalAvgPool2d as GlobalAvgPool2d
+    from streameval.layers import LayerNorm as LayerNorm
+    from streameval.layers import MaxPool2d as MaxPool2d
+    from streameval.layers import Residual as Residual
     from streameval.losses.cross_entropy import CrossEntropy as CrossEntropy
     from streameval.models.loading import load as load_model
     from streameval.models.mlp import Layer as Layer
     from streameval.models.mlp import Mlp as Mlp
+    from streameval.models.network import Network as Network
     from streameval.storage.converting import convert as convert
     from streameval.storage.opening import open as open
     from streameval.storage.source import Source as Source
@@ -31,15 +43,29 @@ if TYPE_CHECKING:
     from streameval.studies.comparison import compare as compare
     from streameval.studies.minibatch import minibatch as minibatch
     from streameval.studies.paired import paired as paired
+    from streameval.studies.sampler import Sampler as Sampler
     from streameval.studies.until import evaluate_until as evaluate_until
 
 # Where each public name lives: (module, its name there).
 _HOMES = {
+    "Activation": ("layers", "Activation"),
+    "AvgPool2d": ("layers", "AvgPool2d"),
+    "BatchNorm": ("layers", "BatchNorm"),
+    "Conv2d": ("layers", "Conv2d"),
     "CrossEntropy": ("losses.cross_entropy", "CrossEntropy"),
+    "Dense": ("layers", "Dense"),
+    "Dropout": ("layers", "Dropout"),
+    "Flatten": ("layers", "Flatten"),
+    "GlobalAvgPool2d": ("layers", "GlobalAvgPool2d"),
     "Layer": ("models.mlp", "Layer"),
+    "LayerNorm": ("layers", "LayerNorm"),
+    "MaxPool2d": ("layers", "MaxPool2d"),
     "Mlp": ("models.mlp", "Mlp"),
+    "Network": ("models.network", "Network"),
     "PassOptions": ("evaluation.evaluate", "PassOptions"),
     "Report": ("evaluation.report", "Report"),
+    "Residual": ("layers", "Residual"),
+    "Sampler": ("studies.sampler", "Sampler"),
     "Source": ("storage.source", "Source"),
     "Span": ("storage.source", "Span"),
     "Step": ("evaluation.streaming", "Step"),
@@ -61,11 +87,24 @@ _HOMES = {
 }
 
 __all__ = [
+    "Activation",
+    "AvgPool2d",
+    "BatchNorm",
+    "Conv2d",
     "CrossEntropy",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "GlobalAvgPool2d",
     "Layer",
+    "LayerNorm",
+    "MaxPool2d",
     "Mlp",
+    "Network",
     "PassOptions",
     "Report",
+    "Residual",
+    "Sampler",
     "Source",
     "Span",
     "Step",

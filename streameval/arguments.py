@@ -25,6 +25,10 @@ def integer(name: str, value: Any, *, least: int | None = None) -> int:
         raise UsageError(f"{name}: {describe_value(value)}, expected {expected}.")
     try:
         number = operator.index(value)
+        if abs(number) >> 128:
+            raise UsageError(
+                f"{name}: a number of {number.bit_length()} bits, expected {expected}, of less than 128."
+            )
     except TypeError:
         raise UsageError(f"{name}: {describe_value(value)}, expected {expected}.") from None
     if least is not None and number < least:
@@ -39,7 +43,10 @@ def real(name: str, value: Any, expected: str = "a number") -> float:
     """
     if isinstance(value, bool) or not isinstance(value, Real):
         raise UsageError(f"{name}: {describe_value(value)}, expected {expected}.")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise UsageError(f"{name}: {describe_value(value)}, expected {expected}.") from None
 
 
 def is_masked(array: Any) -> bool:
@@ -51,6 +58,9 @@ def is_masked(array: Any) -> bool:
 
 def describe_value(value: Any) -> str:
     """What was given, short enough for a message: the value and its type."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no integer of more than some thousand digits
+        text = "a number of thousands of digits"
     shown = text if len(text) <= 60 else f"{text[:57]}..."
     return shown if value is None else f"{shown} ({type(value).__name__})"

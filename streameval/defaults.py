@@ -27,3 +27,7 @@ METHODS = ("normal", "skew", "bernstein", "serfling", "betting", "predictable", 
 METHOD = "skew"
 SEQUENTIAL_METHODS = ("betting", "predictable", "asymptotic")
 SEQUENTIAL_METHOD = "betting"
+
+# What a claim is about: the rows there are, or further data of the same kind, of which they are a sample.
+THESE_ROWS = "these rows"
+FURTHER_DATA = "further data"

@@ -8,24 +8,32 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
-import fcntl
 import fnmatch
 import glob
-import hashlib
 import os
-import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
-from streameval.errors import LockedError, StorageError, UsageError
+from streameval.companions import (
+    LOCK,
+    OLD,
+    PART,
+    begin_file,
+    begin_folder,
+    fresh,
+    give_back,
+    hold,
+    inherit,
+    remove_abandoned,
+    resolved,
+)
+from streameval.errors import StorageError, UsageError
 
 Place = str | os.PathLike[str]
 
-NAME_BYTES = 180
-PART, OLD = ".part", ".old"
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
 
 
@@ -72,9 +80,10 @@ def check_outputs(outputs: Iterable[Output], inputs: Mapping[str, Iterable[Place
 
 def check_space(path: Place, needed: int) -> None:
     """Raise StorageError, naming both numbers, if fewer than `needed` bytes are free where `path` will be written."""
-    folder = Path(path).parent
-    with storage_errors(folder):
-        _check_parent(Path(path))
+    with storage_errors(Path(path).parent):
+        target = resolved(Path(path))
+        folder = target.parent
+        _check_parent(target)
         free = shutil.disk_usage(folder).free
     if needed > free:
         raise StorageError(
@@ -88,22 +97,26 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a file for writing that replaces `path` only when the block ends without an error.
 
     Temporary file beside `path`, fsync, rename, fsync of the folder. On any error, Ctrl-C included, the
-    temporary file is removed and the old `path` is untouched.
+    temporary file is removed and the old `path` is untouched. A file that is replaced hands on its mode, its access
+    list and, where the user may do that, its owner and group; where `path` is a symbolic link, the file that it leads
+    to is replaced.
 
     Raises:
         StorageError: the folder is missing or not writable, or the disk is full.
     """
-    target = Path(path)
-    with storage_errors(target):
+    with storage_errors(path):
+        target = resolved(Path(path))
         _check_file(target)
         _check_parent(target)
-        made = _beside(target, PART)
+        made, handle = begin_file(target)
         try:
-            with made.open("xb") as file:
+            with os.fdopen(handle, "wb") as file:
                 yield file
                 file.flush()
-                os.fsync(file.fileno())
-            made.replace(target)
+                inherit(handle, target)
+                os.fsync(handle)
+                # Still open, and so still locked: nobody takes it for a dead writer's.
+                made.replace(target)
         except BaseException:
             made.unlink(missing_ok=True)
             raise
@@ -115,26 +128,29 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield an empty folder that takes the place of `path` only when the block ends without an error.
 
     Every file written into it is synced before the rename. A folder that was at `path` changes places with it
-    in one step where the file system can do that, and is removed after.
+    in one step where the file system can do that, and is removed after. Modes, owners and symbolic links are kept as
+    `atomic_file` does, those of files of the same name too.
 
     Raises:
         StorageError: the parent is missing or not writable, the disk is full, or `path` is a file.
     """
-    target = Path(path)
-    with storage_errors(target):
+    with storage_errors(path):
+        target = resolved(Path(path))
         _check_folder(target)
         _check_parent(target)
-        made = _beside(target, PART)
+        made, handle = begin_folder(target)
         try:
-            made.mkdir()
             yield made
             for file in made.iterdir():
-                _sync(file)
-            sync_folder(made)
+                _finish(file, target / file.name)
+            inherit(handle, target)
+            os.fsync(handle)
             _swap_folder(made, target)
         except BaseException:
             shutil.rmtree(made, ignore_errors=True)
             raise
+        finally:
+            os.close(handle)
         sync_folder(target.parent)
 
 
@@ -142,34 +158,31 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
 def lock(path: str | os.PathLike[str]) -> Iterator[None]:
     """Hold the only right to write `path`; the lock is free again when its owner ends, however it ends.
 
-    The lock is an flock on a hidden file beside `path`, removed when it is given back.
+    The lock is an flock on an empty hidden file beside `path`, removed when it is given back. In a shared folder,
+    what another user's killed process left is taken over.
 
     Raises:
         LockedError: another process holds it.
         StorageError: the folder is missing or not writable.
     """
-    target = Path(path)
-    beside = target.with_name(f".{_stem(target)}.lock")
-    with storage_errors(target):
+    with storage_errors(path):
+        target = resolved(Path(path))
         _check_parent(target)
-        handle = _lock_file(beside, target)
+        beside, handle = hold(target)
     try:
         yield
     finally:
-        beside.unlink(missing_ok=True)
-        os.close(handle)
+        give_back(beside, handle)
 
 
 def remove_leftovers(path: str | os.PathLike[str]) -> None:
-    """Remove what killed writers of `path` left beside it. Only for who holds the lock on `path`."""
-    target = Path(path)
-    with storage_errors(target):
-        for entry in target.parent.iterdir():
-            if entry.name.startswith(f".{_stem(target)}.") and entry.suffix in (PART, OLD):
-                if entry.is_dir() and not entry.is_symlink():
-                    shutil.rmtree(entry)
-                else:
-                    entry.unlink()
+    """Remove what killed writers of `path` left beside it. Only for who holds the lock on `path`.
+
+    A name alone removes nothing: it must be one that only this program gives, for this output, and no living process
+    may hold it.
+    """
+    with storage_errors(path):
+        remove_abandoned(resolved(Path(path)))
 
 
 @contextlib.contextmanager
@@ -182,13 +195,17 @@ def storage_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     except OSError as error:
         cause = error.strerror or str(error)
         named = str(error.filename or path)
-        shown = path if named.endswith((PART, ".lock")) else named
+        shown = path if named.endswith((PART, OLD, LOCK)) else named
         raise StorageError(f"{shown}: {cause}.{_cure(error.errno)}") from error
 
 
 def sync_folder(path: Path) -> None:
     """Make a rename in `path` last through a power cut."""
-    _sync(path)
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _check_apart(one: Output, name: str, path: Place) -> None:
@@ -237,8 +254,8 @@ def _same(one: Place, other: Place) -> bool:
 
 def _check_writable(one: Output) -> None:
     """Raise StorageError unless `one` can be written."""
-    target = Path(one.path or "")
-    with storage_errors(target):
+    with storage_errors(one.path or ""):
+        target = resolved(Path(one.path or ""))
         if one.added and target.exists() and not target.is_dir():
             if not os.access(target, os.W_OK):
                 raise PermissionError(errno.EACCES, "Permission denied", str(target))
@@ -275,35 +292,13 @@ def _check_parent(target: Path) -> None:
         raise FileNotFoundError(errno.ENOENT, "the folder does not exist", str(target.parent))
 
 
-def _stem(target: Path) -> str:
-    """Return the name that hidden companions of `target` begin with, short enough for any file system."""
-    raw = os.fsencode(target.name)
-    if len(raw) <= NAME_BYTES:
-        return target.name
-    return raw[: NAME_BYTES - 20].decode(errors="ignore") + hashlib.sha256(raw).hexdigest()[:16]
-
-
-def _beside(target: Path, suffix: str) -> Path:
-    return target.with_name(f".{_stem(target)}.{secrets.token_hex(6)}{suffix}")
-
-
-def _lock_file(beside: Path, target: Path) -> int:
-    while True:
-        handle = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(handle)
-            raise LockedError(
-                f"{target}: another process is writing it. Wait for it to end, or choose another destination."
-            ) from None
-        except BaseException:
-            os.close(handle)
-            raise
-        # The last owner may have removed the file between our open and our flock: then lock the new one.
-        with contextlib.suppress(FileNotFoundError):
-            if beside.stat().st_ino == os.fstat(handle).st_ino:
-                return handle
+def _finish(file: Path, old: Path) -> None:
+    """Let a new file of a folder last through a power cut, with the permissions of the old one of its name."""
+    handle = os.open(file, os.O_RDONLY)
+    try:
+        inherit(handle, old)
+        os.fsync(handle)
+    finally:
         os.close(handle)
 
 
@@ -313,7 +308,7 @@ def _swap_folder(made: Path, target: Path) -> None:
     elif _exchange(made, target):
         shutil.rmtree(made, ignore_errors=True)
     else:
-        aside = _beside(target, OLD)
+        aside = fresh(target, OLD)
         target.rename(aside)
         try:
             made.rename(target)
@@ -332,14 +327,6 @@ def _exchange(one: Path, other: Path) -> bool:
     return done == 0
 
 
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _cure(number: int | None) -> str:
     return {
         errno.ENOSPC: " Free some space, or write to another disk.",
@@ -348,5 +335,6 @@ def _cure(number: int | None) -> str:
         errno.ENOENT: " Check the path, and that the folder it lies in exists.",
         errno.EACCES: " Check the permissions of the file and of its folder.",
         errno.EPERM: " Check the permissions of the file and of its folder.",
+        errno.EIO: " The disk or the network file system failed: see the system's log, and use another disk.",
         errno.EROFS: " The file system is read-only: choose another destination.",
     }.get(number or 0, "")

@@ -43,8 +43,8 @@ def tanh(x: np.ndarray) -> np.ndarray:
     return np.tanh(x)
 
 
-def leaky_relu(x: np.ndarray) -> np.ndarray:
-    return np.where(x < 0.0, 0.01 * x, x)
+def leaky_relu(x: np.ndarray, slope: float = 0.01) -> np.ndarray:
+    return np.where(x < 0.0, slope * x, x)
 
 
 def gelu(x: np.ndarray) -> np.ndarray:
@@ -56,7 +56,29 @@ def softplus(x: np.ndarray) -> np.ndarray:
     return np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x)))
 
 
-ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+def silu(x: np.ndarray) -> np.ndarray:
+    return x * sigmoid(x)
+
+
+def elu(x: np.ndarray, alpha: float = 1.0) -> np.ndarray:
+    return np.where(x < 0.0, alpha * (np.expm1(np.minimum(x, 0.0))), x)
+
+
+def hard_swish(x: np.ndarray) -> np.ndarray:
+    return x * (relu6(x + 3.0) / 6.0)
+
+
+def relu6(x: np.ndarray) -> np.ndarray:
+    return np.minimum(np.maximum(x, 0.0), 6.0)
+
+
+def gelu_tanh(x: np.ndarray) -> np.ndarray:
+    """x (1 + tanh u) / 2 = x sigmoid(2 u), which keeps its digits in the left tail."""
+    with np.errstate(over="ignore"):
+        return x * sigmoid(2.0 * math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3))
+
+
+ACTIVATIONS: dict[str, Callable[..., np.ndarray]] = {
     "identity": identity,
     "sigmoid": sigmoid,
     "relu": relu,
@@ -64,6 +86,11 @@ ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "leaky_relu": leaky_relu,
     "gelu": gelu,
     "softplus": softplus,
+    "silu": silu,
+    "elu": elu,
+    "hard_swish": hard_swish,
+    "relu6": relu6,
+    "gelu_tanh": gelu_tanh,
 }
 # The steepest slope of each: how much larger an error can leave than it came in.
 SLOPES = {
@@ -74,6 +101,11 @@ SLOPES = {
     "leaky_relu": 1.0,
     "gelu": 1.13,
     "softplus": 1.0,
+    "silu": 1.1,
+    "elu": 1.0,
+    "hard_swish": 1.5,
+    "relu6": 1.0,
+    "gelu_tanh": 1.13,
 }
 
 
@@ -142,6 +174,97 @@ def logit_error(layers: Sequence[Layer], x: np.ndarray, *, from_bytes: bool) -> 
         a = ACTIVATIONS[activation](before)
         error = SLOPES[activation] * grown + 4 * UNIT * np.abs(a) + 1e-37
     return error.max(axis=1)
+
+
+# --- layers on images: float64 (n, channels, height, width) in and out, one loop for each index ---
+
+
+def padded(x: np.ndarray, top: int, left: int, bottom: int, right: int, fill: float = 0.0) -> np.ndarray:
+    n, channels, height, width = x.shape
+    out = np.full((n, channels, top + height + bottom, left + width + right), fill)
+    out[:, :, top : top + height, left : left + width] = x
+    return out
+
+
+def conv2d(
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray,
+    stride: tuple[int, int] = (1, 1),
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0),
+    groups: int = 1,
+) -> np.ndarray:
+    """out[o, y, x] = bias[o] + the sum of a window of the channels of o's group times weight[o]."""
+    outputs, channels, tall, wide = weight.shape
+    a = padded(np.asarray(x, np.float64), *padding)
+    down, across = (a.shape[2] - tall) // stride[0] + 1, (a.shape[3] - wide) // stride[1] + 1
+    out = np.empty((len(a), outputs, down, across))
+    for o in range(outputs):
+        first = o // (outputs // groups) * channels
+        for i in range(down):
+            for j in range(across):
+                y, z = i * stride[0], j * stride[1]
+                window = a[:, first : first + channels, y : y + tall, z : z + wide]
+                out[:, o, i, j] = float(bias[o]) + (window * weight[o].astype(np.float64)).sum(axis=(1, 2, 3))
+    return out
+
+
+def pool2d(
+    x: np.ndarray,
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    padding: tuple[int, int, int, int],
+    what: Callable[[np.ndarray], np.ndarray],
+    *,
+    ceil: bool = False,
+    pad: bool = False,
+) -> np.ndarray:
+    """`what` of the values of each window as (n, channels, values), with zeros where it is padded if `pad`.
+
+    With ceil a window may end outside, but begins in the image or in the border before it.
+    """
+    top, left = padding[:2]
+    n, channels, height, width = x.shape
+    a = padded(x, *padding, fill=0.0 if pad else math.nan)
+    sizes = []
+    for size, own, k, s, before in (
+        (a.shape[2], height, kernel[0], stride[0], top),
+        (a.shape[3], width, kernel[1], stride[1], left),
+    ):
+        starts = [at for at in range(0, size, s) if at + k <= size or (ceil and at < before + own)]
+        if ceil:  # the first that reaches over the end is the last
+            over = [at for at in starts if at + k >= size]
+            starts = [at for at in starts if not over or at <= over[0]]
+        sizes.append(starts)
+    out = np.empty((n, channels, len(sizes[0]), len(sizes[1])))
+    for i, y in enumerate(sizes[0]):
+        for j, z in enumerate(sizes[1]):
+            window = a[:, :, y : y + kernel[0], z : z + kernel[1]].reshape(n, channels, -1)
+            keep = ~np.isnan(window[0, 0])
+            out[:, :, i, j] = what(window[:, :, keep])
+    return out
+
+
+def max_pool2d(x, kernel, stride, padding=(0, 0, 0, 0), *, ceil=False):
+    return pool2d(x, kernel, stride, padding, lambda w: w.max(axis=2), ceil=ceil)
+
+
+def avg_pool2d(x, kernel, stride, padding=(0, 0, 0, 0), *, ceil=False, pad=True):
+    return pool2d(x, kernel, stride, padding, lambda w: w.mean(axis=2), ceil=ceil, pad=pad)
+
+
+def batch_norm(x, gamma, beta, mean, variance, eps):
+    """gamma (x - mean) / sqrt(variance + eps) + beta for each channel, the second axis."""
+    out = np.empty(x.shape)
+    for c in range(x.shape[1]):
+        out[:, c] = gamma[c] * (x[:, c] - mean[c]) / math.sqrt(variance[c] + eps) + beta[c]
+    return out
+
+
+def layer_norm(x, gamma, beta, eps):
+    """The same with mean and variance of each row's own values: (n, features)."""
+    mean, variance = x.mean(axis=1, keepdims=True), x.var(axis=1, keepdims=True)
+    return gamma * (x - mean) / np.sqrt(variance + eps) + beta
 
 
 # --- what a pass over many rows comes to ---

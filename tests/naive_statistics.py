@@ -234,3 +234,21 @@ def hypergeometric_tail(least: int, n: int, right: int, population: int) -> Frac
         math.comb(right, k) * math.comb(population - right, n - k) for k in range(least, min(n, right) + 1)
     )
     return Fraction(ways, math.comb(population, n))
+
+
+# --- groups ------------------------------------------------------------------------------------------------
+
+
+def clustered(values, groups, weights=None) -> tuple[float, float]:
+    """Return sum(values) / sum(weights) and its error, by the double sum over all pairs of rows in one group."""
+    weights = [1.0] * len(values) if weights is None else weights
+    total = sum(weights)
+    mean = sum(values) / total
+    spread = sum(
+        (values[i] - mean * weights[i]) * (values[j] - mean * weights[j])
+        for i in range(len(values))
+        for j in range(len(values))
+        if groups[i] == groups[j]
+    )
+    count = len(set(groups))
+    return mean, math.sqrt(spread * count / (count - 1)) / total

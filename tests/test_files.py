@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from streameval.companions import OLD, fresh
 from streameval.errors import LockedError, StorageError
 from streameval.files import atomic_file, atomic_folder, lock, remove_leftovers, storage_errors
 
@@ -193,14 +198,246 @@ def test_only_one_of_many_processes_holds_a_lock_at_a_time(tmp_path):
     assert (tmp_path / "counter").read_text() == "300"
 
 
-def test_leftovers_of_this_output_are_removed_and_nothing_else(tmp_path):
-    (tmp_path / ".out.0123456789ab.part").touch()
-    (tmp_path / ".out.0123456789ab.old").mkdir()
-    kept = [".other.0123456789ab.part", ".out.lock", "out", "out.part", ".output.0123456789ab.part"]
+KILLED = """
+    import sys, time
+    from streameval.files import atomic_file, atomic_folder, lock
+    with lock(sys.argv[2]), {"file": atomic_file, "folder": atomic_folder}[sys.argv[1]](sys.argv[2]):
+        print("begun", flush=True)
+        time.sleep(60)
+"""
+
+
+def killed_writer(kind: str, path: Path) -> None:
+    """Begin an output in another process, and kill that."""
+    with writing(kind, path) as writer:
+        writer.send_signal(signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def writing(kind: str, path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that has begun to write `path`, and goes on until the block ends."""
+    with python(KILLED, kind, path) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "begun\n"
+        try:
+            yield writer
+        finally:
+            writer.kill()
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_leftovers_of_this_output_are_removed_and_nothing_else(tmp_path, kind):
+    kept = [".other.0123456789ab.part", ".output.0123456789ab.part", ".out.part", ".out.old", "out.part"]
+    kept += [f".out.{middle}.part" for middle in ("mine", "0123456789ab", "0" * 20)]
+    kept += [".out.arrow.0123456789ab.old"]
     for name in kept:
         (tmp_path / name).touch()
-    remove_leftovers(tmp_path / "out")
-    assert names(tmp_path) == sorted(kept)
+    killed_writer(kind, tmp_path / "out")
+    killed_writer("file", tmp_path / "out.arrow")
+    left = [name for name in names(tmp_path) if name not in kept]
+    assert sum(name.endswith(".part") for name in left) == 2
+    with lock(tmp_path / "out"):
+        remove_leftovers(tmp_path / "out")
+    others = [name for name in left if name.startswith(".out.arrow.")]
+    assert len(others) == 2  # the unfinished file, and its lock
+    assert names(tmp_path) == sorted([*kept, *others])
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+@pytest.mark.parametrize("other", ["out", "out.arrow"])
+def test_a_living_writer_keeps_what_it_has_begun(tmp_path, kind, other):
+    """Of an output whose name begins alike, and even of the same one, should its lock have been removed."""
+    with writing(kind, tmp_path / other):
+        begun = [name for name in names(tmp_path) if name.endswith(".part")]
+        (tmp_path / f".{other}.lock").unlink()
+        with lock(tmp_path / "out"):
+            remove_leftovers(tmp_path / "out")
+        assert len(begun) == 1
+        assert names(tmp_path) == begun
+
+
+def test_a_folder_that_was_only_moved_aside_is_put_back(tmp_path):
+    """Where folders cannot change places in one step, a writer may die between the two."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").touch()
+    (tmp_path / "out").rename(fresh(tmp_path / "out", OLD))
+    with lock(tmp_path / "out"):
+        remove_leftovers(tmp_path / "out")
+    assert names(tmp_path) == ["out"]
+    assert names(tmp_path / "out") == ["old"]
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o604, 0o666])
+def test_a_file_that_is_replaced_hands_on_its_mode(tmp_path, mode):
+    path = tmp_path / "out"
+    path.touch()
+    path.chmod(mode)
+    with atomic_file(path) as file:
+        file.write(b"new")
+        (part,) = (entry for entry in tmp_path.iterdir() if entry.name.endswith(".part"))
+        assert part.stat().st_mode & 0o777 == 0o600  # not for others before it is whole
+    assert (path.stat().st_mode & 0o777, path.read_bytes()) == (mode, b"new")
+
+
+def test_a_folder_that_is_replaced_hands_on_its_modes(tmp_path):
+    path = tmp_path / "out"
+    path.mkdir(0o700)
+    (path / "inside").touch(0o600)
+    with atomic_folder(path) as folder:
+        (folder / "inside").touch()
+        (folder / "another").touch(0o640)
+    assert path.stat().st_mode & 0o777 == 0o700
+    assert [entry.stat().st_mode & 0o777 for entry in sorted(path.iterdir())] == [0o640, 0o600]
+
+
+def test_a_symbolic_link_stays_and_what_it_leads_to_is_written(tmp_path):
+    """From link to link, also to what is not there yet; both names share one lock."""
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "out").write_text("old")
+    (tmp_path / "middle").symlink_to("store/out")
+    (tmp_path / "link").symlink_to(tmp_path / "middle")
+    (tmp_path / "new").symlink_to("store/new")
+    for name in ("link", "new"):
+        with atomic_file(tmp_path / name) as file:
+            file.write(b"new")
+        assert (tmp_path / name).is_symlink()
+        assert (tmp_path / name).read_text() == "new"
+    with lock(tmp_path / "link"), pytest.raises(LockedError), lock(tmp_path / "store" / "out"):
+        pass
+    assert names(tmp_path / "store") == ["new", "out"]
+    (tmp_path / "gone").symlink_to("store/nowhere/out")
+    missing = pytest.raises(StorageError, match="store/nowhere: the folder does not exist")
+    with missing, atomic_file(tmp_path / "gone"):
+        pass
+
+
+def test_a_link_to_a_folder_stays_too(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    with atomic_folder(tmp_path / "link") as folder:
+        (folder / "new").touch()
+    assert (tmp_path / "link").is_symlink()
+    assert names(tmp_path / "real") == ["new"]
+    assert names(tmp_path) == ["link", "real"]
+
+
+def test_links_in_a_circle_are_said_so(tmp_path):
+    (tmp_path / "one").symlink_to("two")
+    (tmp_path / "two").symlink_to("one")
+    with (
+        pytest.raises(StorageError, match="one: Too many levels of symbolic links"),
+        atomic_file(tmp_path / "one"),
+    ):
+        pass
+
+
+def test_files_that_happen_to_be_called_like_a_lock_are_not_removed(tmp_path):
+    (tmp_path / ".out.lock").write_text("mine")
+    with lock(tmp_path / "out"):
+        pass
+    assert (tmp_path / ".out.lock").read_text() == "mine"
+    (tmp_path / "elsewhere").touch()
+    (tmp_path / ".link.lock").symlink_to("elsewhere")
+    with pytest.raises(StorageError, match="belongs to user"), lock(tmp_path / "link"):
+        pass
+
+
+# Several users.
+
+
+@pytest.fixture
+def shared_folder() -> Iterator[Path]:
+    """A folder in which any user may write, or a skip."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can be several users")
+    folder = Path(tempfile.mkdtemp(prefix="streameval-shared-"))
+    folder.chmod(0o1777)
+    yield folder
+    shutil.rmtree(folder)
+
+
+ANOTHER, SOMEBODY = 65_533, 65_534
+
+
+def as_user(user: int, code: str, *args: object) -> tuple[int, str]:
+    """Run Python code in a process that becomes that user once it has loaded what only root may see, perhaps."""
+    become = f"import streameval.files, os; os.setgroups([]); os.setgid({user}); os.setuid({user})\n"
+    command = [sys.executable, "-c", become + textwrap.dedent(code), *map(str, args)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+LOCKS = """
+    import os, sys
+    from streameval.errors import StreamevalError
+    from streameval.files import atomic_file, lock, remove_leftovers
+    os.umask(0o077)
+    try:
+        with lock(sys.argv[1]):
+            remove_leftovers(sys.argv[1])
+            with atomic_file(sys.argv[1]) as file:
+                file.write(b"mine")
+                if sys.argv[2:]:
+                    os.kill(os.getpid(), 9)
+    except StreamevalError as error:
+        print(error)
+        sys.exit(error.exit_code)
+"""
+
+
+@pytest.mark.parametrize("mode", [0o1777, 0o777])
+def test_what_another_users_killed_process_left_does_not_block_a_shared_folder(shared_folder, mode):
+    shared_folder.chmod(mode)
+    assert as_user(ANOTHER, LOCKS, shared_folder / "out", "killed")[0] == -signal.SIGKILL
+    assert len(names(shared_folder)) == 2
+    assert as_user(SOMEBODY, LOCKS, shared_folder / "out") == (0, "")
+    assert (shared_folder / "out").read_text() == "mine"
+    assert (shared_folder / "out").stat().st_uid == SOMEBODY
+    # What is another's to remove, where the folder says so, stays.
+    assert len(names(shared_folder)) == (3 if mode == 0o1777 else 2)
+
+
+def test_a_living_process_of_another_user_is_waited_for(shared_folder):
+    with lock(shared_folder / "out"):
+        code, said = as_user(SOMEBODY, LOCKS, shared_folder / "out")
+    assert code == 8
+    assert "another process is writing it" in said
+
+
+def test_a_lock_that_another_user_closed_is_named(shared_folder):
+    (shared_folder / ".out.lock").touch(0o600)
+    code, said = as_user(SOMEBODY, LOCKS, shared_folder / "out")
+    assert code == 5
+    assert f"{shared_folder}/.out.lock belongs to user 0" in said
+
+
+def test_an_output_that_root_replaces_stays_its_owners(shared_folder):
+    path = shared_folder / "out"
+    path.touch(0o640)
+    os.chown(path, SOMEBODY, ANOTHER)
+    with atomic_file(path):
+        pass
+    status = path.stat()
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (SOMEBODY, ANOTHER, 0o640)
+
+
+def test_where_the_group_cannot_be_kept_another_one_gets_no_more_than_everybody(shared_folder):
+    shared_folder.chmod(0o777)
+    path = shared_folder / "out"
+    path.touch()
+    path.chmod(0o664)  # of root's group, which SOMEBODY is not in
+    assert as_user(SOMEBODY, LOCKS, path) == (0, "")
+    status = path.stat()
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (SOMEBODY, SOMEBODY, 0o644)
+
+
+def test_a_link_that_another_user_put_into_a_shared_folder_is_refused(shared_folder, tmp_path):
+    """Whatever fs.protected_symlinks is: it would send the output to a place that somebody else chose."""
+    (shared_folder / "out").symlink_to(tmp_path / "chosen")
+    os.lchown(shared_folder / "out", SOMEBODY, SOMEBODY)
+    with pytest.raises(StorageError, match="link of another user"), atomic_file(shared_folder / "out"):
+        pass
+    assert names(tmp_path) == []
 
 
 def test_an_error_names_the_path_and_what_to_do(tmp_path):

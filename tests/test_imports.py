@@ -21,7 +21,9 @@ ALLOWED: dict[str, set[str]] = {
     "deprecation": {"errors"},
     "arguments": {"errors"},
     "cgroups": set(),
-    "files": {"errors"},
+    "companions": {"errors"},
+    "escaping": set(),
+    "files": {"companions", "errors"},
     "kernels": {"cgroups", "errors"},
     "layers": {"kernels", "errors"},
     "losses": {"arguments", "defaults", "kernels", "errors"},
@@ -34,12 +36,13 @@ ALLOWED: dict[str, set[str]] = {
 }
 SPINE = {"arguments", "defaults", "storage", "models", "losses", "scoring", "errors", "files"}
 ALLOWED |= {
-    "evaluation": SPINE | {"deprecation", "kernels"},
+    "evaluation": SPINE | {"deprecation", "kernels", "statistics"},
     "engines": SPINE | {"evaluation"},
     "studies": SPINE | {"evaluation", "statistics"},
     "reports": {
         "arguments",
         "defaults",
+        "escaping",
         "statistics",
         "studies",
         "evaluation",

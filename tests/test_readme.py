@@ -72,7 +72,8 @@ def test_the_textbooks_steps_run_and_give_its_numbers(place: Path, mnist_dir: Pa
         kind: run(kind, text, place, STREAMEVAL_FROM=str(mnist_dir)) for kind, text in blocks(real=True)
     }
     assert "56,146 of 60,000 rows right" in printed["sh"]
-    one_hot, integer, full, again, _ = printed["python"].splitlines()
+    one_hot, integer, full, again, batch, streamed = printed["python"].splitlines()
+    assert float(streamed) == float(batch.split()[0])
     assert float(one_hot) == pytest.approx(float(integer), abs=1e-12)
     assert float(again) == pytest.approx(float(one_hot), abs=1e-6)
     assert f"{float(full.split()[0]):.10f}" == "0.2240008760"

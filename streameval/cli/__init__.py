@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import signal
 import sys
@@ -16,6 +17,7 @@ from types import FrameType
 from typing import Any, NoReturn, TextIO
 
 from streameval.errors import StorageError, StreamevalError, StreamevalWarning
+from streameval.escaping import escaped
 
 PROGRAM = "streameval"
 
@@ -60,7 +62,9 @@ def _run(arguments: list[str]) -> int:
     except click.exceptions.Exit as wish:
         return wish.exit_code
     except click.ClickException as error:
-        error.show(sys.stderr)
+        said = io.StringIO()
+        error.show(said)
+        _tell_as_it_is(said.getvalue())
         return error.exit_code
     return 0
 
@@ -151,8 +155,12 @@ def _say(message: str, code: int) -> int:
 
 def _tell(message: str) -> None:
     """Print one line on stderr; where nobody reads that either, the exit code says enough."""
+    _tell_as_it_is(f"{PROGRAM}: {escaped(message)}\n")
+
+
+def _tell_as_it_is(text: str) -> None:
     with contextlib.suppress(OSError):
-        print(f"{PROGRAM}: {message}", file=sys.stderr)
+        print(escaped(text, keep="\n"), end="", file=sys.stderr)
 
 
 def _of_system(error: OSError) -> str:

@@ -25,6 +25,7 @@ from streameval.errors import UsageError
 @options.without_replacement
 @options.level
 @options.max_memory
+@options.group
 @input_options
 @figure_options
 @options.as_json
@@ -37,6 +38,7 @@ def command(
     without_replacement: bool,
     level: float,
     max_memory: str | None,
+    group: str | None,
     inputs: InputOptions,
     figures: FigureOptions,
     as_json: bool,
@@ -64,6 +66,7 @@ def command(
             replace=not without_replacement,
             level=level,
             eps=inputs.eps,
+            groups=group,
             threads=inputs.threads,
             max_memory=max_memory,
             progress=on_progress,
@@ -76,9 +79,9 @@ def parse_sizes(text: str) -> list[int]:
     """Return the numbers that `--sizes` lists. Raises UsageError naming what is none."""
     numbers = []
     for part in text.split(","):
-        if not part.strip().isdecimal():
+        if not part.strip().isdecimal() or len(part) > options.MOST_DIGITS:
             raise UsageError(
-                f"--sizes {text}: {part.strip()!r} is no number of rows. Expected such as 10,100,1000."
+                f"--sizes: {options.shown(part.strip())} is no number of rows. Expected such as 10,100,1000."
             )
         numbers.append(int(part))
     return numbers

@@ -22,7 +22,8 @@ from streameval.reports.terminal import INDENT, TextStyle, numbered, paragraph, 
 if TYPE_CHECKING:
     from streameval.evaluation.report import Report
     from streameval.reports.progress import Progress
-    from streameval.studies.minibatch import MiniBatch, MiniBatches
+    from streameval.studies.minibatch import MiniBatches
+    from streameval.studies.sampler import MiniBatch
 
 SCHEMA = "streameval/demo/1"
 LEVEL = 0.95

@@ -14,6 +14,7 @@ from streameval.cli.pass_options import PassOptions, pass_options
 @options.model_argument
 @options.data_argument
 @options.option("--rows", metavar="FILE|START:STOP", help="Only these rows; repeats count. Default: all.")
+@options.group
 @pass_options
 @pass_input_options
 @figure_options
@@ -22,6 +23,7 @@ def command(
     model: str,
     data: str,
     rows: str | None,
+    group: str | None,
     run: PassOptions,
     max_memory: str | None,
     inputs: InputOptions,
@@ -54,6 +56,7 @@ def command(
             threads=inputs.threads,
             max_memory=max_memory,
             allow_nonfinite=allow_nonfinite,
+            groups=group,
             progress=on_progress,
             options=settings,
         )

@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from streameval.cli.options import shown
 from streameval.errors import UsageError
 from streameval.storage.source import Span
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from streameval.models.mlp import Mlp
     from streameval.storage.source import Source
 
-RANGE = re.compile(r"(\d*):(\d*)")
+RANGE = re.compile(r"(\d{0,18}):(\d{0,18})")
 NPY = b"\x93NUMPY"
 FORMS = "START:STOP, or a file of row numbers: a JSON list, text with one number a line, or .npy"
 
@@ -70,7 +71,7 @@ def _rows(text: str, total: int) -> Span | NDArray[Any]:
     from streameval.files import storage_errors
 
     if not os.path.lexists(text):
-        raise UsageError(f"--rows {text}: no such file, and not a range. Expected {FORMS}.")
+        raise UsageError(f"--rows {shown(text)}: no such file, and not a range. Expected {FORMS}.")
     with storage_errors(text):
         content = Path(text).read_bytes()
     if content.startswith(NPY):

@@ -18,8 +18,31 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Command], Command]
 
 
+# Beyond these, no count, seed or row number means anything, and Python itself refuses to read 5,000 digits.
+MOST_DIGITS, LARGEST = 20, 2**63 - 1
+
+
+def integer(value: Any) -> int:
+    """A number of 64 bits, as click wants it. Raises click.BadParameter."""
+    try:
+        number = int(value) if not isinstance(value, str) or len(value) <= MOST_DIGITS else LARGEST + 1
+    except ValueError:
+        raise click.BadParameter(f"{shown(value)} is not a valid integer.") from None
+    if abs(number) > LARGEST:
+        raise click.BadParameter(f"{shown(value)}: expected an integer of at most {LARGEST}.")
+    return number
+
+
+def shown(value: Any) -> str:
+    """What was given, short enough for a message."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:40]}... ({len(text)} characters)"
+
+
 def option(*names: str, **settings: Any) -> Decorator[Any]:
     """An option whose default the environment sets: --chunk-rows is STREAMEVAL_CHUNK_ROWS."""
+    if settings.get("type") is int:
+        settings["type"] = integer
     longest = next(name for name in names if name.startswith("--"))
     variable = "STREAMEVAL_" + longest.split("/")[0].removeprefix("--").replace("-", "_").upper()
     return click.option(*names, envvar=variable, **settings)
@@ -66,6 +89,12 @@ allow_nonfinite = option(
 )
 seed = option("--seed", type=int, default=SEED, show_default=True, help="The same seed draws the same rows.")
 level = option("--level", type=float, default=LEVEL, show_default=True, help="Confidence level of intervals.")
+group = option(
+    "--group",
+    metavar="COLUMN",
+    help="Column of DATA (.arrow) that says which rows belong together, such as a document: errors take groups, not "
+    "rows, as independent.",
+)
 without_replacement = option(
     "--without-replacement", is_flag=True, help="Let the rows of a batch differ. Default: they may repeat."
 )

@@ -11,9 +11,10 @@ from typing import Any
 from streameval.arguments import integer
 from streameval.defaults import CHUNK_ROWS
 from streameval.deprecation import gathered
-from streameval.errors import IncompleteError
+from streameval.errors import IncompleteError, UsageError
 from streameval.evaluation.checkpoint import Checkpoint, CheckpointWriter, resumed
 from streameval.evaluation.events import Callback, EventFile, Listeners
+from streameval.evaluation.grouping import GroupSums
 from streameval.evaluation.identity import Identity, inputs
 from streameval.evaluation.loss_file import spooling, write_losses
 from streameval.evaluation.memory import parse_size, planned_scorers
@@ -78,6 +79,7 @@ def evaluate(
     threads: int | None = None,
     max_memory: int | str | None = None,
     allow_nonfinite: bool = False,
+    groups: Any = None,
     progress: Callable[[int, int], None] | None = None,
     options: PassOptions = ONE_SITTING,
 ) -> Report:
@@ -93,6 +95,9 @@ def evaluate(
     threads     default: what affinity mask and cgroup allow; no result depends on it
     max_memory  bytes, or "256M": what the pass may hold beyond imports and kernels; chunks and threads follow it
     allow_nonfinite   leave rows with NaN or infinite features out, and count them, instead of raising
+    groups      one for each row of the data set (documents, writers: rows of one may be alike), (rows,) integers or
+                strings, or the name of a column of its Arrow files: the report's errors take groups, not rows, as
+                independent. It takes 8 bytes a row; not with a checkpoint, shard or engine
     progress    called with (rows done, rows in all) after each chunk
     options     checkpoint, shard, engine, file of losses, callbacks
 
@@ -112,8 +117,21 @@ def evaluate(
     one = _Pass(
         model, source, selection, chosen_loss, shard_span(options.shard, len(selection)), options,
         integer("chunk_rows", chunk_rows, least=1), Budget(threads, limit), allow_nonfinite,
+        _group_sums(groups, source, selection, options),
     )  # fmt: skip
     return one.run(data, progress)
+
+
+def _group_sums(groups: Any, source: Source, selection: Selection, options: PassOptions) -> GroupSums | None:
+    """The sink that adds up by group, None without groups; refused where a part of the rows comes from elsewhere."""
+    if groups is None:
+        return None
+    if options.checkpoint is not None or options.shard is not None or options.engine is not None:
+        raise UsageError(
+            "groups (--group) with a checkpoint, shard or engine: sums by group are added up in one pass here alone. "
+            "Leave those out, or keep the losses (--losses) and compare them by group afterwards."
+        )
+    return GroupSums(groups, source, selection)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,6 +147,7 @@ class _Pass:
     chunk_rows: int
     budget: Budget
     allow_nonfinite: bool
+    groups: GroupSums | None
 
     def run(self, data: Any, progress: Callable[[int, int], None] | None) -> Report:
         """Compute what is missing, with everything that takes part in it, and report."""
@@ -149,7 +168,7 @@ class _Pass:
             listeners = Listeners(options.callbacks, len(self.span), results.rows)
             listeners.started(self.model, self.source.name, self.loss)
             meter = Meter(self.budget.max_memory)
-            sinks = [one for one in (spool, results, writer) if one is not None]
+            sinks = [one for one in (spool, results, writer, self.groups) if one is not None]
             signals = defer_signals() if writer is not None else nullcontext()
             with listeners.told_of_errors(), signals as deferred:
                 _drive(parts, sinks, _Watch(results, listeners, meter, progress), writer, deferred)
@@ -158,6 +177,7 @@ class _Pass:
                     tally.state, self.loss, self.model, self.source,
                     meter.resources(len(self.span) - listeners.before, threads), scorer_name,
                     tally if self._keeps_blocks() else None, identity,
+                    None if self.groups is None else self.groups.clusters(),
                 )  # fmt: skip
                 if spool is not None and options.losses is not None:
                     write_losses(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streameval.arguments import integer
+from streameval.arguments import describe_value, integer
 from streameval.errors import StorageError, UsageError
 from streameval.evaluation.passes import compute
 from streameval.evaluation.selection import Selection
@@ -24,7 +24,7 @@ from streameval.scoring.scorer import Budget, Scorer
 from streameval.storage.source import Source, Span
 
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
+SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
 
 # Of each row of a chunk: offset, loss, predicted class, row number, and the copies that masks and checks make.
 ROW_BYTES = 8 * 8
@@ -54,7 +54,9 @@ def parse_size(text: int | str) -> int:
     else:
         size = integer("max_memory", text)
     if size < 1:
-        raise UsageError(f"max_memory: {text!r}, expected a size such as 256M, 2G or a number of bytes.")
+        raise UsageError(
+            f"max_memory: {describe_value(text)}, expected a size such as 256M, 2G or a number of bytes."
+        )
     return size
 
 

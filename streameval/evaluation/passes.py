@@ -36,12 +36,14 @@ class Part:
     losses   (n,) float64 in nats for each scorer; () where nobody asked for them
     target   true classes (n,) int64, None where rows have none, or nobody asked
     usage    of the process that computed it, None where that is this one
+    predicted  predicted classes (n,) int64 for each scorer, None where rows have none; () where nobody asked
     """
 
     tallies: tuple[Tally, ...]
     losses: tuple[NDArray[np.float64], ...] = ()
     target: NDArray[np.int64] | None = None
     usage: Usage | None = None
+    predicted: tuple[NDArray[np.int64] | None, ...] = ()
 
     @property
     def span(self) -> Span:
@@ -86,7 +88,8 @@ def _part(scorers: Sequence[Scorer], source: Source, chunk: Chunk, place: int, a
         if left_out is not None and not allow_nonfinite:
             raise nonfinite(source, left_out, tally.state.sums.left_out, len(chunk))
         tallies.append(tally)
-    return Part(tuple(tallies), tuple(one.loss for one in scores), scores[0].target)
+    losses, predicted = tuple(one.loss for one in scores), tuple(one.predicted for one in scores)
+    return Part(tuple(tallies), losses, scores[0].target, predicted=predicted)
 
 
 def score_finite(scorers: Sequence[Scorer], source: Source, chunk: Chunk) -> list[Scores]:

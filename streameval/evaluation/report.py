@@ -6,10 +6,11 @@ Knows the names of the contract. Does not know how it looks on a screen: `report
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from streameval.defaults import FURTHER_DATA
 from streameval.evaluation.identity import RESULT_VERSION, Identity
 from streameval.evaluation.resources import Resources
 from streameval.evaluation.sealed import seal
@@ -17,7 +18,13 @@ from streameval.evaluation.state import State
 from streameval.evaluation.tally import BLOCK_ROWS, Block, Tally
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
+from streameval.statistics.accuracy import accuracy_interval
+from streameval.statistics.clusters import as_dict
+from streameval.statistics.intervals.interval import Interval
 from streameval.storage.source import Source
+
+if TYPE_CHECKING:
+    from streameval.evaluation.grouping import Clusters
 
 SCHEMA, READABLE = "streameval/evaluate/2", ("streameval/evaluate/1", "streameval/evaluate/2")
 UNIT = "a loss counts as rint(loss * 2**40) units"
@@ -80,6 +87,7 @@ class Report:
     scorer     who computed the rows' losses: "native"
     tally      the state with the digests of blocks, where a pass kept them
     identity   what the pass was of, where it was a shard, had a checkpoint or ran on an engine
+    clusters   errors by group of rows, where groups were given
     """
 
     state: State
@@ -90,6 +98,7 @@ class Report:
     scorer: str = "native"
     tally: Tally | None = None
     identity: Identity | None = None
+    clusters: Clusters | None = None
 
     @property
     def loss(self) -> float | None:
@@ -129,8 +138,30 @@ class Report:
 
     @property
     def stderr(self) -> float | None:
-        """stddev / sqrt(rows): the standard error of a random sample of so many rows."""
+        """stddev / sqrt(rows): how far the loss of these rows, exact as it is, lies from that of further data of the
+        same kind, if rows are independent; `stderr_clustered` where they come in groups."""
         return None if self.stddev is None else self.stddev / math.sqrt(self.rows)
+
+    @property
+    def stderr_clustered(self) -> float | None:
+        """The same where groups, not rows, are independent; None without groups, or with one."""
+        return None if self.clusters is None else self.clusters.loss.stderr
+
+    @property
+    def accuracy_interval(self) -> Interval | None:
+        """Where the accuracy on further data of the same kind lies, at 95 %: Clopper and Pearson's, which holds for any
+        number of rows, if they are independent. None without rows or classes."""
+        if not self.rows or self.correct is None:
+            return None
+        return accuracy_interval(self.correct, self.rows)
+
+    @property
+    def accuracy_interval_clustered(self) -> Interval | None:
+        """The same where groups, not rows, are independent; approximately. None without groups or classes."""
+        if self.clusters is None or self.clusters.accuracy is None:
+            return None
+        found = self.clusters.accuracy.interval()
+        return replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
 
     @cached_property
     def digest(self) -> str:
@@ -165,8 +196,11 @@ class Report:
             "rows": self.rows,
             "correct": self.correct,
             "accuracy": self.accuracy,
+            "accuracy_interval": further(self.accuracy_interval),
             "stddev": self.stddev,
             "stderr": self.stderr,
+            **as_dict(None if self.clusters is None else self.clusters.loss),
+            "accuracy_interval_clustered": further(self.accuracy_interval_clustered),
             "min": sums.smallest if self.rows else None,
             "max": sums.largest if self.rows else None,
             "left_out": sums.left_out,
@@ -197,6 +231,11 @@ def blocks_dict(blocks: tuple[Block, ...]) -> dict[str, Any]:
     """The blocks in a report: their digests, and what they came to, so that the total follows from them."""
     parts = [{name: value for name, value in one.to_dict().items() if name != "digest"} for one in blocks]
     return {"rows": BLOCK_ROWS, "digests": [one.digest for one in blocks], "parts": parts}
+
+
+def further(interval: Interval | None) -> dict[str, Any] | None:
+    """An interval for further data of the same kind, in a report."""
+    return None if interval is None else {**interval.to_dict(), "estimates": FURTHER_DATA}
 
 
 def model_dict(model: Model) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streameval.arguments import integer, is_masked
+from streameval.arguments import describe_value, integer, is_masked
 from streameval.errors import UsageError
 from streameval.storage.source import Chunk, Source, Span
 
@@ -97,7 +97,12 @@ def _checked(rows: Rows, source: Source) -> Span | NDArray[np.int64]:
     if isinstance(rows, Span):
         return _inside(Span(integer("rows.start", rows.start), integer("rows.stop", rows.stop)), source)
     if isinstance(rows, slice):
-        rows = range(source.rows)[rows]
+        try:
+            rows = range(source.rows)[rows]
+        except (TypeError, ValueError) as error:
+            raise UsageError(
+                f"rows: {describe_value(rows)}: {error}. Expected integers, the step not 0."
+            ) from None
     if isinstance(rows, range) and rows.step == 1:
         return _inside(Span(rows.start, max(rows.start, rows.stop)), source)
     if is_masked(rows):

@@ -6,6 +6,7 @@ Knows state files. Does not know schedulers, nor how rows are computed.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,13 +48,13 @@ def shard_span(shard: tuple[int, int] | None, total: int) -> Span:
 
 def parse_shard(text: str) -> tuple[int, int]:
     """Return (I, N) from "I/N". Raises UsageError."""
-    index, slash, count = text.partition("/")
-    if not (slash and index.isascii() and index.isdigit() and count.isascii() and count.isdigit()):
+    if not re.fullmatch(r"[0-9]{1,18}/[0-9]{1,18}", text):
         raise UsageError(
-            f"shard {text!r}: expected I/N counted from 0, such as 0/16 for the first of sixteen."
+            f"shard {describe_value(text)}: expected I/N counted from 0, such as 0/16 for the first of sixteen."
         )
-    shard_span((int(index), int(count)), 0)
-    return int(index), int(count)
+    index, count = map(int, text.split("/"))
+    shard_span((index, count), 0)
+    return index, count
 
 
 def write_state(report: Report, path: str | os.PathLike[str]) -> None:

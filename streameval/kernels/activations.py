@@ -1,22 +1,27 @@
 """What a layer does to its sums: one function a row of the table, on sixteen float32 at a time.
 
 To add one: a name in `names.py`, a function and a row of `FUNCTIONS` here, its float64 formula in
-`layers.activations`, a twin in `tests/naive.py`. No NaN is hidden.
+`layers.activations`, a twin in `tests/naive.py`. No NaN is hidden. Those of `names.PARAMETERS` take their number as a
+second argument.
 """
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from streameval.kernels.compiling import device
-from streameval.kernels.elementary import exp_f64, log1p_f64, one_plus_exp_f32
+from streameval.kernels.elementary import exp_f64, expm1_f32, log1p_f64, one_plus_exp_f32
 from streameval.kernels.host import TILE_ROWS
 from streameval.kernels.lanes import absolute, fma, load_f32, narrow, select, store, widen
-from streameval.kernels.names import ACTIVATIONS
+from streameval.kernels.names import ACTIVATIONS, PARAMETERS
 from streameval.kernels.program import OWN, TARGET, Operation
 
-# The columns of a step: how many neurons, and the function's number in `names.ACTIVATIONS`.
+# The columns of a step: how many neurons; the function's number in `names.ACTIVATIONS`, or where its parameter is.
 NEURONS, FUNCTION = range(OWN, OWN + 2)
+PARAMETER = FUNCTION
+# These are in the kernel that most networks share; of the others a network's kernel has what it uses.
+SHARED = ACTIVATIONS[:7]
 
 
 @device
@@ -38,9 +43,9 @@ def relu(x):
 
 
 @device
-def leaky_relu(x):
-    """x where x >= 0, else 0.01 x"""
-    return select(x < 0.0, x * 0.01, x)
+def leaky_relu(x, slope):
+    """x where x >= 0, else slope x"""
+    return select(x < 0.0, x * slope, x)
 
 
 @device
@@ -100,6 +105,44 @@ def gelu_f64(x):
     return x * select(x < 0.0, tail, 1.0 - tail)
 
 
+@device
+def silu(x):
+    """x / (1 + exp(-x)); 0 below -88, where it is over -6e-37"""
+    return select(x < -88.0, x * 0.0, x / one_plus_exp_f32(0.0 - x))
+
+
+@device
+def elu(x, alpha):
+    """x where x >= 0, else alpha (exp(x) - 1)"""
+    return select(x < 0.0, alpha * expm1_f32(x), x)
+
+
+@device
+def hard_swish(x):
+    """x min(max(x + 3, 0), 6) / 6"""
+    return x * (relu6(x + 3.0) / 6.0)
+
+
+@device
+def relu6(x):
+    """min(max(x, 0), 6)"""
+    return select(x > 6.0, 6.0, select(x < 0.0, 0.0, x))
+
+
+@device
+def gelu_tanh(x):
+    """x / (1 + exp(-2 u)), u = sqrt(2 / pi) (x + 0.044715 x**3): the form with tanh, in float64"""
+    low, high = widen(x)
+    return narrow(gelu_tanh_f64(low), gelu_tanh_f64(high))
+
+
+@device
+def gelu_tanh_f64(x):
+    """x / (1 + exp(-2 u)) of eight float64; 0 below u = -354."""
+    u = x * fma(x * x, 0.035677408136300125, 0.7978845608028654)
+    return select(u < -354.0, x * 0.0, x / (exp_f64(-2.0 * u) + 1.0))
+
+
 # Each of `names.ACTIVATIONS`, in their order.
 FUNCTIONS = {
     "identity": identity,
@@ -109,23 +152,48 @@ FUNCTIONS = {
     "leaky_relu": leaky_relu,
     "gelu": gelu,
     "softplus": softplus,
+    "silu": silu,
+    "elu": elu,
+    "hard_swish": hard_swish,
+    "relu6": relu6,
+    "gelu_tanh": gelu_tanh,
 }
 
 
-def _link(functions: list[Any]) -> Any:
-    """One device function that applies the one of these functions whose number it is given."""
+@functools.cache
+def make_activate(name: str) -> Any:
+    """activate(tile, start, stop, parameter): tile[start:stop] in place; stop - start is a multiple of 16."""
+    function = FUNCTIONS[name]
+    if name in PARAMETERS:
+
+        @device
+        def activate_with(tile, start, stop, parameter):
+            for i in range(start, stop, 16):
+                store(tile, i, function(load_f32(tile, i), parameter))
+
+        return activate_with
+
+    @device
+    def activate_plainly(tile, start, stop, parameter):
+        for i in range(start, stop, 16):
+            store(tile, i, function(load_f32(tile, i)))
+
+    return activate_plainly
+
+
+def _link(names: tuple[str, ...]) -> Any:
+    """One device function that applies the one of these activations whose number it is given."""
     apply = _leave
-    for number in reversed(range(len(functions))):
-        apply = _either(number, functions[number], apply)
+    for number in reversed(range(len(names))):
+        apply = _either(number, make_activate(names[number]), PARAMETERS.get(names[number], 0.0), apply)
     return apply
 
 
-def _either(number: int, function: Any, rest: Any) -> Any:
+def _either(number: int, activate: Any, parameter: float, rest: Any) -> Any:
     @device
     def one_or_another(tile, start, stop, code):
         if code == number:
-            for i in range(start, stop, 16):
-                store(tile, i, function(load_f32(tile, i)))
+            activate(tile, start, stop, parameter)
         else:
             rest(tile, start, stop, code)
 
@@ -137,16 +205,30 @@ def _leave(tile, start, stop, code):
     pass
 
 
-# activate(tile, start, stop, number): tile[start:stop] in place; stop - start is a multiple of 16.
-activate = _link([FUNCTIONS[name] for name in ACTIVATIONS])
+# With the usual parameter: activate_shared(tile, start, stop, number).
+activate_shared = _link(SHARED)
 
 
 @device
 def _run(step, net, rows, space, tile):
     """target[j] = function(target[j]), j < neurons"""
     to = step[TARGET]
-    activate(space.floats, to, to + step[NEURONS] * TILE_ROWS, step[FUNCTION])
+    activate_shared(space.floats, to, to + step[NEURONS] * TILE_ROWS, step[FUNCTION])
     return 0
 
 
 ACTIVATE = Operation("activate", _run)
+
+
+@functools.cache
+def activation_operation(name: str) -> Operation:
+    """The operation that applies one activation, with the number at PARAMETER among the weights."""
+    activate = make_activate(name)
+
+    @device
+    def run(step, net, rows, space, tile):
+        to = step[TARGET]
+        activate(space.floats, to, to + step[NEURONS] * TILE_ROWS, net.weights[step[PARAMETER]])
+        return 0
+
+    return Operation(f"activate_{name}", run)

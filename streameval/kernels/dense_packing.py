@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from streameval.kernels.activations import ACTIVATE
+from streameval.kernels.activations import ACTIVATE, SHARED, activation_operation
 from streameval.kernels.dense import BLOCKS, DENSE
 from streameval.kernels.dense_bytes import DENSE_BYTES, ENGINES
 from streameval.kernels.dense_rows import DENSE_ROWS, INPUT_BLOCK
 from streameval.kernels.host import TILE_ROWS, byte_engine
-from streameval.kernels.names import ACTIVATIONS
+from streameval.kernels.names import ACTIVATIONS, PARAMETERS, split_activation
 from streameval.kernels.packing import Builder, Slot, aligned
 
 # What three balanced base-256 digits, and two base-4096 ones, can hold.
@@ -34,9 +34,14 @@ def add_dense(
 
 def add_activation(builder: Builder, slot: Slot, activation: str) -> Slot:
     """Apply an activation to a slot, in place."""
-    if activation == "identity":
+    name, parameter = split_activation(activation)
+    if name == "identity":
         return slot
-    return builder.add(ACTIVATE, slot, slot, slot.neurons, ACTIVATIONS.index(activation))
+    if name in SHARED and parameter is None:
+        return builder.add(ACTIVATE, slot, slot, slot.neurons, ACTIVATIONS.index(name))
+    number = PARAMETERS.get(name, 0.0) if parameter is None else parameter
+    place = builder.weights(np.array([number], np.float32))
+    return builder.add(activation_operation(name), slot, slot, slot.neurons, place)
 
 
 def _dense(builder: Builder, source: Slot, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> Slot:

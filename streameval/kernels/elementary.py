@@ -27,6 +27,23 @@ def one_plus_exp_f32(x):
     x = n ln 2 + r, |r| <= ln(2) / 2; s = e**r - 1 = r + r**2 P(r); 1 + e**x = (2**n s + 1) + 2**n.
     In this order the small terms are rounded while they are small; rounding e**x first costs sigmoid 2.2 ulp.
     """
+    s, scale = _exp_f32(x)
+    return fma(scale, s, 1.0) + scale
+
+
+@device
+def expm1_f32(x):
+    """e**x - 1 for sixteen float32 that are not positive, within 2 ulp; x is clamped at -87, NaN stays NaN.
+
+    2**n s + (2**n - 1), see `one_plus_exp_f32`; 2**n - 1 is exact down to n = -24, and -1 below.
+    """
+    s, scale = _exp_f32(x)
+    return fma(scale, s, scale - 1.0)
+
+
+@device
+def _exp_f32(x):
+    """(s, 2**n) with e**x = 2**n (1 + s)."""
     x = select(x > HIGHEST_F32, HIGHEST_F32, x)
     x = select(x < LOWEST_F32, LOWEST_F32, x)
     rounded = fma(x, LOG2_E, ROUND_F32)
@@ -36,9 +53,7 @@ def one_plus_exp_f32(x):
     p = fma(p, r, 0.04166838899254799)
     p = fma(p, r, 0.1666652113199234)
     p = fma(p, r, 0.4999999403953552)
-    s = fma(r * r, p, r)
-    scale = power_of_two(rounded)
-    return fma(scale, s, 1.0) + scale
+    return fma(r * r, p, r), power_of_two(rounded)
 
 
 @device

@@ -10,21 +10,57 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import ModelError
+from streameval.kernels.names import PARAMETERS, split_activation
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])
 
-ACTIVATIONS: Final[dict[str, Callable[[NDArray[np.float64]], Any]]] = {
+
+def _silu(x: NDArray[np.float64]) -> Any:
+    return x * np.exp(-np.logaddexp(0.0, -x))
+
+
+def _gelu_tanh(x: NDArray[np.float64]) -> Any:
+    u = math.sqrt(2.0 / math.pi) * (x + 0.044715 * x * x * x)
+    return x * np.exp(-np.logaddexp(0.0, -2.0 * u))
+
+
+# Those of `names.PARAMETERS` take their number as a second argument.
+ACTIVATIONS: Final[dict[str, Callable[..., Any]]] = {
     "identity": lambda x: x,
     "sigmoid": lambda x: np.exp(-np.logaddexp(0.0, -x)),
     "relu": lambda x: np.maximum(x, 0.0),
     "tanh": np.tanh,
-    "leaky_relu": lambda x: np.where(x > 0.0, x, 0.01 * x),
+    "leaky_relu": lambda x, slope=PARAMETERS["leaky_relu"]: np.where(x > 0.0, x, slope * x),
     "gelu": lambda x: x * 0.5 * (1.0 + _erf(x / math.sqrt(2.0))),
     "softplus": lambda x: np.logaddexp(0.0, x),
+    "silu": _silu,
+    "elu": lambda x, alpha=PARAMETERS["elu"]: np.where(x > 0.0, x, alpha * np.expm1(np.minimum(x, 0.0))),
+    "hard_swish": lambda x: x * (np.clip(x + 3.0, 0.0, 6.0) / 6.0),
+    "relu6": lambda x: np.clip(x, 0.0, 6.0),
+    "gelu_tanh": _gelu_tanh,
 }
 
 
-def check_activation(name: str) -> None:
-    """Raise ModelError unless `name` is an activation that the kernels know."""
-    if name not in ACTIVATIONS:
-        raise ModelError(f"activation {str(name)[:40]!r} is not known. Known are: {', '.join(ACTIVATIONS)}.")
+def check_activation(activation: str) -> str:
+    """The activation as networks keep it: "relu", "leaky_relu", "leaky_relu(0.2)", the usual number left out.
+
+    Raises ModelError unless it is one that the kernels know.
+    """
+    try:
+        name, number = split_activation(activation)
+        usual = PARAMETERS.get(name)
+        if name in ACTIVATIONS and (number is None or (usual is not None and math.isfinite(number))):
+            return name if number is None or number == usual else f"{name}({number!r})"
+    except (AttributeError, ValueError):
+        pass
+    raise ModelError(
+        f"activation {str(activation)[:40]!r} is not known. Known are: {', '.join(ACTIVATIONS)}; "
+        f"with a number, as in leaky_relu(0.2): {', '.join(PARAMETERS)}."
+    )
+
+
+def activate(activation: str, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The formula of a checked activation."""
+    name, number = split_activation(activation)
+    formula = ACTIVATIONS[name]
+    return np.asarray(formula(x) if number is None else formula(x, number))

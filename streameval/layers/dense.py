@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from streameval.errors import ModelError
-from streameval.layers.activations import ACTIVATIONS, check_activation
+from streameval.layers.activations import activate, check_activation
 from streameval.layers.layer import Shape
+from streameval.layers.numbers import float32
 
 if TYPE_CHECKING:
     from streameval.kernels.packing import Builder, Slot
@@ -23,7 +24,7 @@ class Dense:
 
     weight      (inputs, outputs), kept as a read-only C-contiguous float32 copy
     bias        (outputs,), kept as a read-only float32 copy
-    activation  one of `streameval.kernels.names.ACTIVATIONS`
+    activation  one of `streameval.kernels.names.ACTIVATIONS`, "leaky_relu(0.2)" for another slope
 
     float16 and float64 arrays are converted to float32: that is the precision in which networks are
     evaluated, and a float64 number beyond its range becomes infinite.
@@ -39,7 +40,7 @@ class Dense:
     activation: str
 
     def __init__(self, weight: ArrayLike, bias: ArrayLike, activation: str) -> None:
-        w, b = _float32(weight, "weight"), _float32(bias, "bias")
+        w, b = float32(weight, "weight"), float32(bias, "bias")
         if w.ndim != 2 or w.size == 0:
             raise ModelError(f"weight: shape {w.shape}, expected (inputs, outputs), both at least 1.")
         if b.shape != (w.shape[1],):
@@ -47,10 +48,9 @@ class Dense:
                 f"bias: shape {b.shape}, but the weight of shape {w.shape} has {w.shape[1]} outputs: "
                 f"expected ({w.shape[1]},)."
             )
-        check_activation(activation)
         object.__setattr__(self, "weight", w)
         object.__setattr__(self, "bias", b)
-        object.__setattr__(self, "activation", activation)
+        object.__setattr__(self, "activation", check_activation(activation))
 
     @property
     def inputs(self) -> int:
@@ -85,23 +85,11 @@ class Dense:
 
     def reference(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """See `Layer`."""
-        return np.asarray(ACTIVATIONS[self.activation](values @ self.weight.astype(np.float64) + self.bias))
+        flat = values.reshape(len(values), -1)
+        return activate(self.activation, flat @ self.weight.astype(np.float64) + self.bias)
 
     def pack(self, builder: Builder, source: Slot) -> Slot:
         """See `Layer`."""
         from streameval.kernels.dense_packing import add_dense
 
         return add_dense(builder, source, self.weight, self.bias, self.activation)
-
-
-def _float32(values: ArrayLike, name: str) -> NDArray[np.float32]:
-    """Return a read-only C-contiguous float32 copy, so that neither the hash nor the checks go stale."""
-    given = np.asarray(values)
-    if given.dtype.kind != "f":
-        raise ModelError(
-            f"{name}: {given.dtype}, expected floating point. Convert it with .astype('float32')."
-        )
-    with np.errstate(over="ignore", invalid="ignore"):
-        copy = np.array(given, dtype=np.float32, order="C", copy=True)
-    copy.setflags(write=False)
-    return copy

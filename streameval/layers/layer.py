@@ -39,7 +39,7 @@ class Layer(Protocol):
         """Products it takes for a row."""
 
     def reference(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Its outputs (n, outputs) for (n, inputs), in float64 by NumPy."""
+        """Its outputs (n, *shape) for inputs (n, *shape), in float64 by NumPy."""
 
     def pack(self, builder: Builder, source: Slot) -> Slot:
         """Add its steps to a kernel's program; say where its outputs are. Imports Numba's parts inside."""

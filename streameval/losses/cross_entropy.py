@@ -16,13 +16,16 @@ from streameval.defaults import EPS
 from streameval.errors import UsageError
 from streameval.losses.loss import Bounds
 
+# The kernels' exp ends at e**-708 = 3.3e-308, where y is 0 in truth: log(y + eps) is then off by up to 3.3e-308 / eps.
+SMALLEST_EPS = 1e-300
+
 
 @dataclass(frozen=True, slots=True)
 class CrossEntropy:
     """E = -sum_k t_k log(y_k + eps), y = softmax(logits), in nats.
 
-    eps  0 <= eps < 1; the article's 1e-7 bounds every loss by -log(eps) = 16.118; 0 is the exact log-softmax, from
-         the logits by log-sum-exp, never log(0)
+    eps  0, or 1e-300 <= eps < 1; the article's 1e-7 bounds every loss by -log(eps) = 16.118; 0 is the exact
+         log-softmax, from the logits by log-sum-exp, never log(0)
 
     Raises UsageError for another eps. Source: K. Saitoh, Deep Learning from Scratch (O'Reilly Japan, 2016), 4.2.
     """
@@ -34,9 +37,12 @@ class CrossEntropy:
     classifies: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        expected = "a number from 0 (exact log-softmax) to below 1, for instance 1e-7"
+        expected = (
+            "a number from 0 (exact log-softmax) to below 1, for instance 1e-7; "
+            f"{SMALLEST_EPS:g} or more if it is not 0"
+        )
         eps = real("eps", self.eps, expected)
-        if not 0.0 <= eps < 1.0:
+        if not (eps == 0.0 or SMALLEST_EPS <= eps < 1.0):
             raise UsageError(f"eps: {self.eps!r}, expected {expected}.")
         object.__setattr__(self, "eps", eps)
 

@@ -13,10 +13,14 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streameval.errors import ModelError
 from streameval.layers import LAYERS, layer_classes
 from streameval.layers.layer import Layer, Shape
+
+# What a layer gives for the rows that the float64 reference takes at a time, at most: 32 MiB.
+_REFERENCE_VALUES = 2**22
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +57,14 @@ class Network:
         check_layers(given, layer_classes(), f"a layer: {', '.join(name for _, name in LAYERS.values())}.")
         if shape is None:
             shape = _own_shape(given[0])
-        set_fields(self, given, shape, path, tuple(notes), allow_nonfinite=allow_nonfinite)
+        set_fields(
+            self,
+            given,
+            tuple(int(size) for size in shape),
+            path,
+            tuple(notes),
+            allow_nonfinite=allow_nonfinite,
+        )
 
     @cached_property
     def shapes(self) -> tuple[Shape, ...]:
@@ -87,6 +98,18 @@ class Network:
     def summary(self) -> str:
         """Widths and activations, in a line."""
         return f"{'-'.join(map(str, self.sizes))}, {', '.join(self.activations)}"
+
+    def reference(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The outputs (n, outputs) of rows (n, features), in float64 by NumPy, a few rows at a time."""
+        out = np.empty((len(rows), self.outputs))
+        size = max(1, _REFERENCE_VALUES // max(self.sizes))
+        for start in range(0, len(rows), size):
+            part = rows[start : start + size]
+            values = np.asarray(part, np.float64).reshape(len(part), *self.shape)
+            for layer in self.layers:
+                values = layer.reference(values)
+            out[start : start + size] = values.reshape(len(values), -1)
+        return out
 
     def describe(self) -> dict[str, Any]:
         """Widths as `layers`, and `activations`."""
@@ -161,7 +184,8 @@ def check_layers(layers: tuple[object, ...], kinds: tuple[type, ...], expected: 
 def _own_shape(layer: Layer) -> Shape:
     if layer.inputs is None:
         raise ModelError(
-            f"layer 1: {layer.kind} takes rows of any shape. Say which: Network(layers, shape=...)."
+            f"layer 1: {layer.kind} takes rows of any shape. Say which: Network(layers, shape=(1, 28, 28)), for "
+            "instance: channels, height, width."
         )
     return (layer.inputs,)
 
@@ -176,7 +200,10 @@ def _check_chain(layers: tuple[Layer, ...], shape: Shape) -> None:
                 f"layer {number - 1} has {inputs} outputs, but layer {number} takes {layer.inputs} inputs "
                 f"(weights {shapes}): expected the same number."
             )
-        shape = layer.shape(shape)
+        try:
+            shape = layer.shape(shape)
+        except ModelError as error:
+            raise ModelError(f"layer {number}: {error}") from None
 
 
 def _check_finite(layers: tuple[Layer, ...]) -> None:

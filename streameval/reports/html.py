@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import base64
 import os
-from html import escape
 
+from streameval.escaping import in_html
 from streameval.files import atomic_file, lock
 from streameval.reports import svg
 from streameval.reports.figures.plot import COLOURS, Figure, Gallery, Image, Plot, Table, legend
@@ -62,6 +62,7 @@ table { border-collapse: collapse; margin-top: 6px; }
 th, td { padding: 2px 10px 2px 0; text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 th { color: var(--dim); font-weight: 500; } .word { text-align: left; }
 """
+LINES = "\n"
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
@@ -74,15 +75,15 @@ def write(page: Page, path: str | os.PathLike[str]) -> None:
 
 def render(page: Page) -> str:
     """Return the page as one HTML document that refers to nothing outside of itself."""
-    title = escape(page.title)
-    facts = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in page.facts)
-    notes = "".join(f'<p class="notes">{escape(note)}</p>' for note in page.notes)
+    title = in_html(page.title)
+    facts = "".join(f"<dt>{in_html(name)}</dt><dd>{in_html(value)}</dd>" for name, value in page.facts)
+    notes = "".join(f'<p class="notes">{in_html(note)}</p>' for note in page.notes)
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
         f'<link rel="icon" href="data:,">\n<title>{title}</title>\n<style>{_style()}</style>\n</head>\n<body>\n<main>\n'
-        f'<h1>{title}</h1>\n<p class="lead">{escape(page.lead)}</p>\n<dl>{facts}</dl>\n'
+        f'<h1>{title}</h1>\n<p class="lead">{in_html(page.lead)}</p>\n<dl>{facts}</dl>\n'
         f'<div class="figures">\n{"".join(map(_figure, page.figures))}</div>\n{notes}</main>\n</body>\n</html>\n'
     )
 
@@ -114,19 +115,21 @@ def _figure(figure: Figure) -> str:
         body = svg.draw(figure)
     key = ""
     if isinstance(drawing, Plot):
-        entries = "".join(f"<li>{svg.swatch(mark)}{escape(mark.name)}</li>" for mark in legend(drawing.marks))
+        entries = "".join(
+            f"<li>{svg.swatch(mark)}{in_html(mark.name)}</li>" for mark in legend(drawing.marks)
+        )
         key = f'<ul class="legend">{entries}</ul>' if entries else ""
     return (
-        f'<figure id="{figure.name}"><h2>{escape(figure.title)}</h2>{body}{key}'
-        f"<figcaption>{escape(figure.caption)}</figcaption>{_table(figure.table)}</figure>\n"
+        f'<figure id="{figure.name}"><h2>{in_html(figure.title)}</h2>{body}{key}'
+        f"<figcaption>{in_html(figure.caption)}</figcaption>{_table(figure.table)}</figure>\n"
     )
 
 
 def _image(image: Image) -> str:
     data = base64.b64encode(image.png).decode()
     return (
-        f'<li><img src="data:image/png;base64,{data}" alt="{escape(image.alternative)}">'
-        f"{escape(image.caption)}</li>"
+        f'<li><img src="data:image/png;base64,{data}" alt="{in_html(image.alternative)}">'
+        f"{in_html(image.caption, keep=LINES)}</li>"
     )
 
 
@@ -136,7 +139,7 @@ def _table(table: Table) -> str:
 
     def cells(row: tuple[str, ...], kind: str) -> str:
         return "".join(
-            f"<{kind}{' class=word' if k < table.left else ''}>{escape(text)}</{kind}>"
+            f"<{kind}{' class=word' if k < table.left else ''}>{in_html(text)}</{kind}>"
             for k, text in enumerate(row)
         )
 

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from streameval.escaping import escaped
+
 if TYPE_CHECKING:
     from streameval.statistics.until import Step
 
@@ -33,7 +35,7 @@ def live(what: str) -> Iterator[Callable[[Step], None] | None]:
             if not started:
                 shown = Live(console=Console(stderr=True), transient=True, refresh_per_second=10)
                 started.append(stack.enter_context(shown))
-            started[0].update(Text(line(what, step), no_wrap=True, overflow="ellipsis"))
+            started[0].update(Text(escaped(line(what, step)), no_wrap=True, overflow="ellipsis"))
 
         yield show
 

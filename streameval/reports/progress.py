@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from streameval.escaping import escaped
+
 PATIENCE = 1.0
 PERIOD = 0.1
 
@@ -37,7 +39,7 @@ def progress(doing: str, *, size: str = "rows") -> Iterator[Progress]:
 def note(text: str) -> None:
     """Tell someone at a terminal why it takes a while. Pipes and logs are left clean."""
     if _visible():
-        print(f"streameval: {text}", file=sys.stderr)
+        print(f"streameval: {escaped(text)}", file=sys.stderr)
 
 
 def _visible() -> bool:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import base64
 import textwrap
-from html import escape
 
+from streameval.escaping import in_html
 from streameval.reports.figures.plot import (
     Axis,
     Band,
@@ -89,7 +89,7 @@ def picture(figure: Figure) -> str:
 
 
 def _words(kind: str, x: float, y: float, text: str) -> str:
-    return f'<text class="{kind}" x="{_n(x)}" y="{_n(y)}">{escape(text)}</text>'
+    return f'<text class="{kind}" x="{_n(x)}" y="{_n(y)}">{in_html(text)}</text>'
 
 
 def _images(drawing: Gallery) -> tuple[float, list[str]]:
@@ -124,7 +124,7 @@ def swatch(mark: Mark) -> str:
 
 
 def _svg(figure: Figure, height: float, parts: list[str]) -> str:
-    title, words = escape(figure.title), escape(figure.description)
+    title, words = in_html(figure.title), in_html(figure.description)
     return (
         f'<svg class="plot" role="img" aria-label="{title}. {words}" viewBox="0 0 {WIDTH} {_n(height)}">'
         f"<title>{title}</title><desc>{words}</desc>{''.join(parts)}</svg>"
@@ -160,13 +160,13 @@ def _plot(plot: Plot) -> list[str]:
 
 
 def _axes(plot: Plot, scale: _Scale) -> list[str]:
-    parts = [f'<text class="label" x="2" y="14">{escape(plot.y.label)}</text>']
+    parts = [f'<text class="label" x="2" y="14">{in_html(plot.y.label)}</text>']
     for value, text in plot.y.ticks:
         y = scale.up(value)
         if not _is_names(plot.y):
             parts.append(f'<path class="grid" d="M{_n(scale.left)} {_n(y)}H{_n(scale.right)}"/>')
         parts.append(
-            f'<text class="tick" x="{_n(scale.left - 7)}" y="{_n(y + 4)}" text-anchor="end">{escape(text)}</text>'
+            f'<text class="tick" x="{_n(scale.left - 7)}" y="{_n(y + 4)}" text-anchor="end">{in_html(text)}</text>'
         )
     free = -1e9
     for value, text in plot.x.ticks:
@@ -177,13 +177,14 @@ def _axes(plot: Plot, scale: _Scale) -> list[str]:
             parts.append(f'<path class="grid" d="M{_n(x)} {_n(scale.top)}V{_n(scale.bottom)}"/>')
         if x - half > free:
             parts.append(
-                f'<text class="tick" x="{_n(x)}" y="{_n(scale.bottom + 17)}" text-anchor="middle">{escape(text)}</text>'
+                f'<text class="tick" x="{_n(x)}" y="{_n(scale.bottom + 17)}" text-anchor="middle">'
+                f"{in_html(text)}</text>"
             )
             free = x + half + 5
     parts.append(f'<path class="axis" d="M{_n(scale.left)} {_n(scale.bottom)}H{_n(scale.right)}"/>')
     middle, below = 0.5 * (scale.left + scale.right), plot.height - 8
     parts.append(
-        f'<text class="label" x="{_n(middle)}" y="{_n(below)}" text-anchor="middle">{escape(plot.x.label)}</text>'
+        f'<text class="label" x="{_n(middle)}" y="{_n(below)}" text-anchor="middle">{in_html(plot.x.label)}</text>'
     )
     return parts
 
@@ -251,15 +252,15 @@ def _cells(drawing: Cells) -> tuple[float, list[str]]:
     every = max(1, -(-count // 20))
     center = size * count / 2
     parts = [
-        f'<text class="label" x="{_n(left + center)}" y="14" text-anchor="middle">{escape(drawing.across)}</text>',
+        f'<text class="label" x="{_n(left + center)}" y="14" text-anchor="middle">{in_html(drawing.across)}</text>',
         f'<text class="label" transform="translate(13 {_n(top + center)}) rotate(-90)" '
-        f'text-anchor="middle">{escape(drawing.down)}</text>',
+        f'text-anchor="middle">{in_html(drawing.down)}</text>',
     ]
     for k, label in enumerate(drawing.labels):
         if k % every:
             continue
         middle = (k + 0.5) * size
-        text = escape(label)
+        text = in_html(label)
         parts.append(f'<text class="tick" x="{_n(left + middle)}" y="36" text-anchor="middle">{text}</text>')
         parts.append(
             f'<text class="tick" x="{_n(left - 6)}" y="{_n(top + middle + 4)}" text-anchor="end">{text}</text>'
@@ -275,7 +276,7 @@ def _cells(drawing: Cells) -> tuple[float, list[str]]:
             if shown and drawing.text[i][j]:
                 parts.append(
                     f'<text class="number" x="{_n(x + size / 2)}" y="{_n(y + size / 2 + 4)}" '
-                    f'text-anchor="middle">{escape(drawing.text[i][j])}</text>'
+                    f'text-anchor="middle">{in_html(drawing.text[i][j])}</text>'
                 )
     return top + size * count + 4, parts
 

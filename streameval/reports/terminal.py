@@ -6,11 +6,14 @@ Knows terminals. Does not know what is said.
 from __future__ import annotations
 
 import os
+import random
 import re
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TextIO
+
+from streameval.escaping import escaped
 
 # What is written where the encoding has no such characters.
 PLAIN = {
@@ -18,7 +21,9 @@ PLAIN = {
     "█": "#", "∞": "inf",
 }  # fmt: skip
 INDENT = "  "
-COLOUR = re.compile(r"\x1b\[\d*m")
+# Around a code of colour until the text is finished: no name in a file can hold what is drawn anew for each process.
+_OPEN, _CLOSE = (chr(one) for one in random.SystemRandom().sample(range(0x100000, 0x10FFFE), 2))
+COLOUR = re.compile(f"{_OPEN}([\\d;]*){_CLOSE}")
 # Where a line may be cut: at a space, but not after "±", nor before "%" or one word in brackets.
 CUT = re.compile(r"(?<!±) (?!%|\([^ ()]*\))")
 
@@ -41,30 +46,31 @@ class TextStyle:
 
     def bold(self, text: str) -> str:
         """`text`, to be seen first."""
-        return self._painted(text, "1")
+        return self.painted(text, "1")
 
     def dim(self, text: str) -> str:
         """`text`, to be seen last."""
-        return self._painted(text, "2")
+        return self.painted(text, "2")
 
     def good(self, text: str) -> str:
         """`text` that says that something is right."""
-        return self._painted(text, "32")
+        return self.painted(text, "32")
 
     def bad(self, text: str) -> str:
         """`text` that says that something is not right."""
-        return self._painted(text, "31")
+        return self.painted(text, "31")
 
     def finish(self, lines: Iterable[str]) -> str:
-        """The lines as one text, in characters that the stream has."""
-        text = "\n".join(line.rstrip() for line in lines)
+        """The lines as one text, in characters that the stream has; what cannot be printed is escaped."""
+        text = "\n".join(escaped(line.rstrip(), keep=_OPEN + _CLOSE) for line in lines)
         if not self.unicode:
             for fancy, simple in PLAIN.items():
                 text = text.replace(fancy, simple)
-        return text
+        return COLOUR.sub("\x1b[\\1m", text)
 
-    def _painted(self, text: str, code: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if self.colour and text else text
+    def painted(self, text: str, code: str) -> str:
+        """`text` with the codes of an SGR sequence, such as "38;5;240", where the stream has colour."""
+        return f"{_OPEN}{code}{_CLOSE}{text}{_OPEN}0{_CLOSE}" if self.colour and text else text
 
 
 def fields(pairs: Iterable[tuple[str, str]], style: TextStyle) -> list[str]:
@@ -108,16 +114,14 @@ def wrapped(text: str, width: int) -> list[str]:
     A number keeps the "±" before it, the "%" after it, and what follows in brackets: "79019 (8.90)".
     """
     lines: list[str] = []
-    for paragraph in text.split("\n"):
-        line = ""
-        for word in CUT.split(paragraph):
-            if line and len(line) + 1 + len(word) > width:
-                lines.append(line)
-                line = word
-            else:
-                line = f"{line} {word}" if line else word
-        lines.append(line)
-    return lines
+    line = ""
+    for word in CUT.split(text):
+        if line and len(line) + 1 + len(word) > width:
+            lines.append(line)
+            line = word
+        else:
+            line = f"{line} {word}" if line else word
+    return [*lines, line]
 
 
 def paragraph(text: str, style: TextStyle) -> list[str]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from streameval.evaluation.report import Report
     from streameval.statistics.intervals.interval import Interval
     from streameval.studies.minibatch import MiniBatches
+    from streameval.studies.sampler import MiniBatch
 
 # A table of more classes than this shows those with the largest losses.
 CLASSES = 20
@@ -39,16 +40,19 @@ def minibatches(result: MiniBatches, style: TextStyle) -> str:
     """Mini-batches with their intervals, and what to make of them."""
     first = result.batches[0]
     how = "with" if result.replace else "without"
+    right = first.accuracy_interval is not None
+    level = percent(first.interval.level, 0)
+    head = ("batch", "loss", "standard error", f"{level} interval for the loss of all rows")
+    rows = [
+        (str(k), nats(one.loss), nats(one.stderr), span(one.interval), *(_accuracy(one) if right else ()))
+        for k, one in enumerate(result.batches, start=1)
+    ]
     lines = [
         style.bold(
             f"Mini-batches of {count(first.size)} of the {count(result.data.rows)} rows of {result.data.name}"
         ),
         "",
-        *table(
-            ("batch", "loss", f"{percent(first.interval.level, 0)} interval for the full loss"),
-            [(str(k), nats(one.loss), span(one.interval)) for k, one in enumerate(result.batches, start=1)],
-            style,
-        ),
+        *table((*head, *(("accuracy", f"{level} interval") if right else ())), rows, style),
         "",
     ]
     said = f"Interval: {first.interval.method}. {assumed(first.interval.assumes)}"
@@ -57,6 +61,13 @@ def minibatches(result: MiniBatches, style: TextStyle) -> str:
     for warning in sorted(warned):
         lines += paragraph(f"Warning: {warning}", style)
     return style.finish(lines)
+
+
+def _accuracy(one: MiniBatch) -> tuple[str, str]:
+    share = one.accuracy_interval
+    if share is None:
+        return "–", "–"
+    return percent(one.accuracy, 1), f"{percent(share.low, 1)} … {percent(share.high, 1)}"
 
 
 def span(interval: Interval) -> str:
@@ -72,6 +83,7 @@ def _figures(result: Report) -> list[tuple[str, str]]:
     if result.correct is not None:
         right = f"({count(result.correct)} of {count(result.rows)} rows right)"
         pairs.append(("accuracy", f"{percent(result.accuracy)}  {right}"))
+    pairs += _errors(result)
     if result.rows:
         spread = f"smallest {nats(sums.smallest)}, largest {nats(sums.largest)}"
         if result.stddev is not None:
@@ -82,6 +94,27 @@ def _figures(result: Report) -> list[tuple[str, str]]:
     if sums.left_out:
         pairs.append(("left out", f"{count(sums.left_out)} rows whose loss is not finite"))
     return pairs
+
+
+def _errors(result: Report) -> list[tuple[str, str]]:
+    """How far the numbers of these rows, exact as they are, lie from those of further data of the same kind."""
+    pairs, clusters = [], result.clusters
+    if result.stderr is not None:
+        said = f"standard error {nats(result.stderr)}{_share(result.accuracy_interval, '')}"
+        pairs.append(("errors", f"{said}, for further data if rows are independent"))
+    if clusters is not None:
+        share, warning = result.accuracy_interval_clustered, clusters.loss.interval().warning
+        said = f"standard error {nats(clusters.loss.stderr)}{_share(share, 'about ')}"
+        said += f", for further data if the {count(clusters.loss.groups)} groups are independent"
+        pairs.append(("by groups", said if warning is None else f"{said}. Warning: {warning}"))
+    return pairs
+
+
+def _share(share: Interval | None, about: str) -> str:
+    if share is None:
+        return ""
+    ends = f"{percent(share.low)} to {percent(share.high)}"
+    return f", accuracy {ends} with {about}{percent(share.level, 0)}"
 
 
 def _classes(result: Report, style: TextStyle) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
@@ -10,6 +11,8 @@ from streameval.arguments import describe_value
 from streameval.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from streameval.losses.loss import Loss
     from streameval.models.model import Model
     from streameval.scoring.scorer import Budget, Scorer
@@ -32,10 +35,7 @@ def make_scorer(model: Model, source: Source, loss: Loss, budget: Budget | None 
     """
     from streameval.scoring.scorer import Budget
 
-    module, kind = _row(model)
-    scorer: Scorer = getattr(import_module(f"{__name__}.{module}"), kind)(
-        model, source, loss, Budget() if budget is None else budget
-    )
+    scorer: Scorer = _home(*_row(model))(model, source, loss, Budget() if budget is None else budget)
     return scorer
 
 
@@ -44,6 +44,12 @@ def check_model(model: Any) -> Model:
     _row(model)
     checked: Model = model
     return checked
+
+
+@functools.cache
+def _home(module: str, kind: str) -> Callable[..., Scorer]:
+    made: Callable[..., Scorer] = getattr(import_module(f"{__name__}.{module}"), kind)
+    return made
 
 
 def _row(model: object) -> tuple[str, str]:

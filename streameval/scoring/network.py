@@ -60,10 +60,7 @@ class NetworkScorer:
 
     def reference(self, chunk: Chunk) -> NDArray[np.float64]:
         """See `Scorer`. Weights are the float32 ones of the kernels; about 40 times slower than they are."""
-        values = chunk.x.astype(np.float64) * self._scale
-        for layer in self.model.layers:
-            values = layer.reference(values)
-        return self.loss.reference(values, chunk.t)
+        return self.loss.reference(self.model.reference(chunk.x.astype(np.float64) * self._scale), chunk.t)
 
     def footprint(self, chunk_rows: int, threads: int) -> int:
         """See `Scorer`. Rows are computed a tile at a time, so that chunks hold nothing here."""
@@ -79,7 +76,9 @@ class NetworkScorer:
 
         kept, key = _PREPARED.setdefault(self.model, {}), (self._dtype.str, self._scale)
         if key not in kept:
-            kept[key] = _Prepared(pack(self.model.layers, dtype=self._dtype, scale=self._scale))
+            kept[key] = _Prepared(
+                pack(self.model.layers, dtype=self._dtype, scale=self._scale, shape=self.model.shape)
+            )
         return kept[key]
 
     def _run(self, chunk: Chunk, loss: Any, predicted: Any, probabilities: Any) -> None:

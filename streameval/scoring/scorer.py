@@ -26,6 +26,11 @@ class Scores:
     target: NDArray[np.int64] | None
     predicted: NDArray[np.int64] | None
 
+    @property
+    def right(self) -> NDArray[np.bool_] | None:
+        """Which rows are predicted right, (n,); None where rows have no classes."""
+        return None if self.target is None or self.predicted is None else self.target == self.predicted
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:

@@ -9,7 +9,7 @@ import struct
 from dataclasses import dataclass
 
 from streameval.errors import DataError
-from streameval.storage.arrow_schema import HASH_KEYS, Column, Header
+from streameval.storage.arrow_schema import HASH_KEYS, Column, Header, OtherColumn
 from streameval.storage.compressed import decompress
 from streameval.storage.flatbuffer import MalformedError, Table, root
 from streameval.storage.mapping import File
@@ -53,14 +53,16 @@ def _batch(file: File, block: tuple[int, int, int], header: Header, first: int) 
     codec = _codec(batch)
     data: dict[str, tuple[int, int]] = {}
     for column in header.columns:
+        if isinstance(column, OtherColumn):
+            _check_passed_over(column, nodes, buffers, rows, body_bytes)
+            nodes, buffers = nodes[column.nodes :], buffers[column.buffers :]
+            continue
         mine, nodes = nodes[: column.nodes], nodes[column.nodes :]
         extents, buffers = buffers[: 1 + column.nodes], buffers[1 + column.nodes :]
         _check_lengths(mine, rows, column)
         if len(extents) != 1 + column.nodes:
             raise MalformedError(f"column {column.name!r} is missing")
-        for start, length in extents:
-            if start < 0 or length < 0 or start + length > body_bytes:
-                raise MalformedError(f"column {column.name!r} lies outside the batch")
+        _check_inside(column.name, extents, body_bytes)
         data[column.name] = (body + extents[-1][0], extents[-1][1])
         _check_data(data[column.name], rows, column, codec)
         for (count, declared), (start, length) in zip(mine, extents[:-1], strict=True):
@@ -74,6 +76,25 @@ def _batch(file: File, block: tuple[int, int, int], header: Header, first: int) 
     return RecordBatch(
         rows, data[header.image.name], data[header.label.name], codec, recorded if all(recorded) else None
     )
+
+
+def _check_passed_over(
+    column: OtherColumn,
+    nodes: list[tuple[int, int]],
+    buffers: list[tuple[int, int]],
+    rows: int,
+    body_bytes: int,
+) -> None:
+    """Refuse a further column that has other rows, or lies elsewhere, than the batch."""
+    if len(nodes) < column.nodes or len(buffers) < column.buffers or nodes[0][0] != rows:
+        raise MalformedError(f"column {column.name!r} has not the rows or the buffers of its type")
+    _check_inside(column.name, buffers[: column.buffers], body_bytes)
+
+
+def _check_inside(name: str, extents: list[tuple[int, int]], body_bytes: int) -> None:
+    for start, length in extents:
+        if start < 0 or length < 0 or start + length > body_bytes:
+            raise MalformedError(f"column {name!r} lies outside the batch")
 
 
 def _record_batch(file: File, block: tuple[int, int, int]) -> tuple[Table, Table]:

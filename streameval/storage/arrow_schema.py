@@ -5,7 +5,7 @@ Knows the allow-list of columns and the metadata keys. Does not know where data 
 Features: column `image`, `x` or `features`, a fixed-size list or `arrow.fixed_shape_tensor` of uint8 or
 float32.
 Targets: column `label`, `t` or `labels`, an integer of any width, or a fixed-size list of float32 or
-float64 with one number for each class. No other column.
+float64 with one number for each class. Further columns are passed over; `columns` reads one of them by name.
 """
 
 from __future__ import annotations
@@ -52,6 +52,16 @@ TYPE_NAMES = {
 """Numbers of the types in Arrow's Schema.fbs, as messages call them."""
 
 
+# Buffers of one array of a type, without its children (Schema.fbs, Columnar.html): validity, then offsets or data.
+BUFFERS = {
+    1: 0,
+    FIXED_SIZE_LIST: 1,
+    13: 1,
+    **dict.fromkeys((INT, FLOATING_POINT, 6, 7, 8, 9, 10, 11, 12, 15, 17, 18, 21), 2),
+    **dict.fromkeys((4, 5, 19, 20), 3),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column of the allow-list.
@@ -82,10 +92,19 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
-    """What a schema says: the two columns in the file's order, and what the project recorded, if it did."""
+class OtherColumn:
+    """A column that is passed over: how many Arrow arrays and buffers it takes in a batch, children included."""
 
-    columns: tuple[Column, Column]
+    name: str
+    nodes: int
+    buffers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a schema says: the columns in the file's order, and what the project recorded, if it did."""
+
+    columns: tuple[Column | OtherColumn, ...]
     image: Column
     label: Column
     shape: tuple[int, ...]
@@ -101,19 +120,23 @@ def read(schema: Table | None, name: str) -> Header:
         raise DataError(
             f"{name}: big-endian numbers were found, little-endian expected. Write it on this machine."
         )
-    columns = tuple(_column(field, name) for field in schema.tables(1))
-    images = [column for column in columns if column.name in FEATURE_NAMES]
-    labels = [column for column in columns if column.name in TARGET_NAMES]
+    columns = tuple(
+        _column(field, name) if field.text(0) in FEATURE_NAMES + TARGET_NAMES else _other(field, name)
+        for field in schema.tables(1)
+    )
+    known = [column for column in columns if isinstance(column, Column)]
+    images = [column for column in known if column.name in FEATURE_NAMES]
+    labels = [column for column in known if column.name in TARGET_NAMES]
     if {column.name for column in columns} == {"row", "loss"}:
         raise DataError(
             f"{name}: a file of losses, as `streameval evaluate --losses` writes it, expected data. To compare a model "
             "with them: streameval paired MODEL DATA --losses."
         )
-    if len(columns) != 2 or len(images) != 1 or len(labels) != 1:
+    if len(images) != 1 or len(labels) != 1:
         raise DataError(
-            f"{name}: columns {[column.name for column in columns]} were found, expected two: features "
-            f"({', '.join(FEATURE_NAMES)}) and targets ({', '.join(TARGET_NAMES)}). "
-            "Keep those two: table.select([...]).rename_columns(['image', 'label'])."
+            f"{name}: columns {[column.name for column in columns]} were found, expected two by name: features "
+            f"({', '.join(FEATURE_NAMES)}) and targets ({', '.join(TARGET_NAMES)}), each once. "
+            "Name them so: table.select([...]).rename_columns(['image', 'label'])."
         )
     image, label = images[0], labels[0]
     _check_types(image, label, name)
@@ -124,7 +147,7 @@ def read(schema: Table | None, name: str) -> Header:
     if label.width is not None and classes not in (None, label.width):
         raise DataError(f"{name}: targets of {label.width} numbers, but {classes} classes are recorded.")
     return Header(
-        columns=(columns[0], columns[1]),
+        columns=columns,
         image=image,
         label=label,
         shape=shape,
@@ -167,6 +190,25 @@ def _column(field: Table, name: str) -> Column:
         None if tensor is None else _tensor_shape(extension.get("ARROW:extension:metadata", ""), width, name)
     )
     return Column(title, dtype, width, shape)
+
+
+def _other(field: Table, name: str) -> OtherColumn:
+    """Return what a column that is passed over takes, or raise DataError for a type whose buffers are not counted."""
+    nodes = buffers = 0
+    waiting = [field]
+    while waiting:
+        one = waiting.pop()
+        kind, children = one.number(2, "B"), list(one.tables(5))
+        if one.table(4) is not None:  # dictionary-encoded: the indices lie in the batch
+            kind, children = INT, []
+        if kind not in BUFFERS:
+            raise DataError(
+                f"{name}: column {field.text(0)!r} is of Arrow type {TYPE_NAMES.get(kind, kind)}, which cannot be "
+                "passed over; expected plain, text, list or struct columns. Leave it out: table.drop_columns([...])."
+            )
+        nodes, buffers = nodes + 1, buffers + BUFFERS[kind]
+        waiting += children
+    return OtherColumn(field.text(0), nodes, buffers)
 
 
 def _number_type(kind: int, detail: Table | None) -> np.dtype[Any] | None:

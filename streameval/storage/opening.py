@@ -168,13 +168,13 @@ def _remotes(data: Any, options: ReadOptions) -> Source:
 
 # What may name a data set, and how it is opened then; the first that fits counts.
 NAMES: Final[tuple[tuple[Callable[[object], bool], Callable[[Any, ReadOptions], Source]], ...]] = (
+    (is_source, _given),
     (is_remote, _remote),
     (_list_of(is_remote), _remotes),
     (_is_path, _path),
     (_list_of(_is_path), _paths),
     (_pair_of(_is_array), _arrays),
     (_pair_of(_is_path), _pair),
-    (is_source, _given),
 )
 
 

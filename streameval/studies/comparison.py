@@ -86,6 +86,7 @@ def compare(
     level: float = LEVEL,
     loss: Loss | None = None,
     eps: float | None = None,
+    groups: Any = None,
     threads: int | None = None,
     max_memory: int | str | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -95,7 +96,8 @@ def compare(
     sizes     rows of a batch · trials: batches of each size; a size's draws depend on it and the seed alone
     replace   True: rows may repeat within a batch, as in the article. False: they differ
     level     of the intervals whose coverage is counted
-    loss, eps   as for `evaluate` · max_memory: bytes, or "256M", that the pass may hold beyond imports and kernels
+    loss, eps, groups   as for `evaluate`
+    max_memory  bytes, or "256M", that the pass may hold beyond imports and kernels
     progress  called with (rows done, rows in all) during the one pass over the data
 
     The network computes each row once: the losses go to a nameless temporary file of 8 bytes a row (in TMPDIR),
@@ -110,7 +112,7 @@ def compare(
     sizes, trials = _checked(source, sizes, trials, replace)
     checked_level(level)
     root, limits = number(seed), Limits(threads, None if max_memory is None else parse_size(max_memory))
-    with spooled_losses([model], source, loss, budget=limits, progress=progress) as spooled:
+    with spooled_losses([model], source, loss, groups=groups, budget=limits, progress=progress) as spooled:
         losses = spooled.losses[0]
         draws = compare_losses(
             losses,

@@ -2,46 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from streameval.arguments import integer
-from streameval.defaults import BATCH_SIZE, CHUNK_ROWS, LEVEL, METHOD, SEED
-from streameval.evaluation.opening import open_rows
+from streameval.defaults import BATCH_SIZE, LEVEL, METHOD, SEED
 from streameval.evaluation.report import data_dict, model_dict
-from streameval.losses import choose_loss
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
-from streameval.scoring import make_scorer
-from streameval.scoring.scorer import Budget
-from streameval.statistics import samples
-from streameval.statistics.intervals import Batch, Interval, lookup
-from streameval.statistics.intervals.interval import checked_level
-from streameval.statistics.seeds import generator, recorded, spawn_stream
+from streameval.statistics.intervals import Interval
+from streameval.statistics.seeds import recorded
 from streameval.storage.source import Source
-from streameval.studies.reading import LossReader
+from streameval.studies.sampler import MiniBatch, Sampler
 
-SCHEMA = "streameval/minibatch/1"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class MiniBatch:
-    """One mini-batch: its mean loss in nats, its row numbers (size,) int64, its losses (size,) float64, and where
-    that puts the loss of all rows."""
-
-    loss: float
-    rows: NDArray[np.int64]
-    losses: NDArray[np.float64]
-    interval: Interval
-
-    @property
-    def size(self) -> int:
-        """Number of rows drawn, repeats counted."""
-        return len(self.rows)
+SCHEMA = "streameval/minibatch/2"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,10 +45,7 @@ class MiniBatches:
         """As JSON, with the contract's names."""
         return {
             "schema": SCHEMA,
-            "batches": [
-                {"loss": b.loss, "size": b.size, "rows": b.rows.tolist(), "interval": b.interval.to_dict()}
-                for b in self.batches
-            ],
+            "batches": [one.to_dict() for one in self.batches],
             "replace": self.replace,
             "seed": self.seed,
             "loss_name": self.loss_function.name,
@@ -108,39 +81,7 @@ def minibatch(
         UsageError: a size or count below 1, or over the number of rows without replacement.
         DataError: a data set without rows; and the errors of `evaluate`.
     """
-    source, loss = open_rows(data, model), choose_loss(loss, eps)
     size, batches = integer("size", size, least=1), integer("batches", batches, least=1)
-    checked_level(level)
-    read = LossReader(make_scorer(model, source, loss, Budget(threads)), source)
-    drawn: list[MiniBatch] = []
-    # Many small batches are read and judged together: a call for each would cost more than its rows.
-    together = max(1, CHUNK_ROWS // size)
-    for rows in _draws(source.rows, size, batches, together, seed=seed, replace=replace):
-        losses = read(rows.ravel()).reshape(rows.shape)
-        batch = Batch(losses, None if replace else source.rows)
-        intervals = lookup(method).intervals(batch, level, loss.bounds)
-        means = losses.mean(axis=1).tolist()
-        drawn += map(MiniBatch, means, rows, losses, intervals)
-    source.check_unchanged()
-    return MiniBatches(tuple(drawn), replace, recorded(seed), loss, model, source)
-
-
-def _draws(
-    population: int, size: int, batches: int, together: int, *, seed: int | np.random.Generator, replace: bool
-) -> Iterator[NDArray[np.int64]]:
-    """Yield the rows of all batches, (some, size) at a time: one stream with replacement, else one order each."""
-    stream = generator(seed)
-    for start in range(0, batches, together):
-        count = min(together, batches - start)
-        if replace:
-            yield samples.with_replacement(population, count * size, seed=stream).reshape(count, size)
-        else:
-            orders = (_of_batch(seed, start + i) for i in range(count))
-            yield np.stack([samples.without_replacement(population, size, seed=one) for one in orders])
-
-
-def _of_batch(seed: int | np.random.Generator, number: int) -> int | np.random.Generator:
-    """Another permutation for each batch."""
-    return (
-        seed if isinstance(seed, np.random.Generator) else np.random.default_rng(spawn_stream(seed, number))
-    )
+    sampler = Sampler(model, data, level=level, method=method, loss=loss, eps=eps, threads=threads)
+    drawn = sampler.first(batches, size, seed=seed, replace=replace)
+    return MiniBatches(tuple(drawn), replace, recorded(seed), sampler.loss_function, model, sampler.data)

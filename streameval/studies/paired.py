@@ -272,9 +272,9 @@ class _Study:
         return SharedReader(scorers, self.source, None if old is None else old.losses, chunk_rows)
 
     def _pair(self, reader: SharedReader, number: int, count: int) -> Pair:
-        losses, labels = reader.first(number, count)
-        named = dict(zip((self.names[0], self.names[number]), losses, strict=True))
-        return pairs_of(named, level=self.level, population=self.source.rows, labels=labels)[0]
+        read = reader.first(number, count)
+        named = dict(zip((self.names[0], self.names[number]), read.losses, strict=True))
+        return pairs_of(named, level=self.level, population=self.source.rows, labels=read.target)[0]
 
 
 def _second(read: Callable[[Integers], Floats]) -> Callable[[Integers], Floats]:

@@ -6,6 +6,7 @@ Knows scorers and sources. Does not know which rows are drawn, or what is made o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,24 +31,41 @@ class LossReader:
         self._scorers, self._source = [scorer], source
 
     def __call__(self, rows: Integers) -> Floats:
+        return self.with_right(rows)[0]
+
+    def with_right(self, rows: Integers) -> tuple[Floats, NDArray[np.bool_] | None]:
+        """Return the same, and which of the rows are predicted right, (n,) bool; None where rows have no classes."""
         if len(rows) > CHUNK_ROWS:
-            return self.in_file_order(rows)
-        return score_finite(self._scorers, self._source, self._source.take(rows))[0].loss
+            read = in_file_order(self._scorers, self._source, rows)
+            return read.losses[0], None if read.right is None else read.right[0]
+        scores = score_finite(self._scorers, self._source, self._source.take(rows))[0]
+        return scores.loss, scores.right
 
     def in_file_order(self, rows: Integers) -> Floats:
         """Return the same, reading the rows where they lie, one after another."""
-        only: Floats = in_file_order(self._scorers, self._source, rows)[0][0]
+        only: Floats = in_file_order(self._scorers, self._source, rows).losses[0]
         return only
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowScores:
+    """What several scorers say of n rows: losses (scorers, n) in nats; true classes (n,), and which rows are predicted
+    right (scorers, n) bool, None where rows have no classes."""
+
+    losses: Floats
+    target: Integers | None
+    right: NDArray[np.bool_] | None
 
 
 def in_file_order(
     scorers: Sequence[Scorer], source: Source, rows: Integers, chunk_rows: int = CHUNK_ROWS
-) -> tuple[Floats, Integers | None]:
-    """Losses (scorers, n) in nats and true classes (n,) of the rows numbered (n,), in the order asked for.
+) -> RowScores:
+    """The scores of the rows numbered (n,), in the order asked for.
 
     Rows are read in the order in which they lie in the file. Raises DataError for a row whose features are not finite.
     """
     losses, target = np.empty((len(scorers), len(rows))), np.empty(len(rows), np.int64)
+    right = np.zeros(losses.shape, np.bool_)
     order, has_classes = np.argsort(rows, kind="stable"), True
     for start in range(0, len(rows), chunk_rows):
         part = order[start : start + chunk_rows]
@@ -55,9 +73,10 @@ def in_file_order(
         losses[:, part] = [one.loss for one in scores]
         if scores[0].target is None:
             has_classes = False
-        else:
-            target[part] = scores[0].target
-    return losses, target if has_classes else None
+            continue
+        target[part] = scores[0].target
+        right[:, part] = [one.right for one in scores]
+    return RowScores(losses, target, right) if has_classes else RowScores(losses, None, None)
 
 
 class SharedReader:
@@ -79,6 +98,7 @@ class SharedReader:
         self._scorers, self._source, self._known, self._chunk_rows = scorers, source, known, chunk_rows
         self._losses = np.empty((len(scorers) + (known is not None), 0))
         self._target: Integers | None = np.empty(0, np.int64)
+        self._right = np.zeros(self._losses.shape, np.bool_)
 
     def comparison(self, number: int) -> Callable[[Integers], Floats]:
         """What reads for the comparison of the model `number` with the first: losses (2, n) of the next rows.
@@ -98,9 +118,14 @@ class SharedReader:
 
         return read
 
-    def first(self, number: int, count: int) -> tuple[Floats, Integers | None]:
-        """Losses (2, count) of the first model and of the model `number`, and true classes, of the first rows."""
-        return self._losses[[0, number], :count], None if self._target is None else self._target[:count]
+    def first(self, number: int, count: int) -> RowScores:
+        """What the first model and the model `number` say of the first `count` rows. `right` is None where a model has
+        no classes, or was not computed."""
+        losses = self._losses[[0, number], :count]
+        if self._target is None:
+            return RowScores(losses, None, None)
+        right = None if self._known is not None else self._right[[0, number], :count]
+        return RowScores(losses, self._target[:count], right)
 
     def _read(self, rows: Integers, number: int) -> None:
         """Read rows that nobody read before, with the models that this comparison and later ones need."""
@@ -108,15 +133,17 @@ class SharedReader:
         needed = [
             k for k in range(len(self._scorers)) if k + offset in (0, *range(number, len(self._losses)))
         ]
-        losses, target = in_file_order(
-            [self._scorers[k] for k in needed], self._source, rows, self._chunk_rows
-        )
+        read = in_file_order([self._scorers[k] for k in needed], self._source, rows, self._chunk_rows)
         more = np.full((len(self._losses), len(rows)), np.nan)
         if self._known is not None:
             more[0] = self._known[rows]
-        more[[k + offset for k in needed]] = losses
+        more[[k + offset for k in needed]] = read.losses
         self._losses = np.hstack([self._losses, more])
-        if target is None or self._target is None:
+        right = np.zeros(more.shape, np.bool_)
+        if read.right is not None:
+            right[[k + offset for k in needed]] = read.right
+        self._right = np.hstack([self._right, right])
+        if read.target is None or self._target is None:
             self._target = None
         else:
-            self._target = np.concatenate([self._target, target])
+            self._target = np.concatenate([self._target, read.target])

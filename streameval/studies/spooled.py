@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.defaults import CHUNK_ROWS
+from streameval.evaluation.grouping import GroupSums
 from streameval.evaluation.memory import load_kernels, planned_scorers
 from streameval.evaluation.passes import compute
 from streameval.evaluation.report import Report
@@ -53,6 +54,7 @@ def spooled_losses(
     source: Source,
     loss: Loss,
     *,
+    groups: Any = None,
     budget: Budget | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Spooled]:
@@ -61,6 +63,8 @@ def spooled_losses(
     Each chunk is read once and scored by all models. The files, 8 bytes a row and model and 4 a row, lie in
     the folder of temporary files (TMPDIR) without a name: they vanish however the process ends. What is mapped
     can be given back by the system, so that memory does not grow with the rows.
+
+    groups  as for `evaluate`: the reports' errors are clustered by them
 
     Raises:
         DataError: a row whose features are not finite, a file that changed during the pass.
@@ -76,23 +80,31 @@ def spooled_losses(
         columns = [stack.enter_context(_column(np.float64)) for _ in scorers]
         labels = stack.enter_context(_column(np.int32))
         meter, tallies = Meter(budget.max_memory), [Tally.empty(0, scorer.classes) for scorer in scorers]
+        everything = Selection(whole)
+        by_group = (
+            [] if groups is None else [GroupSums(groups, source, everything, k) for k in range(len(scorers))]
+        )
         start = time.perf_counter()
-        for part in compute(scorers, source, Selection(whole).tasks([whole]), chunk_rows=chunk_rows):
+        for part in compute(scorers, source, everything.tasks([whole]), chunk_rows=chunk_rows):
             for k, column in enumerate(columns):
                 column.write(part.losses[k])
                 tallies[k] += part.tallies[k]
             if part.target is not None:
                 labels.write(part.target)
+            for sums in by_group:
+                sums.add(part)
             meter.look()
             if progress is not None:
                 progress(part.span.stop, source.rows)
         seconds = (time.perf_counter() - start) / source.rows
         reports = tuple(
             Report(
-                tally.state, loss, model, source, meter.resources(source.rows, scorer.threads), scorer.name
+                tallies[k].state, loss, models[k], source,
+                meter.resources(source.rows, scorer.threads), scorer.name,
+                clusters=by_group[k].clusters() if by_group else None,
             )
-            for tally, model, scorer in zip(tallies, models, scorers, strict=True)
-        )
+            for k, scorer in enumerate(scorers)
+        )  # fmt: skip
         yield Spooled(
             reports,
             tuple(column.mapped() for column in columns),

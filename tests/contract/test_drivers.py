@@ -46,6 +46,11 @@ def _of_all_rows(model: se.Mlp, data: Any, **settings: Any) -> Any:
     return se.minibatch(model, data, size=se.open(data).rows or 1, replace=False, **settings)
 
 
+def _epoch(model: se.Mlp, data: Any, **settings: Any) -> list[Any]:
+    """All rows once, in batches of which the last is smaller."""
+    return [*se.Sampler(model, data, **settings).epoch(size=100, seed=3)]
+
+
 def _paired(model: se.Mlp, data: Any, **settings: Any) -> Any:
     """With a model of zeros, whose losses are all alike."""
     return se.paired([ZEROS, model], data, **settings)
@@ -92,6 +97,12 @@ DRIVERS = {
     ),
     "per_sample_losses": Driver(se.per_sample_losses, lambda done: done.tolist(), np.mean, ALL[:2]),
     "minibatch": Driver(_of_all_rows, lambda done: done.to_dict(), lambda done: done.loss, ALL[1:2]),
+    "an epoch of mini-batches": Driver(
+        _epoch,
+        lambda done: [(batch.loss, batch.rows.tolist(), batch.interval) for batch in done],
+        lambda done: np.concatenate([batch.losses for batch in done]).mean(),
+        ALL[1:2],
+    ),
     "compare": Driver(
         lambda *given, **more: se.compare(*given, sizes=(1,), trials=20, **more),
         lambda done: done.full.digest,

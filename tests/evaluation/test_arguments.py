@@ -41,6 +41,9 @@ def data() -> se.Source:
         ("eps", [], "a number from 0"),
         ("eps", "1e-7", "a number from 0"),
         ("eps", True, "a number from 0"),
+        ("eps", 1e-301, "a number from 0 .* 1e-300 or more"),
+        ("eps", 2.0**-1023, "a number from 0 .* 1e-300 or more"),
+        ("eps", 1.0, "a number from 0 .* below 1"),
         ("chunk_rows", 2.5, "an integer, 1 or more"),
         ("chunk_rows", None, "an integer, 1 or more"),
         ("threads", "2", "an integer, 1 or more"),
@@ -49,12 +52,16 @@ def data() -> se.Source:
         ("max_memory", 1e9, "an integer"),
         ("max_memory", [], "an integer"),
         ("rows", se.Span(0.5, 2), "an integer"),
+        ("rows", slice(0, 10, 0), "integers, the step not 0"),
+        ("rows", slice("a", 10), "integers, the step not 0"),
+        ("chunk_rows", 1 << 9000, "an integer, 1 or more, of less than 128"),
+        ("max_memory", 1 << 9000, "an integer, of less than 128"),
     ],
 )
 def test_evaluate_names_the_argument_that_is_of_another_kind(
     model: se.Mlp, data: se.Source, name: str, value: Any, expected: str
 ) -> None:
-    with pytest.raises(UsageError, match=rf"^{name}.*expected {expected}"):
+    with pytest.raises(UsageError, match=rf"(?i)^{name}.*expected {expected}"):
         se.evaluate(model, data, **{name: value})
     if name in ("eps", "chunk_rows", "threads"):
         with pytest.raises(UsageError, match=rf"^{name}: .*expected"):
@@ -173,3 +180,12 @@ def test_more_threads_than_make_sense_are_refused_before_memory_is_taken(
     done = streameval("evaluate", network_file, digits_file, "--threads", 100_000, timeout=10)
     assert (done.returncode, done.stdout) == (2, "")
     assert "threads: 100000" in done.stderr
+
+
+def test_integers_that_python_does_not_write_are_refused_too(model: se.Mlp, data: se.Source) -> None:
+    large = 10**5000
+    for given in ({"rows": slice(0, 10, 0.5)}, {"rows": [large]}, {"eps": large}, {"max_memory": large}):
+        with pytest.raises(UsageError):
+            se.evaluate(model, data, **given)
+    with pytest.raises(UsageError, match="thousands of digits"):
+        se.evaluate(model, data, options=PassOptions(shard=large))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import mpmath
@@ -13,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streameval.kernels import elementary
-from streameval.kernels.activations import FUNCTIONS, activate
+from streameval.kernels.activations import FUNCTIONS, SHARED, activate_shared, make_activate
 from streameval.kernels.lanes import load_f32, load_f64, narrow, power_of_two, split_exponent, store, widen
-from streameval.kernels.names import ACTIVATIONS
+from streameval.kernels.names import ACTIVATIONS, PARAMETERS
 from streameval.layers import activations as formulas
 
 exp_f64, log_f64, log1p_f64 = elementary.exp_f64, elementary.log_f64, elementary.log1p_f64
@@ -42,9 +43,20 @@ def _doubles(values, code, out):
             store(out, i, split_exponent(x)[1])
 
 
+@functools.cache
+def _activating(name: str) -> Callable[[np.ndarray, float], None]:
+    activate = make_activate(name)
+
+    @numba.njit
+    def activated(values, parameter):
+        activate(values, 0, values.shape[0], parameter)
+
+    return activated
+
+
 @numba.njit
-def _activated(values, code):
-    activate(values, 0, values.shape[0], code)
+def _shared(values, code):
+    activate_shared(values, 0, values.shape[0], code)
 
 
 @numba.njit
@@ -71,9 +83,9 @@ def doubles(name: str, x: np.ndarray) -> np.ndarray:
     return out[: len(x)]
 
 
-def activated(name: str, x: np.ndarray) -> np.ndarray:
+def activated(name: str, x: np.ndarray, parameter: float | None = None) -> np.ndarray:
     values = padded(np.asarray(x, np.float32))
-    _activated(values, ACTIVATIONS.index(name))
+    _activating(name)(values, np.float32(PARAMETERS.get(name, 0.0) if parameter is None else parameter))
     return values[: len(x)]
 
 
@@ -120,6 +132,13 @@ PRECISE = {
     "leaky_relu": lambda x: x if x > 0 else x * mpmath.mpf("0.01"),
     "relu": lambda x: max(x, mpmath.mpf(0)),
     "identity": lambda x: x,
+    "silu": lambda x: x / (1 + mpmath.exp(-x)),
+    "elu": lambda x: x if x > 0 else mpmath.expm1(x),
+    "hard_swish": lambda x: x * min(max(x + 3, 0), 6) / 6,
+    "relu6": lambda x: min(max(x, 0), 6),
+    "gelu_tanh": lambda x: (
+        x * (1 + mpmath.tanh(mpmath.sqrt(2 / mpmath.pi) * (x + mpmath.mpf("0.044715") * x**3))) / 2
+    ),
 }
 # Where the result is a normal float32: below it, units in the last place grow without bound.
 RANGES = {
@@ -130,6 +149,11 @@ RANGES = {
     "leaky_relu": (-1e30, 1e30),
     "relu": (-1e30, 1e30),
     "identity": (-1e30, 1e30),
+    "silu": (-80.0, 100.0),
+    "elu": (-1e30, 1e30),
+    "hard_swish": (-1e30, 1e30),
+    "relu6": (-1e30, 1e30),
+    "gelu_tanh": (-9.9, 100.0),
 }
 
 
@@ -209,6 +233,7 @@ def test_every_power_of_two_of_the_normal_range_is_exact() -> None:
 
 def test_every_name_has_its_function_its_formula_and_its_twin_in_the_same_order() -> None:
     """Programs say an activation by its number among the names."""
+    assert ACTIVATIONS[: len(SHARED)] == SHARED
     assert tuple(FUNCTIONS) == tuple(formulas.ACTIVATIONS) == ACTIVATIONS
     assert set(naive.ACTIVATIONS) == set(ACTIVATIONS)
 
@@ -241,6 +266,9 @@ def every_float(low: float, high: float) -> np.ndarray:
         ("tanh", 0.6249, 0.6251),  # where one formula gives over to the other
         ("gelu", -5.001, -5.0),
         ("softplus", -17.01, -17.0),
+        ("elu", -0.35, -0.34),  # where the exponent changes
+        ("hard_swish", -3.0, -2.999),
+        ("gelu_tanh", -5.001, -5.0),
     ],
 )
 def test_every_float_of_a_hard_place_is_within_2_ulp(name: str, low: float, high: float) -> None:
@@ -263,6 +291,22 @@ SPECIAL = np.array(
 )
 
 
+@pytest.mark.parametrize(("name", "number"), [("leaky_relu", 0.25), ("elu", 0.3)])
+def test_the_number_of_an_activation_is_used(name: str, number: float) -> None:
+    x = everywhere(-50.0, 50.0, 1000)
+    exact = naive.ACTIVATIONS[name](x.astype(np.float64), float(np.float32(number)))
+    assert ulps(activated(name, x, number), exact).max() < 2.6
+    assert not np.array_equal(activated(name, x, number), activated(name, x))
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_the_shared_operation_gives_the_bits_of_each_activation(name: str) -> None:
+    x = padded(np.concatenate([SPECIAL, everywhere(-20.0, 20.0, 300)]))
+    alone = activated(name, x)
+    _shared(x, ACTIVATIONS.index(name))
+    assert np.array_equal(x.view(np.int32), alone.view(np.int32))
+
+
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_special_values_of_an_activation_are_those_of_the_formula(name: str) -> None:
     with np.errstate(invalid="ignore", over="ignore"):
@@ -275,7 +319,7 @@ def test_special_values_of_an_activation_are_those_of_the_formula(name: str) -> 
     assert found[finite] == pytest.approx(exact[finite], rel=3e-7, abs=6.2e-39)
 
 
-@pytest.mark.parametrize("name", ["sigmoid", "softplus", "gelu"])
+@pytest.mark.parametrize("name", ["sigmoid", "softplus", "gelu", "silu", "gelu_tanh", "hard_swish"])
 def test_far_to_the_left_an_activation_vanishes_and_never_goes_wrong(name: str) -> None:
     found = activated(name, -np.exp2(np.linspace(6.5, 127.9, 4000)).astype(np.float32))
     assert (np.abs(found) < 1e-38).all()

@@ -20,7 +20,8 @@ from streameval.losses import CrossEntropy
 from streameval.reports import numbers, text
 from streameval.reports.terminal import PLAIN, TextStyle, fields, numbered, paragraph, table, visible, wrapped
 from streameval.statistics.intervals import interval
-from streameval.studies.minibatch import MiniBatch, MiniBatches
+from streameval.studies.minibatch import MiniBatches
+from streameval.studies.sampler import MiniBatch
 
 UNIT = 1 << 40
 

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streameval import storage
-from streameval.errors import DataError, StreamevalWarning
+from streameval.errors import DataError, StreamevalWarning, UsageError
 from streameval.storage import Span
+from streameval.storage.columns import column_of, read_column
 from streameval.storage.flatbuffer import root
 
 ROWS = 37
@@ -214,9 +215,17 @@ REFUSED = {
     ),
     "bool labels": ({"image": lists(rows()[0]), "label": pa.array(rows()[1] > 2)}, "type bool"),
     "no labels": ({"image": lists(rows()[0])}, "columns \\['image'\\]"),
-    "three columns": (
-        {"image": lists(rows()[0]), "label": pa.array(rows()[1]), "id": pa.array(rows()[1])},
+    "two targets": (
+        {"image": lists(rows()[0]), "label": pa.array(rows()[1]), "t": pa.array(rows()[1])},
         "table.select",
+    ),
+    "a union beside": (
+        {
+            "image": lists(rows()[0]),
+            "label": pa.array(rows()[1]),
+            "id": pa.UnionArray.from_sparse(pa.array([0] * ROWS, pa.int8()), [pa.array(rows()[1])]),
+        },
+        "'id' is of Arrow type 14",
     ),
     "other names": ({"pixels": lists(rows()[0]), "label": pa.array(rows()[1])}, "'pixels'"),
     "two features": ({"image": lists(rows()[0]), "x": lists(rows()[0])}, "expected two"),
@@ -234,6 +243,62 @@ REFUSED = {
         "row-major",
     ),
 }
+
+
+def further(n: int) -> dict[str, pa.Array]:
+    """Columns of every kind that is passed over, with nulls in some of them."""
+    numbers = np.arange(n)
+    return {
+        "document": pa.array(numbers // 3),
+        "name": pa.array([None if k % 4 == 0 else f"row {k}" for k in numbers]),
+        "large": pa.array([f"{k}" for k in numbers], pa.large_string()),
+        "raw": pa.array([bytes([k % 256]) for k in numbers]),
+        "yes": pa.array(numbers % 2 == 0),
+        "when": pa.array(numbers, pa.timestamp("us")),
+        "none": pa.nulls(n),
+        "words": pa.array([["a"] * (k % 3) for k in numbers]),
+        "pair": pa.array([{"a": int(k), "b": [float(k)]} for k in numbers]),
+        "map": pa.array([[("k", int(k))] for k in numbers], pa.map_(pa.string(), pa.int64())),
+        "fixed": pa.FixedSizeListArray.from_arrays(pa.array(np.arange(2 * n)), 2),
+        "decimal": pa.array([None] * n, pa.decimal128(8, 2)),
+        "half": pa.array(numbers.astype(np.float16)),
+    }
+
+
+@pytest.mark.filterwarnings("ignore::streameval.errors.StreamevalWarning")
+@pytest.mark.parametrize("codec", [None, "zstd"])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_further_columns_are_passed_over_wherever_they_stand(tmp_path, codec, place):
+    x, t = rows()
+    between = list(further(ROWS).items())
+    wanted = [("image", lists(x)), ("label", pa.array(t))]
+    columns = dict([*between[:5], *wanted[:place], *between[5:], *wanted[place:]])
+    source = storage.open(write(tmp_path / "a.arrow", columns, compression=codec))
+    chunk = source.take(np.arange(ROWS))
+    assert np.array_equal(chunk.x, x.reshape(ROWS, -1))
+    assert np.array_equal(chunk.t, t)
+
+
+def test_one_of_them_is_read_by_name(tmp_path):
+    x, t = rows()
+    path = write(tmp_path / "a.arrow", {"image": lists(x), "label": pa.array(t), **further(ROWS)})
+    assert np.array_equal(read_column(path, "document"), np.arange(ROWS) // 3)
+    assert read_column(path, "large").tolist() == [str(k) for k in range(ROWS)]
+    assert read_column(path, "yes").tolist() == [k % 2 == 0 for k in range(ROWS)]
+    for name, error, said in (
+        ("nowhere", UsageError, "no column 'nowhere'. Expected one of 'image', 'label', 'document'"),
+        ("name", DataError, "nulls"),
+        ("words", DataError, "of type list"),
+    ):
+        with pytest.raises(error, match=said):
+            read_column(path, name)
+    source = storage.open(path)
+    assert np.array_equal(column_of(source, "document"), np.arange(ROWS) // 3)
+    with pytest.raises(UsageError, match="only Arrow files"):
+        column_of(storage.open((x, t)), "document")
+    (tmp_path / "b.arrow").write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(DataError, match="cannot be read"):
+        read_column(tmp_path / "b.arrow", "document")
 
 
 @pytest.mark.parametrize("kind", REFUSED)

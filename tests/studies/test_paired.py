@@ -86,9 +86,11 @@ def test_rows_in_any_order_come_back_in_that_order(models, digits_file, losses):
     rows = np.random.default_rng(0).integers(0, 3000, 20_000)
     source = se.open(digits_file)
     scorers = [make_scorer(model, source, CrossEntropy()) for model in models]
-    found, true = in_file_order(scorers, source, rows)
-    assert np.array_equal(found, np.array(losses)[:, rows])
-    assert np.array_equal(true, labels(digits_file)[rows])
+    found = in_file_order(scorers, source, rows)
+    assert np.array_equal(found.losses, np.array(losses)[:, rows])
+    assert np.array_equal(found.target, labels(digits_file)[rows])
+    predicted = [se.predict(model, source.take(rows).x).argmax(axis=1) for model in models]
+    assert np.array_equal(found.right, np.array(predicted) == found.target)
 
 
 @pytest.fixture

@@ -80,9 +80,9 @@ def test_losses_of_several_models_and_classes_come_back_in_the_order_asked_for(m
     true = source.take(np.arange(3000)).t
     losses = np.array([se.per_sample_losses(model, source) for model in models])
     for chunk_rows in (CHUNK_ROWS, 700):
-        found, target = in_file_order(scorers, source, rows, chunk_rows)
-        assert np.array_equal(found, losses[:, rows])
-        assert np.array_equal(target, true[rows])
+        found = in_file_order(scorers, source, rows, chunk_rows)
+        assert np.array_equal(found.losses, losses[:, rows])
+        assert np.array_equal(found.target, true[rows])
 
 
 def test_rows_lie_in_ascending_order_where_they_are_read(model, digits_file):
@@ -103,9 +103,12 @@ def test_what_one_comparison_read_is_there_for_the_next(models, digits_file):
         for start, stop in pairwise(cuts):
             assert np.array_equal(read(rows[start:stop]), losses[[0, number]][:, rows[start:stop]])
     for number, count in ((1, 1500), (2, 2100)):
-        both, true = shared.first(number, count)
-        assert np.array_equal(both, losses[[0, number]][:, rows[:count]])
-        assert np.array_equal(true, se.open(digits_file).take(rows[:count]).t)
+        both = shared.first(number, count)
+        assert np.array_equal(both.losses, losses[[0, number]][:, rows[:count]])
+        assert np.array_equal(both.target, se.open(digits_file).take(rows[:count]).t)
+        x = se.open(digits_file).take(rows[:count]).x
+        predicted = [se.predict(models[k], x).argmax(axis=1) for k in (0, number)]
+        assert np.array_equal(both.right, np.array(predicted) == both.target)
     taken = np.concatenate(source.taken)
     assert sorted(taken) == sorted(rows[:2100])
     assert [sorted(np.concatenate(scorer.rows)) for scorer in scorers] == [
@@ -125,9 +128,10 @@ def test_known_losses_take_the_place_of_a_first_model(models, digits_file):
         losses = se.per_sample_losses(models[number - 1], digits_file)
         for part in (rows[:800], rows[800:1200]):
             assert np.array_equal(read(part), [known[part], losses[part]])
-    both, true = shared.first(2, 1200)
-    assert np.array_equal(both, [known[rows[:1200]], losses[rows[:1200]]])
-    assert np.array_equal(true, source.take(rows[:1200]).t)
+    both = shared.first(2, 1200)
+    assert np.array_equal(both.losses, [known[rows[:1200]], losses[rows[:1200]]])
+    assert np.array_equal(both.target, source.take(rows[:1200]).t)
+    assert both.right is None
 
 
 def test_steps_are_kept_whether_or_not_anyone_watches():

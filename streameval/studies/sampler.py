@@ -1,0 +1,217 @@
+"""A stream of mini-batches from one data set: what does not depend on the rows is prepared once.
+
+Knows readers of losses and intervals. Does not know how a result of several batches is told.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count as count_up
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streameval.arguments import integer
+from streameval.defaults import BATCH_SIZE, CHUNK_ROWS, LEVEL, METHOD, SEED, THESE_ROWS
+from streameval.errors import UsageError
+from streameval.evaluation.opening import open_rows
+from streameval.losses import choose_loss
+from streameval.losses.loss import Loss
+from streameval.models.model import Model
+from streameval.scoring import make_scorer
+from streameval.scoring.scorer import Budget
+from streameval.statistics import samples
+from streameval.statistics.accuracy import accuracy_interval
+from streameval.statistics.intervals import Batch, Interval, lookup
+from streameval.statistics.intervals.interval import checked_level
+from streameval.statistics.seeds import generator, spawn_stream
+from streameval.studies.reading import LossReader
+
+Seed = int | np.random.Generator
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MiniBatch:
+    """One mini-batch: its mean loss in nats, its row numbers (size,) int64, its losses (size,) float64, and where
+    that puts the loss of all rows; how many rows are right, None where rows have no classes; how many rows there are
+    to draw from, None where they may repeat."""
+
+    loss: float
+    rows: NDArray[np.int64]
+    losses: NDArray[np.float64]
+    interval: Interval
+    correct: int | None = None
+    population: int | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of rows drawn, repeats counted."""
+        return len(self.rows)
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of the rows drawn that are predicted right; None where rows have no classes."""
+        return None if self.correct is None else self.correct / self.size
+
+    @property
+    def stderr(self) -> float | None:
+        """Standard error of `loss` as an estimate of the loss of all rows: s / sqrt(n), times sqrt(1 - n/N) where rows
+        do not repeat; None for one row of several."""
+        if self.size == self.population:
+            return 0.0
+        if self.size < 2:
+            return None
+        left = 1.0 if self.population is None else 1.0 - self.size / self.population
+        return float(self.losses.std(ddof=1)) * math.sqrt(left / self.size)
+
+    @property
+    def accuracy_interval(self) -> Interval | None:
+        """Where the accuracy of all rows lies: Clopper and Pearson's interval, or that of the hypergeometric law where
+        rows do not repeat; exact for any number of rows. None where rows have no classes."""
+        if self.correct is None:
+            return None
+        return accuracy_interval(
+            self.correct, self.size, level=self.interval.level, population=self.population
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        share = self.accuracy_interval
+        return {
+            "loss": self.loss,
+            "size": self.size,
+            "stderr": self.stderr,
+            "rows": self.rows.tolist(),
+            "interval": self.interval.to_dict() | {"estimates": THESE_ROWS},
+            "correct": self.correct,
+            "accuracy": self.accuracy,
+            "accuracy_interval": None if share is None else share.to_dict() | {"estimates": THESE_ROWS},
+        }
+
+
+class Sampler:
+    """Draws mini-batches from one data set again and again, each with an interval for the loss of all rows.
+
+        sampler = Sampler(model, data)
+        for batch in sampler.batches(size=100, seed=0):   # endless
+            ...
+
+    method      a row of `streameval.statistics.intervals.INTERVALS` · level: how sure its intervals are
+    loss, eps   as in `evaluate` · threads: that compute, default as many as this process may use
+
+    Each interval holds for its batch alone: looking at many until one of them is narrow, or pleasant, is another
+    question (`evaluate_until`).
+
+    Raises:
+        UsageError: a method, level or number of threads that cannot mean anything.
+        DataError: a data set without rows; and the errors of `evaluate`.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        data: Any,
+        *,
+        level: float = LEVEL,
+        method: str = METHOD,
+        loss: Loss | None = None,
+        eps: float | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self.model, self.data = model, open_rows(data, model)
+        self.loss_function, self.level = choose_loss(loss, eps), checked_level(level)
+        self._method = lookup(method)
+        self._losses = LossReader(
+            make_scorer(model, self.data, self.loss_function, Budget(threads)), self.data
+        )
+
+    def batches(
+        self, size: int = BATCH_SIZE, *, seed: Seed = SEED, replace: bool = True
+    ) -> Iterator[MiniBatch]:
+        """Yield mini-batches without end: those of `minibatch` with this size and seed, one after another.
+
+        size     rows of a batch
+        seed     an int, or a Generator that goes on where it is, ahead of the batches yielded
+        replace  True: `Generator.integers(0, rows, size)` for each batch in turn. False: the rows of a batch differ
+
+        The first batch is computed alone, then two together, four, and so on up to a chunk of rows: small batches
+        take a fraction of the time of separate calls, and memory stays that of a chunk.
+
+        Raises:
+            UsageError: a size below 1, or over the number of rows without replacement.
+            DataError: a file that changed; and the errors of `evaluate`.
+        """
+        size = integer("size", size, least=1)
+        draw, most = self._drawing(size, seed, replace=replace), max(1, CHUNK_ROWS // size)
+        for doubling in count_up():
+            yield from self.judge(draw(min(2**doubling, most)), replace=replace)
+            self.data.check_unchanged()
+
+    def epoch(
+        self, size: int = BATCH_SIZE, *, seed: Seed = SEED, drop_last: bool = False
+    ) -> Iterator[MiniBatch]:
+        """Yield mini-batches that hold each row once, in random order; the last may be smaller, or is dropped.
+
+        Each batch by itself is a draw without replacement, and has the interval of one. All of them together are
+        all rows: their exact mean is `evaluate`'s, not the mean of the batches' losses.
+
+        Raises as `batches`.
+        """
+        size = integer("size", size, least=1)
+        order, rows = samples.Permutation.of(self.data.rows, seed=seed), self.data.rows
+        whole, together = rows - rows % size, size * max(1, CHUNK_ROWS // size)
+        for start in range(0, whole, together):
+            drawn = order.take(start, min(start + together, whole))
+            yield from self.judge(drawn.reshape(-1, size), replace=False)
+            self.data.check_unchanged()
+        if whole < rows and not drop_last:
+            yield from self.judge(order.take(whole, rows)[None, :], replace=False)
+            self.data.check_unchanged()
+
+    def first(self, count: int, size: int, *, seed: Seed, replace: bool) -> list[MiniBatch]:
+        """The first `count` of `batches`, computed together where they fit into a chunk."""
+        draw, together, out = self._drawing(size, seed, replace=replace), max(1, CHUNK_ROWS // size), []
+        for start in range(0, count, together):
+            out += self.judge(draw(min(together, count - start)), replace=replace)
+        self.data.check_unchanged()
+        return out
+
+    def judge(self, rows: NDArray[np.int64], *, replace: bool) -> list[MiniBatch]:
+        """Read the rows (batches, size) and judge each batch by itself."""
+        losses, right = self._losses.with_right(rows.ravel())
+        batch = Batch(losses.reshape(rows.shape), None if replace else self.data.rows)
+        intervals = self._method.intervals(batch, self.level, self.loss_function.bounds)
+        counts = [None] * len(rows) if right is None else right.reshape(rows.shape).sum(axis=1).tolist()
+        populations = [batch.population] * len(rows)
+        return list(map(MiniBatch, batch.mean.tolist(), rows, batch.values, intervals, counts, populations))
+
+    def _drawing(self, size: int, seed: Seed, *, replace: bool) -> Any:
+        """What draws the rows (count, size) of the next batches: one stream with replacement, else one order each."""
+        population = self.data.rows
+        if replace:
+            stream = generator(seed)
+            return lambda count: samples.with_replacement(population, count * size, seed=stream).reshape(
+                count, size
+            )
+        if size > population:
+            raise UsageError(
+                f"size {size}: only {population} different rows exist. "
+                "Draw at most as many, or draw with replacement."
+            )
+        numbers = count_up()
+
+        def draw(count: int) -> NDArray[np.int64]:
+            orders = [_of_batch(seed, next(numbers)) for _ in range(count)]
+            return np.stack([samples.without_replacement(population, size, seed=one) for one in orders])
+
+        return draw
+
+
+def _of_batch(seed: Seed, number: int) -> Seed:
+    """Another permutation for each batch."""
+    return (
+        seed if isinstance(seed, np.random.Generator) else np.random.default_rng(spawn_stream(seed, number))
+    )
