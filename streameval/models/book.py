@@ -29,7 +29,17 @@ Arrays = dict[str, NDArray[Any]]
 # How dropout is read when a network predicts: the factor of each of its layers.
 DROPOUT: Final = {"book": 0.5, "identity": 1.0}
 # Content hashes of networks whose reading is no guess: those that the book and its repository came with.
-RECOGNISED: Final = frozenset[str]()
+RECOGNISED: Final = frozenset(
+    {
+        "ae2e01e6e37eacb0b09558cd3239b1e2af2edb68d07b7b5be3b53120b2ff4b67",  # ch03, 784-50-100-10
+        "41ebda8d9d07c434f35c19da4093301cf33aa7bce91a50a3b189b9f323e01cd5",  # ch07, SimpleConvNet, 2016
+        "99f1e84932082a42483fa5ecbaf0a6a7ad010c296f53689b9cc1a644982fa5da",  # the same, 2022
+        "57968e54a636af0d8ea5041e2d1df42e0a7e0a2518e1e5473f76f71e4224b893",  # ch08, DeepConvNet, 2016, book
+        "5239405369243621b24ec578c65ac05eec0f5602960c0e53825a35f451b0710c",  # the same, identity
+        "df888a512843fa3c571b5cec0f475b550d075e290f79fbd37205e34668d3ccc9",  # ch08, DeepConvNet, 2022, book
+        "6a91ef692d8d358e25692aaea1b2e50e12d5a1b5c52103c9226ba8d6bbcc925e",  # the same, identity
+    }
+)
 # The padding of DeepConvNet's six convolutions of 3 x 3, as its constructor has it.
 PADDING: Final = (1, 1, 1, 2, 1, 1)
 # ch06, MultiLayerNetExtend: BatchNormalization adds 10e-7 to the running variance.
@@ -55,7 +65,9 @@ def recognise(weights: Weights, choices: Choices) -> Loaded | None:
     if set(kinds) > {"W", "b"}:
         return _normalised(parts, weights, choices)
     if not _has_biases(kinds):
-        raise ModelError("convolutions without one bias W1, b1 each, expected weights and biases as in the book.")
+        raise ModelError(
+            "convolutions without one bias W1, b1 each, expected weights and biases as in the book."
+        )
     if ranks == [4, 2, 2]:
         return _simple(kinds["W"], kinds["b"])
     if ranks == [4] * 6 + [2, 2] and all(array.shape[2:] == (3, 3) for array in kinds["W"][:6]):
@@ -86,7 +98,8 @@ def _has_biases(kinds: dict[str, list[NDArray[Any]]]) -> bool:
     """Whether every weight has its bias, of as many numbers as it has outputs."""
     weights, biases = kinds.get("W", []), kinds.get("b", [])
     return len(weights) == len(biases) and all(
-        bias.shape == (weight.shape[0 if weight.ndim == 4 else 1],) and weight.dtype.kind == bias.dtype.kind == "f"
+        bias.shape == (weight.shape[0 if weight.ndim == 4 else 1],)
+        and weight.dtype.kind == bias.dtype.kind == "f"
         for weight, bias in zip(weights, biases, strict=True)
     )
 
@@ -138,7 +151,12 @@ def _deep(weights: list[NDArray[Any]], biases: list[NDArray[Any]], choices: Choi
         if k % 2:
             layers.append(MaxPool2d(2))
     dropout = [] if factor == 1.0 else [Dropout(factor)]
-    layers += [Dense(weights[6], biases[6], "relu"), *dropout, Dense(weights[7], biases[7], "identity"), *dropout]
+    layers += [
+        Dense(weights[6], biases[6], "relu"),
+        *dropout,
+        Dense(weights[7], biases[7], "identity"),
+        *dropout,
+    ]
     said = (
         f"read as the book's DeepConvNet on images of {image} x {image}: convolutions of 3 x 3 with padding 1, 1, 1, "
         "2, 1, 1 and relu, max pooling 2 x 2 after every second one."
@@ -167,7 +185,9 @@ def _normalised(parts: dict[str, dict[int, NDArray[Any]]], weights: Weights, cho
             "running_var for each but the last."
         )
     if not _has_biases({name: [by[k] for k in sorted(by)] for name, by in parts.items()}):
-        raise ModelError("expected one bias for each weight of a dense layer (inputs, outputs), floating point.")
+        raise ModelError(
+            "expected one bias for each weight of a dense layer (inputs, outputs), floating point."
+        )
     if choices.activation is None or not isinstance(choices.activation, str):
         raise ModelError(
             "batch normalisation as in the book, and nothing that says the activation behind it. Say the one that the "

@@ -145,7 +145,9 @@ class _Walk:
                 refused.append(
                     value.error
                     if isinstance(value, _Refused)
-                    else ModelError(f"the graph's output {name[:60]!r} is nothing that comes of its input's rows.")
+                    else ModelError(
+                        f"the graph's output {name[:60]!r} is nothing that comes of its input's rows."
+                    )
                 )
         if not found:
             raise refused[0]
@@ -176,4 +178,3 @@ def _dims(value: Any) -> list[int]:
             f"most {MAX_FEATURES} numbers in a row."
         )
     return dims
-

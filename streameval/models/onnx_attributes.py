@@ -13,7 +13,15 @@ from streameval.errors import ModelError
 
 # AttributeProto.AttributeType, and the field that holds such a value.
 FLOAT, INT, STRING, TENSOR, FLOATS, INTS, STRINGS = 1, 2, 3, 4, 6, 7, 8
-FIELDS: Final = {FLOAT: "f", INT: "i", STRING: "s", TENSOR: "t", FLOATS: "floats", INTS: "ints", STRINGS: "strings"}
+FIELDS: Final = {
+    FLOAT: "f",
+    INT: "i",
+    STRING: "s",
+    TENSOR: "t",
+    FLOATS: "floats",
+    INTS: "ints",
+    STRINGS: "strings",
+}
 NAMES: Final = {
     FLOAT: "a float",
     INT: "an integer",

@@ -36,7 +36,9 @@ class Constants:
     def claim(self, name: str) -> None:
         """Note that `name` is given to a value. Raises ModelError when it is empty, or another value's."""
         if name in self._taken:
-            raise ModelError(f"two values are named {name[:60]!r}, or one has no name: expected one name each.")
+            raise ModelError(
+                f"two values are named {name[:60]!r}, or one has no name: expected one name each."
+            )
         self._taken.add(name)
 
     def remember(self, node: Any) -> None:

@@ -116,7 +116,13 @@ class Beside:
                 f"its numbers lie in another object, {location[:80]!r}, and only files are read so. Save the model "
                 "as one file: onnx.save(onnx.load(path), new_path)."
             )
-        if not parts or len(parts) > MAX_PARTS or ".." in parts or location.startswith("/") or "\0" in location:
+        if (
+            not parts
+            or len(parts) > MAX_PARTS
+            or ".." in parts
+            or location.startswith("/")
+            or "\0" in location
+        ):
             raise ModelError(
                 f"its numbers lie in {location[:80]!r}, outside the folder of the ONNX file: refused, it was not "
                 "opened. Save the model as one file: onnx.save(onnx.load(path), new_path)."
@@ -124,7 +130,9 @@ class Beside:
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for part in parts[:-1]:
-                inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+                inner = os.open(
+                    part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder
+                )
                 os.close(folder)
                 folder = inner
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

@@ -85,7 +85,9 @@ class Node:
             return None
         array = self.array(index, name)
         if array.dtype.kind not in "iu" or array.size > 16:
-            raise ModelError(f"{name} of type {array.dtype} and shape {array.shape}, expected a few integers.")
+            raise ModelError(
+                f"{name} of type {array.dtype} and shape {array.shape}, expected a few integers."
+            )
         return tuple(int(value) for value in array.reshape(-1))
 
     def axis(self, default: int, rank: int) -> int:

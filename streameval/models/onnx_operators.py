@@ -48,7 +48,9 @@ def _dilated(weight: Numbers, by: list[int]) -> Numbers:
         raise ModelError(f"dilations {by}, expected two numbers from 1 to 64.")
     sides = (height - 1) * by[0] + 1, (width - 1) * by[1] + 1
     if math.prod(sides) > 16 * max(height * width, 16):
-        raise ModelError(f"a kernel {height} x {width} dilated by {by}, which is too wide to compute with zeros.")
+        raise ModelError(
+            f"a kernel {height} x {width} dilated by {by}, which is too wide to compute with zeros."
+        )
     wide = np.zeros((*weight.shape[:2], *sides))
     wide[:, :, :: by[0], :: by[1]] = weight
     return wide
@@ -61,7 +63,9 @@ def _window(node: Node, kernel: tuple[int, ...]) -> tuple[tuple[int, int], Sides
     if len(kernel) != 2 or len(strides) != 2 or len(pads) != 4 or len(shape) != 2:
         raise ModelError(f"windows of {len(shape)} dimensions, expected two: height and width.")
     if min(strides) < 1 or min(pads) < 0 or min(shape) < 1:
-        raise ModelError(f"kernel {list(shape)}, strides {list(strides)}, pads {list(pads)}: expected none below 1 or 0.")
+        raise ModelError(
+            f"kernel {list(shape)}, strides {list(strides)}, pads {list(pads)}: expected none below 1 or 0."
+        )
     stride, padding = (strides[0], strides[1]), (pads[0], pads[1], pads[2], pads[3])
     kind = node.made.get("auto_pad", "NOTSET")
     if kind in ("SAME_UPPER", "SAME_LOWER"):
@@ -83,7 +87,9 @@ def _gemm(node: Node) -> Value:
         raise ModelError("expected rows first, not transposed, and a weight of two dimensions.")
     weight = weight.T if node.made.get("transB") else weight
     bias = node.numbers(2, "the bias") if node.has(2) else np.zeros(())
-    return rows.dense(node.made.get("alpha", 1.0) * weight, node.made.get("beta", 1.0) * _row(bias, weight.shape[1:]))
+    return rows.dense(
+        node.made.get("alpha", 1.0) * weight, node.made.get("beta", 1.0) * _row(bias, weight.shape[1:])
+    )
 
 
 def _matmul(node: Node) -> Value:
@@ -100,7 +106,9 @@ def _batch_norm(node: Node) -> Value:
         raise ModelError(f"{gamma.size} numbers for rows of shape {shape}, expected one for each channel.")
     eps = short(node.made.get("epsilon", 1e-5))
     if not (variance + eps > 0.0).all():
-        raise ModelError(f"a variance of {variance.min():.6g} with epsilon {eps:.6g}, expected more than 0 together.")
+        raise ModelError(
+            f"a variance of {variance.min():.6g} with epsilon {eps:.6g}, expected more than 0 together."
+        )
     scale = gamma / np.sqrt(variance + eps)
     return node.rows.scaled(scale, beta - mean * scale)
 
@@ -112,7 +120,9 @@ def _layer_norm(node: Node) -> Value:
     axis = node.axis(-1, len(shape) + 1)
     gamma = node.numbers(1, "the scale")
     if not 1 <= axis <= len(shape) or gamma.shape != shape[axis - 1 :]:
-        raise ModelError(f"over axes from {axis} with a scale of shape {gamma.shape}, on rows of shape {shape}.")
+        raise ModelError(
+            f"over axes from {axis} with a scale of shape {gamma.shape}, on rows of shape {shape}."
+        )
     beta = node.numbers(2, "the bias") if node.has(2) else np.zeros(gamma.shape)
     if beta.shape != gamma.shape:
         raise ModelError(f"a scale of shape {gamma.shape} and a bias of shape {beta.shape}.")
@@ -148,7 +158,9 @@ def _reduce_mean(node: Node) -> Value:
     if rank == 2 and axes in ((1,), (-1,)) and node.made.get("keepdims", 1):
         return node.rows.call("mean")
     if rank != 4 or sorted(axis % rank for axis in axes if -rank <= axis < rank) != [2, 3] or len(axes) != 2:
-        raise ModelError(f"over the axes {axes} of rows of shape {shape}, expected height and width: 2 and 3.")
+        raise ModelError(
+            f"over the axes {axes} of rows of shape {shape}, expected height and width: 2 and 3."
+        )
     pooled = node.rows.layer(GlobalAvgPool2d())
     return pooled if node.made.get("keepdims", 1) else pooled.flatten()
 
@@ -245,7 +257,10 @@ def _prelu(node: Node) -> Value:
 
 
 def _selu(node: Node) -> Value:
-    alpha, gamma = node.made.get("alpha", 1.67326319217681884765625), node.made.get("gamma", 1.05070102214813232421875)
+    alpha, gamma = (
+        node.made.get("alpha", 1.67326319217681884765625),
+        node.made.get("gamma", 1.05070102214813232421875),
+    )
     return node.rows.mapped(node.rows.call(_with_number("elu", alpha)).formula.times(gamma))
 
 
@@ -327,7 +342,11 @@ def _row_shape(node: Node, wanted: tuple[int, ...]) -> Shape | None:
         same = (BATCH, *(here or ()))
         sizes = [same[k] if size == 0 and k < len(same) else size for k, size in enumerate(sizes)]
     rest = sizes[1:]
-    rows_stay = len(sizes) >= 2 and sizes[0] in (-1, BATCH, node.batch or -1) and all(size == -1 or size > 0 for size in rest)
+    rows_stay = (
+        len(sizes) >= 2
+        and sizes[0] in (-1, BATCH, node.batch or -1)
+        and all(size == -1 or size > 0 for size in rest)
+    )
     if not rows_stay or sizes.count(-1) > 1 or (sizes[0] == -1 and here is None and not node.rows.is_input):
         shown = ["rows" if size == BATCH else size for size in sizes]
         raise ModelError(f"to {shown}, expected one flat row per sample, for instance [-1, 784].")
@@ -427,7 +446,9 @@ def _softmax(node: Node) -> Value:
     rank = 2 if shape is None else len(shape) + 1
     axis = node.axis(1 if node.opset < 13 else -1, rank)
     if axis != 1 or (shape is not None and math.prod(shape[1:]) != 1):
-        raise ModelError(f"at axis {axis} of rows of shape {shape}, expected it over all values of a flat row.")
+        raise ModelError(
+            f"at axis {axis} of rows of shape {shape}, expected it over all values of a flat row."
+        )
     return node.rows.softmax_of()
 
 
@@ -444,7 +465,7 @@ def _classes(node: Node) -> Value:
 
 def _concat(node: Node) -> Value:
     """The probabilities 1 - p and p of two classes, p a sigmoid: softmax of 0 and the logit."""
-    one, two = (node.inputs if len(node.inputs) == 2 else (None, None))
+    one, two = node.inputs if len(node.inputs) == 2 else (None, None)
     if isinstance(one, Stream) and isinstance(two, Stream) and one.path is two.path and node.axis(1, 2) == 1:
         logit = two.formula.argument_of("sigmoid")
         if logit is not None and one.formula == two.formula.times(-1.0).plus(1.0) and one.shape == (1,):
@@ -459,13 +480,22 @@ def _linear_classifier(node: Node) -> Value:
     coefficients = np.array(made.get("coefficients", []), np.float64)
     classes, after = intercepts.size, made.get("post_transform", "NONE")
     if classes < 2 or coefficients.size % classes or not coefficients.size:
-        raise ModelError(f"{coefficients.size} coefficients, {classes} intercepts: expected both for each class.")
+        raise ModelError(
+            f"{coefficients.size} coefficients, {classes} intercepts: expected both for each class."
+        )
     weight = coefficients.reshape(classes, -1).T
-    if after == "LOGISTIC" and classes == 2 and np.array_equal(weight[:, 0], -weight[:, 1]) and intercepts.sum() == 0:
+    if (
+        after == "LOGISTIC"
+        and classes == 2
+        and np.array_equal(weight[:, 0], -weight[:, 1])
+        and intercepts.sum() == 0
+    ):
         # sigmoid(-z) and sigmoid(z) are the softmax of -z / 2 and z / 2.
         weight, intercepts = weight / 2, intercepts / 2
     elif after not in ("SOFTMAX", "NONE"):
-        raise ModelError(f"{after[:20]} of {classes} scores, which is no softmax: expected multinomial probabilities.")
+        raise ModelError(
+            f"{after[:20]} of {classes} scores, which is no softmax: expected multinomial probabilities."
+        )
     _note_labels(node, made.get("classlabels_ints"))
     rows = node.rows.dense(weight, intercepts)
     return rows if after == "NONE" else rows.softmax_of()
@@ -496,7 +526,9 @@ def _note_labels(node: Node, labels: list[int] | None) -> None:
 
 def _scaler(node: Node) -> Value:
     """scikit-learn's StandardScaler: (x - offset) scale."""
-    offset, scale = (np.array(node.made.get(name, [0.0][: name == "offset"]), np.float64) for name in ("offset", "scale"))
+    offset, scale = (
+        np.array(node.made.get(name, [0.0][: name == "offset"]), np.float64) for name in ("offset", "scale")
+    )
     scale = scale if scale.size else np.ones(())
     shape = node.rows.shape
     values = [_each(value.reshape(()) if value.size == 1 else value, shape) for value in (scale, offset)]

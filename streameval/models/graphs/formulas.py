@@ -66,7 +66,9 @@ class Formula:
     @property
     def depth(self) -> int:
         """How deep calls lie in calls."""
-        return max((factor.depth for product, _ in self.terms for factor in product if factor is not None), default=0)
+        return max(
+            (factor.depth for product, _ in self.terms for factor in product if factor is not None), default=0
+        )
 
     @property
     def affine(self) -> tuple[float, float] | None:

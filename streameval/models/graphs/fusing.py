@@ -48,7 +48,9 @@ def _joined(steps: Sequence[Step]) -> list[_Open]:
     for step in steps:
         last = out[-1] if out else None
         if last is not None and last.activation == "identity":
-            if isinstance(step, kinds.Activate) and isinstance(last.step, Linear | Convolution | Sum | Affine):
+            if isinstance(step, kinds.Activate) and isinstance(
+                last.step, Linear | Convolution | Sum | Affine
+            ):
                 last.activation = step.name
                 continue
             both = _both(last.step, step)
@@ -68,7 +70,9 @@ def _both(one: Step, two: Step) -> Step | None:
             # In float64 as float32 has them: exact where they were 1 and 0.
             norm = one.layer
             gamma, beta = norm.gamma * two.scale, norm.beta * two.scale + two.shift
-            return kinds.Whole(LayerNorm(gamma, beta, eps=norm.eps)) if gamma.shape == norm.gamma.shape else None
+            return (
+                kinds.Whole(LayerNorm(gamma, beta, eps=norm.eps)) if gamma.shape == norm.gamma.shape else None
+            )
         if isinstance(one, Linear):
             return Linear(one.weight * two.scale, one.bias * two.scale + two.shift)
         if isinstance(one, Convolution):
@@ -114,7 +118,9 @@ def _layer(open_: _Open, shape: Shape) -> Layer | None:
     if isinstance(step, Affine):
         size = (shape[0],)
         return BatchNorm(
-            np.array(np.broadcast_to(step.scale, size)), np.array(np.broadcast_to(step.shift, size)), activation
+            np.array(np.broadcast_to(step.scale, size)),
+            np.array(np.broadcast_to(step.shift, size)),
+            activation,
         )
     if isinstance(step, Sum):
         return Residual(layers(step.body, shape), layers(step.shortcut, shape), activation)
@@ -137,4 +143,3 @@ def _without_flattening(made: list[Layer]) -> list[Layer]:
         if not (isinstance(layer, Flatten) and isinstance(after, Dense))
     ]
     return kept[:-1] if kept and isinstance(kept[-1], Flatten) else kept
-

@@ -211,7 +211,9 @@ class Stream:
         """A layer that is a step as it is: pooling, normalisation."""
         path = self.settle()
         if path.shape is None:
-            raise ModelError(f"{layer.kind}: the graph does not say the shape of its rows; export it with one.")
+            raise ModelError(
+                f"{layer.kind}: the graph does not say the shape of its rows; export it with one."
+            )
         return Stream(path.then(Whole(layer), layer.shape(path.shape)))
 
     def averaged(self, layer: AvgPool2d) -> Stream:
@@ -275,10 +277,14 @@ def _reshaped(path: Path, shape: Shape | None) -> Path:
     if shape == path.shape:
         return path
     step = path.step
-    if isinstance(step, Affine) and (step.scale.ndim == step.shift.ndim == 0 or (shape is not None and len(shape) == 1)):
+    if isinstance(step, Affine) and (
+        step.scale.ndim == step.shift.ndim == 0 or (shape is not None and len(shape) == 1)
+    ):
         return _reshaped(path.before, shape).then(_spread(step, path.shape), shape)
     if shape is not None and len(shape) != 1:
-        raise ModelError(f"rows of shape {path.shape} become {shape}: after the input, expected them to be made flat.")
+        raise ModelError(
+            f"rows of shape {path.shape} become {shape}: after the input, expected them to be made flat."
+        )
     return path.then(Flatten(), shape)
 
 
@@ -287,7 +293,9 @@ def _spread(step: Affine, shape: Shape | None) -> Affine:
     if shape is None or len(shape) < 2:
         return step
     places = math.prod(shape[1:])
-    return Affine(*(np.repeat(values, places) if values.ndim else values for values in (step.scale, step.shift)))
+    return Affine(
+        *(np.repeat(values, places) if values.ndim else values for values in (step.scale, step.shift))
+    )
 
 
 def image(shape: Shape | None) -> tuple[int, int, int]:
