@@ -18,6 +18,7 @@ PACKAGE = ROOT / "streameval"
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "defaults": set(),
+    "budget": {"errors"},
     "deprecation": {"errors"},
     "arguments": {"errors"},
     "cgroups": set(),
@@ -28,9 +29,9 @@ ALLOWED: dict[str, set[str]] = {
     "layers": {"kernels", "errors"},
     "losses": {"arguments", "defaults", "kernels", "errors"},
     "objects": {"errors"},
-    "storage": {"arguments", "defaults", "objects", "cgroups", "errors", "files"},
+    "storage": {"arguments", "budget", "defaults", "objects", "cgroups", "errors", "files"},
     "datasets": {"arguments", "defaults", "storage", "kernels", "errors", "files"},
-    "models": {"arguments", "defaults", "objects", "layers", "kernels", "errors", "files"},
+    "models": {"arguments", "budget", "defaults", "objects", "layers", "kernels", "errors", "files"},
     "scoring": {"arguments", "defaults", "storage", "models", "losses", "kernels", "errors"},
     "statistics": {"arguments", "defaults", "kernels", "errors"},
 }

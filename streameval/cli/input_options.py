@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from streameval.cli import options
 
 if TYPE_CHECKING:
-    from streameval.models.mlp import Mlp
+    from streameval.models.network import Network
     from streameval.storage.source import Source
 
 
@@ -23,13 +23,14 @@ class InputOptions:
     threads: int | None
     scale: float | None
     activation: str | None
+    dropout: str | None
     io: str
 
-    def model(self, path: str, *, allow_nonfinite: bool = False) -> Mlp:
+    def model(self, path: str, *, allow_nonfinite: bool = False) -> Network:
         """Load the network at `path`. Errors are those of `inputs.load_model`."""
         from streameval.cli.inputs import load_model
 
-        return load_model(path, self.activation, allow_nonfinite=allow_nonfinite)
+        return load_model(path, self.activation, self.dropout, allow_nonfinite=allow_nonfinite)
 
     def data(self, path: str) -> Source:
         """Open the data set at `path`. Errors are those of `inputs.open_data`."""
@@ -39,7 +40,14 @@ class InputOptions:
 
 
 input_options = options.gathered(
-    "inputs", InputOptions, options.eps, options.threads, options.scale, options.activation, options.io
+    "inputs",
+    InputOptions,
+    options.eps,
+    options.threads,
+    options.scale,
+    options.activation,
+    options.dropout,
+    options.io,
 )
 # Of a pass over all rows: chunks and rows that are not finite are that command's own.
 pass_input_options = options.gathered(
@@ -50,6 +58,7 @@ pass_input_options = options.gathered(
     options.threads,
     options.scale,
     options.activation,
+    options.dropout,
     options.allow_nonfinite,
     options.io,
 )

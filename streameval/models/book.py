@@ -1,4 +1,4 @@
-"""The networks of "Deep Learning from Scratch" (K. Saitoh, O'Reilly Japan), recognised by the names and shapes of their arrays.
+"""The networks of "Deep Learning from Scratch" (K. Saitoh, O'Reilly Japan), known by their arrays.
 
 Knows what the book's code does around its weights: W1, b1, W2, b2, … convolutions (outputs, channels, height, width),
 dense layers (inputs, outputs). Does not know any file format.
@@ -118,7 +118,7 @@ def _simple(weights: list[NDArray[Any]], biases: list[NDArray[Any]]) -> Loaded:
         f"read as the book's SimpleConvNet on images of {image} x {image}: convolution without padding, relu, max "
         "pooling 2 x 2, dense, relu, dense."
     )
-    layers = [
+    layers: list[Layer] = [
         Conv2d(weights[0], biases[0], activation="relu"),
         MaxPool2d(2),
         Dense(weights[1], biases[1], "relu"),

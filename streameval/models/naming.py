@@ -20,6 +20,9 @@ from streameval.layers.layer import Layer as AnyLayer
 from streameval.models.file import Choices, Loaded
 from streameval.models.mlp import Layer
 
+# Letters of an activation's name that are looked at.
+MAX_NAME = 60
+
 
 @dataclass(frozen=True, slots=True)
 class Weights:
@@ -176,10 +179,11 @@ def settle_activations(
 
 def _per_layer(layers: int, names: Sequence[str], who: str) -> tuple[str, ...]:
     """Return `layers` known names: a last softmax is the one on top anyway, a missing last is identity."""
-    named = [clean(name) for name in names]
+    fitting = len(names) in (layers - 1, layers)  # before anything is made of them: a file may name a million
+    named = [clean(name) for name in names] if fitting else []
     if len(named) == layers and named[-1] in ("identity", "softmax", "log_softmax"):
         named = named[:-1]
-    if len(named) != layers - 1:
+    if len(named) != layers - 1 or not fitting:
         raise ModelError(
             f"{who} {len(names)} activations, but the network has {layers} layers: expected {layers - 1}, "
             "one for each hidden layer."
@@ -189,7 +193,7 @@ def _per_layer(layers: int, names: Sequence[str], who: str) -> tuple[str, ...]:
 
 def clean(name: str) -> str:
     """An activation's name as people write it, as networks keep it."""
-    return str(name).strip().lower().replace("-", "_")
+    return str(name)[:MAX_NAME].strip().lower().replace("-", "_")
 
 
 _Pairs = dict[str, tuple[NDArray[Any], NDArray[Any] | None]]

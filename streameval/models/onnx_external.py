@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import os
 import stat
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import numpy as np
@@ -36,14 +36,14 @@ class Beside:
     """
 
     def __init__(self, path: str | None, size: int) -> None:
-        self._folder = None if path is None else os.path.dirname(path) or "."
+        self._folder = None if path is None else Path(path).parent
         self._budget = Budget(size, times=16, error=ModelError)
         self._sizes: dict[str, int] = {}
 
     @property
     def files(self) -> tuple[str, ...]:
         """The other files that were read."""
-        return tuple(os.path.join(self._folder or "", name) for name in self._sizes)
+        return () if self._folder is None else tuple(str(self._folder / name) for name in self._sizes)
 
     def spend(self, numbers: int) -> None:
         """Account for so many numbers. Raises ModelError beyond a multiple of what the files hold."""

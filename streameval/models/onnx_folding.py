@@ -138,8 +138,9 @@ def _arithmetic(node: Node) -> Array:
     if node.kind == "Div" and one.dtype.kind != "f":
         if not two.all() or (one < 0).any() or (two < 0).any():
             raise ModelError("of integers below 0, or by 0.")
-        return one // two
-    return {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide}[node.kind](one, two)
+        return np.asarray(one // two)
+    result = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide}[node.kind](one, two)
+    return np.asarray(result)
 
 
 def _root(node: Node) -> Array:

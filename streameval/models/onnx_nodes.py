@@ -94,3 +94,13 @@ class Node:
         """The attribute `axis`, counted from the front of `rank` dimensions, the rows' one included."""
         axis = int(self.made.get("axis", default))
         return axis + rank if axis < 0 else axis
+
+
+Operator = Callable[[Node], Value]
+
+
+def row(value: Numbers, shape: tuple[int, ...]) -> Numbers:
+    """A bias as () or (outputs,)."""
+    if value.size not in (1, shape[0]) or value.size != max(value.shape, default=1):
+        raise ModelError(f"a constant of shape {value.shape} where {shape[0]} values per row meet it.")
+    return value.reshape(()) if value.size == 1 else value.reshape(-1)

@@ -36,7 +36,7 @@ def check_fields(data: bytes, message: Any) -> None:
             start, at = _value(data, at, stop, tag & 7)
             field = known.get(tag >> 3)
             inner = None if field is None or tag & 7 != _LENGTH else field.message_type
-            if inner is not None:
+            if inner is not None and start < at:
                 waiting.append((inner, start, at, depth + 1))
 
 

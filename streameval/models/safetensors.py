@@ -16,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import ModelError
+from streameval.models.architecture import METADATA, read
 from streameval.models.file import Choices, Loaded, ModelFile
-from streameval.models.naming import Weights, assemble
+from streameval.models.naming import Weights, assemble, check_recorded
 
+COUNTER = "num_batches_tracked"
 TYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "BF16": "<u2"}
 
 
@@ -34,10 +36,16 @@ def load_layers(file: ModelFile, choices: Choices) -> Loaded:
         tensors = library.deserialize(data)
     except library.SafetensorError as error:
         raise ModelError(f"the safetensors file is damaged ({str(error)[:200]}).") from None
-    arrays = {name: _array(name, tensor) for name, tensor in tensors}
+    # PyTorch counts batches beside each normalisation: no weight.
+    arrays = {name: _array(name, tensor) for name, tensor in tensors if not name.endswith(COUNTER)}
     # The library has checked the header by now: its length, its JSON, and that all values are text.
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    names = header.get("__metadata__", {}).get("activations")
+    metadata = header.get("__metadata__") or {}
+    if METADATA in metadata:
+        loaded = read(metadata[METADATA], arrays, len(data))
+        check_recorded(loaded.layers, choices.activation)
+        return loaded
+    names = metadata.get("activations")
     recorded = None if names is None else tuple(names.split(","))
     return assemble(Weights(arrays, recorded, ordered=False), choices)
 

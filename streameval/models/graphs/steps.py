@@ -88,6 +88,7 @@ class Path:
     shape   of a row there, None where the graph does not say
     length  steps from the input
     size    steps in all, those inside of sums too
+    depth   how deep sums lie in sums
     """
 
     before: Path | None
@@ -95,10 +96,11 @@ class Path:
     shape: Shape | None
     length: int = 0
     size: int = 0
+    depth: int = 0
 
-    def then(self, step: Step, shape: Shape | None, size: int = 1) -> Path:
+    def then(self, step: Step, shape: Shape | None, size: int = 1, depth: int = 0) -> Path:
         """The path that goes one step on, to rows of `shape`."""
-        return Path(self, step, shape, self.length + 1, self.size + size)
+        return Path(self, step, shape, self.length + 1, self.size + size, max(self.depth, depth))
 
     @property
     def root(self) -> Path:

@@ -34,6 +34,7 @@ from streameval.models.graphs.steps import (
 )
 
 MOST_STEPS = 10_000
+MOST_DEPTH = 32
 
 
 class Stream:
@@ -53,7 +54,7 @@ class Stream:
     @property
     def is_input(self) -> bool:
         """Whether nothing but scaling happened to it yet."""
-        return self.path.before is None or isinstance(self.path.step, Affine) and self.path.length == 1
+        return self.path.before is None or (isinstance(self.path.step, Affine) and self.path.length == 1)
 
     def settle(self) -> Path:
         """The path to the value itself: what was open becomes activations and scales."""
@@ -131,9 +132,12 @@ class Stream:
         if len(body) < len(shortcut):
             body, shortcut = shortcut, body
         size = one.size + two.size - 2 * start.size + 1
-        if start.size + size > MOST_STEPS:
-            raise ModelError("ways that part and meet again and again: more steps than a network has.")
-        return Stream(start.then(Sum(body, shortcut), one.shape, size))
+        depth = 1 + max(one.depth, two.depth)
+        if start.size + size > MOST_STEPS or depth > MOST_DEPTH:
+            raise ModelError(
+                f"ways that part and meet again and again: more than {MOST_STEPS} steps, or {MOST_DEPTH} sums in sums."
+            )
+        return Stream(start.then(Sum(body, shortcut), one.shape, size, depth))
 
     def times(self, other: Stream) -> Stream:
         """The product with another value of the graph, which has to be a formula of the same place."""
