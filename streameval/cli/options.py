@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from streameval.defaults import CHUNK_ROWS, EPS, IO, LEVEL, SEED
+from streameval.defaults import CHUNK_ROWS, EPS, IO, LEVEL, RUNTIMES, SEED
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Command], Command]
@@ -89,6 +89,14 @@ dropout = option(
     type=click.Choice(["book", "identity"]),
     help="What dropout does when a network of the book predicts: book multiplies by 0.5 as its code does, identity "
     "does nothing. For files that do not say.",
+)
+runtime = option(
+    "--with",
+    "runtime",
+    type=click.Choice(RUNTIMES),
+    default=RUNTIMES[0],
+    show_default=True,
+    help="Who computes MODEL: this program, or another library, whose results have bits of their own.",
 )
 allow_nonfinite = option(
     "--allow-nonfinite", is_flag=True, help="Accept NaN and infinity: such rows are left out and counted."

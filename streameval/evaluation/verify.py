@@ -93,7 +93,7 @@ def verify(
         integer("blocks", blocks, least=1)
     integer("seed", seed, least=0)
     certificate = read_certificate(report)
-    source = open_rows(data, model)
+    source, (model,) = open_rows(data, model)
     certificate.check_named(model, source)
     count = len(certificate.blocks)
     chosen = _choose(count, blocks, seed)

@@ -67,12 +67,7 @@ def load(
         with _opened(name) as file:
             form = _named_format(name, file.read(64), name)
             file.seek(0)
-            size = os.fstat(file.fileno()).st_size
-            if size > MOST:
-                raise ModelError(
-                    f"{name}: {size} bytes, more than {MOST}, which no network that is read here has."
-                )
-            data = file.read(size)
+            data = file.read()
     read: Reader = import_module(f"streameval.models.{form}").load_layers
     choices = Choices(activation, check_dropout(dropout))
     try:
@@ -116,6 +111,9 @@ def _opened(name: str) -> Iterator[BinaryIO]:
         with os.fdopen(handle, "rb") as file:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
                 raise StorageError(f"{name}: is not a regular file, expected a file of weights.")
+            size = os.fstat(handle).st_size
+            if size > MOST:
+                raise ModelError(f"{name}: {size} bytes, expected a network of at most {MOST}.")
             yield file
 
 

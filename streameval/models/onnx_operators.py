@@ -76,5 +76,5 @@ def unread(kind: str, *, on_rows: bool) -> str:
     known = ", ".join(name for name in OPERATORS if "." not in name)
     return (
         f"the operator {kind[:60]!r} is not read. Read are: {known}. Rebuild that part of the network from these and "
-        "export it again."
+        "export it again, or let ONNX Runtime compute it: --with onnxruntime."
     )

@@ -10,6 +10,7 @@ from streameval.reports.numbers import assumed, count, nats, percent, rate, seco
 from streameval.reports.page import Page
 from streameval.reports.text_compare import budget
 from streameval.reports.text_paired import small, verdict
+from streameval.reports.text_until import promise
 
 if TYPE_CHECKING:
     from streameval.evaluation.report import DataName, Report
@@ -76,10 +77,12 @@ def until(result: Until) -> Page:
             *_what(result.model, result.data),
         ),
         _there(
-            running.running(result.steps, what="loss", level=loss.level, wanted=result.half_width),
+            running.running(
+                result.steps, what="loss", level=loss.level, wanted=result.half_width, method=loss.method
+            ),
             running.narrowing(result.steps, wanted=result.half_width),
         ),
-        (assumed(loss.assumes),),
+        (promise(result), assumed(loss.assumes)),
     )
 
 

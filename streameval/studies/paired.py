@@ -177,7 +177,7 @@ def paired(
     """
     models = _models(models)
     checked_level(level)
-    source, loss = open_rows(data, *models), choose_loss(loss, eps)
+    (source, models), loss = open_rows(data, *models), choose_loss(loss, eps)
     _check(models, losses)
     known = () if losses is None else (os.fspath(losses),)
     names = _names((*known, *(model.path for model in models)))

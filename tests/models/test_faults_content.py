@@ -87,3 +87,11 @@ def test_a_pipe_or_a_device_in_place_of_a_model_is_refused_without_waiting_or_re
     for path in (pipe, "/dev/zero"):
         with pytest.raises(StorageError, match="not a regular file"):
             load(path)
+
+
+def test_a_file_larger_than_any_network_is_refused_before_it_is_read(tmp_path):
+    path = tmp_path / "m.npz"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)  # a hole
+    with pytest.raises(ModelError, match="1099511627776 bytes, expected a network of at most"):
+        load(path)
