@@ -5,10 +5,13 @@ Knows where the bytes come from and who reads them. Does not know what is inside
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Sequence
+import stat
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import BinaryIO, Final
 
 from streameval.errors import ModelError, StorageError
 from streameval.files import storage_errors
@@ -16,6 +19,8 @@ from streameval.models.formats import FOREIGN_MAGIC, FORMATS, by_content, by_end
 from streameval.models.mlp import Layer, Mlp
 from streameval.objects import is_remote, read_object
 
+# A network is held in memory whole, several times while it is read.
+MOST: Final = 4 << 30
 Reader = Callable[[bytes, str | Sequence[str] | None], tuple[list[Layer], list[str]]]
 
 
@@ -47,20 +52,34 @@ def load(
         data = read_object(name)
         form = _named_format(name, data[:64], name.partition("?")[0])
     else:
-        if Path(name).is_dir():
-            raise StorageError(
-                f"{name or 'the path'}: is a folder, expected a file of weights. Give the file in it."
-            )
-        with storage_errors(name), Path(name).open("rb") as file:
-            head = file.read(64)
-            form = _named_format(name, head, name)
-            data = head + file.read()
+        with _opened(name) as file:
+            form = _named_format(name, file.read(64), name)
+            file.seek(0)
+            data = file.read()
     read: Reader = import_module(f"streameval.models.{form}").load_layers
     try:
         layers, notes = read(data, activation)
         return Mlp(layers, allow_nonfinite=allow_nonfinite, path=name, notes=notes)
     except ModelError as error:
         raise ModelError(f"{name}: {error}") from error
+
+
+@contextlib.contextmanager
+def _opened(name: str) -> Iterator[BinaryIO]:
+    """Open a regular file: reading a pipe might never begin, reading a device never end."""
+    if Path(name).is_dir():
+        raise StorageError(
+            f"{name or 'the path'}: is a folder, expected a file of weights. Give the file in it."
+        )
+    with storage_errors(name):
+        handle = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(handle, "rb") as file:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise StorageError(f"{name}: is not a regular file, expected a file of weights.")
+            size = os.fstat(handle).st_size
+            if size > MOST:
+                raise ModelError(f"{name}: {size} bytes, expected a network of at most {MOST}.")
+            yield file
 
 
 def _named_format(name: str, head: bytes, path: str) -> str:

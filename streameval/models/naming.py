@@ -18,6 +18,9 @@ from streameval.errors import ModelError
 from streameval.layers.activations import check_activation
 from streameval.models.mlp import Layer
 
+# Letters of an activation's name that are looked at.
+MAX_NAME = 60
+
 
 @dataclass(frozen=True, slots=True)
 class Weights:
@@ -139,10 +142,11 @@ def settle_activations(
 
 def _per_layer(layers: int, names: Sequence[str], who: str) -> tuple[str, ...]:
     """Return `layers` known names: a last softmax is the one on top anyway, a missing last is identity."""
-    clean = [str(name).strip().lower().replace("-", "_") for name in names]
+    fitting = len(names) in (layers - 1, layers)  # before anything is made of them: a file may name a million
+    clean = [str(name)[:MAX_NAME].strip().lower().replace("-", "_") for name in names] if fitting else []
     if len(clean) == layers and clean[-1] in ("identity", "softmax", "log_softmax"):
         clean = clean[:-1]
-    if len(clean) != layers - 1:
+    if len(clean) != layers - 1 or not fitting:
         raise ModelError(
             f"{who} {len(names)} activations, but the network has {layers} layers: expected {layers - 1}, "
             "one for each hidden layer."

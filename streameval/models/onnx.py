@@ -9,8 +9,9 @@ The operators: https://onnx.ai/onnx/operators/
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,12 @@ from numpy.typing import NDArray
 from streameval.errors import ModelError
 from streameval.models.mlp import Layer
 from streameval.models.naming import settle_activations
-from streameval.models.onnx_tensors import check_inside, parse, tensor
+from streameval.models.onnx_attributes import attributes
+from streameval.models.onnx_constants import EVALUATED, Constants
+from streameval.models.onnx_tensors import check_inside, parse
+
+MAX_DIMENSIONS: Final = 8
+MAX_FEATURES: Final = 1 << 28
 
 _Vector = NDArray[np.float64]
 
@@ -56,18 +62,19 @@ class _Line:
 
     def __init__(self, graph: Any, size: int) -> None:
         self.budget = 4 * size + 4096
-        self.constants: dict[str, Any] = {proto.name: proto for proto in graph.initializer}
+        self.constants = Constants(graph, self.spend)
         inputs = [value for value in graph.input if value.name not in self.constants]
         if len(inputs) != 1 or len(graph.output) != 1:
             raise ModelError(
                 f"the graph has {len(inputs)} inputs and {len(graph.output)} outputs, expected one of each."
             )
         self.now = str(inputs[0].name)
+        self.constants.claim(self.now)
         self.end = str(graph.output[0].name)
-        dims = [dim.dim_value for dim in inputs[0].type.tensor_type.shape.dim]
+        dims = _dims(inputs[0])
         self.batch = dims[0] if dims else 0
         self.flat = len(dims) in (0, 2)
-        self.width = int(np.prod(dims[1:], dtype=object)) or None if len(dims) > 1 else None
+        self.width = math.prod(dims[1:]) or None if len(dims) > 1 else None
         self.layers: list[Layer] = []
         self.weight: _Vector | None = None
         self.bias: _Vector = np.zeros(0)
@@ -80,9 +87,11 @@ class _Line:
         """Take one node: a constant, or the next step of the line."""
         if not len(node.output):
             raise ModelError("a node without an output.")
+        for name in filter(None, node.output):
+            self.constants.claim(str(name))
         kind = str(node.op_type)
         step = _STEPS.get(kind)
-        constant = kind in _CONSTANT and self.now not in node.input
+        constant = kind in ("Constant", *EVALUATED) and self.now not in node.input
         if (step is None and not constant) or node.domain not in ("", "ai.onnx"):
             full = f"{node.domain}.{kind}".strip(".")[:60]
             raise ModelError(
@@ -90,7 +99,7 @@ class _Line:
                 f"Read are: {', '.join(_STEPS)}. (Gelu: export with opset 20 or newer.)"
             )
         if constant or step is None:
-            self.remember(node)
+            self.constants.remember(node)
             return
         if list(node.input).count(self.now) != 1:
             raise ModelError(
@@ -99,7 +108,7 @@ class _Line:
             )
         if self.softmax:
             raise ModelError(f"the graph goes on with {kind} after its Softmax, expected that to be the end.")
-        step(self, node, {attribute.name: attribute for attribute in node.attribute})
+        step(self, node, attributes(node))
         self.now = str(node.output[0])
 
     def finish(self) -> list[Layer]:
@@ -116,41 +125,9 @@ class _Line:
         self.layers.append(Layer(self.weight, self.bias, "identity"))
         return self.layers
 
-    # Constants: looked at only where they are used, and accounted for each time.
-
-    def remember(self, node: Any) -> None:
-        """Keep what a constant's node yields: the tensor itself, or which one it passes on or transposes."""
-        if node.op_type == "Constant":
-            values = [
-                a
-                for a in node.attribute
-                if a.name in ("value", "value_float", "value_floats", "value_int", "value_ints")
-            ]
-            if len(values) != 1:
-                raise ModelError("a Constant that is neither a tensor nor a number.")
-            self.constants[node.output[0]] = values[0]
-            return
-        perm = [list(attribute.ints) for attribute in node.attribute if attribute.name == "perm"]
-        if not len(node.input) or node.input[0] not in self.constants or perm not in ([], [[1, 0]]):
-            raise ModelError(
-                f"{node.op_type} of something that is neither a constant matrix nor on the line."
-            )
-        self.constants[node.output[0]] = node
-
     def constant(self, name: str) -> NDArray[Any]:
-        """Return a constant's numbers, through Identity, Cast and Transpose."""
-        flips = 0
-        for _ in range(16):
-            proto = self.constants.get(name)
-            if proto is None:
-                raise ModelError(f"{name[:60]!r} is computed in a branch, expected a constant.")
-            if not hasattr(proto, "op_type"):
-                array = tensor(proto)
-                self.spend(array.size)
-                return array.T if flips % 2 else array
-            flips += proto.op_type == "Transpose"
-            name = proto.input[0]
-        raise ModelError("a constant behind more than 16 steps.")
+        """Return a constant's numbers."""
+        return self.constants.value(name)
 
     def other(self, node: Any, index: int, meaning: str) -> _Vector:
         """Return the node's input number `index`, which must be a constant, as float64."""
@@ -191,21 +168,20 @@ class _Line:
         self.weight = weight * self.scale[:, None]
         self.scale, self.shift = np.ones(1), np.zeros(1)
 
-    def gemm(self, node: Any, attributes: dict[str, Any]) -> None:
-        alpha, beta = (attributes[name].f if name in attributes else 1.0 for name in ("alpha", "beta"))
-        flips = {name: bool(attributes[name].i) for name in ("transA", "transB") if name in attributes}
+    def gemm(self, node: Any, made: dict[str, Any]) -> None:
+        alpha, beta = made.get("alpha", 1.0), made.get("beta", 1.0)
         weight = self.other(node, 1, "the weight")
-        if flips.get("transA") or weight.ndim != 2 or node.input[0] != self.now:
+        if made.get("transA") or weight.ndim != 2 or node.input[0] != self.now:
             raise ModelError("Gemm: expected rows first, not transposed, and a weight of two dimensions.")
-        weight = weight.T if flips.get("transB") else weight
+        weight = weight.T if made.get("transB") else weight
         with_bias = len(node.input) > 2 and node.input[2]
         bias = self.other(node, 2, "the bias") if with_bias else np.zeros(1)
         self.dense(alpha * weight, beta * self.fits(bias, weight.shape[1]))
 
-    def matmul(self, node: Any, attributes: dict[str, Any]) -> None:
+    def matmul(self, node: Any, made: dict[str, Any]) -> None:
         self.dense(self.other(node, 1, "the weight"), np.zeros(1))
 
-    def affine(self, node: Any, attributes: dict[str, Any]) -> None:
+    def affine(self, node: Any, made: dict[str, Any]) -> None:
         """Fold x * c, x / c, x + c, x - c or c - x into the layer before, or keep it for the next one."""
         first = node.input[0] == self.now
         value = self.other(node, 1 if first else 0, "a number, or one per value")
@@ -251,49 +227,54 @@ class _Line:
         self.layers.append(Layer(self.weight, self.bias, name))
         self.weight = None
 
-    def leaky(self, node: Any, attributes: dict[str, Any]) -> None:
-        alpha = attributes["alpha"].f if "alpha" in attributes else 0.01
+    def leaky(self, node: Any, made: dict[str, Any]) -> None:
+        alpha = made.get("alpha", 0.01)
         if abs(alpha - 0.01) > 1e-8:
             raise ModelError(
                 f"LeakyRelu with slope {alpha:.6g}, expected 0.01, the only one that is computed."
             )
         self.activation("leaky_relu")
 
-    def gelu(self, node: Any, attributes: dict[str, Any]) -> None:
-        form = attributes["approximate"].s.decode("latin-1") if "approximate" in attributes else "none"
+    def gelu(self, node: Any, made: dict[str, Any]) -> None:
+        form = made.get("approximate", "none")
         if form != "none":
             raise ModelError(f"Gelu in its {form[:20]!r} form, expected the exact one (approximate='none').")
         self.activation("gelu")
 
-    def flatten(self, node: Any, attributes: dict[str, Any]) -> None:
-        axis = attributes["axis"].i if "axis" in attributes else 1
+    def flatten(self, node: Any, made: dict[str, Any]) -> None:
+        axis = made.get("axis", 1)
         if axis != 1:
             raise ModelError(f"Flatten at axis {axis}, expected 1: one row per sample.")
         self.flat = True
 
-    def reshape(self, node: Any, attributes: dict[str, Any]) -> None:
+    def reshape(self, node: Any, made: dict[str, Any]) -> None:
         array = self.constant(node.input[1]) if len(node.input) > 1 else np.zeros(0, np.int64)
         shape = [int(n) for n in array.reshape(-1)[:9]] if array.dtype.kind == "i" else []
         width = self.layers[-1].outputs if self.layers else self.width
         rows_stay = len(shape) == 2 and shape[0] in (-1, 0, self.batch or -1)
-        if not rows_stay or (shape[1] != -1 and width not in (None, shape[1])) or shape == [-1, -1]:
+        if (
+            not rows_stay
+            or (made.get("allowzero") and 0 in shape)
+            or (shape[1] != -1 and width not in (None, shape[1]))
+            or shape == [-1, -1]
+        ):
             raise ModelError(f"Reshape to {shape}, expected one flat row per sample, for instance [-1, 784].")
         self.flat = True
         if shape[1] > 0 and not self.layers:
             self.width = shape[1]
 
-    def cast(self, node: Any, attributes: dict[str, Any]) -> None:
-        target = attributes["to"].i if "to" in attributes else 0
+    def cast(self, node: Any, made: dict[str, Any]) -> None:
+        target = made.get("to", 0)
         if target not in (1, 10, 11):
             raise ModelError("Cast to something other than floating point.")
 
-    def dropout(self, node: Any, attributes: dict[str, Any]) -> None:
+    def dropout(self, node: Any, made: dict[str, Any]) -> None:
         training = len(node.input) > 2 and node.input[2]
         if training and self.constant(node.input[2]).any():
             raise ModelError("Dropout in training mode, expected a graph exported for inference.")
 
-    def end_in_softmax(self, node: Any, attributes: dict[str, Any]) -> None:
-        axis = attributes["axis"].i if "axis" in attributes else -1
+    def end_in_softmax(self, node: Any, made: dict[str, Any]) -> None:
+        axis = made.get("axis", -1)
         if axis not in (1, -1) or self.weight is None:
             raise ModelError(
                 f"{node.op_type} at axis {axis} or before a dense layer, expected it at the end."
@@ -309,20 +290,28 @@ _STEPS: dict[str, _Step] = {
     "Sub": _Line.affine,
     "Mul": _Line.affine,
     "Div": _Line.affine,
-    "Sigmoid": lambda line, node, attributes: line.activation("sigmoid"),
-    "Relu": lambda line, node, attributes: line.activation("relu"),
-    "Tanh": lambda line, node, attributes: line.activation("tanh"),
-    "Softplus": lambda line, node, attributes: line.activation("softplus"),
+    "Sigmoid": lambda line, node, made: line.activation("sigmoid"),
+    "Relu": lambda line, node, made: line.activation("relu"),
+    "Tanh": lambda line, node, made: line.activation("tanh"),
+    "Softplus": lambda line, node, made: line.activation("softplus"),
     "LeakyRelu": _Line.leaky,
     "Gelu": _Line.gelu,
     "Flatten": _Line.flatten,
     "Reshape": _Line.reshape,
     "Cast": _Line.cast,
     "Dropout": _Line.dropout,
-    "Identity": lambda line, node, attributes: None,
+    "Identity": lambda line, node, made: None,
     "Softmax": _Line.end_in_softmax,
     "LogSoftmax": _Line.end_in_softmax,
 }
 
-# Operators that may also yield constants.
-_CONSTANT = ("Constant", "Identity", "Cast", "Transpose")
+
+def _dims(value: Any) -> list[int]:
+    """Return the sizes of a graph's input, 0 where one is open. Raises ModelError for what no row can have."""
+    dims = [int(dim.dim_value) for dim in value.type.tensor_type.shape.dim[: MAX_DIMENSIONS + 1]]
+    if len(dims) > MAX_DIMENSIONS or min(dims, default=0) < 0 or math.prod(dims[1:]) > MAX_FEATURES:
+        raise ModelError(
+            f"the graph's input has shape {dims}, expected at most {MAX_DIMENSIONS} dimensions, none below 0, and at "
+            f"most {MAX_FEATURES} numbers in a row."
+        )
+    return dims

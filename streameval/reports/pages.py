@@ -10,13 +10,15 @@ from streameval.reports.numbers import assumed, count, nats, percent, rate, seco
 from streameval.reports.page import Page
 from streameval.reports.text_compare import budget
 from streameval.reports.text_paired import small, verdict
+from streameval.reports.text_until import promise
 
 if TYPE_CHECKING:
     from streameval.evaluation.report import DataName, Report
     from streameval.models.model import Model
     from streameval.storage.source import Source
     from streameval.studies.comparison import Comparison
-    from streameval.studies.paired import Paired, PairedResult
+    from streameval.studies.paired import Paired
+    from streameval.studies.paired_result import PairedResult
     from streameval.studies.until import Until
 
 
@@ -76,10 +78,12 @@ def until(result: Until) -> Page:
             *_what(result.model, result.data),
         ),
         _there(
-            running.running(result.steps, what="loss", level=loss.level, wanted=result.half_width),
+            running.running(
+                result.steps, what="loss", level=loss.level, wanted=result.half_width, method=loss.method
+            ),
             running.narrowing(result.steps, wanted=result.half_width),
         ),
-        (assumed(loss.assumes),),
+        (promise(result), assumed(loss.assumes)),
     )
 
 
@@ -91,7 +95,8 @@ def paired(result: Paired) -> Page:
         figures += _contest(result, contest, "" if len(result.results) == 1 else f"-{k + 2}")
     return Page(
         f"{len(result.names)} models on the same rows of {result.data.name}",
-        f"{first.pair.second} - {first.pair.first}: {small(first.pair.difference)} nats, {verdict(first.difference)}.",
+        f"{first.pair.second} - {first.pair.first}: {small(first.pair.difference)}, {verdict(first.difference)}, "
+        f"on {first.estimates}.",
         (
             *((f"model {k}", name) for k, name in enumerate(result.names, start=1)),
             ("rows read", f"{count(result.rows_read)} of {count(result.data.rows)}"),
@@ -125,7 +130,7 @@ def _figures_of(result: Paired) -> list[tuple[str, str]]:
                 f"{pair.second} against {pair.first}",
                 f"{small(pair.difference)}, {percent(contest.difference.level, 0)} interval "
                 f"{small(contest.difference.low)} … {small(contest.difference.high)}; correlation {correlation}; "
-                f"better on {percent(pair.win_rate, 1)} of rows",
+                f"for {contest.estimates}; better on {percent(pair.win_rate, 1)} of rows",
             )
         )
     return said

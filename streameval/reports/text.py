@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from streameval.defaults import GUARANTEED
 from streameval.reports.numbers import assumed, bytes_, count, nats, percent, rate, seconds
 from streameval.reports.terminal import INDENT, TextStyle, fields, paragraph, table, visible, wrapped
 
@@ -55,12 +56,29 @@ def minibatches(result: MiniBatches, style: TextStyle) -> str:
         *table((*head, *(("accuracy", f"{level} interval") if right else ())), rows, style),
         "",
     ]
-    said = f"Interval: {first.interval.method}. {assumed(first.interval.assumes)}"
-    warned = {one.interval.warning for one in result.batches if one.interval.warning}
+    said = f"Interval: {first.interval.method}, {_promise(result)} {assumed(first.interval.assumes)}"
     lines += paragraph(f"Rows drawn {how} replacement, seed {result.seed}. {said}", style)
-    for warning in sorted(warned):
-        lines += paragraph(f"Warning: {warning}", style)
+    warned = [(k, one.interval.warning) for k, one in enumerate(result.batches, 1) if one.interval.warning]
+    if warned:
+        batch, warning = warned[0]
+        of = (
+            f" (batch {batch}; {len(warned)} of {len(result.batches)} have one)"
+            if len(result.batches) > 1
+            else ""
+        )
+        lines += paragraph(f"Warning{of}: {warning}", style)
     return style.finish(lines)
+
+
+def _promise(result: MiniBatches) -> str:
+    """Of which rows an interval speaks, with which probability, and how many there are."""
+    first = result.batches[0].interval
+    level, rows = percent(first.level, 0), f"the mean loss of these {count(result.data.rows)} rows"
+    held = "guaranteed to hold" if first.method in GUARANTEED else "meant to hold, approximately,"
+    alone = (
+        f", each batch for itself: of {len(result.batches)} some may miss" if len(result.batches) > 1 else ""
+    )
+    return f"{held} {rows} in {level} of draws{alone}."
 
 
 def _accuracy(one: MiniBatch) -> tuple[str, str]:

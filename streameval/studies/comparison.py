@@ -28,6 +28,7 @@ from streameval.statistics.trials import Trials, compare_losses
 from streameval.storage.source import Source
 from streameval.studies.budgeting import error_budget
 from streameval.studies.histogram import Histogram
+from streameval.studies.limits import known_bounds
 from streameval.studies.spooled import spooled_losses
 
 SCHEMA = "streameval/compare/1"
@@ -108,7 +109,7 @@ def compare(
         UsageError: sizes or trials below 1, or over the number of rows without replacement.
         DataError: a data set without rows; and the errors of `evaluate`.
     """
-    source, loss = open_rows(data, model), choose_loss(loss, eps)
+    (source, (model,)), loss = open_rows(data, model), choose_loss(loss, eps)
     sizes, trials = _checked(source, sizes, trials, replace)
     checked_level(level)
     root, limits = number(seed), Limits(threads, None if max_memory is None else parse_size(max_memory))
@@ -120,7 +121,7 @@ def compare(
             trials=trials,
             seed=root,
             level=level,
-            bounds=loss.bounds,
+            bounds=known_bounds(loss),
             replace=replace,
             bytes_per_row=_bytes_per_row(source),
             seconds_per_row=spooled.seconds_per_row,

@@ -28,6 +28,7 @@ from streameval.statistics.accuracy import accuracy_interval
 from streameval.statistics.intervals import Batch, Interval, lookup
 from streameval.statistics.intervals.interval import checked_level
 from streameval.statistics.seeds import generator, spawn_stream
+from streameval.studies.limits import known_bounds
 from streameval.studies.reading import LossReader
 
 Seed = int | np.random.Generator
@@ -121,11 +122,11 @@ class Sampler:
         eps: float | None = None,
         threads: int | None = None,
     ) -> None:
-        self.model, self.data = model, open_rows(data, model)
+        self.data, (self.model,) = open_rows(data, model)
         self.loss_function, self.level = choose_loss(loss, eps), checked_level(level)
         self._method = lookup(method)
         self._losses = LossReader(
-            make_scorer(model, self.data, self.loss_function, Budget(threads)), self.data
+            make_scorer(self.model, self.data, self.loss_function, Budget(threads)), self.data
         )
 
     def batches(
@@ -183,7 +184,7 @@ class Sampler:
         """Read the rows (batches, size) and judge each batch by itself."""
         losses, right = self._losses.with_right(rows.ravel())
         batch = Batch(losses.reshape(rows.shape), None if replace else self.data.rows)
-        intervals = self._method.intervals(batch, self.level, self.loss_function.bounds)
+        intervals = self._method.intervals(batch, self.level, known_bounds(self.loss_function))
         counts = [None] * len(rows) if right is None else right.reshape(rows.shape).sum(axis=1).tolist()
         populations = [batch.population] * len(rows)
         return list(map(MiniBatch, batch.mean.tolist(), rows, batch.values, intervals, counts, populations))

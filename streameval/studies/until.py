@@ -112,7 +112,8 @@ def evaluate_until(
     """Read random rows, each at most once, until the loss of all rows is known to +- half_width; then stop.
 
     half_width  in nats
-    method      "betting", "predictable" (wider, a little faster), "asymptotic" (no bounds needed, holds for many rows)
+    method      "betting", "predictable" (wider, a little faster), "asymptotic" (no bounds needed; an approximation
+                that shows nothing before 500 rows and promises nothing where few rows of huge losses decide)
     on_step     called at every look with a `Step`: rows_read, fraction, loss, low, high
 
     With probability `level`, over the random order of the rows, every interval shown on the way holds the loss of
@@ -122,7 +123,7 @@ def evaluate_until(
         UsageError: a half-width or level that cannot mean anything; eps = 0 with a method that needs bounds.
         DataError: a data set without rows; and the errors of `evaluate`.
     """
-    source, loss = open_rows(data, model), choose_loss(loss, eps)
+    (source, (model,)), loss = open_rows(data, model), choose_loss(loss, eps)
     steps, record = recorder(on_step)
     read = _Summed(LossReader(make_scorer(model, source, loss, Budget(threads)), source))
     result = until(

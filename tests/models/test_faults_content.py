@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 
 import numpy as np
@@ -78,3 +79,19 @@ def test_a_path_that_cannot_be_read_is_a_storage_error_with_the_path(tmp_path):
     for path in (tmp_path / "Größe und Maß.pkl", tmp_path):
         with pytest.raises(StorageError, match=path.name):
             load(path)
+
+
+def test_a_pipe_or_a_device_in_place_of_a_model_is_refused_without_waiting_or_reading_on(tmp_path):
+    pipe = tmp_path / "m.npz"
+    os.mkfifo(pipe)
+    for path in (pipe, "/dev/zero"):
+        with pytest.raises(StorageError, match="not a regular file"):
+            load(path)
+
+
+def test_a_file_larger_than_any_network_is_refused_before_it_is_read(tmp_path):
+    path = tmp_path / "m.npz"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)  # a hole
+    with pytest.raises(ModelError, match="1099511627776 bytes, expected a network of at most"):
+        load(path)

@@ -22,7 +22,9 @@ from streameval.statistics.intervals import INTERVALS, interval
 from streameval.statistics.order import BLOCKS, STRIDES, audit_order
 from streameval.statistics.population import Population
 from streameval.statistics.precision import precision_table, rows_needed
+from streameval.statistics.sequences import sequence
 from streameval.statistics.trials import DRAWS_AT_ONCE, compare_losses, draws
+from streameval.statistics.until import until
 
 BOUNDS = CrossEntropy(eps=1e-7).bounds
 
@@ -122,13 +124,14 @@ def test_the_dictionary_is_json_with_the_contracts_names():
         skewed(300), sizes=(1, 10), trials=20, bytes_per_row=785, seconds_per_row=1e-6, bounds=BOUNDS
     )
     plain = json.loads(json.dumps(found.to_dict(), allow_nan=False))
-    names = "size trials mean bias sd predicted_sd quantiles coverage"
+    names = "size trials mean mean_stderr bias sd predicted_sd quantiles coverage anytime"
     assert set(plain["batches"][1]) == set(names.split())
     assert set(plain["batches"][1]["coverage"]["betting"]) == {
         "covered",
         "miss_low",
         "miss_high",
         "half_width",
+        "stderr",
     }
     assert {"half_width", "rows", "fraction", "bytes", "seconds"} < set(plain["precision"][0])
     assert plain["batches"][0]["coverage"]["normal"]["half_width"] is None  # one row gives no ends
@@ -196,7 +199,7 @@ def test_the_rows_needed_make_the_half_width_and_no_fewer_do(half_width, sd, pop
 
 
 def test_the_table_is_projected_to_larger_populations():
-    table = precision_table(0.675, 60000, half_widths=(0.01,), bytes_per_row=785)
+    table = precision_table(0.675, 60000, half_widths=(0.01,), bytes_per_row=785, reach=16.0)
     expected = [(size, method) for size in (60000, 10**7, 10**9) for method in ("normal", "betting")]
     assert [(row.population, row.method) for row in table] == expected
     assert all(row.seconds is None and row.bytes == row.rows * 785 for row in table)
@@ -204,8 +207,78 @@ def test_the_table_is_projected_to_larger_populations():
     for wrong in ({"half_width": 0.0, "sd": 1.0}, {"half_width": 0.1, "sd": math.nan}):
         with pytest.raises(UsageError):
             rows_needed(**wrong)
-    with pytest.raises(UsageError, match="normal or betting"):
+    with pytest.raises(UsageError, match="normal or betting or asymptotic"):
         rows_needed(0.1, 1.0, method="skew")
+
+
+def test_without_bounds_the_table_is_that_of_the_method_that_until_takes():
+    table = precision_table(0.675, 60_000, half_widths=(0.01,))
+    assert {row.method for row in table} == {"normal", "asymptotic"}
+    rows = rows_needed(0.05, 0.675, method="asymptotic")
+    miss, r2 = 0.05, (-2 * math.log(0.05) + math.log(-2 * math.log(0.05) + 1)) / 500
+
+    def width(t):
+        return 0.675 * math.sqrt(2 * (t * r2 + 1) / (t * t * r2) * math.log(math.sqrt(t * r2 + 1) / miss))
+
+    assert width(rows) <= 0.05 < width(rows - 1)
+    assert rows_needed(100.0, 0.675, method="asymptotic") == 500
+
+
+@pytest.mark.parametrize("half_width", [0.2, 0.1, 0.05])
+@pytest.mark.parametrize("kind", ["exponential", "rare", "bounds"])
+def test_betting_takes_about_the_rows_that_the_table_says(half_width, kind):
+    """Within 30 %: the spread of the rows that 10 seeds read is a few percent, the formula is good to about 15 %."""
+    rng = np.random.default_rng(0)
+    losses = {
+        "exponential": skewed(20_000),
+        "rare": np.where(
+            rng.random(20_000) < 0.005, rng.uniform(8, 16, 20_000), rng.exponential(0.1, 20_000)
+        ),
+        "bounds": (rng.random(20_000) < 0.5) * 16.0,
+    }[kind]
+    width = BOUNDS[1] - BOUNDS[0]
+    said = rows_needed(half_width, losses.std(ddof=1), population=20_000, method="betting", reach=width)
+    read = [
+        until(lambda r: losses[r], 20_000, half_width=half_width, bounds=BOUNDS, seed=seed).rows_read
+        for seed in range(10)
+    ]
+    assert np.mean(read) == pytest.approx(said, rel=0.3)
+
+
+# --- what a comparison says of itself ------------------------------------------------------------------------
+
+
+def test_shares_come_with_the_error_of_counting_them():
+    losses = skewed()
+    found = compare_losses(losses, sizes=(40,), trials=500, bounds=BOUNDS).batches[0]
+    for cell in found.coverage.values():
+        p = (round((1 - cell.covered) * 500) + 1) / 502
+        assert cell.stderr == pytest.approx(math.sqrt(p * (1 - p) / 500), rel=1e-9)
+        assert cell.stderr > 0.0
+    other = [
+        compare_losses(losses, sizes=(40,), trials=500, seed=s, bounds=BOUNDS).batches[0] for s in range(20)
+    ]
+    shares = np.array([one.coverage["normal"].covered for one in other])
+    # The spread of 20 shares: a chi-squared of 19 degrees, between 7 and 41 with probability 0.994.
+    assert 7 < 19 * shares.var(ddof=1) / np.mean([o.coverage["normal"].stderr for o in other]) ** 2 < 41
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_the_band_of_all_sizes_is_that_of_a_betting_sequence(replace):
+    losses = skewed(3000)
+    population = None if replace else 3000
+    found = compare_losses(losses, sizes=(30, 400), trials=5, seed=2, replace=replace, bounds=BOUNDS)
+    draws_of = naive.effective(400, population)
+    aim = math.sqrt(2 * math.log(40) / draws_of) * losses.std(ddof=1)
+    for one in found.batches:
+        widths = []
+        for rows in np.concatenate(list(draws(3000, one.size, 5, seed=2, replace=replace))):
+            fed = sequence("betting", population, half_width=aim, bounds=BOUNDS)
+            fed.feed(losses[rows])
+            _, low, high = fed.at(one.size)
+            widths.append((high - low) / 2)
+        assert one.anytime == pytest.approx(np.mean(widths), rel=1e-6)
+    assert compare_losses(losses, sizes=(30,), trials=5, bounds=None).batches[0].anytime is None
 
 
 # --- order -------------------------------------------------------------------------------------------------
