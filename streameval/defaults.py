@@ -32,6 +32,9 @@ SEQUENTIAL_METHOD = "betting"
 # Those that hold for any sample of losses within their bounds; the others are approximations.
 GUARANTEED = ("bernstein", "serfling", "betting", "predictable")
 
+# What is estimated: the mean loss, or the share of rows predicted right.
+OF = ("loss", "accuracy")
+
 # What a claim is about: the rows there are, or further data of the same kind, of which they are a sample.
 THESE_ROWS = "these rows"
 FURTHER_DATA = "further data"

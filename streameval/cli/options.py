@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from streameval.defaults import CHUNK_ROWS, EPS, IO, LEVEL, RUNTIMES, SEED
+from streameval.defaults import CHUNK_ROWS, EPS, IO, LEVEL, OF, RUNTIMES, SEED
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Command], Command]
@@ -101,8 +101,20 @@ runtime = option(
 allow_nonfinite = option(
     "--allow-nonfinite", is_flag=True, help="Accept NaN and infinity: such rows are left out and counted."
 )
+key = option(
+    "--key",
+    metavar="FILE",
+    help="Sign what is written with the key in FILE, and ask what is read to be signed.",
+)
 seed = option("--seed", type=int, default=SEED, show_default=True, help="The same seed draws the same rows.")
 level = option("--level", type=float, default=LEVEL, show_default=True, help="Confidence level of intervals.")
+of = option(
+    "--of",
+    type=click.Choice(OF),
+    default=OF[0],
+    show_default=True,
+    help="What is estimated: the mean loss, or the accuracy.",
+)
 group = option(
     "--group",
     metavar="COLUMN",
