@@ -20,6 +20,13 @@ from streameval.cli.input_options import InputOptions, input_options
     metavar="OLD.arrow",
     help="Losses that `evaluate --losses` stored, in place of the first model.",
 )
+@options.option(
+    "--until",
+    type=click.Choice(["decided"]),
+    help="Read random rows until it is known which model is better on all rows.",
+)
+@options.of
+@options.group
 @options.level
 @options.seed
 @options.max_memory
@@ -31,6 +38,9 @@ def command(
     data: str,
     half_width: float | None,
     losses: str | None,
+    until: str | None,
+    of: str,
+    group: str | None,
     level: float,
     seed: int,
     max_memory: str | None,
@@ -40,8 +50,9 @@ def command(
 ) -> None:
     """Compare MODELS on the same rows of DATA, each against the first: streameval paired A.npz B.npz DATA.
 
-    Each row is read once. With --losses, one model is enough: it is compared with the stored losses, and
-    --half-width is that of its full loss.
+    Each row is read once. All rows: their difference is exact, and the interval is about further data of the same
+    kind. --half-width and --until decided read random rows, and are about the rows of DATA. With --losses, one model is
+    enough: it is compared with the stored losses, and --half-width is that of its full loss.
     """
     from streameval.cli import kernels, output
     from streameval.reports import live, pages, progress, text_paired
@@ -57,6 +68,9 @@ def command(
             source,
             half_width=half_width,
             losses=losses,
+            until=until,
+            of=of,
+            groups=group,
             level=level,
             seed=seed,
             eps=inputs.eps,
