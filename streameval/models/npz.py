@@ -15,7 +15,6 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Sequence
 from typing import IO, Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from numpy.typing import NDArray
 
 from streameval import npy_header
 from streameval.errors import ModelError
-from streameval.models.mlp import Layer
+from streameval.models.file import Choices, Loaded, ModelFile
 from streameval.models.naming import Weights, assemble
 
 # Weights hardly shrink; pruned ones (95 % zeros) by about 15. Deflate can reach 1000, which is a bomb.
@@ -37,7 +36,7 @@ ENTRY = b"PK\x01\x02"
 _TEXT = re.compile(r"[<>=|]?U[1-9][0-9]?")
 
 
-def load_layers(data: bytes, activation: str | Sequence[str] | None) -> tuple[list[Layer], list[str]]:
+def load_layers(file: ModelFile, choices: Choices) -> Loaded:
     """Return the layers in an npz file, and what had to be decided.
 
     An array of text named `activations` records the activations.
@@ -46,6 +45,7 @@ def load_layers(data: bytes, activation: str | Sequence[str] | None) -> tuple[li
         ModelError: damaged, compressed beyond all weights, an object array, a header that does not match
             its content; or see `naming.assemble`.
     """
+    data = file.data
     if data.count(ENTRY) > MAX_MEMBERS:
         raise ModelError(f"the npz file has more than {MAX_MEMBERS} members, far more than a network needs.")
     try:
@@ -59,7 +59,7 @@ def load_layers(data: bytes, activation: str | Sequence[str] | None) -> tuple[li
         raise ModelError(f"the npz file cannot be read ({str(error)[:200]}).") from None
     names = arrays.pop("activations", None)
     recorded = None if names is None else _text(names)
-    return assemble(Weights(arrays, recorded), activation)
+    return assemble(Weights(arrays, recorded), choices)
 
 
 def _arrays(archive: zipfile.ZipFile, size: int) -> dict[str, NDArray[Any]]:
