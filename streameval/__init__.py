@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from streameval.models.mlp import Layer as Layer
     from streameval.models.mlp import Mlp as Mlp
     from streameval.models.network import Network as Network
+    from streameval.predictors.predictor import Predictor as Predictor
     from streameval.storage.converting import convert as convert
     from streameval.storage.opening import open as open
     from streameval.storage.source import Source as Source
@@ -63,6 +64,7 @@ _HOMES = {
     "Mlp": ("models.mlp", "Mlp"),
     "Network": ("models.network", "Network"),
     "PassOptions": ("evaluation.evaluate", "PassOptions"),
+    "Predictor": ("predictors.predictor", "Predictor"),
     "Report": ("evaluation.report", "Report"),
     "Residual": ("layers", "Residual"),
     "Sampler": ("studies.sampler", "Sampler"),
@@ -102,6 +104,7 @@ __all__ = [
     "Mlp",
     "Network",
     "PassOptions",
+    "Predictor",
     "Report",
     "Residual",
     "Sampler",

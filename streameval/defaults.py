@@ -13,6 +13,8 @@ EPS = 1e-7
 CHUNK_ROWS = 16_384
 STREAM_ROWS = 4_096
 IO = ("auto", "mmap", "direct", "pread")
+# Who computes a model file.
+RUNTIMES = ("native", "onnxruntime", "openvino", "torch")
 
 # A mini-batch, a comparison, a sequential estimate.
 BATCH_SIZE = 100
@@ -29,6 +31,12 @@ SEQUENTIAL_METHODS = ("betting", "predictable", "asymptotic")
 SEQUENTIAL_METHOD = "betting"
 # Those that hold for any sample of losses within their bounds; the others are approximations.
 GUARANTEED = ("bernstein", "serfling", "betting", "predictable")
+
+# What is estimated: the mean loss, or the share of rows predicted right.
+OF = ("loss", "accuracy")
+
+# How rows are drawn beside stored losses: all alike, or more often where those are high.
+DRAWS = ("uniform", "weighted")
 
 # What a claim is about: the rows there are, or further data of the same kind, of which they are a sample.
 THESE_ROWS = "these rows"

@@ -32,10 +32,11 @@ ALLOWED: dict[str, set[str]] = {
     "storage": {"arguments", "budget", "defaults", "objects", "cgroups", "errors", "files"},
     "datasets": {"arguments", "defaults", "storage", "kernels", "errors", "files"},
     "models": {"arguments", "budget", "defaults", "objects", "layers", "kernels", "errors", "files"},
-    "scoring": {"arguments", "defaults", "storage", "models", "losses", "kernels", "errors"},
+    "predictors": {"arguments", "defaults", "storage", "errors", "files"},
+    "scoring": {"arguments", "defaults", "storage", "models", "losses", "predictors", "kernels", "errors"},
     "statistics": {"arguments", "defaults", "kernels", "errors"},
 }
-SPINE = {"arguments", "defaults", "storage", "models", "losses", "scoring", "errors", "files"}
+SPINE = {"arguments", "defaults", "storage", "models", "predictors", "losses", "scoring", "errors", "files"}
 ALLOWED |= {
     "evaluation": SPINE | {"deprecation", "kernels", "statistics"},
     "engines": SPINE | {"evaluation"},
@@ -56,7 +57,10 @@ ALLOWED |= {
 # The names of activations are all that models may know of the kernels.
 ONLY = {("models", "kernels"): {"streameval.kernels.names"}}
 # Loaded when they are used, inside functions: never by importing a module.
-LAZY = {"pyarrow", "obstore", "boto3", "safetensors", "onnx", "matplotlib", "dask", "distributed", "rich"}
+LAZY = {
+    "pyarrow", "obstore", "boto3", "safetensors", "onnx", "matplotlib", "dask", "distributed", "rich",
+    "torch", "onnxruntime", "openvino", "sklearn", "keras",
+}  # fmt: skip
 # What else may stand at a module's top, and where.
 HOME = {"numba": "kernels", "llvmlite": "kernels", "click": "cli"}
 

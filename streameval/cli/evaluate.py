@@ -34,7 +34,7 @@ def command(
 ) -> None:
     """Print the exact loss of MODEL over DATA.
 
-    MODEL is a .pkl, .npz, .safetensors or .onnx file of a network of dense layers. DATA is an .arrow file, a folder
+    MODEL is a .pkl, .npz, .safetensors or .onnx file of a network. DATA is an .arrow file, a folder
     of images.npy and labels.npy, or a folder or quoted glob of several of them.
     """
     from streameval.cli import kernels, output
@@ -42,7 +42,7 @@ def command(
     from streameval.evaluation import evaluate
     from streameval.reports import pages, progress, text
 
-    figures.check({"MODEL": model, "DATA": data, "--rows": rows}, *run.outputs())
+    figures.check({"MODEL": model, "DATA": data, "--rows": rows, "--key": run.key}, *run.outputs())
     network, source = inputs.model(model, allow_nonfinite=allow_nonfinite), inputs.data(data)
     settings, selected = run.settings(), parse_rows(rows, source.rows)
     kernels.ready(source, network)
@@ -61,4 +61,4 @@ def command(
             options=settings,
         )
     figures.write(pages.report, report)
-    output.show(report, as_json, text.report)
+    output.show(report, as_json, text.report, run.signing())

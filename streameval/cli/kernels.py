@@ -18,10 +18,16 @@ def ready(source: Source, *models: Model) -> None:
 
     from streameval.evaluation.memory import load_kernels
     from streameval.losses import choose_loss
+    from streameval.predictors.predictor import Predictor
     from streameval.scoring import make_scorer
     from streameval.storage.opening import open
 
-    scorers = [make_scorer(model, source, choose_loss()) for model in models]
+    # What another library computes is not compiled here.
+    scorers = [
+        make_scorer(model, source, choose_loss()) for model in models if not isinstance(model, Predictor)
+    ]
+    if not scorers:
+        return
     announce()
     # Not a row of the data: one with a bad label is for the pass to tell.
     load_kernels(scorers, open((np.zeros((1, *source.shape), source.dtype), np.zeros(1, np.int64))))

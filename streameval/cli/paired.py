@@ -7,6 +7,7 @@ import click
 from streameval.cli import options
 from streameval.cli.figure_options import FigureOptions, figure_options
 from streameval.cli.input_options import InputOptions, input_options
+from streameval.defaults import DRAWS
 
 
 @click.command()
@@ -20,6 +21,20 @@ from streameval.cli.input_options import InputOptions, input_options
     metavar="OLD.arrow",
     help="Losses that `evaluate --losses` stored, in place of the first model.",
 )
+@options.option(
+    "--until",
+    type=click.Choice(["decided"]),
+    help="Read random rows until it is known which model is better on all rows.",
+)
+@options.option(
+    "--draw",
+    type=click.Choice(DRAWS),
+    default=DRAWS[0],
+    show_default=True,
+    help="With --losses and a way to stop: weighted draws rows more often where the stored losses are high.",
+)
+@options.of
+@options.group
 @options.level
 @options.seed
 @options.max_memory
@@ -31,6 +46,10 @@ def command(
     data: str,
     half_width: float | None,
     losses: str | None,
+    until: str | None,
+    draw: str,
+    of: str,
+    group: str | None,
     level: float,
     seed: int,
     max_memory: str | None,
@@ -40,8 +59,9 @@ def command(
 ) -> None:
     """Compare MODELS on the same rows of DATA, each against the first: streameval paired A.npz B.npz DATA.
 
-    Each row is read once. With --losses, one model is enough: it is compared with the stored losses, and
-    --half-width is that of its full loss.
+    Each row is read once. All rows: their difference is exact, and the interval is about further data of the same
+    kind. --half-width and --until decided read random rows, and are about the rows of DATA. With --losses, one model is
+    enough: it is compared with the stored losses, and --half-width is that of its full loss.
     """
     from streameval.cli import kernels, output
     from streameval.reports import live, pages, progress, text_paired
@@ -57,6 +77,10 @@ def command(
             source,
             half_width=half_width,
             losses=losses,
+            until=until,
+            draw=draw,
+            of=of,
+            groups=group,
             level=level,
             seed=seed,
             eps=inputs.eps,

@@ -110,7 +110,7 @@ def evaluate(
         LockedError: another process uses the checkpoint or writes the losses.
         UsageError: an argument that cannot mean anything; an output that is read as well.
     """
-    source = open_rows(data, model)
+    source, (model,) = open_rows(data, model)
     check_outputs(options.outputs, inputs(source, model))
     selection, chosen_loss = Selection.of(rows, source), choose_loss(loss, eps)
     limit = None if max_memory is None else parse_size(max_memory)
@@ -196,6 +196,11 @@ class _Pass:
         options = self.options
         if options.checkpoint is None and options.shard is None and options.engine is None:
             return None
+        if not getattr(self.model, "identified", True):
+            raise UsageError(
+                f"{self.model.summary}: its content is not known, so that parts of a pass of it cannot be told from "
+                "those of another. Say what it is: streameval.Predictor(predict=..., identity='a hash or a version')."
+            )
         return Identity.of(self.model, self.source, self.selection, self.loss, nonfinite=self.allow_nonfinite)
 
     def _keeps_blocks(self) -> bool:

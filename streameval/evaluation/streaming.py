@@ -58,7 +58,7 @@ def stream(
 
     Arguments and errors as for `evaluate`. Nothing is read ahead of the consumer but the next chunk's pages.
     """
-    source = open_rows(data, model)
+    source, (model,) = open_rows(data, model)
     selection = Selection.of(rows, source)
     scorer = make_scorer(model, source, choose_loss(loss, eps), Budget(threads))
     total = Tally.empty(0, scorer.classes)
@@ -86,7 +86,7 @@ def per_sample_losses(
     Eight bytes a row are held in memory; for a file of losses see `PassOptions(losses=...)`.
     Arguments and errors as for `evaluate`.
     """
-    source = open_rows(data, model)
+    source, (model,) = open_rows(data, model)
     selection = Selection.of(rows, source)
     out = np.empty(len(selection))
     for step in stream(

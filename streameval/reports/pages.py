@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from streameval.models.model import Model
     from streameval.storage.source import Source
     from streameval.studies.comparison import Comparison
-    from streameval.studies.paired import Paired, PairedResult
+    from streameval.studies.paired import Paired
+    from streameval.studies.paired_result import PairedResult
     from streameval.studies.until import Until
 
 
@@ -94,7 +95,8 @@ def paired(result: Paired) -> Page:
         figures += _contest(result, contest, "" if len(result.results) == 1 else f"-{k + 2}")
     return Page(
         f"{len(result.names)} models on the same rows of {result.data.name}",
-        f"{first.pair.second} - {first.pair.first}: {small(first.pair.difference)} nats, {verdict(first.difference)}.",
+        f"{first.pair.second} - {first.pair.first}: {small(first.pair.difference)}, {verdict(first.difference)}, "
+        f"on {first.estimates}.",
         (
             *((f"model {k}", name) for k, name in enumerate(result.names, start=1)),
             ("rows read", f"{count(result.rows_read)} of {count(result.data.rows)}"),
@@ -128,7 +130,7 @@ def _figures_of(result: Paired) -> list[tuple[str, str]]:
                 f"{pair.second} against {pair.first}",
                 f"{small(pair.difference)}, {percent(contest.difference.level, 0)} interval "
                 f"{small(contest.difference.low)} … {small(contest.difference.high)}; correlation {correlation}; "
-                f"better on {percent(pair.win_rate, 1)} of rows",
+                f"for {contest.estimates}; better on {percent(pair.win_rate, 1)} of rows",
             )
         )
     return said

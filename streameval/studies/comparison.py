@@ -109,7 +109,7 @@ def compare(
         UsageError: sizes or trials below 1, or over the number of rows without replacement.
         DataError: a data set without rows; and the errors of `evaluate`.
     """
-    source, loss = open_rows(data, model), choose_loss(loss, eps)
+    (source, (model,)), loss = open_rows(data, model), choose_loss(loss, eps)
     sizes, trials = _checked(source, sizes, trials, replace)
     checked_level(level)
     root, limits = number(seed), Limits(threads, None if max_memory is None else parse_size(max_memory))

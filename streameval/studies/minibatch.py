@@ -84,4 +84,6 @@ def minibatch(
     size, batches = integer("size", size, least=1), integer("batches", batches, least=1)
     sampler = Sampler(model, data, level=level, method=method, loss=loss, eps=eps, threads=threads)
     drawn = sampler.first(batches, size, seed=seed, replace=replace)
-    return MiniBatches(tuple(drawn), replace, recorded(seed), sampler.loss_function, model, sampler.data)
+    return MiniBatches(
+        tuple(drawn), replace, recorded(seed), sampler.loss_function, sampler.model, sampler.data
+    )

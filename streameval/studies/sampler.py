@@ -122,11 +122,11 @@ class Sampler:
         eps: float | None = None,
         threads: int | None = None,
     ) -> None:
-        self.model, self.data = model, open_rows(data, model)
+        self.data, (self.model,) = open_rows(data, model)
         self.loss_function, self.level = choose_loss(loss, eps), checked_level(level)
         self._method = lookup(method)
         self._losses = LossReader(
-            make_scorer(model, self.data, self.loss_function, Budget(threads)), self.data
+            make_scorer(self.model, self.data, self.loss_function, Budget(threads)), self.data
         )
 
     def batches(

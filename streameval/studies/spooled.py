@@ -37,6 +37,8 @@ class Spooled:
     reports          one for each model, of the same pass
     losses           one mapped array (rows,) float64 in nats for each model; the file goes with the array
     labels           true classes, mapped (rows,) int32; None where rows have none
+    right            which rows each model predicts right, mapped (rows,) bool; () where nobody asked, or rows have no
+                     classes
     scorers          of the models, for rows that are computed again
     seconds_per_row  wall time of the pass for a row, reading included, compiling not
     """
@@ -46,6 +48,7 @@ class Spooled:
     labels: NDArray[np.int32] | None
     scorers: tuple[Scorer, ...]
     seconds_per_row: float
+    right: tuple[NDArray[np.bool_], ...] = ()
 
 
 @contextlib.contextmanager
@@ -55,6 +58,7 @@ def spooled_losses(
     loss: Loss,
     *,
     groups: Any = None,
+    right: bool = False,
     budget: Budget | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Spooled]:
@@ -65,6 +69,7 @@ def spooled_losses(
     can be given back by the system, so that memory does not grow with the rows.
 
     groups  as for `evaluate`: the reports' errors are clustered by them
+    right   whether to keep which rows are predicted right, a byte a row and model
 
     Raises:
         DataError: a row whose features are not finite, a file that changed during the pass.
@@ -79,6 +84,8 @@ def spooled_losses(
     with contextlib.ExitStack() as stack:
         columns = [stack.enter_context(_column(np.float64)) for _ in scorers]
         labels = stack.enter_context(_column(np.int32))
+        classes = all(scorer.classes is not None for scorer in scorers)
+        rights = [stack.enter_context(_column(np.bool_)) for _ in scorers] if right and classes else []
         meter, tallies = Meter(budget.max_memory), [Tally.empty(0, scorer.classes) for scorer in scorers]
         everything = Selection(whole)
         by_group = (
@@ -91,6 +98,8 @@ def spooled_losses(
                 tallies[k] += part.tallies[k]
             if part.target is not None:
                 labels.write(part.target)
+            for column, predicted in zip(rights, part.predicted, strict=False):
+                column.write(np.asarray(predicted == part.target))
             for sums in by_group:
                 sums.add(part)
             meter.look()
@@ -108,9 +117,10 @@ def spooled_losses(
         yield Spooled(
             reports,
             tuple(column.mapped() for column in columns),
-            labels.mapped() if all(scorer.classes is not None for scorer in scorers) else None,
+            labels.mapped() if classes else None,
             tuple(scorers),
             seconds,
+            tuple(column.mapped() for column in rights),
         )
 
 

@@ -123,7 +123,7 @@ def evaluate_until(
         UsageError: a half-width or level that cannot mean anything; eps = 0 with a method that needs bounds.
         DataError: a data set without rows; and the errors of `evaluate`.
     """
-    source, loss = open_rows(data, model), choose_loss(loss, eps)
+    (source, (model,)), loss = open_rows(data, model), choose_loss(loss, eps)
     steps, record = recorder(on_step)
     read = _Summed(LossReader(make_scorer(model, source, loss, Budget(threads)), source))
     result = until(
