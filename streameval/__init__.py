@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from streameval.models.mlp import Mlp as Mlp
     from streameval.models.network import Network as Network
     from streameval.predictors.predictor import Predictor as Predictor
+    from streameval.statistics.ratios import bits_per_byte as bits_per_byte
+    from streameval.statistics.ratios import perplexity as perplexity
     from streameval.storage.converting import convert as convert
     from streameval.storage.opening import open as open
     from streameval.storage.source import Source as Source
@@ -71,6 +73,7 @@ _HOMES = {
     "Source": ("storage.source", "Source"),
     "Span": ("storage.source", "Span"),
     "Step": ("evaluation.streaming", "Step"),
+    "bits_per_byte": ("statistics.ratios", "bits_per_byte"),
     "compare": ("studies.comparison", "compare"),
     "convert": ("storage.converting", "convert"),
     "cross_entropy_error": ("evaluation.predict", "cross_entropy_error"),
@@ -83,6 +86,7 @@ _HOMES = {
     "open": ("storage.opening", "open"),
     "paired": ("studies.paired", "paired"),
     "per_sample_losses": ("evaluation.streaming", "per_sample_losses"),
+    "perplexity": ("statistics.ratios", "perplexity"),
     "predict": ("evaluation.predict", "predict"),
     "stream": ("evaluation.streaming", "stream"),
     "verify": ("evaluation.verify", "verify"),
@@ -112,6 +116,7 @@ __all__ = [
     "Span",
     "Step",
     "__version__",
+    "bits_per_byte",
     "compare",
     "convert",
     "cross_entropy_error",
@@ -124,6 +129,7 @@ __all__ = [
     "open",
     "paired",
     "per_sample_losses",
+    "perplexity",
     "predict",
     "stream",
     "verify",
