@@ -79,13 +79,18 @@ def perplexity(values: Any, tokens: Any, *, groups: Any = None, level: float = L
     The interval is that of the ratio, its ends raised too: it is not symmetric, and holds where that holds.
     """
     ratio = loss_by_weight(values, tokens, groups=groups, level=level)
-    return _transformed(ratio, "perplexity", math.exp, math.exp(ratio.estimate))
+    return _transformed(ratio, "perplexity", _raised, _raised(ratio.estimate))
 
 
 def bits_per_byte(values: Any, lengths: Any, *, groups: Any = None, level: float = LEVEL) -> Ratio:
     """Return sum(values) / (ln 2 sum(lengths)): values in nats, lengths in bytes of text; else as `loss_by_weight`."""
     ratio = loss_by_weight(values, lengths, groups=groups, level=level)
     return _transformed(ratio, "bits per byte", lambda nats: nats / math.log(2.0), 1.0 / math.log(2.0))
+
+
+def _raised(nats: float) -> float:
+    """e^nats, infinite where it fits no float: two documents can leave an end of thousands of nats."""
+    return math.exp(nats) if nats < 709.0 else math.inf
 
 
 def _transformed(ratio: Ratio, unit: str, change: Callable[[float], float], slope: float) -> Ratio:

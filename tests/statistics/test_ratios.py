@@ -96,6 +96,8 @@ def test_weights_that_cannot_be_are_refused():
         perplexity(np.array([1.0, 2.0]), np.array([0, 0]))
     with pytest.raises(DataError, match="values, row 0"):
         perplexity(np.array([math.nan, 2.0]), np.array([1, 1]))
+    two = perplexity(np.array([1.0, 900.0]), np.array([1, 1]))
+    assert two.interval.high == math.inf
     one = perplexity(np.array([2.0]), np.array([1]))
     assert one.stderr is None
     assert one.interval.high == math.inf
