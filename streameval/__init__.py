@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from streameval.outputs.joining import join_outputs as join_outputs
     from streameval.outputs.opening import open_outputs as open_outputs
     from streameval.predictors.predictor import Predictor as Predictor
+    from streameval.statistics.ratios import bits_per_byte as bits_per_byte
+    from streameval.statistics.ratios import perplexity as perplexity
     from streameval.storage.converting import convert as convert
     from streameval.storage.opening import open as open
     from streameval.storage.source import Source as Source
@@ -73,6 +75,7 @@ _HOMES = {
     "Source": ("storage.source", "Source"),
     "Span": ("storage.source", "Span"),
     "Step": ("evaluation.streaming", "Step"),
+    "bits_per_byte": ("statistics.ratios", "bits_per_byte"),
     "compare": ("studies.comparison", "compare"),
     "convert": ("storage.converting", "convert"),
     "cross_entropy_error": ("evaluation.predict", "cross_entropy_error"),
@@ -87,6 +90,7 @@ _HOMES = {
     "open_outputs": ("outputs.opening", "open_outputs"),
     "paired": ("studies.paired", "paired"),
     "per_sample_losses": ("evaluation.streaming", "per_sample_losses"),
+    "perplexity": ("statistics.ratios", "perplexity"),
     "predict": ("evaluation.predict", "predict"),
     "stream": ("evaluation.streaming", "stream"),
     "verify": ("evaluation.verify", "verify"),
@@ -116,6 +120,7 @@ __all__ = [
     "Span",
     "Step",
     "__version__",
+    "bits_per_byte",
     "compare",
     "convert",
     "cross_entropy_error",
@@ -130,6 +135,7 @@ __all__ = [
     "open_outputs",
     "paired",
     "per_sample_losses",
+    "perplexity",
     "predict",
     "stream",
     "verify",

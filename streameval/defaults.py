@@ -40,6 +40,9 @@ OF = ("loss", "accuracy")
 # How rows are drawn beside stored losses: all alike, or more often where those are high.
 DRAWS = ("uniform", "weighted")
 
+# What the weights of a ratio count.
+PER = ("token", "byte", "weight")
+
 # What a claim is about: the rows there are, or further data of the same kind, of which they are a sample.
 THESE_ROWS = "these rows"
 FURTHER_DATA = "further data"
