@@ -58,6 +58,8 @@ def mnist_losses(folder: Path, change: str = "none") -> np.ndarray:
 def permuted(position: int, keys: list[int], population: int) -> int:
     left = math.isqrt(population - 1) + 1
     right = -(-population // left)
+    if population > 1 and left * right == population and left % 2 and right % 2:
+        left += 1  # or no odd permutation could come out
     while True:
         column, row = divmod(position, right)
         for first, second in zip(keys[::2], keys[1::2], strict=True):
@@ -96,19 +98,28 @@ def effective(n: int, population: int | None) -> float:
 def normal(values, level, population, bounds):
     mean, sd, _ = moments(values)
     half = NormalDist().inv_cdf((1 + level) / 2) * sd / math.sqrt(effective(len(values), population))
-    return mean - half, mean + half
+    return certain(values, population, bounds, mean - half, mean + half)
 
 
 def skew(values, level, population, bounds):
     mean, sd, g = moments(values)
-    n = effective(len(values), population)
+    n, f = len(values), len(values) / population if population else 0.0
     z = NormalDist().inv_cdf((1 + level) / 2)
+    if g == 0:
+        return normal(values, level, population, bounds)
 
-    def inverse(u):
-        inside = 1 + g * (u - g / (6 * n))
-        return 3 / g * (math.copysign(abs(inside) ** (1 / 3), inside) - 1)
+    def solve(z):
+        """Bisect t + A t^2 + A^2 t^3 / 3 + B = z, which rises in t."""
+        scale = g / (6 * math.sqrt(n * (1 - f)))
+        a, b = scale * (2 - f), scale * (1 - 2 * f)
+        low, high = -1e6, 1e6
+        for _ in range(200):
+            t = (low + high) / 2
+            low, high = (t, high) if t + a * t**2 + a**2 * t**3 / 3 + b < z else (low, t)
+        return t
 
-    return mean - sd * inverse(z / math.sqrt(n)), mean - sd * inverse(-z / math.sqrt(n))
+    stderr = sd * math.sqrt((1 - f) / n)
+    return certain(values, population, bounds, mean - stderr * solve(z), mean - stderr * solve(-z))
 
 
 def bernstein(values, level, population, bounds):
@@ -134,11 +145,13 @@ def asymptotic(values, level, population, bounds):
     t, a = effective(len(values), population), 1 - level
     r2 = (-2 * math.log(a) + math.log(-2 * math.log(a) + 1)) / 500
     half = sd * math.sqrt(2 * (t * r2 + 1) / (t**2 * r2) * math.log(math.sqrt(t * r2 + 1) / a))
-    return mean - half, mean + half
+    return certain(values, population, bounds, mean - half, mean + half)
 
 
 def certain(values, population, bounds, low, high):
-    """Cut to what the rows seen force, whatever the rest may hold."""
+    """Cut to what the rows seen force, whatever the rest may hold; without bounds they force nothing."""
+    if bounds is None:
+        return low, high
     if population is None:
         least, most = bounds
     else:
@@ -207,6 +220,12 @@ def predictable(values, level, population, bounds):
     x = [(v - low) / (high - low) for v in values]
     price = math.log(2 / (1 - level))
     n = effective(len(x), population)
+    ends = predictable_ends(x, population, price, lambda v, _: math.sqrt(2 * price / (v * n)))
+    return certain(values, population, bounds, *(low + (high - low) * end for end in ends))
+
+
+def predictable_ends(x, population, price, stake):
+    """Return the ends on the [0, 1] scale, not cut; stake(v, i): the bet before the population's growth and the cap."""
     weight = centre = spent = 0.0
     for i, value in enumerate(x):
         before = x[:i]
@@ -214,12 +233,11 @@ def predictable(values, level, population, bounds):
         v = (0.25 + sum((b - mean) ** 2 for b in before)) / (i + 1)
         a = population / (population - i) if population else 1.0
         drawn = sum(before) / (population - i) if population else 0.0
-        bet = min(math.sqrt(2 * price / (v * n)) * a, 0.75)
+        bet = min(stake(v, i) * a, 0.75)
         weight += bet * a
         centre += bet * (value + drawn)
         spent += (-math.log(1 - bet) - bet) * (value - mean) ** 2
-    ends = [low + (high - low) * (centre + sign * (price + spent)) / weight for sign in (-1, 1)]
-    return certain(values, population, bounds, *ends)
+    return [min(max((centre + sign * (price + spent)) / weight, 0.0), 1.0) for sign in (-1, 1)]
 
 
 # --- counts ------------------------------------------------------------------------------------------------
@@ -252,3 +270,56 @@ def clustered(values, groups, weights=None) -> tuple[float, float]:
     )
     count = len(set(groups))
     return mean, math.sqrt(spread * count / (count - 1)) / total
+
+
+# --- the sign of a mean ------------------------------------------------------------------------------------
+
+
+def sign_capital(values, bounds, population, miss=0.05, prior=0.01, c=0.9) -> list[tuple[float, float]]:
+    """Return the capital won against "0 or less" and "0 or more" after every row, half of it by each kind of bet."""
+    low, high = bounds
+    x, zero = [(v - low) / (high - low) for v in values], -low / (high - low)
+    parts, path = [1.0] * 4, []
+    for i, value in enumerate(x):
+        before = x[:i]
+        mean = sum(before) / i if i else 0.0
+        v = (prior + sum((b - mean) ** 2 for b in before)) / (i + 1)
+        rest, growth = zero, 1.0
+        if population:
+            rest = min(max((population * zero - sum(before)) / (population - i), 0.0), 1.0)
+            growth = math.sqrt(population / (population - i))
+        gap = (i * mean + zero) / (i + 1) - rest
+        kelly = gap / (v + gap * gap)
+        plug = growth * math.sqrt(2 * math.log(2 / miss) / (v * (i + 1) * math.log(i + 2)))
+        stakes = (max(kelly, 0.0), max(-kelly, 0.0), plug, plug)
+        for k, stake in enumerate(stakes):
+            one, m = (value, rest) if k % 2 == 0 else (1 - value, 1 - rest)
+            parts[k] *= 1 + min(stake, c / m if m > 0 else stake) * (one - m)
+        path.append(((parts[0] + parts[2]) / 2, (parts[1] + parts[3]) / 2))
+    return path
+
+
+def holm(p_values) -> list[float]:
+    """Return for each claim the smallest error at which the step-down procedure still makes it, by trying errors."""
+    adjusted = []
+    for k in range(len(p_values)):
+        tried = sorted({min(1.0, j * p) for p in p_values for j in range(1, len(p_values) + 1)} | {1.0})
+        adjusted.append(next((a for a in tried if k in _holm_made(p_values, a)), 1.0))
+    return adjusted
+
+
+def _holm_made(p_values, miss):
+    made = set()
+    while len(made) < len(p_values):
+        left = [k for k in range(len(p_values)) if k not in made]
+        best = min(left, key=lambda k: p_values[k])
+        if p_values[best] * len(left) > miss * (1 + 1e-12):
+            break
+        made.add(best)
+    return made
+
+
+def draw_chances(old, low, uniform) -> list[float]:
+    """Return the chance of each row: uniformly with chance `uniform`, else in proportion to its loss above `low`."""
+    total = sum(loss - low for loss in old)
+    return [uniform / len(old) + (1 - uniform) * (loss - low) / total for loss in old]

@@ -18,6 +18,7 @@ PACKAGE = ROOT / "streameval"
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "defaults": set(),
+    "budget": {"errors"},
     "deprecation": {"errors"},
     "arguments": {"errors"},
     "cgroups": set(),
@@ -27,14 +28,48 @@ ALLOWED: dict[str, set[str]] = {
     "kernels": {"cgroups", "errors"},
     "layers": {"kernels", "errors"},
     "losses": {"arguments", "defaults", "kernels", "errors"},
+    "npy_header": set(),
     "objects": {"errors"},
-    "storage": {"arguments", "defaults", "objects", "cgroups", "errors", "files"},
+    "storage": {"npy_header", "arguments", "budget", "defaults", "objects", "cgroups", "errors", "files"},
     "datasets": {"arguments", "defaults", "storage", "kernels", "errors", "files"},
-    "models": {"arguments", "defaults", "objects", "layers", "kernels", "errors", "files"},
-    "scoring": {"arguments", "defaults", "storage", "models", "losses", "kernels", "errors"},
+    "models": {
+        "npy_header",
+        "arguments",
+        "budget",
+        "defaults",
+        "objects",
+        "layers",
+        "kernels",
+        "errors",
+        "files",
+    },
+    "outputs": {"npy_header", "arguments", "defaults", "storage", "losses", "errors", "files"},
+    "predictors": {"arguments", "defaults", "storage", "errors", "files"},
+    "scoring": {
+        "arguments",
+        "defaults",
+        "storage",
+        "models",
+        "losses",
+        "outputs",
+        "predictors",
+        "kernels",
+        "errors",
+    },
     "statistics": {"arguments", "defaults", "kernels", "errors"},
 }
-SPINE = {"arguments", "defaults", "storage", "models", "losses", "scoring", "errors", "files"}
+SPINE = {
+    "arguments",
+    "defaults",
+    "storage",
+    "models",
+    "predictors",
+    "losses",
+    "outputs",
+    "scoring",
+    "errors",
+    "files",
+}
 ALLOWED |= {
     "evaluation": SPINE | {"deprecation", "kernels", "statistics"},
     "engines": SPINE | {"evaluation"},
@@ -55,7 +90,10 @@ ALLOWED |= {
 # The names of activations are all that models may know of the kernels.
 ONLY = {("models", "kernels"): {"streameval.kernels.names"}}
 # Loaded when they are used, inside functions: never by importing a module.
-LAZY = {"pyarrow", "obstore", "boto3", "safetensors", "onnx", "matplotlib", "dask", "distributed", "rich"}
+LAZY = {
+    "pyarrow", "obstore", "boto3", "safetensors", "onnx", "matplotlib", "dask", "distributed", "rich",
+    "torch", "onnxruntime", "openvino", "sklearn", "keras",
+}  # fmt: skip
 # What else may stand at a module's top, and where.
 HOME = {"numba": "kernels", "llvmlite": "kernels", "click": "cli"}
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from streameval.cli import options
+from streameval.defaults import RUNTIMES
 
 if TYPE_CHECKING:
-    from streameval.models.mlp import Mlp
+    from streameval.models.model import Model
     from streameval.storage.source import Source
 
 
@@ -23,13 +24,19 @@ class InputOptions:
     threads: int | None
     scale: float | None
     activation: str | None
+    dropout: str | None
     io: str
+    runtime: str
 
-    def model(self, path: str, *, allow_nonfinite: bool = False) -> Mlp:
-        """Load the network at `path`. Errors are those of `inputs.load_model`."""
+    def model(self, path: str, *, allow_nonfinite: bool = False) -> Model:
+        """Load the model at `path`. Errors are those of `inputs.load_model`, or of another library."""
         from streameval.cli.inputs import load_model
 
-        return load_model(path, self.activation, allow_nonfinite=allow_nonfinite)
+        if self.runtime != RUNTIMES[0]:
+            from streameval.predictors.runtimes import load
+
+            return load(self.runtime, path, self.threads)
+        return load_model(path, self.activation, self.dropout, allow_nonfinite=allow_nonfinite)
 
     def data(self, path: str) -> Source:
         """Open the data set at `path`. Errors are those of `inputs.open_data`."""
@@ -39,7 +46,15 @@ class InputOptions:
 
 
 input_options = options.gathered(
-    "inputs", InputOptions, options.eps, options.threads, options.scale, options.activation, options.io
+    "inputs",
+    InputOptions,
+    options.eps,
+    options.threads,
+    options.scale,
+    options.activation,
+    options.dropout,
+    options.io,
+    options.runtime,
 )
 # Of a pass over all rows: chunks and rows that are not finite are that command's own.
 pass_input_options = options.gathered(
@@ -50,6 +65,8 @@ pass_input_options = options.gathered(
     options.threads,
     options.scale,
     options.activation,
+    options.dropout,
     options.allow_nonfinite,
     options.io,
+    options.runtime,
 )

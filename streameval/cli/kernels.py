@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from streameval.models.model import Model
     from streameval.storage.source import Source
 
 
-def ready(source: Source, *models: Model) -> None:
+def ready(source: Source | None, *models: Any) -> None:
     """Load the kernels that these models and this data set need, or compile them; say so at a terminal.
+
+    source  None where the models are saved outputs: only their sums are computed
 
     Raises ModelError, before anything is compiled, if a model does not fit the data.
     """
@@ -18,10 +19,21 @@ def ready(source: Source, *models: Model) -> None:
 
     from streameval.evaluation.memory import load_kernels
     from streameval.losses import choose_loss
+    from streameval.predictors.predictor import Predictor
     from streameval.scoring import make_scorer
     from streameval.storage.opening import open
 
-    scorers = [make_scorer(model, source, choose_loss()) for model in models]
+    if source is None:
+        announce()
+        for outputs in models:
+            load_kernels([make_scorer(outputs.model, outputs, outputs.choose_loss(None, None))], outputs)
+        return
+    # What another library computes is not compiled here.
+    scorers = [
+        make_scorer(model, source, choose_loss()) for model in models if not isinstance(model, Predictor)
+    ]
+    if not scorers:
+        return
     announce()
     # Not a row of the data: one with a bad label is for the pass to tell.
     load_kernels(scorers, open((np.zeros((1, *source.shape), source.dtype), np.zeros(1, np.int64))))

@@ -5,6 +5,7 @@ Knows that a process keeps what it opened for the next span. Does not know who s
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -36,6 +37,16 @@ class _Bench:
 # One span at a time in a process: its kernels use all threads that it has.
 _LOCK = threading.Lock()
 _KEPT: dict[str, _Bench] = {}
+
+
+def _after_fork() -> None:
+    """The thread that had the lock is not here, and may have been in the middle of something."""
+    global _LOCK
+    _LOCK = threading.Lock()
+    _KEPT.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def compute_task(spec: PassSpec, task: Task, threads: int | None = None) -> Part:

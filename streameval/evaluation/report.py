@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from streameval.defaults import FURTHER_DATA
+from streameval.evaluation.fields import integer, only, sha256, shown, text
 from streameval.evaluation.identity import RESULT_VERSION, Identity
 from streameval.evaluation.resources import Resources
 from streameval.evaluation.sealed import seal
@@ -55,9 +56,15 @@ class ModelName:
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> ModelName:
-        """What `model_dict` wrote."""
+        """What `model_dict` wrote. Raises ValueError, KeyError or TypeError for what it did not."""
         others = {name: value for name, value in stored.items() if name not in ("path", "sha256")}
-        return cls(stored["path"], stored["sha256"], others)
+        layers, activations = others["layers"], others["activations"]
+        for k in range(len(layers)):
+            integer(layers, k, least=1, most=2**63)
+        names = isinstance(activations, list) and all(isinstance(one, str) for one in activations)
+        if not layers or not names:
+            raise ValueError(f"layers {shown(layers)} and activations {shown(activations)}")
+        return cls(text(stored, "path", none=True), sha256(stored, "sha256"), others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +79,12 @@ class DataName:
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> DataName:
-        """What `data_dict` wrote."""
-        return cls(*(stored[name] for name in ("path", "rows", "features", "classes", "fingerprint")))
+        """What `data_dict` wrote. Raises ValueError, KeyError or TypeError for what it did not."""
+        only(stored, ("path", "rows", "features", "classes", "fingerprint"))
+        rows, features, classes = (
+            integer(stored, name, least=1, most=2**63) for name in ("rows", "features", "classes")
+        )
+        return cls(text(stored, "path", none=True), rows, features, classes, text(stored, "fingerprint"))
 
 
 @dataclass(frozen=True, repr=False)

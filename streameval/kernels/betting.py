@@ -68,9 +68,9 @@ def betting_limits(
 
 @kernel(parallel=True)
 def betting_limits_trials(
-    x: Any, population: int, rate: float, prior: float, threshold: float, bets: Any, out: Any
+    x: Any, population: int, rate: float, aimed: bool, prior: float, threshold: float, bets: Any, out: Any
 ) -> None:
-    """Write the interval of each trial, a row of x, with bets tuned to its length.
+    """Write the interval of each trial, a row of x, after its last value; rate and aimed as for `bets_onward`.
 
     x (trials, n) float64 in [0, 1] · bets (trials, n) float64, scratch · out (trials, 2) float64
     """
@@ -79,7 +79,7 @@ def betting_limits_trials(
         count, mean, spread, total = 0.0, 0.0, 0.0, 0.0
         for i in range(n):
             value = x[trial, i]
-            bets[trial, i] = _bet(count, spread, population, rate, False, prior)
+            bets[trial, i] = _bet(count, spread, population, rate, aimed, prior)
             count += 1.0
             gap = value - mean
             mean += gap / count

@@ -25,14 +25,19 @@ _LOCK = threading.RLock()
 
 
 class _Threads:
-    """Whether parallel kernels ran in this process, and whether it is a fork of one where they did."""
+    """Whether parallel kernels ran in this process, and whether it is a fork of one where they did.
+
+    interrupted  a kernel ran when this process was forked off, or was compiled: Numba's own locks are held for good
+    """
 
     started = False
     lost = False
+    interrupted = False
 
     @classmethod
     def after_fork(cls) -> None:
         global _LOCK
+        cls.interrupted = cls.interrupted or not _LOCK.acquire(blocking=False)
         cls.lost = cls.lost or cls.started
         _LOCK = threading.RLock()
 
@@ -46,7 +51,8 @@ def kernel(
     """Compile a bare loop at its first call, keep the machine code on disk, run one kernel at a time.
 
     name: under which it is kept, one for each code; default: those of its file and function; "" keeps it not.
-    The caller raises KernelError in a fork of a process that ran parallel kernels: their threads are not there.
+    The caller raises KernelError in a fork of a process that ran parallel kernels, whose threads are not there, or that
+    was forked in the middle of any kernel.
     """
 
     def wrap(function: Callable[..., None]) -> Callable[..., None]:
@@ -54,7 +60,7 @@ def kernel(
         ready = False
 
         def call(*arguments: Any) -> None:
-            if parallel and _Threads.lost:
+            if _Threads.interrupted or (parallel and _Threads.lost):
                 raise KernelError(
                     "This process was forked from one that had already computed, and the threads did not come along. "
                     'Start workers with multiprocessing.get_context("spawn") or "forkserver", '

@@ -1,6 +1,7 @@
 """The predictable empirical Bernstein bound, in closed form. Knows losses scaled to [0, 1]; keeps four sums.
 
-With l_i a bet in [0, 1) from the rows before row i, psi(l) = -ln(1 - l) - l, and A_i = N / (N - i + 1),
+With l_i a bet in [0, 1) from the rows before row i (e / (v + e), v the variance so far, when aimed at the
+half-width e: where l e - psi(l) v is largest), psi(l) = -ln(1 - l) - l, and A_i = N / (N - i + 1),
 B_i = S_(i-1) / (N - i + 1) (1 and 0 when drawn with replacement), the mean exceeds
 
     (sum l_i (x_i + B_i) - ln(2/a) - sum psi(l_i) (x_i - mean_(i-1))^2) / sum l_i A_i
@@ -53,23 +54,36 @@ def predictable_trials(
 
 @kernel()
 def spread_onward(x: Any, state: Any, out: Any) -> None:
-    """Write the standard deviation (ddof 1, infinite for one row) after each row, by Welford's update.
+    """Write standard deviation (ddof 1, infinite for one row), skewness and largest deviation after each row.
 
-    x (n,) float64 · state (3,) float64, zeros at first: count, mean, summed squared deviation · out (n,)
+    Welford's update, with Terriberry's for the third power. The largest deviation is that of the smallest or
+    largest value so far from the mean so far.
+
+    x (n,) float64 · out (n, 3) float64
+    state (6,) float64, zeros at first: count, mean, summed squared and cubed deviations, smallest, largest
     """
     for i in range(x.shape[0]):
-        state[0] += 1.0
+        before = state[0]
+        state[0] = n = before + 1.0
         gap = x[i] - state[1]
-        state[1] += gap / state[0]
-        state[2] += gap * (x[i] - state[1])
-        out[i] = sqrt(state[2] / (state[0] - 1.0)) if state[0] > 1.0 else inf
+        step = gap / n
+        term = gap * step * before
+        state[1] += step
+        state[3] += term * step * (n - 2.0) - 3.0 * step * state[2]
+        state[2] += term
+        state[4] = min(state[4], x[i]) if before > 0.0 else x[i]
+        state[5] = max(state[5], x[i]) if before > 0.0 else x[i]
+        out[i, 0] = sqrt(state[2] / before) if before > 0.0 else inf
+        second = state[2] / n
+        out[i, 1] = state[3] / n / second**1.5 if second > 0.0 else 0.0
+        out[i, 2] = max(state[1] - state[4], state[5] - state[1])
 
 
 @device
 def _step(value: Any, population: Any, rate: Any, aimed: Any, prior: Any, state: Any) -> None:
     count, mean, spread = state[0], state[1], state[2]
     variance = (prior + spread) / (1.0 + count)
-    bet = rate / (variance if aimed else sqrt(variance))
+    bet = rate / (variance + rate if aimed else sqrt(variance))
     growth, drawn = 1.0, 0.0
     if population > 0:
         growth = population / (population - count)

@@ -89,6 +89,15 @@ class CrossEntropy:
         # 0 * log(0) is 0 here: a class without weight costs nothing.
         return np.asarray(-np.sum(np.where(targets == 0.0, 0.0, targets * logs), axis=1))
 
+    def of_probabilities(
+        self, probabilities: NDArray[np.float64], targets: NDArray[Any]
+    ) -> NDArray[np.float64]:
+        """The losses (n,) of probabilities (n, classes) in place of logits, in float64; infinite for log(0)."""
+        logs = np.log(np.maximum(probabilities, 0.0) + self.eps)
+        if targets.ndim == 1:
+            return np.asarray(-logs[np.arange(len(logs)), targets])
+        return np.asarray(-np.sum(np.where(targets == 0.0, 0.0, targets * logs), axis=1))
+
 
 @functools.cache
 def _tile() -> Callable[..., None]:

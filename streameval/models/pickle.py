@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import islice
 from typing import Any, Final
 
 from numpy.typing import NDArray
 
+from streameval.budget import STEP, Budget
 from streameval.errors import ModelError
-from streameval.models.mlp import Layer
+from streameval.models.file import Choices, Loaded, ModelFile
 from streameval.models.naming import Weights, assemble
 from streameval.models.rebuild import CALLS, GLOBALS, Array, Callee, Dtype, text
 
@@ -25,45 +28,52 @@ from streameval.models.rebuild import CALLS, GLOBALS, Array, Callee, Dtype, text
 # bounds what a file of nothing but "new list" can allocate: some 20 MB.
 MAX_OPCODES = 250_000
 MAX_ITEMS = 10_000  # weights and biases
+MAX_NAME = 1_000  # letters
+# Memoised text and arrays may be used several times, but not without end.
+TIMES = 4
 
 _STOP: Final = object()
 
 
-def load_layers(data: bytes, activation: str | Sequence[str] | None) -> tuple[list[Layer], list[str]]:
+def load_layers(file: ModelFile, choices: Choices) -> Loaded:
     """Return the layers in a pickled dict, or list of (weight, bias), and what had to be decided.
 
     Raises:
         ModelError: see `read` and `naming.assemble`; or arrays larger in all than four times the file.
     """
-    weights, notes = _weights(read(data))
-    if sum(array.nbytes for array in weights.arrays.values()) > 4 * len(data):
-        raise ModelError("the pickle names the same array again and again, expected one array per name.")
-    layers, more = assemble(weights, activation)
-    return layers, [*notes, *more]
+    data = file.data
+    budget = Budget(len(data), times=TIMES, error=ModelError)
+    weights, notes = _weights(read(data), budget)
+    for array in weights.arrays.values():
+        budget.spend(array.nbytes, "the pickle names the same array again and again")
+    loaded = assemble(weights, choices)
+    return replace(loaded, notes=[*notes, *loaded.notes])
 
 
-def _weights(tree: Any) -> tuple[Weights, list[str]]:
+def _weights(tree: Any, budget: Budget) -> tuple[Weights, list[str]]:
     if type(tree) is dict:
-        return _named(tree), []
-    if type(tree) not in (list, tuple) or len(tree) > MAX_ITEMS:
+        return _named(tree, budget), []
+    if type(tree) not in (list, tuple):
         raise ModelError("the pickle is not a dict of arrays, nor a list of (weight, bias).")
-    arrays = [item for part in tree for item in (part if type(part) in (list, tuple) else (part,))]
+    flat = (item for part in tree for item in (part if type(part) in (list, tuple) else (part,)))
+    arrays = list(islice(flat, MAX_ITEMS + 1))
     names = [f"{'Wb'[i % 2]}{i // 2 + 1}" for i in range(len(arrays))]
-    weights = _named(dict(zip(names, arrays, strict=True)))
+    weights = _named(dict(zip(names, arrays, strict=True)), budget)
     return weights, ["arrays without names: read as weight, bias, weight, bias, …"]
 
 
-def _named(tree: dict[Any, Any]) -> Weights:
+def _named(tree: dict[Any, Any], budget: Budget) -> Weights:
     """Return a dict's arrays, those of a dict in it under dotted names, and the recorded activations."""
     flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        inner = value if type(value) is dict else None
-        flat.update({str(key): value} if inner is None else {f"{key}.{name}": v for name, v in inner.items()})
+    for name, value in _flattened(tree, budget):
+        flat[name] = value
         if len(flat) > MAX_ITEMS:
             raise ModelError(f"the pickle names more than {MAX_ITEMS} values, far more than a network needs.")
     recorded = flat.pop("activations", None)
     if recorded is not None and (
-        type(recorded) not in (list, tuple) or not all(type(name) is str for name in recorded)
+        type(recorded) not in (list, tuple)
+        or len(recorded) > MAX_ITEMS
+        or not all(type(name) is str and len(name) <= MAX_NAME for name in recorded)
     ):
         raise ModelError("'activations' is not a list of names.")
     arrays: dict[str, NDArray[Any]] = {}
@@ -72,6 +82,23 @@ def _named(tree: dict[Any, Any]) -> Weights:
             raise ModelError(f"{name[:60]!r} is a {type(value).__name__}, expected an array.")
         arrays[name] = value.values
     return Weights(arrays, None if recorded is None else tuple(recorded))
+
+
+def _flattened(tree: dict[Any, Any], budget: Budget) -> Iterator[tuple[str, Any]]:
+    """Yield names and values, those of a dict in it under dotted names; each name is paid for before it is made."""
+    for key, value in tree.items():
+        name = str(key)
+        budget.spend(len(name) + STEP, "the pickle holds long names")
+        if len(name) > MAX_NAME:
+            raise ModelError(
+                f"the pickle holds the name {name[:60]!r}…, of {len(name)} letters, expected at most {MAX_NAME}."
+            )
+        if type(value) is not dict:
+            yield name, value
+            continue
+        for inner, one in value.items():
+            budget.spend(len(name) + len(str(inner)) + STEP, "the pickle holds long names")
+            yield f"{name}.{inner}", one
 
 
 def read(data: bytes) -> Any:
@@ -94,7 +121,7 @@ class _Machine:
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
-        self.budget = 2 * len(data) + 4096
+        self.budget = Budget(len(data), times=TIMES, error=ModelError)
 
     def run(self) -> Any:
         for _ in range(MAX_OPCODES):
@@ -112,7 +139,7 @@ class _Machine:
                     return self.finish()
             except ModelError as error:
                 raise ModelError(f"the pickle holds at byte {start} {error}") from None
-            except (ValueError, KeyError, struct.error) as error:
+            except (ValueError, KeyError, OverflowError, struct.error) as error:
                 raise ModelError(f"the pickle is damaged at byte {start} ({type(error).__name__}).") from None
         raise ModelError(f"the pickle takes more than {MAX_OPCODES} steps, far more than a network needs.")
 
@@ -205,7 +232,9 @@ class _Machine:
         if type(callee) is not Callee or type(args) is not tuple or callee.name not in CALLS:
             raise ModelError("a call of something that is not one of NumPy's array rebuilders")
         if callee.name == "_codecs encode" and args and type(args[0]) is str:
-            self.spend(len(args[0]))
+            self.budget.spend(len(args[0]), "the same text again and again")
+        if callee.name == "numpy dtype" and args and type(args[0]) is bytes:
+            self.budget.spend(len(args[0]), "the same text again and again")
         self.push(CALLS[callee.name](args))
 
     def build(self) -> None:
@@ -213,12 +242,6 @@ class _Machine:
         if not isinstance(target, (Array, Dtype)):
             raise ModelError("a state for something that is neither an array nor a dtype")
         target.build(state)
-
-    def spend(self, size: int) -> None:
-        """Account for the one call that copies: a file can ask for it again and again on the same text."""
-        self.budget -= size
-        if self.budget < 0:
-            raise ModelError("the same text again and again, larger in all than twice the file")
 
     def put(self, index: int) -> None:
         self.memo[index] = self.top()
@@ -251,6 +274,8 @@ class _Machine:
         if type(target) is not dict or len(values) % 2:
             raise ModelError("items set on something that is not a dict, or a key without a value")
         for key, value in zip(values[::2], values[1::2], strict=True):
+            if type(key) is bytes:  # it is decoded each time
+                self.budget.spend(len(key), "the same key again and again")
             name = key if type(key) is int else text(key)
             if name is None:
                 raise ModelError("a dict key that is neither text nor a number")

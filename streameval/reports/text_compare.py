@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from streameval.reports.figures.batches import falls_short
 from streameval.reports.numbers import bytes_, count, nats, percent, rate, seconds
 from streameval.reports.terminal import INDENT, TextStyle, fields, paragraph, table
+from streameval.reports.words import called, in_unit, subject
+from streameval.statistics.trials import share_stderr
 
 if TYPE_CHECKING:
     from streameval.statistics.budget import Budget
@@ -22,9 +24,7 @@ def comparison(result: Comparison, style: TextStyle) -> str:
     full, draws = result.full, result.draws
     how = "with" if draws.replace else "without"
     lines = [
-        style.bold(
-            f"{full.model.path or 'the model'} on {full.data.path or 'arrays'}: mini-batches against the full loss"
-        ),
+        style.bold(f"{subject(full.model, full.data)}: mini-batches against the full loss"),
         "",
         *fields(_full(result), style),
         "",
@@ -32,12 +32,13 @@ def comparison(result: Comparison, style: TextStyle) -> str:
         *_batches(result, style),
         "",
         style.dim(
-            f"{INDENT}how often the {percent(draws.level, 0)} interval held the full loss, ± its half-width"
+            f"{INDENT}how often the {percent(draws.level, 0)} interval held the full loss, ± its mean half-width"
         ),
         *_coverage(result, style),
+        *_counted(result, style),
         *_short(result, style),
         "",
-        style.dim(f"{INDENT}rows for a wanted precision (share to time: betting)"),
+        style.dim(f"{INDENT}about the rows for a wanted precision (share to time: {_until_method(result)})"),
         *_precision(result, style),
         "",
         *fields([("order", draws.order.message), *budget(result.budget)], style),
@@ -53,8 +54,9 @@ def budget(parts: Budget) -> list[tuple[str, str]]:
         said.append(
             (
                 "rounding",
-                f"{signed(error.mean)} ± {error.interval.half_width:.1e} nats on the loss, at most {error.largest:.1e} "
-                f"on a row ({count(error.rows)} random rows computed again in float64)",
+                f"{signed(error.mean)} ± {error.interval.half_width:.1e} nats on the loss of all rows (about "
+                f"{percent(error.interval.level, 0)}), by {count(error.rows)} random rows computed again in float64; "
+                f"at most {error.largest:.1e} on one of those",
             )
         )
     if parts.clipping is not None:
@@ -82,7 +84,10 @@ def _full(result: Comparison) -> list[tuple[str, str]]:
     full, whole = result.full, result.draws.population
     used = full.resources
     return [
-        ("full loss", f"{nats(full.loss, 10)} nats, exact over {count(full.rows)} rows"),
+        (
+            f"full {called(full.loss_function)}",
+            f"{in_unit(nats(full.loss, 10), full.loss_function)}, exact over {count(full.rows)} rows",
+        ),
         (
             "spread",
             f"standard deviation {nats(whole.sd)}, skewness {whole.skewness:.1f}, largest {nats(whole.largest)}",
@@ -119,6 +124,18 @@ def _coverage(result: Comparison, style: TextStyle) -> list[str]:
     return table(head, rows, style, left=1)
 
 
+def _counted(result: Comparison, style: TextStyle) -> list[str]:
+    """Say what the number of trials leaves open, and what a share is a share of."""
+    draws = result.draws
+    trials, level = draws.batches[0].trials, draws.level
+    error = share_stderr(round((1.0 - level) * trials), trials)
+    said = (
+        f"Each counted over {count(trials)} batches, of one size and looked at once: a share near {percent(level, 0)} "
+        f"has a standard error of {100 * error:.2g} points; the column of means one of its sd / {trials**0.5:.3g}."
+    )
+    return [f"{INDENT}{line}" for line in paragraph(said, style)]
+
+
 def _half(value: float) -> str:
     return f"± {value:.3f}" if math.isfinite(value) else "no ends"
 
@@ -142,25 +159,30 @@ def _short(result: Comparison, style: TextStyle) -> list[str]:
 
 def _precision(result: Comparison, style: TextStyle) -> list[str]:
     needed = {(row.population, row.half_width, row.method): row for row in result.precision}
-    here = result.draws.population.rows
+    here, method = result.draws.population.rows, _until_method(result)
     larger = sorted({size for size, _, _ in needed} - {here})
     rows = []
     for half_width in sorted({width for _, width, _ in needed}, reverse=True):
-        normal, betting = (needed[here, half_width, method] for method in ("normal", "betting"))
-        far = [needed[size, half_width, "betting"] for size in larger]
+        normal, until = (needed[here, half_width, name] for name in ("normal", method))
+        far = [needed[size, half_width, method] for size in larger]
         rows.append(
             (
                 f"±{half_width:g}",
                 count(normal.rows),
-                count(betting.rows),
-                percent(betting.fraction, 1),
-                "–" if betting.bytes is None else bytes_(betting.bytes),
-                "–" if betting.seconds is None else seconds(betting.seconds),
+                count(until.rows),
+                percent(until.fraction, 1),
+                "–" if until.bytes is None else bytes_(until.bytes),
+                "–" if until.seconds is None else seconds(until.seconds),
                 *(count(row.rows) for row in far),
             )
         )
-    head = ("", "normal", "betting", "share", "bytes", "time", *(f"of {_power(size)}" for size in larger))
+    head = ("", "normal", method, "share", "bytes", "time", *(f"of {_power(size)}" for size in larger))
     return table(head, rows, style)
+
+
+def _until_method(result: Comparison) -> str:
+    """The method by which `until` would read: betting, or asymptotic where losses have no bound."""
+    return result.precision[-1].method
 
 
 def _power(size: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
 # model is scored by the row of the first of its type's ancestors that is here.
 SCORERS: Final = {
     "streameval.models.network.Network": ("network", "NetworkScorer"),
+    "streameval.outputs.model.SavedModel": ("outputs", "OutputsScorer"),
+    "streameval.predictors.predictor.Predictor": ("predictor", "PredictorScorer"),
 }
 
 
@@ -35,15 +36,26 @@ def make_scorer(model: Model, source: Source, loss: Loss, budget: Budget | None 
     """
     from streameval.scoring.scorer import Budget
 
-    scorer: Scorer = _home(*_row(model))(model, source, loss, Budget() if budget is None else budget)
+    row = _row(model)
+    if row is None:
+        raise UsageError(
+            f"model: {describe_value(model)}, expected a network. Give what streameval.load_model returns."
+        )
+    scorer: Scorer = _home(*row)(model, source, loss, Budget() if budget is None else budget)
     return scorer
 
 
 def check_model(model: Any) -> Model:
-    """The model; raise UsageError, with what to write, if it is something else: the path of one, for instance."""
-    _row(model)
-    checked: Model = model
-    return checked
+    """The model; of what another library computes, and of anything that can be called, the predictor that it is.
+
+    Raises UsageError, with what to write, for something else: the path of a model, for instance.
+    """
+    if _row(model) is not None:
+        checked: Model = model
+        return checked
+    from streameval.predictors.adapting import adapt
+
+    return adapt(model)
 
 
 @functools.cache
@@ -52,12 +64,9 @@ def _home(module: str, kind: str) -> Callable[..., Scorer]:
     return made
 
 
-def _row(model: object) -> tuple[str, str]:
+def _row(model: object) -> tuple[str, str] | None:
     for kind in type(model).__mro__:
         row = SCORERS.get(f"{kind.__module__}.{kind.__qualname__}")
         if row is not None:
             return row
-    cure = "Give what streameval.load_model returns."
-    if isinstance(model, str | os.PathLike):
-        cure = f"Load it: streameval.load_model({os.fspath(model)!r})."
-    raise UsageError(f"model: {describe_value(model)}, expected a network. {cure}")
+    return None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from streameval.errors import UsageError
 
-Bounds = tuple[float, float]
+Bounds = tuple[float, float]  # either end may be infinite where there is no bound
 
 
 def difference_bounds(bounds: Bounds | None) -> Bounds | None:
@@ -17,13 +18,21 @@ def difference_bounds(bounds: Bounds | None) -> Bounds | None:
     return -width, width
 
 
-def needed(bounds: Bounds | None, method: str) -> Bounds:
-    """Return checked bounds, or raise UsageError that says why `method` cannot do without."""
-    if bounds is None:
+def limited(bounds: Bounds | None) -> bool:
+    """True if losses are bounded on both sides; an infinite bound is none."""
+    return bounds is not None and math.isfinite(bounds[0]) and math.isfinite(bounds[1])
+
+
+def needed(
+    bounds: Bounds | None, method: str, *, instead: Sequence[str] = ("normal", "skew", "asymptotic")
+) -> Bounds:
+    """Return checked bounds, or raise UsageError that says why `method` cannot do without, and what can."""
+    if bounds is None or math.inf in (-bounds[0], bounds[1]):
         raise UsageError(
             f"interval {method!r} needs bounds that no loss can pass, and this loss has none (cross-entropy has none "
-            "with eps = 0): one unseen row could hold any loss. Evaluate with eps > 0 (the article's 1e-7), or use "
-            "'normal', 'skew' or 'asymptotic'."
+            "with eps = 0): one unseen row could hold any loss. Evaluate with eps > 0 (the article's 1e-7), say the "
+            "bounds of values that were saved: open_outputs(bounds=(low, high)), --bounds LOW:HIGH, or use "
+            f"{' or '.join(map(repr, instead))}, which promises less."
         )
     low, high = bounds
     if not (math.isfinite(low) and math.isfinite(high) and low < high):

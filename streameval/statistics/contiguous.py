@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import UsageError
+from streameval.statistics.intervals.unseen import Seen
 from streameval.statistics.samples import without_replacement
 from streameval.statistics.stratified import Estimate, one_per_row
 
@@ -35,7 +36,8 @@ class Blocks:
             mean = sum t_i / sum n_i      variance = (1 - b/M) / b * sum (t_i - mean n_i)^2 / (b - 1) / nbar^2
 
         with t_i the sum and n_i the rows of block i, b blocks of M: neighbours are alike, so the block and
-        not the row is what was drawn independently. A ratio estimator, because the last tile may be short.
+        not the row is what was drawn independently: b - 1 degrees of freedom. A ratio estimator, because the last
+        tile may be short.
         """
         sizes = self.stops - self.starts
         values = one_per_row(losses, int(sizes.sum()))
@@ -48,7 +50,9 @@ class Blocks:
             return Estimate(mean, float("nan"), len(values))
         spread = float(np.sum((totals - mean * sizes) ** 2)) / (drawn - 1)
         variance = (1 - drawn / self.tiles) / drawn * spread / float(sizes.mean()) ** 2
-        return Estimate(mean, variance, len(values))
+        means = totals / sizes
+        seen = Seen(drawn, self.tiles, mean, float(means.min()), float(means.max()), "blocks")
+        return Estimate(mean, variance, len(values), float(drawn - 1), seen)
 
 
 def blocks(population: int, size: int, *, block_rows: int, seed: int | np.random.Generator = 0) -> Blocks:

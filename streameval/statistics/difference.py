@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from streameval.errors import UsageError
 from streameval.statistics.bounds import Bounds
 from streameval.statistics.intervals import Interval, interval
+from streameval.statistics.intervals.unseen import Seen
 from streameval.statistics.paired import DIFFERENCE_PRIOR
 from streameval.statistics.population import Population
 from streameval.statistics.stratified import Estimate
@@ -35,7 +36,9 @@ def difference_estimate(old: Any, rows: NDArray[np.int64], new: Any) -> Estimate
     if count < 2:
         raise UsageError(f"{count} rows: at least two were expected, or the variance is unknown.")
     mean = Population.of(old).mean + float(gap.mean())
-    return Estimate(mean, (1 - count / population) * float(gap.var(ddof=1)) / count, count)
+    seen = Seen(count, population, float(gap.mean()), float(gap.min()), float(gap.max()))
+    variance = (1 - count / population) * float(gap.var(ddof=1)) / count
+    return Estimate(mean, variance, count, float(count - 1), seen)
 
 
 def difference_interval(

@@ -130,9 +130,16 @@ class Permutation:
 
 
 def rectangle(population: int) -> tuple[int, int]:
-    """Return the sides of a nearly square rectangle that holds `population`, less than a row to spare."""
+    """Return the sides of a nearly square rectangle that holds `population`, a row to spare at most.
+
+    If both sides were odd and nothing to spare, every round would be an even permutation, and no odd one could
+    come out: then there is one row to spare.
+    """
     left = math.isqrt(population - 1) + 1
-    return left, -(-population // left)
+    right = -(-population // left)
+    if left * right == population > 1 and left % 2 == right % 2 == 1:
+        left += 1
+    return left, right
 
 
 def keys(stream: np.random.SeedSequence, population: int) -> NDArray[np.uint64]:

@@ -6,6 +6,8 @@ import numpy as np
 
 from streameval.errors import UsageError
 
+LARGEST_SEED = 2**128  # what a SeedSequence fills up to before it appends a path
+
 
 def generator(seed: int | np.random.Generator) -> np.random.Generator:
     """Return `Generator(PCG64(seed))`, or the generator itself, which then moves on."""
@@ -27,11 +29,18 @@ def recorded(seed: int | np.random.Generator) -> int | None:
 
 
 def spawn_stream(seed: int, *path: int) -> np.random.SeedSequence:
-    """Return the stream named by `path`: independent of every other path, the same on every machine."""
-    return np.random.SeedSequence([_checked(seed), *path])
+    """Return the stream named by seed and `path`: another one for every other seed or path, the same everywhere.
+
+    Each number of the path (0 <= k < 2**64) becomes two words of 32 bits behind a seed that is filled up to 128
+    bits, so that no two names are the same words: () is not (0), and seed 7 with (0,) is not seed 7 * 2**32.
+    """
+    words = tuple(word for k in path for word in (k & 0xFFFFFFFF, k >> 32))
+    return np.random.SeedSequence(_checked(seed), spawn_key=words)
 
 
 def _checked(seed: int) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise UsageError(f"seed {seed!r}: an int >= 0 or a numpy.random.Generator was expected. Try seed=0.")
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= int(seed) < LARGEST_SEED:
+        raise UsageError(
+            f"seed {seed!r}: an int from 0 to 2**128 - 1 or a numpy.random.Generator was expected. Try seed=0."
+        )
     return int(seed)

@@ -20,8 +20,9 @@ from streameval.statistics.intervals.asymptotic import margin
 from streameval.statistics.intervals.batch import Batch, Floats
 from streameval.statistics.intervals.betting import PRIOR, threshold
 from streameval.statistics.intervals.interval import checked_level
+from streameval.statistics.intervals.normal import ROWS_FOR_SKEWNESS
 
-FIRST_STOP = 500  # of the asymptotic sequence, where it is narrowest
+BURN_IN = 500  # rows before which the asymptotic sequence shows nothing: where it is narrowest
 
 
 class Sequence(Protocol):
@@ -36,6 +37,9 @@ class Sequence(Protocol):
 
     def at(self, rows: int) -> tuple[float, float, float]:
         """Return mean, low and high after the first `rows` rows, 1 <= rows <= fed."""
+
+    def shown(self, rows: int) -> bool:
+        """Return whether the promise covers the interval after `rows` rows, so that it may be shown."""
 
     def stop(self, after: int) -> int | None:
         """Return a row in after+1..fed at which the interval has become narrow enough, or None."""
@@ -62,7 +66,8 @@ def sequence(
         raise UsageError(
             f"method {method!r}: {' or '.join(SEQUENCES)} was expected, which may be looked at any time."
         )
-    limits = needed(bounds, method) if INTERVALS[method].bounded else None
+    unbounded = [name for name in SEQUENCES if not INTERVALS[name].bounded]
+    limits = needed(bounds, method, instead=unbounded) if INTERVALS[method].bounded else None
     return SEQUENCES[method](_Fed(population, half_width, level, limits), prior)
 
 
@@ -172,6 +177,9 @@ class Betting:
             return fed.outward(rows, 0.0, 1.0)
         return fed.outward(rows, *self._ends(rows))
 
+    def shown(self, rows: int) -> bool:
+        return True
+
     def stop(self, after: int) -> int | None:
         """Found by halving between `after` and the last row fed, if the interval suffices there."""
         fed = self._rows
@@ -202,7 +210,12 @@ class Betting:
 
 
 class Predictable:
-    """The predictable empirical Bernstein bound with the same bets: wider, but O(1) time for each row."""
+    """The predictable empirical Bernstein bound: wider, but O(1) time for each row.
+
+        l_i = e / (v_(i-1) + e) * N / (N - i + 1)
+
+    is where l e - psi(l) v, what a row is expected to add, is largest for this bound's psi(l) = -ln(1 - l) - l.
+    """
 
     def __init__(self, rows: _Fed, prior: float) -> None:
         self._rows, self._prior = rows, prior
@@ -233,6 +246,9 @@ class Predictable:
     def at(self, rows: int) -> tuple[float, float, float]:
         return self._rows.outward(rows, float(self._ends[rows - 1, 0]), float(self._ends[rows - 1, 1]))
 
+    def shown(self, rows: int) -> bool:
+        return True
+
     def stop(self, after: int) -> int | None:
         """The first such row."""
         fed = self._rows
@@ -246,13 +262,17 @@ class Predictable:
 class Asymptotic:
     """The asymptotic confidence sequence: no bounds needed, and no guarantee for few rows.
 
-    It does not stop before `FIRST_STOP` rows: until then the spread is not known well enough.
+    What it says is true in the limit of a late first look, so it shows nothing and does not stop before
+
+        n >= 500,   n >= 25 g^2,   and   ln(1/a) / n * (largest loss - mean) <= half-width
+
+    with g and the largest loss those of the first n rows: the rules by which `normal` and `skew` warn, too.
     """
 
     def __init__(self, rows: _Fed, prior: float) -> None:
         self._rows = rows  # neither bounds nor a prior enter the formula
-        self._moments = np.zeros(3)
-        self._sd: Floats = np.empty(1024)
+        self._moments = np.zeros(6)
+        self._spread: Floats = np.empty((1024, 3))  # after each row: sd, skewness, largest deviation
 
     @property
     def fed(self) -> int:
@@ -263,20 +283,23 @@ class Asymptotic:
 
         fed = self._rows
         before = fed.take(losses)
-        self._sd = grown(self._sd, before, fed.fed)
-        spread_onward(fed.x[before : fed.fed], self._moments, self._sd[before : fed.fed])
+        self._spread = grown(self._spread, before, fed.fed)
+        spread_onward(fed.x[before : fed.fed], self._moments, self._spread[before : fed.fed])
 
     def at(self, rows: int) -> tuple[float, float, float]:
         mean = float(self._rows.sums[rows - 1]) / rows
         half = float(self._half(np.array([rows]))[0]) if rows != self._rows.population else 0.0
         return self._rows.outward(rows, mean - half, mean + half)
 
+    def shown(self, rows: int) -> bool:
+        return rows == self._rows.population or bool(self._ripe(np.array([rows]))[0])
+
     def stop(self, after: int) -> int | None:
-        """The first such row."""
+        """The first such row that may be shown."""
         fed = self._rows
-        rows = np.arange(max(after + 1, min(FIRST_STOP, fed.population or FIRST_STOP)), fed.fed + 1)
+        rows = np.arange(max(after + 1, min(BURN_IN, fed.population or BURN_IN)), fed.fed + 1)
         inside = rows[rows != fed.population]
-        narrow = np.flatnonzero(self._half(inside) <= fed.target)
+        narrow = np.flatnonzero((self._half(inside) <= fed.target) & self._ripe(inside))
         if len(narrow):
             return int(inside[narrow[0]])
         return fed.fed if fed.fed == fed.population else None
@@ -284,13 +307,32 @@ class Asymptotic:
     def _half(self, rows: NDArray[np.int64]) -> Floats:
         population = self._rows.population
         clock = rows / (1.0 - rows / population) if population is not None else rows.astype(np.float64)
-        return np.asarray(self._sd[rows - 1] * margin(clock, self._rows.level))
+        return np.asarray(self._spread[rows - 1, 0] * margin(clock, self._rows.level))
+
+    def _ripe(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        _, skewness, farthest = self._spread[rows - 1].T
+        unseen = -math.log(1.0 - self._rows.level) / rows * farthest
+        enough = (rows >= BURN_IN) & (rows >= ROWS_FOR_SKEWNESS * skewness**2)
+        return np.asarray(enough & (unseen <= self._half(rows)))
 
 
 SEQUENCES: Final[dict[str, Callable[[_Fed, float], Sequence]]] = {
     "betting": Betting,
     "predictable": Predictable,
     "asymptotic": Asymptotic,
+}
+
+GUARANTEE: Final = (
+    "The rows are read in an order drawn at random, and no loss is out of bounds; nothing else, and no number of rows "
+    "is too small."
+)
+ASSUMES: Final = {
+    "betting": GUARANTEE,
+    "predictable": GUARANTEE,
+    "asymptotic": (
+        "The rows are read in an order drawn at random, and those read before the first look (500 and more) show what "
+        "the others are like; where few rows of huge losses decide, it misses more often than it says."
+    ),
 }
 
 

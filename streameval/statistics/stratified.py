@@ -10,33 +10,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import UsageError
-from streameval.statistics.intervals.interval import Interval, checked_level, quantile
+from streameval.statistics.bounds import Bounds
+from streameval.statistics.intervals.interval import Interval, checked_level
+from streameval.statistics.intervals.unseen import Seen
 from streameval.statistics.samples import Permutation
 from streameval.statistics.seeds import number, spawn_stream
+from streameval.statistics.student import t_quantile
 
 ASSUMES = "The draw was random by its design, and the estimate is nearly normally distributed."
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """An estimated mean and its estimated variance, from `rows` rows."""
+    """An estimated mean and its estimated variance, from `rows` rows.
+
+    freedom  degrees of freedom of the variance · seen: what was drawn independently, for a warning
+    """
 
     mean: float
     variance: float
     rows: int
+    freedom: float = math.inf
+    seen: Seen | None = None
 
     @property
     def stderr(self) -> float:
         """The standard error, in the unit of the loss."""
         return math.sqrt(self.variance)
 
-    def interval(self, level: float = 0.95) -> Interval:
-        """Return mean -+ z stderr; without ends if the variance is unknown."""
-        half = quantile(checked_level(level)) * self.stderr
-        warning = None
-        if math.isnan(half):
-            half, warning = math.inf, "A class or the file gave a single draw, so the variance is unknown."
-        return Interval(self.mean - half, self.mean + half, level, "normal", ASSUMES, warning)
+    def interval(self, level: float = 0.95, *, bounds: Bounds | None = None) -> Interval:
+        """Return mean -+ t stderr, t Student's quantile for `freedom`; without ends if the variance is unknown.
+
+        An approximation: it warns by the rule of three, at the bounds of a loss where they are given.
+        """
+        checked_level(level)
+        if math.isnan(self.variance):
+            warning = "A class or the file gave a single draw, so the variance is unknown."
+            return Interval(-math.inf, math.inf, level, "student", ASSUMES, warning)
+        half = t_quantile(level, self.freedom) * self.stderr
+        unseen = None if self.seen is None else self.seen.warning(level, bounds, half)
+        return Interval(self.mean - half, self.mean + half, level, "student", ASSUMES, unseen)
 
 
 def one_per_row(losses: Any, rows: int) -> NDArray[np.float64]:
@@ -61,14 +74,15 @@ class Strata:
     def estimate(self, losses: Any) -> Estimate:
         """Estimate the mean loss of all rows from the losses of `rows`, in that order.
 
-            mean = sum_h W_h mean_h        variance = sum_h W_h^2 (1 - n_h / N_h) s_h^2 / n_h
+            mean = sum_h W_h mean_h        variance = sum_h v_h,  v_h = W_h^2 (1 - n_h / N_h) s_h^2 / n_h
 
-        with W_h = N_h / N. A class drawn in full adds no variance; one drawn once adds NaN: unknown.
+        with W_h = N_h / N. A class drawn in full adds no variance; one drawn once adds NaN: unknown. Degrees of
+        freedom by Satterthwaite (1946): (sum v_h)^2 / sum(v_h^2 / (n_h - 1)), few where few rows decide.
         """
         labelled = one_per_row(losses, len(self.rows))
         parts = np.split(labelled, np.cumsum(self.counts)[:-1])
         total = int(self.sizes.sum())
-        mean, variance = 0.0, 0.0
+        mean, variance, uncertain = 0.0, 0.0, 0.0
         for part, size in zip(parts, self.sizes.tolist(), strict=True):
             if size == 0:
                 continue
@@ -76,8 +90,12 @@ class Strata:
             mean += weight * float(part.mean())
             if len(part) < size:
                 spread = float(part.var(ddof=1)) if len(part) > 1 else math.nan
-                variance += weight**2 * (1 - len(part) / size) * spread / len(part)
-        return Estimate(mean, variance, len(labelled))
+                added = weight**2 * (1 - len(part) / size) * spread / len(part)
+                variance += added
+                uncertain += added**2 / max(1, len(part) - 1)
+        freedom = variance**2 / uncertain if uncertain > 0 else math.inf
+        seen = Seen(len(labelled), total, mean, float(labelled.min()), float(labelled.max()))
+        return Estimate(mean, variance, len(labelled), freedom, seen)
 
 
 def stratified(labels: Any, size: int, *, seed: int | np.random.Generator = 0, spread: Any = None) -> Strata:

@@ -15,8 +15,11 @@ from numpy.typing import NDArray
 
 from streameval.defaults import LEVEL, SIZES, TRIALS
 from streameval.errors import UsageError
-from streameval.statistics.bounds import Bounds
+from streameval.statistics.bounds import Bounds, limited
 from streameval.statistics.intervals import INTERVALS, Batch, lookup
+from streameval.statistics.intervals.batch import Floats
+from streameval.statistics.intervals.betting import limits as betting_limits
+from streameval.statistics.intervals.betting import threshold
 from streameval.statistics.order import Order, audit_order
 from streameval.statistics.population import Population
 from streameval.statistics.precision import Precision, as_list, precision_table
@@ -31,17 +34,23 @@ QUANTILES = (0.025, 0.25, 0.5, 0.75, 0.975)
 @dataclass(frozen=True, slots=True)
 class Coverage:
     """How one interval did over the trials, as shares: `covered` held the full loss, `miss_low` lay wholly
-    below it, `miss_high` wholly above. half_width: the mean, in nats, infinite if some had no ends."""
+    below it, `miss_high` wholly above. half_width: the mean, in nats, infinite if some had no ends.
+    stderr: what counting so many trials leaves open of `covered`, see `share_stderr`."""
 
     covered: float
     miss_low: float
     miss_high: float
     half_width: float
+    stderr: float
 
 
 @dataclass(frozen=True, slots=True)
 class Trials:
-    """What `trials` mini-batches of `size` rows said: their means' mean, bias, sd (ddof 1) and quantiles."""
+    """What `trials` mini-batches of `size` rows said: their means' mean, bias, sd (ddof 1) and quantiles.
+
+    anytime: the mean half-width, after `size` rows, of a betting sequence that may be looked at after every row,
+    aimed at what the largest size allows; in nats, None where losses have no bounds.
+    """
 
     size: int
     trials: int
@@ -51,6 +60,7 @@ class Trials:
     predicted_sd: float
     quantiles: Mapping[str, float]
     coverage: Mapping[str, Coverage]
+    anytime: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +81,7 @@ class Comparison:
         for trials in self.batches:
             plain = {name: getattr(trials, name) for name in Trials.__slots__}
             plain["sd"] = _plain(trials.sd)
+            plain["mean_stderr"] = trials.predicted_sd / math.sqrt(trials.trials)
             plain["quantiles"] = dict(trials.quantiles)
             plain["coverage"] = {
                 name: {key: _plain(value) for key, value in asdict(row).items()}
@@ -114,15 +125,15 @@ def compare_losses(
     names = tuple(intervals) if intervals is not None else _possible(bounds)
     population = Population.of(losses)
     root = number(seed)
-    rounds_of_trials = [
-        _trials(losses, population, size, trials, names, level, bounds, replace, root) for size in sizes
-    ]
+    plan = _Plan(losses, population, trials, names, level, bounds, replace, root, max(sizes))
+    rounds_of_trials = [_trials(plan, size) for size in sizes]
     table = precision_table(
         population.sd,
         population.rows,
         level=level,
         bytes_per_row=bytes_per_row,
         seconds_per_row=seconds_per_row,
+        reach=bounds[1] - bounds[0] if bounds is not None and limited(bounds) else None,
     )
     order = audit_order(losses, population)
     return Comparison(population, tuple(rounds_of_trials), table, order, level, replace, root)
@@ -181,28 +192,49 @@ class _Tally:
             self.measured += len(batch.values)
 
     def coverage(self) -> Coverage:
+        below, above = self.low / self.seen, self.high / self.seen
         covered = 1.0 - (self.low + self.high) / self.seen
-        return Coverage(covered, self.low / self.seen, self.high / self.seen, self.width / self.measured)
+        return Coverage(
+            covered, below, above, self.width / self.measured, share_stderr(self.low + self.high, self.seen)
+        )
 
 
-def _trials(
-    losses: Any,
-    population: Population,
-    size: int,
-    trials: int,
-    names: Sequence[str],
-    level: float,
-    bounds: Bounds | None,
-    replace: bool,
-    seed: int,
-) -> Trials:
-    tallies = {name: _Tally(name) for name in names}
-    means = []
-    for rows in draws(population.rows, size, trials, seed=seed, replace=replace):
-        batch = Batch(np.asarray(losses[rows], np.float64), None if replace else population.rows)
+def share_stderr(count: int, trials: int) -> float:
+    """Return the standard error of a share, sqrt(p (1 - p) / T), p = (count + 1) / (T + 2): never 0."""
+    p = (count + 1.0) / (trials + 2.0)
+    return math.sqrt(p * (1.0 - p) / trials)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Plan:
+    """What the rounds of trials share; farthest: the largest of their sizes."""
+
+    losses: Any
+    population: Population
+    trials: int
+    names: Sequence[str]
+    level: float
+    bounds: Bounds | None
+    replace: bool
+    seed: int
+    farthest: int
+
+    def aim(self) -> float:
+        """Return the half-width that a betting sequence can hope for at the farthest size, in nats, above 0."""
+        draws = Batch(np.zeros((1, self.farthest)), None if self.replace else self.population.rows).effective
+        return max(math.sqrt(2.0 * threshold(self.level) / draws) * self.population.sd, 1e-9)
+
+
+def _trials(plan: _Plan, size: int) -> Trials:
+    population, trials, replace = plan.population, plan.trials, plan.replace
+    tallies = {name: _Tally(name) for name in plan.names}
+    means, widths = [], [np.empty(0)]
+    for rows in draws(population.rows, size, trials, seed=plan.seed, replace=replace):
+        batch = Batch(np.asarray(plan.losses[rows], np.float64), None if replace else population.rows)
         means.append(batch.mean)
         for tally in tallies.values():
-            tally.add(batch, level, population.mean, bounds)
+            tally.add(batch, plan.level, population.mean, plan.bounds)
+        widths.append(_anytime(batch, plan, WIDTH_TRIALS - sum(map(len, widths))))
     batch_means = np.concatenate(means)
     mean = math.fsum(batch_means) / trials
     return Trials(
@@ -214,7 +246,17 @@ def _trials(
         _predicted_sd(population, size, replace),
         dict(zip(map(str, QUANTILES), np.quantile(batch_means, QUANTILES).tolist(), strict=True)),
         {name: tally.coverage() for name, tally in tallies.items()},
+        float(np.concatenate(widths).mean()) if limited(plan.bounds) else None,
     )
+
+
+def _anytime(batch: Batch, plan: _Plan, most: int) -> Floats:
+    """Return half-widths of the betting sequence in the first trials of a batch, at most so many, (some,)."""
+    first = Batch(batch.values[: most if limited(plan.bounds) else 0], batch.population)
+    if first.exhausted or len(first.values) == 0:
+        return np.zeros(len(first.values))
+    low, high = betting_limits(first, plan.level, plan.bounds, half_width=plan.aim())
+    return np.asarray(0.5 * (high - low))
 
 
 def _predicted_sd(population: Population, size: int, replace: bool) -> float:
@@ -224,7 +266,7 @@ def _predicted_sd(population: Population, size: int, replace: bool) -> float:
 
 
 def _possible(bounds: Bounds | None) -> tuple[str, ...]:
-    return tuple(name for name, method in INTERVALS.items() if bounds is not None or not method.bounded)
+    return tuple(name for name, method in INTERVALS.items() if limited(bounds) or not method.bounded)
 
 
 def _check(sizes: Sequence[int], trials: int, population: int, replace: bool) -> None:

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from streameval.errors import UsageError
 from streameval.statistics.bounds import Bounds
-from streameval.statistics.intervals import INTERVALS
 from streameval.statistics.intervals.betting import PRIOR
 from streameval.statistics.samples import Permutation
 from streameval.statistics.seeds import recorded
-from streameval.statistics.sequences import sequence
+from streameval.statistics.sequences import ASSUMES, sequence
 
 Read = Callable[[NDArray[np.int64]], Any]
 
@@ -28,7 +27,7 @@ FAR, NEAR = 4, 20  # a look comes after a fourth more rows, or when near the end
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is known after `rows_read` rows; in nats. Every step's interval holds, all of them together."""
+    """What is known after `rows_read` rows; in nats. The level is that of all steps together."""
 
     rows_read: int
     fraction: float
@@ -91,8 +90,9 @@ def until(
     prior       see `sequences.Betting`
     on_step     called at every look, for a live display
 
-    The guarantee holds for finite samples ("asymptotic": for many rows) and however often one looks: with
-    probability `level`, over the draw of the order, every interval shown contains the full loss. The looks,
+    However often one looks: with probability `level`, over the draw of the order, every interval shown contains the
+    full loss. "betting" and "predictable" guarantee it for any losses within the bounds; "asymptotic" comes close
+    where many rows were read before the first look, and shows nothing before (see `sequences.Asymptotic`). The looks,
     and the row it stops at, depend on the losses and the seed alone, not on how `read` works.
 
     Raises UsageError, DataError.
@@ -131,7 +131,7 @@ def until(
         step.fraction,
         method,
         "exhausted" if step.rows_read == population else "precision",
-        INTERVALS[method].assumes,
+        ASSUMES[method],
         recorded(seed),
     )
 
@@ -158,7 +158,8 @@ def until_steps(
         stop = known.stop(before)
         rows = after if stop is None else stop
         step = Step(rows, rows / population, *known.at(rows))
-        yield step
+        if known.shown(rows):
+            yield step
         if stop is not None:
             return
         part = FAR if step.half_width > 2.0 * half_width else NEAR

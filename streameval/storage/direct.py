@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.storage.access import Rows, Views
+from streameval.storage.forks import renew_in_forks
 from streameval.storage.layout import Layout, Piece
 from streameval.storage.mapping import File, Mapping
 from streameval.storage.ranges import Fetch, Ranges
@@ -55,7 +56,7 @@ class DirectFile:
         self._free: list[mmap.mmap] = []
         self._choosing = threading.Lock()
         self._pool = pool or reading_pool()
-        self._process = os.getpid()
+        renew_in_forks(self)
 
     def fetch(self, at: int, size: int) -> Fetch:
         """Begin to fetch `size` bytes from position `at` on, and what of whole blocks lies around them."""
@@ -67,9 +68,10 @@ class DirectFile:
         whole = np.frombuffer(buffer, np.uint8, length)
         # Once nobody has a view of the bytes, the buffer is free for others.
         weakref.finalize(whole, self._free.append, buffer).atexit = False
-        pool = self._threads()
         futures = [
-            pool.submit(self._fill, whole[start : start + PART_BYTES].data, first + start, needed - start)
+            self._pool.submit(
+                self._fill, whole[start : start + PART_BYTES].data, first + start, needed - start
+            )
             for start in range(0, length, PART_BYTES)
         ]
         return Fetch(whole[at - first : needed], futures)
@@ -82,11 +84,9 @@ class DirectFile:
         """The most bytes that fetching holds besides those that are handed out."""
         return IN_FLIGHT * THREAD_BYTES
 
-    def _threads(self) -> ThreadPoolExecutor:
-        """The pool; another one in a fork, where its threads did not come along."""
-        if self._process != os.getpid():
-            self._pool, self._process = reading_pool(), os.getpid()
-        return self._pool
+    def renew(self) -> None:
+        """See `Renewed`: another pool, and a lock that nobody has."""
+        self._choosing, self._pool = threading.Lock(), reading_pool()
 
     def _fill(self, out: memoryview, at: int, needed: int) -> None:
         """Fill `out` from position `at` on, or its first `needed` bytes where the file ends after those."""

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.storage.access import Rows
+from streameval.storage.forks import renew_in_forks
 from streameval.storage.layout import Layout, Piece
 
 # Pieces that are on their way at most; the oldest one that nobody asked for is let go.
@@ -63,6 +64,11 @@ class Ranges:
         self._values = values
         self._labels = labels
         self._files = files
+        self.renew()
+        renew_in_forks(self)
+
+    def renew(self) -> None:
+        """See `Renewed`: nobody in a fork finishes what threads of the parent have begun."""
         self._coming: dict[Piece, tuple[Fetch, Fetch]] = {}
         self._choosing = threading.Lock()
 

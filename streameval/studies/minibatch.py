@@ -12,6 +12,7 @@ from streameval.defaults import BATCH_SIZE, LEVEL, METHOD, SEED
 from streameval.evaluation.report import data_dict, model_dict
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
+from streameval.outputs.source import Outputs
 from streameval.statistics.intervals import Interval
 from streameval.statistics.seeds import recorded
 from streameval.storage.source import Source
@@ -56,8 +57,8 @@ class MiniBatches:
 
 
 def minibatch(
-    model: Model,
-    data: Any,
+    model: Model | Outputs,
+    data: Any = None,
     *,
     size: int = BATCH_SIZE,
     batches: int = 1,
@@ -84,4 +85,6 @@ def minibatch(
     size, batches = integer("size", size, least=1), integer("batches", batches, least=1)
     sampler = Sampler(model, data, level=level, method=method, loss=loss, eps=eps, threads=threads)
     drawn = sampler.first(batches, size, seed=seed, replace=replace)
-    return MiniBatches(tuple(drawn), replace, recorded(seed), sampler.loss_function, model, sampler.data)
+    return MiniBatches(
+        tuple(drawn), replace, recorded(seed), sampler.loss_function, sampler.model, sampler.data
+    )

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from streameval.arguments import integer
 from streameval.defaults import BATCH_SIZE, CHUNK_ROWS, LEVEL, METHOD, SEED, THESE_ROWS
 from streameval.errors import UsageError
-from streameval.evaluation.opening import open_rows
-from streameval.losses import choose_loss
+from streameval.evaluation.opening import subject
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
+from streameval.outputs.source import Outputs
 from streameval.scoring import make_scorer
 from streameval.scoring.scorer import Budget
 from streameval.statistics import samples
@@ -28,6 +28,7 @@ from streameval.statistics.accuracy import accuracy_interval
 from streameval.statistics.intervals import Batch, Interval, lookup
 from streameval.statistics.intervals.interval import checked_level
 from streameval.statistics.seeds import generator, spawn_stream
+from streameval.studies.limits import known_bounds
 from streameval.studies.reading import LossReader
 
 Seed = int | np.random.Generator
@@ -112,8 +113,8 @@ class Sampler:
 
     def __init__(
         self,
-        model: Model,
-        data: Any,
+        model: Model | Outputs,
+        data: Any = None,
         *,
         level: float = LEVEL,
         method: str = METHOD,
@@ -121,11 +122,11 @@ class Sampler:
         eps: float | None = None,
         threads: int | None = None,
     ) -> None:
-        self.model, self.data = model, open_rows(data, model)
-        self.loss_function, self.level = choose_loss(loss, eps), checked_level(level)
+        self.model, self.data, self.loss_function = subject(model, data, loss, eps)
+        self.level = checked_level(level)
         self._method = lookup(method)
         self._losses = LossReader(
-            make_scorer(model, self.data, self.loss_function, Budget(threads)), self.data
+            make_scorer(self.model, self.data, self.loss_function, Budget(threads)), self.data
         )
 
     def batches(
@@ -183,7 +184,7 @@ class Sampler:
         """Read the rows (batches, size) and judge each batch by itself."""
         losses, right = self._losses.with_right(rows.ravel())
         batch = Batch(losses.reshape(rows.shape), None if replace else self.data.rows)
-        intervals = self._method.intervals(batch, self.level, self.loss_function.bounds)
+        intervals = self._method.intervals(batch, self.level, known_bounds(self.loss_function))
         counts = [None] * len(rows) if right is None else right.reshape(rows.shape).sum(axis=1).tolist()
         populations = [batch.population] * len(rows)
         return list(map(MiniBatch, batch.mean.tolist(), rows, batch.values, intervals, counts, populations))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 
 import numpy as np
@@ -24,9 +25,9 @@ def test_a_weight_that_is_not_finite_is_refused_unless_allowed(tmp_path, name, w
     path = written(tmp_path, "m.pkl", pickle.dumps(arrays))
 
     with pytest.raises(ModelError, match=f"layer {name[1]}, .*--allow-nonfinite") as caught:
-        load(path)
+        load(path, activation="relu")
     assert str(wrong) in str(caught.value)
-    assert load(path, allow_nonfinite=True).features == 4
+    assert load(path, activation="relu", allow_nonfinite=True).features == 4
 
 
 def test_a_float64_weight_beyond_float32_counts_as_infinite(tmp_path):
@@ -40,7 +41,7 @@ def test_layers_that_do_not_chain_are_named_with_their_numbers(tmp_path):
     arrays = {**weights(), "W2": numbers(5, 2)}
 
     with pytest.raises(ModelError, match=r"'1' has 3 outputs, but layer '2' takes 5 inputs"):
-        load(written(tmp_path, "m.pkl", pickle.dumps(arrays)))
+        load(written(tmp_path, "m.pkl", pickle.dumps(arrays)), activation="relu")
     w = weights()
     with pytest.raises(ModelError, match=r"layer 1 has 3 outputs, but layer 2 takes 5 inputs"):
         Mlp([Layer(w["W1"], w["b1"], "relu"), Layer(numbers(5, 2), w["b2"], "identity")])
@@ -78,3 +79,19 @@ def test_a_path_that_cannot_be_read_is_a_storage_error_with_the_path(tmp_path):
     for path in (tmp_path / "Größe und Maß.pkl", tmp_path):
         with pytest.raises(StorageError, match=path.name):
             load(path)
+
+
+def test_a_pipe_or_a_device_in_place_of_a_model_is_refused_without_waiting_or_reading_on(tmp_path):
+    pipe = tmp_path / "m.npz"
+    os.mkfifo(pipe)
+    for path in (pipe, "/dev/zero"):
+        with pytest.raises(StorageError, match="not a regular file"):
+            load(path)
+
+
+def test_a_file_larger_than_any_network_is_refused_before_it_is_read(tmp_path):
+    path = tmp_path / "m.npz"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)  # a hole
+    with pytest.raises(ModelError, match="1099511627776 bytes, expected a network of at most"):
+        load(path)

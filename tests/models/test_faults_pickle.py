@@ -97,6 +97,7 @@ def test_every_other_opcode_or_global_is_refused_by_name(tmp_path, content, said
 
 MEGABYTE = b"B" + struct.pack("<I", 1 << 20) + bytes(1 << 20)
 TEXT = b"X" + struct.pack("<I", 1 << 20) + b"x" * (1 << 20)
+INNER = b"}(" + b"".join(b"J" + struct.pack("<i", i) + b"N" for i in range(60_000)) + b"u"
 ARRAY = (  # a float32 array (512, 512) over a megabyte
     b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tC\x01btR"
     b"(K\x01(M\x00\x02M\x00\x02tcnumpy\ndtype\n(U\x02f4K\x00K\x01tR(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
@@ -125,6 +126,29 @@ ARRAY = (  # a float32 array (512, 512) over a megabyte
             id="the same array under 9000 names",
         ),
         pytest.param(b"\x80\x02}(" + b"NNNN" * 60_000 + b"u.", id="keys that are none"),
+        pytest.param(
+            b"\x80\x02]q\x00(" + b"N" * 200_000 + b"e0](" + b"h\x00" * 9_999 + b"e.",
+            id="ten thousand times a list of 200,000",
+        ),
+        pytest.param(
+            b"\x80\x02}" + TEXT + INNER + b"s.", id="a long name before each of sixty thousand short ones"
+        ),
+        pytest.param(
+            b"\x80\x02"
+            + INNER
+            + b"q\x010}("
+            + b"".join(b"U\x06W%05dh\x01" % i for i in range(5_000))
+            + b"u.",
+            id="five thousand times a dict of sixty thousand",
+        ),
+        pytest.param(
+            b"\x80\x02}U\x0bactivations](" + TEXT + b"q\x00" + b"h\x00" * 100_000 + b"es.",
+            id="a hundred thousand long activations",
+        ),
+        pytest.param(
+            b"\x80\x02" + MEGABYTE + b"q\x000}(" + b"h\x00N" * 100_000 + b"u.",
+            id="a hundred thousand times the same long key",
+        ),
         pytest.param(
             b"\x80\x02" + b"}(K\x01N" * 50_000 + b"u" * 50_000 + b".", id="dicts fifty thousand deep"
         ),

@@ -2,61 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from scipy.special import erf
+from onnx_files import graph, plain_logits, reference, saved
 
 from streameval.errors import ModelError
-from streameval.models import Mlp, load
+from streameval.models import load
 
 onnx = pytest.importorskip("onnx")
 helper: Any = onnx.helper
 FLOAT = onnx.TensorProto.FLOAT
-
-
-def plain_logits(model: Mlp, x: np.ndarray) -> np.ndarray:
-    """The network in float64, each formula written out."""
-    forms = {
-        "identity": lambda a: a,
-        "sigmoid": lambda a: 1 / (1 + np.exp(-a)),
-        "relu": lambda a: np.maximum(a, 0),
-        "tanh": np.tanh,
-        "leaky_relu": lambda a: np.where(a > 0, a, 0.01 * a),
-        "gelu": lambda a: a * (1 + erf(a / np.sqrt(2))) / 2,
-        "softplus": lambda a: np.log1p(np.exp(a)),
-    }
-    for layer in model.layers:
-        x = forms[layer.activation](x @ layer.weight.astype(float) + layer.bias.astype(float))
-    return x
-
-
-def graph(nodes: list[Any], constants: dict[str, np.ndarray], shape: tuple[Any, ...], out: str = "y") -> Any:
-    """A graph from float32 "x" to `out`."""
-    return helper.make_graph(
-        nodes,
-        "net",
-        [helper.make_tensor_value_info("x", FLOAT, shape)],
-        [helper.make_tensor_value_info(out, FLOAT, ("N", "K"))],
-        [onnx.numpy_helper.from_array(array, name) for name, array in constants.items()],
-    )
-
-
-def saved(path: Path, made: Any, opset: int = 20) -> Path:
-    """A valid model file of `made`."""
-    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
-    onnx.checker.check_model(model)
-    path.write_bytes(model.SerializeToString())
-    return path
-
-
-def reference(path: Path, x: np.ndarray) -> np.ndarray:
-    """What the ONNX project's own evaluator gives."""
-    from onnx.reference import ReferenceEvaluator
-
-    return np.asarray(ReferenceEvaluator(onnx.load(path)).run(None, {"x": x.astype(np.float32)})[0])
 
 
 def numbers(*shape: int, seed: int = 0) -> np.ndarray:

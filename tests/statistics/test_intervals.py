@@ -20,6 +20,8 @@ from streameval.statistics.accuracy import accuracy_interval, hypergeometric_tai
 from streameval.statistics.bounds import difference_bounds
 from streameval.statistics.intervals import INTERVALS, Batch, interval
 from streameval.statistics.intervals.betting import log_capital, threshold
+from streameval.statistics.intervals.unseen import Seen
+from streameval.statistics.student import t_quantile
 
 BOUNDS = (0.0, 16.0)
 EVERY = pytest.mark.parametrize("method", INTERVALS)
@@ -200,6 +202,110 @@ def test_the_normal_interval_warns_where_it_should_not_be_trusted():
     assert "equal" in interval([0.1] * 50, "skew").warning
     assert "serfling" in interval(sample(), "bernstein", population=100, bounds=BOUNDS).warning
     assert interval(sample(), "betting", population=100, bounds=BOUNDS).warning is None
+
+
+def test_no_side_is_said_where_only_the_rows_are_few():
+    for values in ([0.1, 0.3], [-3.0, -1.0, 1.0, 3.0] * 5):
+        warned = interval(values, "normal").warning
+        assert "above" not in warned
+        assert "below" not in warned
+
+
+APPROXIMATE = [name for name in INTERVALS if name not in BOUNDED]
+
+
+@pytest.mark.parametrize("method", APPROXIMATE)
+@pytest.mark.parametrize("population", [None, 2000])
+def test_rows_of_a_kind_not_drawn_are_warned_of_where_they_could_matter(method, population):
+    """The rule of three, written out; 'betting' is named where there are bounds."""
+    values = sample(200)
+    draws = 200 if population is None else -population * math.log1p(-200 / population)
+    reach = math.log(20) / draws * (16.0 - values.mean())
+    found = interval(values, method, population=population, bounds=BOUNDS)
+    assert reach > found.half_width
+    assert (
+        f"would move the mean by {reach:.2g}, more than the half-width of {found.half_width:.2g}"
+        in found.warning
+    )
+    assert "'betting' is guaranteed" in found.warning
+    near = (0.0, float(values.max()) * 1.01)
+    calm = interval(values, method, population=population, bounds=near)
+    assert math.log(20) / draws * (near[1] - values.mean()) < calm.half_width
+    assert "betting' is guaranteed" not in (calm.warning or "").replace(
+        "'skew' is better, 'betting' is guaranteed", ""
+    )
+    more = np.append(values, 15.0)
+    unbounded = interval(more, method, population=population)
+    draws = 201 if population is None else -population * math.log1p(-201 / population)
+    warned = "and no bound is known" in (unbounded.warning or "")
+    assert warned == (math.log(20) / draws * (15.0 - more.mean()) > unbounded.half_width)
+
+
+def test_a_share_that_stays_unseen_does_so_with_the_probability_said():
+    """K of N rows are missed by n draws with probability a, to within a row more or less."""
+    for n, population in [(100, None), (300, 60_000), (500, 1000)]:
+        share = Seen(n, population, 0.0, 0.0, 1.0).share(0.95)
+        if population is None:
+            assert (1 - share) ** n == pytest.approx(0.05, rel=0.05)
+            continue
+        kind = share * population
+        missed = [stats.hypergeom.pmf(0, population, k, n) for k in (math.floor(kind), math.ceil(kind))]
+        assert missed[1] <= 0.05 * 1.01
+        assert missed[0] >= 0.05 * 0.97
+    assert Seen(7, 7, 0.0, 0.0, 1.0).share(0.95) == 0.0
+
+
+def test_an_interval_that_is_too_low_where_rare_losses_decide_has_a_warning():
+    rng = np.random.default_rng(0)
+    losses = np.where(rng.random(20_000) < 0.005, rng.uniform(8, 16, 20_000), rng.exponential(0.05, 20_000))
+    missed = 0
+    for seed in range(200):
+        drawn = losses[np.random.default_rng(seed).integers(0, 20_000, 100)]
+        found = interval(drawn, "skew", bounds=BOUNDS)
+        if found.high < losses.mean():
+            missed += 1
+            assert "'betting' is guaranteed" in found.warning
+    assert missed > 50  # some 6 in 10 batches have none of the rare rows
+
+
+@pytest.mark.parametrize("method", INTERVALS)
+def test_no_end_lies_where_no_loss_can(method):
+    values = np.concatenate([np.zeros(95), np.full(5, 0.2)])
+    found = interval(values, method, bounds=BOUNDS)
+    assert found.low >= 0.0
+    if method in APPROXIMATE:
+        assert interval(np.append(values, 8.0), method, bounds=(0.0, math.inf)).low >= 0.0
+        assert (
+            interval(np.append(values, 8.0), "normal").low < 0.0
+        )  # bounds that are not known are not assumed
+
+
+def test_intervals_tuned_to_their_size_do_not_say_that_they_may_be_looked_at_any_time():
+    assert {name for name, row in INTERVALS.items() if row.anytime} == {"asymptotic"}
+    for name in ("betting", "predictable"):
+        assert "number was fixed before" in INTERVALS[name].assumes
+
+
+def test_retuned_at_every_look_betting_misses_too_often_and_the_sequence_does_not():
+    """120 looks at losses at the two bounds, 2,000 orders; each bound is 3 standard errors from 0.05."""
+    rng = np.random.default_rng(3)
+    values = (rng.random((2000, 1200)) < 0.5).astype(float)
+    retuned = np.zeros(2000, bool)
+    for n in range(10, 1201, 10):
+        below, above = INTERVALS["betting"].missed(
+            Batch(np.ascontiguousarray(values[:, :n])), 0.95, 0.5, (0.0, 1.0)
+        )
+        retuned |= below | above
+    capital = log_capital(Batch(values), 0.95, 0.5, (0.0, 1.0), ever=True, half_width=0.05)
+    assert retuned.mean() > 0.05 + 3 * 0.005
+    assert (capital.max(axis=1) >= threshold(0.95)).mean() <= 0.05 + 3 * 0.005
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 2.7, 9, 30.5, 500, 1e6])
+@pytest.mark.parametrize("level", [0.5, 0.95, 0.999])
+def test_t_quantiles_are_scipys(freedom, level):
+    assert t_quantile(level, freedom) == pytest.approx(stats.t.ppf(0.5 + level / 2, freedom), rel=1e-7)
+    assert t_quantile(level, math.inf) == pytest.approx(stats.norm.ppf(0.5 + level / 2), rel=1e-12)
 
 
 @EVERY

@@ -211,13 +211,40 @@ def test_two_checkpoints_need_170_rows_in_pairs_and_20700_apart(losses):
     ],
 )
 def test_the_table_of_precision(with_replacement, half_width, population, method, rows):
+    """5 %: for betting the rows are those of a known spread, to which the table adds what the range costs."""
     found = next(
         row
         for row in with_replacement.precision
         if (row.half_width, row.population, row.method) == (half_width, population, method)
     )
-    assert found.rows == (rows if rows == 13_553 else pytest.approx(rows, rel=0.005))
+    assert found.rows == (
+        rows if rows == 13_553 else pytest.approx(rows, rel=0.005 if method == "normal" else 0.05)
+    )
     assert found.fraction == found.rows / population
+
+
+@pytest.mark.parametrize(("half_width", "within"), [(0.2, 0.15), (0.05, 0.15), (0.02, 0.05), (0.01, 0.05)])
+def test_betting_reads_what_the_table_says(losses, with_replacement, half_width, within):
+    """The means of 8 seeds vary by 4 % at 0.2 and less below."""
+    said = rows_needed(
+        half_width,
+        float(losses.std(ddof=1)),
+        population=60_000,
+        method="betting",
+        reach=BOUNDS[1] - BOUNDS[0],
+    )
+    read = [
+        until(lambda rows: losses[rows], 60_000, half_width=half_width, bounds=BOUNDS, seed=seed).rows_read
+        for seed in range(8)
+    ]
+    assert np.mean(read) == pytest.approx(said, rel=within)
+
+
+def test_predictable_reads_less_than_half_of_what_a_bet_of_e_over_v_took(losses):
+    """Bets of e / (v + e): 10,700 rows to +-0.02, where e / v took 26,354."""
+    found = until(lambda rows: losses[rows], 60_000, half_width=0.02, bounds=BOUNDS, method="predictable")
+    assert found.rows_read < 12_000
+    assert found.low <= 0.2240008766 <= found.high
 
 
 def test_the_order_is_found_out(losses):
@@ -237,11 +264,11 @@ def test_the_order_is_found_out(losses):
 
 
 def test_a_random_order_of_the_same_losses_is_not_flagged(losses):
-    """Stated rate 0.001 an audit, 300 audits: three alarms or fewer with probability 0.9997."""
+    """Stated rate 0.001 an audit, 100 audits: two alarms or fewer with probability 0.9998."""
     rng = np.random.default_rng(0)
     whole = Population.of(losses)
-    alarms = sum(not audit_order(rng.permutation(losses), whole).random for _ in range(300))
-    assert alarms <= 3
+    alarms = sum(not audit_order(rng.permutation(losses), whole).random for _ in range(100))
+    assert alarms <= 2
 
 
 def test_a_copy_sorted_by_class_is_worse(losses, labels):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from streameval.errors import DataError, UsageError
 from streameval.losses import CrossEntropy
@@ -19,7 +20,7 @@ from streameval.statistics.bounds import difference_bounds
 from streameval.statistics.difference import difference_estimate, difference_interval, difference_until
 from streameval.statistics.paired import paired, paired_until
 from streameval.statistics.samples import Permutation, without_replacement
-from streameval.statistics.sequences import SEQUENCES, sequence
+from streameval.statistics.sequences import ASSUMES, SEQUENCES, sequence
 from streameval.statistics.until import until, until_steps
 
 BOUNDS = (0.0, 16.0)
@@ -90,6 +91,80 @@ def test_more_rows_than_there_are_is_refused(method):
     fed = sequence(method, 10, half_width=0.1, bounds=BOUNDS)
     with pytest.raises(UsageError, match="11 rows fed, but the population has 10"):
         fed.feed(np.zeros(11))
+
+
+def test_the_predictable_sequence_bets_e_over_v_plus_e():
+    """The naive bound with bets from the rows before, at every row, draws with and without replacement."""
+    values = skewed(60)
+    x, aim, price = (values / 16.0).tolist(), 0.5 / 16.0, math.log(2 / 0.1)
+    for population in (None, 90):
+        fed = sequence("predictable", population, half_width=0.5, level=0.9, bounds=BOUNDS)
+        fed.feed(values)
+        for rows in (1, 2, 20, 60):
+            ends = naive.predictable_ends(x[:rows], population, price, lambda v, n: aim / (v + aim))
+            nats = [16.0 * end for end in ends]
+            low, high = naive.certain(values[:rows].tolist(), population, BOUNDS, *nats)
+            mean = values[:rows].mean()
+            assert fed.at(rows)[1:] == pytest.approx((min(low, mean), max(high, mean)), rel=1e-9, abs=1e-12)
+
+
+def test_a_bet_of_e_over_v_plus_e_adds_most():
+    v, e = 0.0018, 0.0012
+    bets = np.linspace(1e-4, 0.99, 100_000)
+    added = bets * e - (-np.log1p(-bets) - bets) * v
+    assert bets[added.argmax()] == pytest.approx(e / (v + e), abs=1e-4)
+
+
+# --- the burn-in -------------------------------------------------------------------------------------------
+
+
+def test_spread_skewness_and_largest_deviation_are_known_after_every_row():
+    from streameval.kernels.statistics_predictable import spread_onward
+
+    values, out = skewed(300), np.empty((300, 3))
+    state = np.zeros(6)
+    spread_onward(values[:40], state, out[:40])
+    spread_onward(values[40:], state, out[40:])
+    assert out[0, 0] == math.inf
+    for n in (2, 3, 40, 41, 300):
+        part = values[:n]
+        farthest = max(part.max() - part.mean(), part.mean() - part.min())
+        assert out[n - 1] == pytest.approx([part.std(ddof=1), stats.skew(part), farthest], rel=1e-9)
+
+
+@pytest.mark.parametrize(("kind", "first"), [("calm", 500), ("skew", 1000)])
+def test_the_asymptotic_method_shows_nothing_before_its_burn_in(kind, first):
+    rng = np.random.default_rng(0)
+    losses = (
+        rng.uniform(0, 1, 20_000) if kind == "calm" else np.minimum(rng.exponential(0.3, 20_000) ** 2, 16.0)
+    )
+    steps = list(until_steps(reader(losses), 20_000, half_width=0.01, bounds=None, method="asymptotic"))
+    assert steps[0].rows_read >= first
+    order = Permutation.of(20_000, seed=0)
+    for step in steps[:-1]:
+        seen = losses[order.take(0, step.rows_read)]
+        unseen = math.log(20) / step.rows_read * (seen.max() - seen.mean())
+        assert step.rows_read >= 25 * stats.skew(seen) ** 2
+        assert unseen <= step.half_width * (1 + 1e-9)
+    few = list(until_steps(reader(losses[:400]), 400, half_width=0.01, bounds=None, method="asymptotic"))
+    assert [step.rows_read for step in few] == [400]
+    assert few[0].low == few[0].high
+
+
+def test_a_sequence_that_needs_bounds_names_only_those_that_do_not():
+    with pytest.raises(UsageError, match="or use 'asymptotic', which promises less"):
+        until(reader(skewed(100)), 100, half_width=0.1, bounds=None)
+    with pytest.raises(UsageError, match="or use 'asymptotic', which promises less"):
+        until(reader(skewed(100)), 100, half_width=0.1, bounds=(0.0, math.inf), method="predictable")
+
+
+def test_every_sequence_says_what_it_assumes():
+    assert set(ASSUMES) == set(SEQUENCES)
+    for name in SEQUENCES:
+        assert (
+            until(reader(skewed(100)), 100, half_width=1.0, bounds=BOUNDS, method=name).assumes
+            == ASSUMES[name]
+        )
 
 
 # --- until -------------------------------------------------------------------------------------------------

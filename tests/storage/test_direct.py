@@ -263,6 +263,35 @@ def test_a_fork_reads_too(path: Path) -> None:
     assert done.stdout.split() == ["0", "True"], done.stderr
 
 
+def test_forks_of_a_process_that_is_reading_read_too(path: Path) -> None:
+    """Whatever another thread was in the middle of: its lock is nobody's in the child, and its pieces never come."""
+    code = """
+        import collections, faulthandler, os, sys, threading, warnings
+        from streameval import storage
+        from streameval.storage.source import Span
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forking with threads, from Python 3.12 on
+        source = storage.open(sys.argv[1], io="direct")
+        total = lambda: sum(int(chunk.t.sum()) for chunk in source.chunks(Span(0, 6_000), 512))
+        wanted, over, ends = total(), threading.Event(), collections.Counter()
+        def read():
+            while not over.is_set():
+                total()
+        thread = threading.Thread(target=read)
+        thread.start()
+        for _ in range(60):
+            child = os.fork()
+            if child == 0:
+                faulthandler.dump_traceback_later(5, exit=True)
+                os._exit(0 if total() == wanted else 2)
+            ends[os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])] += 1
+        over.set()
+        thread.join()
+        print(dict(ends))
+    """
+    done = run(code, path)
+    assert done.stdout.strip() == "{0: 60}", done.stderr
+
+
 def test_many_threads_read_one_source(path: Path, rows: tuple[np.ndarray, np.ndarray]) -> None:
     """Each its own rows, pieces that others asked for included."""
     source = storage.open(path, io="direct")

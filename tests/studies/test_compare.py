@@ -83,7 +83,7 @@ def test_the_json_has_the_names_of_the_contract(found):
     for batch in made["batches"]:
         assert {"size", "trials", "mean", "bias", "sd", "predicted_sd", "quantiles", "coverage"} <= set(batch)
         for cell in batch["coverage"].values():
-            assert set(cell) == {"covered", "miss_low", "miss_high", "half_width"}
+            assert set(cell) == {"covered", "miss_low", "miss_high", "half_width", "stderr"}
             assert cell["covered"] + cell["miss_low"] + cell["miss_high"] == pytest.approx(1.0)
     for row in made["precision"]:
         assert {"half_width", "rows", "fraction", "bytes", "seconds"} <= set(row)
@@ -199,9 +199,10 @@ def test_batches_of_mnist_are_as_described(of_mnist):
 def test_the_precision_table_of_mnist_is_as_described(of_mnist):
     table = {(row.population, row.half_width, row.method): row.rows for row in of_mnist.precision}
     assert table[60_000, 0.01, "normal"] == 13_553
-    assert table[60_000, 0.01, "betting"] == pytest.approx(21_500, rel=0.01)
+    # 21,500 and 33,600 for a known spread; what the range of the losses costs comes on top.
+    assert table[60_000, 0.01, "betting"] == pytest.approx(22_090, rel=0.01)
     assert table[10**9, 0.01, "normal"] == pytest.approx(17_500, rel=0.01)
-    assert table[10**9, 0.01, "betting"] == pytest.approx(33_600, rel=0.01)
+    assert table[10**9, 0.01, "betting"] == pytest.approx(34_950, rel=0.01)
 
 
 def test_the_budget_of_mnist_is_small(of_mnist):

@@ -25,7 +25,6 @@ from streameval.statistics.intervals.interval import quantile
 if TYPE_CHECKING:
     from streameval.statistics.trials import Comparison
 
-ANYTIME = "betting"
 STEPS = 60  # points of a curve
 SHORT = 0.01  # an interval that covers less than its level by no more than this is not named
 CHANCE = 1e-3  # nor one that luck would bring so low as often as this
@@ -45,18 +44,16 @@ def spread(draws: Comparison) -> Figure:
     bottom = min([0.0, *(low for low, _ in ends)])
     y = linear("loss, nats", bottom, top)
     marks: list[Mark] = []
-    widths = [
-        (one.size, one.coverage[ANYTIME].half_width) for one in draws.batches if ANYTIME in one.coverage
-    ]
+    widths = [(one.size, one.anytime) for one in draws.batches if one.anytime is not None]
     if widths:
         wide = [
             (n, *_around(full, _between(widths, n)))
             for n in grid
             if sizes[0] <= n <= max(sizes) or len(sizes) > 1
         ]
-        marks.append(Band(tuple(wide), f"{level} by betting, valid at any time", "sky"))
+        marks.append(Band(tuple(wide), f"{level} by a betting sequence, at every size at once", "sky"))
     marks += [
-        Band(tuple(normal), f"{level} by the normal formula", "blue"),
+        Band(tuple(normal), f"{level} by the normal formula, each size alone", "blue"),
         Rule(full, f"full loss, {nats(full)}", "ink", dashed=False),
         Dots(
             tuple((one.size, one.quantiles["0.5"]) for one in draws.batches),
@@ -155,11 +152,12 @@ def precision(draws: Comparison) -> Figure:
     """Rows for a wanted half-width, here and in larger data sets."""
     sizes = sorted({row.population for row in draws.precision})
     here = draws.population.rows
+    methods = ("normal", draws.precision[-1].method)
     marks: list[Mark] = []
     for size, colour in zip(
         [here, *(s for s in sizes if s != here)], ("blue", "green", "vermillion"), strict=False
     ):
-        for method in ("normal", "betting"):
+        for method in methods:
             points = tuple(
                 (row.half_width, float(row.rows))
                 for row in draws.precision
@@ -172,11 +170,15 @@ def precision(draws: Comparison) -> Figure:
     widths = [row.half_width for row in draws.precision]
     rows = [row.rows for row in draws.precision]
     one = next(
-        (r for r in draws.precision if r.population == here and r.half_width == 0.01 and r.method == ANYTIME),
+        (
+            r
+            for r in draws.precision
+            if r.population == here and r.half_width == 0.01 and r.method == methods[1]
+        ),
         None,
     )
     said = "" if one is None else (
-        f"Knowing the loss of these {count(here)} rows to ±0.01 by betting takes about {count(one.rows)} of them, "
+        f"Knowing the loss of these {count(here)} rows to ±0.01 by {one.method} takes about {count(one.rows)} of them, "
         f"{percent(one.fraction, 1)}."
     )  # fmt: skip
     table = tuple(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from streameval.defaults import GUARANTEED, SEQUENTIAL_METHOD
 from streameval.reports.figures.plot import Band, Figure, Line, Mark, Plot, Rule, Table, linear, logarithmic
 from streameval.reports.numbers import count, percent
 
@@ -13,12 +14,19 @@ if TYPE_CHECKING:
 
 
 def running(
-    steps: Sequence[Step], *, what: str, level: float, wanted: float, name: str = "running"
+    steps: Sequence[Step],
+    *,
+    what: str,
+    level: float,
+    wanted: float,
+    name: str = "running",
+    method: str = SEQUENTIAL_METHOD,
 ) -> Figure:
     """Every look: the mean of the rows read, and where the mean of all rows lies.
 
     what: "loss", or what else is estimated · wanted: the half-width asked for, in nats
     """
+    held = "" if method in GUARANTEED else " approximately"
     last = steps[-1]
     # The first looks know next to nothing: the picture is scaled to where the interval is ten times the aim.
     reach = max(6.0 * wanted, 4.0 * last.half_width, 1e-12)
@@ -26,14 +34,14 @@ def running(
     marks: list[Mark] = [
         Band(
             tuple((s.rows_read, s.low, s.high) for s in steps),
-            f"{percent(level, 0)} interval, valid at any time",
+            f"{percent(level, 0)} intervals, held{held} by all looks together",
             "sky",
         ),
         Line(tuple((s.rows_read, s.loss) for s in steps), f"mean {what} of the rows read", "blue"),
         Rule(last.loss, f"where it stopped: {last.loss:.5g}", "ink"),
     ]
     said = (
-        f"After {count(last.rows_read)} rows, {percent(last.fraction)} of all, the {what} is known to lie between "
+        f"After {count(last.rows_read)} rows, {percent(last.fraction)} of all, the {what} of all rows is put between "
         f"{last.low:.5g} and {last.high:.5g}."
     )
     kept = _some(steps)

@@ -13,22 +13,31 @@ from streameval.statistics.bounds import Bounds, needed
 from streameval.statistics.intervals.batch import Batch, Floats
 from streameval.statistics.intervals.interval import Method, silent
 
-PRIOR = 0.25  # variance of the row imagined before the first, on the [0, 1] scale: the largest there is
+# Variance of the row imagined before the first, on the [0, 1] scale: the largest there is. 0.01 would save 8 % of the
+# 240 rows to +-0.2 and nothing of the 22,202 to +-0.01 on MNIST, and takes 52 % more rows to +-0.02 where 0.5 % of the
+# rows hold 8 to 16 nats (20,359 for 13,369), 43 % more to +-0.2 where half of all rows lie at each bound.
+PRIOR = 0.25
 
 
-def limits(batch: Batch, level: float, bounds: Bounds | None) -> tuple[Floats, Floats]:
+def limits(
+    batch: Batch, level: float, bounds: Bounds | None, *, half_width: float | None = None
+) -> tuple[Floats, Floats]:
     """Return the means m with max(K+(m), K-(m)) / 2 < 1/a after the last row, with a = 1 - level.
 
     The bets are l_i = sqrt(2 ln(2/a) / (v_(i-1) n~)) N / (N - i + 1), cut at 0.9 of the capital: tuned to
-    be narrowest after n rows. The kernel `betting` holds the capital's formula and finds the ends.
+    be narrowest after n rows, so that they are bets on another number of rows at every look. With a half_width
+    they are those of `sequences.Betting`, the same at every look. The kernel `betting` holds the capital's
+    formula and finds the ends.
     """
     from streameval.kernels.betting import betting_limits_trials
 
     low, high = needed(bounds, "betting")
     x = batch.scaled((low, high))
     ends = np.empty((len(x), 2))
-    price = threshold(level)
-    betting_limits_trials(x, batch.population or 0, rate(batch, level), PRIOR, price, np.empty_like(x), ends)
+    aimed = half_width is not None
+    stake = half_width / (high - low) if half_width is not None else rate(batch, level)
+    bets = np.empty_like(x)
+    betting_limits_trials(x, batch.population or 0, stake, aimed, PRIOR, threshold(level), bets, ends)
     return low + (high - low) * ends[:, 0], low + (high - low) * ends[:, 1]
 
 
@@ -77,9 +86,12 @@ def rate(batch: Batch, level: float) -> float:
 BETTING = Method(
     name="betting",
     limits=limits,
-    assumes="The rows were drawn at random, are given in the order drawn, and no loss is out of bounds.",
+    assumes=(
+        "The rows were drawn at random, are given in the order drawn, their number was fixed before (`until` has the "
+        "form for looking while rows come in), and no loss is out of bounds."
+    ),
     warn=silent,
     bounded=True,
-    anytime=True,
+    anytime=False,
     misses=misses,
 )

@@ -13,6 +13,7 @@ from streameval.arguments import real
 from streameval.errors import UsageError
 from streameval.statistics.bounds import Bounds, needed
 from streameval.statistics.intervals.batch import Batch, Floats
+from streameval.statistics.intervals.unseen import Seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +60,11 @@ class Method:
 
     limits   (batch, level, bounds) -> low, high, each (trials,) float64
     assumes  the sentence that every interval carries
-    warn     (batch of one, bounds) -> a warning or None
-    bounded  True if it needs bounds on the losses, and in turn holds for finite samples
-    anytime  True if it holds at every look in a sequence of looks
+    warn     (batch of one) -> a warning or None
+    bounded  True if it needs bounds on the losses, and in turn holds for finite samples; the others are
+             approximations, and warn by the rule of three, see `Seen`
+    anytime  True if the same formula holds at every look while rows come in, False if it is for a batch whose size
+             was fixed before: `sequences` has those that hold at every look
     misses   (batch, level, truth, bounds) -> lies below, lies above: a cheaper way than the limits
     """
 
@@ -76,8 +79,8 @@ class Method:
     def ends(self, batch: Batch, level: float, bounds: Bounds | None) -> tuple[Floats, Floats]:
         """Return low and high of every trial, (trials,) each.
 
-        At n = N without replacement both are the mean. Bounded methods are cut to what the rows seen
-        already force, and every interval is widened to hold its own mean, where it would not.
+        At n = N without replacement both are the mean. Where bounds are known, the ends are cut to what the rows
+        seen already force, and every interval is widened to hold its own mean, where it would not.
         """
         checked_level(level)
         limits = self._checked(batch, bounds)
@@ -85,7 +88,8 @@ class Method:
             exact = np.array([math.fsum(row) / batch.n for row in batch.values])
             return exact, exact
         low, high = self.limits(batch, level, limits)
-        if self.bounded and limits is not None:
+        # Infinite ends of an approximation say that the spread is unknown, and stay.
+        if limits is not None and (self.bounded or batch.n > 1):
             low, high = _forced(batch, limits, low, high)
         return np.minimum(low, batch.mean), np.maximum(high, batch.mean)
 
@@ -110,9 +114,15 @@ class Method:
         low, high = self.ends(batch, level, bounds)
         trials = zip(batch.trials(), low.tolist(), high.tolist(), strict=True)
         return [
-            Interval(a, b, level, self.name, self.assumes, None if one.exhausted else self.warn(one))
+            Interval(a, b, level, self.name, self.assumes, self._warning(one, level, bounds, 0.5 * (b - a)))
             for one, a, b in trials
         ]
+
+    def _warning(self, one: Batch, level: float, bounds: Bounds | None, half_width: float) -> str | None:
+        if one.exhausted:
+            return None
+        said = [self.warn(one), None if self.bounded else Seen.of(one).warning(level, bounds, half_width)]
+        return " ".join(filter(None, said)) or None
 
     def _checked(self, batch: Batch, bounds: Bounds | None) -> Bounds | None:
         if not self.bounded:

@@ -28,6 +28,11 @@ def warn(batch: Batch) -> str | None:
     needed = max(FEWEST_ROWS, ROWS_FOR_SKEWNESS * skewness**2)
     if batch.n >= needed:
         return None
+    if batch.n >= ROWS_FOR_SKEWNESS * skewness**2:  # too few for any losses, and no side is the likelier one
+        return (
+            f"{batch.n} rows are too few to know the spread or the skewness from: about {needed:.0f} are needed. "
+            "The interval is too short; 'betting' is guaranteed."
+        )
     side = "above" if skewness > 0 else "below"
     return (
         f"{batch.n} rows are too few for losses as skew as these (sample skewness {skewness:.1f}): about "

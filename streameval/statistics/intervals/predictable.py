@@ -31,8 +31,11 @@ def limits(batch: Batch, level: float, bounds: Bounds | None) -> tuple[Floats, F
 PREDICTABLE = Method(
     name="predictable",
     limits=limits,
-    assumes="The rows were drawn at random, are given in the order drawn, and no loss is out of bounds.",
+    assumes=(
+        "The rows were drawn at random, are given in the order drawn, their number was fixed before (`until` has the "
+        "form for looking while rows come in), and no loss is out of bounds."
+    ),
     warn=silent,
     bounded=True,
-    anytime=True,
+    anytime=False,
 )

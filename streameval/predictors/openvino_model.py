@@ -1,0 +1,72 @@
+"""A compiled OpenVINO model as a predictor, and a file of one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from streameval.errors import ModelError
+from streameval.predictors.content import file_sha256
+from streameval.predictors.predictor import BATCH_ROWS, Predictor, RowShape
+
+DTYPES = ("f32", "f64", "f16", "u8")
+
+
+def adapt(model: Any, path: str | None = None, identity: str | None = None) -> Predictor:
+    """An `openvino.CompiledModel` of one input and one output. Raises ModelError for another."""
+    name = path or "the OpenVINO model"
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ModelError(
+            f"{name}: {len(model.inputs)} inputs and {len(model.outputs)} outputs, expected one of each. Wrap it: "
+            "streameval.Predictor(predict=lambda x: model(x)[0])."
+        )
+    element = model.inputs[0].get_element_type().get_type_name()
+    if element not in DTYPES:
+        raise ModelError(f"{name}: its input is of type {element}, expected one of {', '.join(DTYPES)}.")
+    dims = [None if one.is_dynamic else one.get_length() for one in model.inputs[0].get_partial_shape()]
+    row = dims[1:]
+    shapes: tuple[RowShape, ...] = ((), "image")
+    if row and None not in row:
+        shapes = (tuple(int(one or 0) for one in row) if len(row) > 1 else (),)
+    batch = dims[0] if dims else None
+    return Predictor(
+        predict=_Call(model),
+        shapes=shapes,
+        raw=element == "u8",
+        batch_rows=batch or BATCH_ROWS,
+        fixed=batch is not None,
+        kind="openvino",
+        name=name,
+        identity=identity,
+        path=path,
+    )
+
+
+def load(path: str, threads: int | None = None) -> Predictor:
+    """The model in an .onnx or .xml file, computed by OpenVINO on the CPU in float32.
+
+    Raises ModelError: OpenVINO does not take it. StorageError: it cannot be read.
+    """
+    import openvino
+
+    identity = file_sha256(path)
+    settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
+    if threads is not None:
+        settings["INFERENCE_NUM_THREADS"] = threads
+    try:
+        model = openvino.Core().compile_model(path, "CPU", settings)
+    except RuntimeError as error:
+        raise ModelError(f"{path}: OpenVINO does not take it: {str(error)[:300]}") from error
+    return adapt(model, path, identity)
+
+
+class _Call:
+    """Runs the model on NumPy's rows."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    def __call__(self, x: NDArray[Any]) -> Any:
+        # A copy: the next call writes into the same memory.
+        return self._model(x)[0].copy()

@@ -1,0 +1,67 @@
+"""The rule of three: what a sample cannot know of rows of which it has none. Knows extremes and sizes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from streameval.statistics.bounds import Bounds
+from streameval.statistics.intervals.batch import Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was drawn: how many of how many (None: with replacement), their mean, the smallest and the largest.
+
+    what: "rows", or what else was drawn independently
+    """
+
+    draws: int
+    population: int | None
+    mean: float
+    smallest: float
+    largest: float
+    what: str = "rows"
+
+    @classmethod
+    def of(cls, batch: Batch) -> Seen:
+        """What a batch of one trial has seen."""
+        values = batch.values[0]
+        return cls(batch.n, batch.population, float(batch.mean[0]), float(values.min()), float(values.max()))
+
+    def share(self, level: float) -> float:
+        """Return the share of all draws that stays out of the sample with a probability of 1 - level = a.
+
+        ln(1/a) / n, "three over n" at 95 %; without replacement ln(1/a) / (-N ln(1 - n/N)), a little less.
+        """
+        if self.draws == self.population:
+            return 0.0
+        draws = float(self.draws)
+        if self.population is not None:
+            draws = -self.population * math.log1p(-draws / self.population)
+        return min(1.0, -math.log(1.0 - level) / draws)
+
+    def warning(self, level: float, bounds: Bounds | None, half_width: float) -> str | None:
+        """Return a warning if the unseen share could move the mean by more than the half-width, else None.
+
+        At the worst loss there can be, that is; where there is no bound, at the worst one seen. An interval made of
+        the sample's own spread knows nothing of either.
+        """
+        if not math.isfinite(half_width) or self.draws < 2:
+            return None
+        low, high = (-math.inf, math.inf) if bounds is None else bounds
+        down = self.mean - (low if math.isfinite(low) else self.smallest)
+        up = (high if math.isfinite(high) else self.largest) - self.mean
+        share = self.share(level)
+        reach = share * max(up, down)
+        if reach <= half_width:
+            return None
+        bounded = math.isfinite(low) and math.isfinite(high)
+        worst = self.mean + up if up >= down else self.mean - down
+        known = "the worst there can be" if bounded else "the worst one drawn, and no bound is known"
+        cure = "'betting' is guaranteed" if bounded else "with a bound (eps > 0) 'betting' is guaranteed"
+        return (
+            f"{self.draws} {self.what} can miss a kind that makes up {100 * share:.2g} % of all {self.what}; at "
+            f"{worst:.3g} nats, {known}, it would move the mean by {reach:.2g}, more than the half-width of "
+            f"{half_width:.2g}. If there may be such {self.what}, {cure}."
+        )

@@ -1,0 +1,200 @@
+"""Models that others compute: a function, and what is asked of it row by row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import naive
+import numpy as np
+import pytest
+import small_networks as small
+
+import streameval as se
+from streameval.errors import DataError, LabelError, ModelError, UsageError
+
+ROWS, SIDE, CLASSES = 501, 6, 4
+FEATURES = SIDE * SIDE
+LAYERS = small.network([FEATURES, 9, CLASSES], ["relu"], seed=6)
+PIXELS = small.pixels("mixed", ROWS, FEATURES).reshape(ROWS, SIDE, SIDE)
+LABELS = small.labels(ROWS, CLASSES)
+DATA = (PIXELS, LABELS)
+
+
+def logits(x: np.ndarray) -> np.ndarray:
+    """Whose rows are flat, whatever shape they come in."""
+    return naive.logits(LAYERS, x.reshape(len(x), -1).astype(np.float64))
+
+
+def probabilities(x: np.ndarray) -> np.ndarray:
+    return naive.softmax(logits(x))
+
+
+def expected(eps: float = 1e-7) -> np.ndarray:
+    """Losses (ROWS,) by plain formulas, of float32 pixels as a predictor gets them."""
+    x = PIXELS.reshape(ROWS, -1).astype(np.float32) * np.float32(1 / 255)
+    return naive.losses(LAYERS, x, LABELS, eps)
+
+
+@pytest.mark.parametrize("predict", [logits, probabilities])
+@pytest.mark.parametrize("eps", [1e-7, 1e-3, 0.0])
+def test_a_function_is_a_model(predict, eps: float) -> None:
+    report = se.evaluate(predict, DATA, eps=eps)
+    assert report.loss == pytest.approx(expected(eps).mean(), rel=1e-11)
+    assert report.accuracy == (naive.predicted(LAYERS, PIXELS.reshape(ROWS, -1) / 255) == LABELS).mean()
+    assert report.scorer == "callable"
+    assert report.to_dict()["model"]["returns"] == predict.__name__
+
+
+def test_a_function_serves_wherever_a_network_does() -> None:
+    network = se.Mlp(se.Layer(*layer) for layer in LAYERS)
+    near = {"rel": 1e-5}
+    assert se.minibatch(logits, DATA).loss == pytest.approx(se.minibatch(network, DATA).loss, **near)
+    assert se.per_sample_losses(logits, DATA) == pytest.approx(expected(), rel=1e-11)
+    assert [*se.stream(logits, DATA, chunk_rows=100)][-1].loss == pytest.approx(expected().mean(), rel=1e-11)
+    compared = se.compare(logits, DATA, sizes=(20,), trials=50)
+    assert compared.full.loss == pytest.approx(expected().mean(), rel=1e-11)
+    assert compared.budget.rounding is None  # nobody computes it in float64
+    assert se.evaluate_until(logits, DATA, half_width=1e-9).loss == pytest.approx(expected().mean(), rel=1e-9)
+    assert abs(se.paired([logits, network], DATA).to_dict()["pairs"][0]["difference"]["mean"]) < 1e-6
+
+
+def test_it_gets_scaled_float32_rows_or_stored_ones_in_the_shape_asked_for() -> None:
+    given = []
+
+    def watched(x: np.ndarray) -> np.ndarray:
+        given.append(x)
+        return logits(x / 255 if x.dtype == np.uint8 else x)
+
+    se.evaluate(watched, DATA)
+    assert {(x.dtype.name, x.shape[1:]) for x in given} == {("float32", (FEATURES,))}
+    assert max(float(x.max()) for x in given) == 1.0
+    given.clear()
+    report = se.evaluate(se.Predictor(predict=watched, shapes=("image",), raw=True), DATA)
+    assert {(x.dtype.name, x.shape[1:]) for x in given} == {("uint8", (1, SIDE, SIDE))}
+    assert report.loss == pytest.approx(expected().mean(), rel=1e-6)
+
+
+def test_the_first_shape_that_works_is_taken() -> None:
+    def images_only(x: np.ndarray) -> np.ndarray:
+        if x.ndim != 4:
+            raise ValueError(f"images wanted, not {x.shape}")
+        return logits(x)
+
+    report = se.evaluate(se.Predictor(predict=images_only, shapes=((), "image")), DATA)
+    assert report.to_dict()["model"]["row_shape"] == [1, SIDE, SIDE]
+    with pytest.raises(ModelError, match=r"raised ValueError: images wanted, not \(64, 36\).*shapes="):
+        se.evaluate(images_only, DATA)
+    with pytest.raises(ModelError, match=r"takes rows of shape \(3, 32, 32\), but the data have 36 features"):
+        se.evaluate(se.Predictor(predict=images_only, shapes=((3, 32, 32),)), DATA)
+
+
+@pytest.mark.parametrize(("batch_rows", "fixed"), [(7, False), (7, True), (1, True), (10_000, False)])
+def test_calls_have_the_rows_that_were_said(batch_rows: int, fixed: bool) -> None:
+    sizes = []
+
+    def watched(x: np.ndarray) -> np.ndarray:
+        sizes.append(len(x))
+        return logits(x)
+
+    model = se.Predictor(predict=watched, batch_rows=batch_rows, fixed=fixed)
+    assert se.per_sample_losses(model, DATA) == pytest.approx(expected(), rel=1e-11)
+    assert max(sizes) <= batch_rows
+    assert not fixed or set(sizes) == {batch_rows}
+
+
+def test_rows_that_depend_on_their_batch_are_told() -> None:
+    rng = np.random.default_rng(0)
+    wrong = {
+        "centred on the batch": lambda x: logits(x) - logits(x).mean(axis=0) * 0.5,
+        "swapped": lambda x: logits(x)[::-1],
+        "random": lambda x: logits(x) * rng.integers(1, 3, (len(x), 1)),
+        "sorted": lambda x: np.sort(logits(x), axis=0),
+    }
+    for name, predict in wrong.items():
+        with pytest.raises(ModelError, match=r"row \d+: output \d is .* in another.*training mode") as raised:
+            se.evaluate(predict, DATA)
+        assert raised.value.exit_code == 4, name
+
+
+def test_rows_swapped_in_a_later_chunk_are_told_too() -> None:
+    """The first rows are in order: only what is looked at in each chunk can tell."""
+    calls = []
+
+    def late(x: np.ndarray) -> np.ndarray:
+        calls.append(len(x))
+        return logits(x)[::-1] if len(x) == 100 and calls.count(100) > 2 else logits(x)
+
+    with pytest.raises(ModelError, match="in another"):
+        se.evaluate(late, DATA, chunk_rows=100)
+
+
+@pytest.mark.parametrize(
+    ("predict", "error", "message"),
+    [
+        (lambda x: logits(x)[:-1], ModelError, r"63 rows came back for 64"),
+        (lambda x: logits(x)[:, 0], ModelError, r"one number a row came back"),
+        (lambda x: "logits", ModelError, r"str came back"),
+        (lambda x: None, ModelError, r"NoneType came back"),
+        (lambda x: [[1.0], [1.0, 2.0]], ModelError, r"list came back"),
+        (lambda x: logits(x)[:, None], ModelError, r"float64 of shape \(64, 1, 4\)"),
+        (lambda x: np.full((len(x), CLASSES), np.nan), DataError, r"row 0: .*NaN or infinite"),
+        (lambda x: logits(x)[:, :3], LabelError, r"label 3 .*expected 3 classes"),
+    ],
+)
+def test_what_is_no_output_is_refused(predict, error: type, message: str) -> None:
+    with pytest.raises(error, match=message):
+        se.evaluate(predict, DATA)
+
+
+def test_probabilities_that_are_none_are_refused_with_their_row() -> None:
+    def wrong(x: np.ndarray) -> np.ndarray:
+        y = probabilities(x)
+        y[(x.sum(axis=1) == 0)] *= 0.9  # rows without a pixel
+        return y
+
+    empty = np.flatnonzero(PIXELS.reshape(ROWS, -1).sum(axis=1) == 0)
+    with pytest.raises(
+        DataError, match=rf"row {empty[0]}: probabilities sum to 0\.9,.*\({len(empty)} such of {ROWS}"
+    ):
+        se.evaluate(se.Predictor(predict=wrong, returns="probabilities"), DATA)
+
+
+def test_a_certain_mistake_is_infinite_without_eps_and_finite_with_it() -> None:
+    never = np.zeros(CLASSES)
+    never[(LABELS[0] + 1) % CLASSES] = 1.0
+    predict = se.Predictor(predict=lambda x: np.tile(never, (len(x), 1)), returns="probabilities")
+    with pytest.raises(DataError, match="NaN or infinite"):
+        se.evaluate(predict, DATA, eps=0)
+    wrong = (LABELS[0] + 1) % CLASSES != LABELS
+    assert se.evaluate(predict, DATA).loss == pytest.approx(-np.log(1e-7) * wrong.mean(), rel=1e-6)
+
+
+def test_soft_targets_and_features_that_are_floats(tmp_path: Path) -> None:
+    x, t = small.floats(ROWS, FEATURES), small.soft_targets(ROWS, CLASSES)
+    np.save(tmp_path / "images.npy", x)
+    np.save(tmp_path / "labels.npy", t)
+    report = se.evaluate(logits, tmp_path)
+    assert report.loss == pytest.approx(naive.losses(LAYERS, x, t).mean(), rel=1e-11)
+
+
+def test_a_checkpoint_needs_to_know_what_it_is_of(tmp_path: Path) -> None:
+    options = se.PassOptions(checkpoint=tmp_path / "pass.json")
+    with pytest.raises(UsageError, match=r"content is not known.*identity="):
+        se.evaluate(logits, DATA, options=options)
+    named = se.Predictor(predict=logits, identity="version 3")
+    assert se.evaluate(named, DATA, options=options).digest == se.evaluate(logits, DATA).digest
+    other = se.Predictor(predict=logits, identity="version 4")
+    settled = [se.evaluate(one, DATA).model.sha256 for one in (named, other, logits)]
+    assert len({*settled}) == 3
+
+
+def test_what_is_no_model_is_refused_with_the_cure() -> None:
+    with pytest.raises(UsageError, match=r"load_model\('weights.pkl'\)"):
+        se.evaluate("weights.pkl", DATA)
+    with pytest.raises(UsageError, match="something to call"):
+        se.evaluate(7, DATA)
+    with pytest.raises(UsageError, match="something to call"):
+        se.evaluate(se.Mlp, DATA)
+    for wrong in ({"predict": 3}, {"returns": "odds"}, {"batch_rows": 0}, {"shapes": ()}):
+        with pytest.raises(UsageError, match=next(iter(wrong))):
+            se.Predictor(**{"predict": logits, **wrong})
