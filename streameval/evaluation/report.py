@@ -250,8 +250,9 @@ def further(interval: Interval | None) -> dict[str, Any] | None:
 
 
 def model_dict(model: Model) -> dict[str, Any]:
-    """What identifies a model in a report."""
-    return {"path": model.path, "sha256": model.sha256, **model.describe()}
+    """What identifies a model in a report, and what had to be decided to read it."""
+    notes = {} if isinstance(model, ModelName) else {"notes": list(getattr(model, "notes", ()))}
+    return {"path": model.path, "sha256": model.sha256, **model.describe(), **notes}
 
 
 def data_dict(source: Source | DataName, classes: int) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from streameval.reports import about
 from streameval.reports.numbers import count, nats, percent
 from streameval.reports.terminal import INDENT, TextStyle, fields, paragraph, table
 
@@ -21,6 +22,7 @@ def paired(result: Paired, style: TextStyle) -> str:
     lines = [style.bold(f"{len(result.names)} models on the same rows of {result.data.name}")]
     for contest in result.results:
         lines += ["", *_contest(result, contest, style)]
+    lines += fields(about.notes(*result.models), style)
     return style.finish(lines)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streameval.defaults import GUARANTEED
+from streameval.reports import about
 from streameval.reports.numbers import assumed, count, nats, percent
 from streameval.reports.terminal import TextStyle, fields, paragraph
 
@@ -27,9 +28,10 @@ def until(result: Until, style: TextStyle) -> str:
         ("rows read", f"{count(loss.rows_read)} of {count(result.data.rows)}, {percent(loss.fraction)}"),
         ("stopped", why),
     ]
-    said = f"{promise(result)} {assumed(loss.assumes)} Seed {loss.seed}."
+    basis = f"{promise(result)} {assumed(loss.assumes)} Seed {loss.seed}."
     title = f"{result.model.path or 'the model'} on {result.data.name}, as precisely as asked"
-    lines = [style.bold(title), "", *fields(pairs, style), "", *paragraph(said, style)]
+    pairs += about.notes(result.model)
+    lines = [style.bold(title), "", *fields(pairs, style), "", *paragraph(basis, style)]
     return style.finish(lines)
 
 
