@@ -28,4 +28,4 @@ def time(result: Report) -> str:
     used = result.resources
     done = 2 * getattr(result.model, "multiply_adds", 0) * used.rows_per_second / 1e9
     speed = f", {done:.3g} GFLOP/s" if done else ""
-    return f"{seconds(used.seconds)}, {rate(used.rows_per_second)}{speed}, threads: {used.threads}"
+    return f"{seconds(used.seconds)}, {rate(used.rows_per_second)}, threads: {used.threads}{speed}"

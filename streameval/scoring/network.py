@@ -122,8 +122,8 @@ def check_fit(model: Network, source: Source) -> None:
     if len(mine) > 1 and len(theirs) > 1 and mine != theirs:
         raise ModelError(
             f"{model.path or 'the model'} takes images of {' x '.join(map(str, model.shape))} (channels, height, "
-            f"width), but the rows of {source.name} are {' x '.join(map(str, source.shape))}: as many values, in another "
-            "order. Convert the data to channels first: x.transpose(0, 3, 1, 2)."
+            f"width), but the rows of {source.name} are {' x '.join(map(str, source.shape))}: in another order. "
+            "Convert the data to channels first: x.transpose(0, 3, 1, 2)."
         )
     if source.soft and source.classes != model.outputs:
         raise ModelError(
