@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from streameval.arguments import describe_value
-from streameval.defaults import LEVEL, OF, SEED
+from streameval.defaults import DRAWS, LEVEL, OF, SEED
 from streameval.errors import UsageError
 from streameval.evaluation.memory import parse_size
-from streameval.evaluation.opening import open_rows
+from streameval.evaluation.opening import groups_of, subjects
 from streameval.evaluation.report import Report, data_dict, model_dict
-from streameval.losses import choose_loss
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
+from streameval.outputs.source import Outputs
 from streameval.scoring import check_model, make_scorer
 from streameval.scoring.scorer import Budget
 from streameval.statistics.intervals.interval import Interval, checked_level
@@ -70,7 +70,7 @@ class Paired:
 
     @property
     def win_rate(self) -> float:
-        """Share of rows on which the second model's loss is smaller."""
+        """Share of rows on which the second model is better: its loss smaller, or its score larger."""
         return self.results[0].pair.win_rate
 
     @property
@@ -93,15 +93,18 @@ class Paired:
             "eps": getattr(self.loss_function, "eps", None),
             "models": [model_dict(model) for model in self.models],
             "data": data_dict(self.data, self.models[0].outputs),
+            "higher_is_better": getattr(self.loss_function, "higher_is_better", False),
+            "joined": getattr(self.data, "joined", None),
         }
 
 
 def paired(
-    models: Sequence[Model],
-    data: Any,
+    models: Sequence[Model | Outputs] | Outputs,
+    data: Any = None,
     *,
     half_width: float | None = None,
     until: str | None = None,
+    draw: str = DRAWS[0],
     of: str = OF[0],
     groups: Any = None,
     level: float = LEVEL,
@@ -116,10 +119,13 @@ def paired(
 ) -> Paired:
     """Compare every further model with the first, row by row, each row read once.
 
+    models      networks, or runs of saved outputs (`open_outputs`; `join_outputs` of them), which need no data
     half_width  None: all rows, in one pass. Else random rows are read until the mean difference is known to
                 +- half_width nats, with a guarantee that holds however often one looks (`evaluate_until`)
     until       "decided": random rows are read until it is known which model is better on all rows, in place of a
                 half-width; wrong with a chance of at most 1 - level, however often one looks
+    draw        with `losses` and a way to stop: "weighted" draws rows more often where stored losses are high, which
+                finds a worse model, or a full loss, from fewer rows (`statistics.weighted`); "uniform": all alike
     of          "loss", or "accuracy": the share of rows that are wrong, which is smaller for the better model
     groups      as for `evaluate`, for a pass over all rows: claims on further data take groups as independent
     losses      losses of an earlier model, as `evaluate --losses` writes them: they take the place of the first
@@ -133,11 +139,13 @@ def paired(
         UsageError: fewer than two models (with `losses`: none), or arguments that cannot mean anything.
         DataError: a data set without rows, or losses of another one; and the errors of `evaluate`.
     """
-    models = _models(models)
     checked_level(level)
-    (source, models), loss = open_rows(data, *models), choose_loss(loss, eps)
+    models, source, loss = subjects(_models(models), data, loss, eps)
     _check(models, losses)
     _check_forms(half_width, until, of, groups, losses)
+    if until is None and half_width is None:
+        groups = groups_of(source, groups)
+    _check_draw(draw, losses, stops=until is not None or half_width is not None)
     budget = Budget(threads, None if max_memory is None else parse_size(max_memory))
     checked_quantity(of, *(make_scorer(model, source, loss, budget) for model in models if of == "accuracy"))
     known = () if losses is None else (os.fspath(losses),)
@@ -152,6 +160,7 @@ def paired(
         budget,
         half_width,
         until == DECIDED,
+        draw,
         of,
         groups,
     )
@@ -199,19 +208,31 @@ def _check_forms(
         )
 
 
+def _check_draw(draw: str, losses: str | os.PathLike[str] | None, *, stops: bool) -> None:
+    if draw not in DRAWS:
+        raise UsageError(f"draw (--draw): {draw!r} is not known. Expected {' or '.join(DRAWS)}.")
+    if draw == "weighted" and (losses is None or not stops):
+        raise UsageError(
+            "draw (--draw) weighted: rows are drawn by stored losses until enough is known. Add --losses OLD.arrow, "
+            "and --half-width H or --until decided."
+        )
+
+
 def _names(paths: Sequence[str | None]) -> tuple[str, ...]:
     """The models' paths, told apart where two are alike."""
     names = [path if path is not None else f"model {k}" for k, path in enumerate(paths, start=1)]
     return tuple(name if names.count(name) == 1 else f"{name} ({k})" for k, name in enumerate(names, start=1))
 
 
-def _models(models: Sequence[Model]) -> tuple[Model, ...]:
-    """The models; raise UsageError if they are none, or a single one that is not in a list."""
+def _models(models: Sequence[Model | Outputs] | Outputs) -> list[Model | Outputs] | Outputs:
+    """The models, or runs; raise UsageError if they are none, or a single one that is not in a list."""
+    if isinstance(models, Outputs) and models.joined is not None:
+        return models
     if not isinstance(models, Iterable) or isinstance(models, str | os.PathLike):
         raise UsageError(
             f"models: {describe_value(models)}, expected a list of networks, such as [first, second]."
         )
-    return tuple(check_model(model) for model in models)
+    return [model if isinstance(model, Outputs) else check_model(model) for model in models]
 
 
 def _check(models: Sequence[Model], losses: str | os.PathLike[str] | None) -> None:
