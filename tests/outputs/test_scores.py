@@ -1,4 +1,4 @@
-"""Scores of 0 and 1 are right and wrong rows: exact intervals and tests, where an error of exactly 0 would be no error."""
+"""Scores of 0 and 1 are right and wrong rows: exact intervals and tests, where an error of 0 would be no error."""
 
 from __future__ import annotations
 
