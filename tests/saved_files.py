@@ -145,7 +145,11 @@ def _helm(path: Path, values: list[float], ids: list[str], groups: list[str]) ->
                 "max": value, "mean": value, "variance": 0.0, "stddev": 0.0}  # fmt: skip
 
     listed = [
-        {"instance_id": i, "train_trial_index": trial, "stats": [stat("num_bytes", 9), stat("exact_match", v + shift)]}
+        {
+            "instance_id": i,
+            "train_trial_index": trial,
+            "stats": [stat("num_bytes", 9), stat("exact_match", v + shift)],
+        }
         for trial, shift in ((0, 0.5), (1, -0.5))
         for v, i in zip(values, ids, strict=True)
     ]
