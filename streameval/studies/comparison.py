@@ -12,11 +12,11 @@ from streameval.arguments import describe_value, integer
 from streameval.defaults import LEVEL, SEED, SIZES, TRIALS
 from streameval.errors import UsageError
 from streameval.evaluation.memory import parse_size
-from streameval.evaluation.opening import open_rows
+from streameval.evaluation.opening import groups_of, subject
 from streameval.evaluation.report import Report
-from streameval.losses import choose_loss
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
+from streameval.outputs.source import Outputs
 from streameval.scoring.scorer import Budget as Limits
 from streameval.statistics.budget import Budget
 from streameval.statistics.intervals.interval import checked_level
@@ -30,6 +30,7 @@ from streameval.studies.budgeting import error_budget
 from streameval.studies.histogram import Histogram
 from streameval.studies.limits import known_bounds
 from streameval.studies.spooled import spooled_losses
+from streameval.studies.tails import Tails
 
 SCHEMA = "streameval/compare/1"
 
@@ -41,13 +42,14 @@ class Comparison:
     full       the evaluation of all rows
     draws      everything drawn from the losses: see `streameval.statistics.trials.Comparison`
     budget     where an error of the full loss could come from
-    histogram  of the losses of all rows
+    histogram  of the losses of all rows · tails: their quantiles and worst rows, and what they say of further data
     """
 
     full: Report
     draws: Draws
     budget: Budget
     histogram: Histogram
+    tails: Tails | None = None
 
     @property
     def batches(self) -> tuple[Trials, ...]:
@@ -73,12 +75,13 @@ class Comparison:
             "eps": self.full.eps,
             "budget": self.budget.to_dict(),
             "histogram": self.histogram.to_dict(),
+            "tails": None if self.tails is None else self.tails.to_dict(),
         }
 
 
 def compare(
-    model: Model,
-    data: Any,
+    model: Model | Outputs,
+    data: Any = None,
     *,
     sizes: Sequence[int] = SIZES,
     trials: int = TRIALS,
@@ -109,11 +112,12 @@ def compare(
         UsageError: sizes or trials below 1, or over the number of rows without replacement.
         DataError: a data set without rows; and the errors of `evaluate`.
     """
-    (source, (model,)), loss = open_rows(data, model), choose_loss(loss, eps)
+    network, source, loss = subject(model, data, loss, eps)
     sizes, trials = _checked(source, sizes, trials, replace)
     checked_level(level)
     root, limits = number(seed), Limits(threads, None if max_memory is None else parse_size(max_memory))
-    with spooled_losses([model], source, loss, groups=groups, budget=limits, progress=progress) as spooled:
+    groups = groups_of(source, groups)
+    with spooled_losses([network], source, loss, groups=groups, budget=limits, progress=progress) as spooled:
         losses = spooled.losses[0]
         draws = compare_losses(
             losses,
@@ -127,7 +131,10 @@ def compare(
             seconds_per_row=spooled.seconds_per_row,
         )
         budget = error_budget(spooled.scorers[0], source, losses, sampling=0.0, seed=root, level=level)
-        return Comparison(spooled.reports[0], draws, budget, Histogram.of(losses))
+        # Of scores, the worst rows have the least; no interval is made for those.
+        bounds = None if getattr(loss, "higher_is_better", False) else known_bounds(loss)
+        tails = Tails.of(losses, bounds=bounds, level=level, seed=root)
+        return Comparison(spooled.reports[0], draws, budget, Histogram.of(losses), tails)
 
 
 def _bytes_per_row(source: Source) -> float:
