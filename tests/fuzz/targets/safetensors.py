@@ -63,7 +63,14 @@ def mutate(rng: Random, case: Case) -> Case:
     size = int.from_bytes(data[:8], "little")
     if rng.random() < 0.35:
         return {FILE: mutators.damaged(rng, data, [(0, 8 + size)])}
-    header = mutators.json_bytes(mutators.tree_changed(rng, json.loads(data[8 : 8 + size]), VALUES))
+    tree = json.loads(data[8 : 8 + size])
+    inner = tree.get("__metadata__", {}).get("architecture")
+    if inner is not None and rng.random() < 0.7:
+        changed = mutators.tree_changed(rng, json.loads(inner), VALUES)
+        tree["__metadata__"]["architecture"] = json.dumps(changed)
+    else:
+        tree = mutators.tree_changed(rng, tree, VALUES)
+    header = mutators.json_bytes(tree)
     if rng.random() < 0.1:
         header = header[:-1] + b"," + header[1:]  # every name twice
     if rng.random() < 0.05:
@@ -79,6 +86,8 @@ def oracle(folder: Path) -> bytes | None:
     kinds = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
     arrays: dict[str, np.ndarray] = {}
     header: dict[str, Any] = json.loads(data[8:start])
+    if "architecture" in header.get("__metadata__", {}):
+        return None
     for name, one in header.items():
         if name == "__metadata__":
             continue
@@ -91,4 +100,10 @@ def oracle(folder: Path) -> bytes | None:
     return by_names(arrays)
 
 
-TARGET = Target(seeds, mutate, lambda folder, rng: read(folder / FILE, rng), REFUSALS, oracle, prepare)
+def read_declared(folder: Path, rng: Random) -> bytes:
+    """Load the network, the activation given only where it may be missing."""
+    declares = b"architecture" in (folder / FILE).read_bytes()
+    return read(folder / FILE, rng, None if declares else "relu")
+
+
+TARGET = Target(seeds, mutate, read_declared, REFUSALS, oracle, prepare)
