@@ -55,8 +55,11 @@ def test_the_cross_entropy_of_a_multiple_choice_is_that_of_its_log_likelihoods(t
 
 
 def test_log_likelihoods_are_losses_with_the_other_sign(tmp_path: Path) -> None:
-    rolling = [sample(k, filtered_resps=["-7.5"], metrics=["word_perplexity", "bits_per_byte"],
-                      word_perplexity=[-7.5 * (k + 1), 5], bits_per_byte=[-7.5 * (k + 1), 20]) for k in range(2)]  # fmt: skip
+    names = ["word_perplexity", "bits_per_byte"]
+    rolling = [
+        sample(k, metrics=names, word_perplexity=[-7.5 * (k + 1), 5], bits_per_byte=[-7.5 * (k + 1), 20])
+        for k in range(2)
+    ]
     outputs = se.open_outputs(lines(tmp_path / "samples_a.jsonl", rolling))
     assert outputs.value.column == "nats_per_document"
     assert se.per_sample_losses(outputs).tolist() == [7.5, 15.0]
