@@ -35,6 +35,9 @@ GUARANTEED = ("bernstein", "serfling", "betting", "predictable")
 # What is estimated: the mean loss, or the share of rows predicted right.
 OF = ("loss", "accuracy")
 
+# How rows are drawn beside stored losses: all alike, or more often where those are high.
+DRAWS = ("uniform", "weighted")
+
 # What a claim is about: the rows there are, or further data of the same kind, of which they are a sample.
 THESE_ROWS = "these rows"
 FURTHER_DATA = "further data"

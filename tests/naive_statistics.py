@@ -317,3 +317,9 @@ def _holm_made(p_values, miss):
             break
         made.add(best)
     return made
+
+
+def draw_chances(old, low, uniform) -> list[float]:
+    """Return the chance of each row: uniformly with chance `uniform`, else in proportion to its loss above `low`."""
+    total = sum(loss - low for loss in old)
+    return [uniform / len(old) + (1 - uniform) * (loss - low) / total for loss in old]

@@ -12,7 +12,7 @@ from streameval.reports.numbers import bytes_, count
 from streameval.reports.terminal import TextStyle, fields
 
 if TYPE_CHECKING:
-    from streameval.models.mlp import Mlp
+    from streameval.models.network import Network
     from streameval.storage.source import Source
 
 SCHEMA = "streameval/info/1"
@@ -59,7 +59,7 @@ def data_set(source: Source, *, check: bool = False) -> dict[str, Any]:
     return described | {"blocks_checked": source.check_content()} if check else described
 
 
-def model(network: Mlp) -> dict[str, Any]:
+def model(network: Network) -> dict[str, Any]:
     """A network."""
     return {
         "schema": SCHEMA,

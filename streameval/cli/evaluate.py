@@ -34,7 +34,7 @@ def command(
 ) -> None:
     """Print the exact loss of MODEL over DATA.
 
-    MODEL is a .pkl, .npz, .safetensors or .onnx file of a network of dense layers. DATA is an .arrow file, a folder
+    MODEL is a .pkl, .npz, .safetensors or .onnx file of a network. DATA is an .arrow file, a folder
     of images.npy and labels.npy, or a folder or quoted glob of several of them.
     """
     from streameval.cli import kernels, output

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from streameval.evaluation.selection import Rows
-    from streameval.models.mlp import Mlp
+    from streameval.models.network import Network
     from streameval.storage.source import Source
 
 RANGE = re.compile(r"(\d{0,18}):(\d{0,18})")
@@ -28,12 +28,14 @@ NPY = b"\x93NUMPY"
 FORMS = "START:STOP, or a file of row numbers: a JSON list, text with one number a line, or .npy"
 
 
-def load_model(path: str, activation: str | None = None, *, allow_nonfinite: bool = False) -> Mlp:
+def load_model(
+    path: str, activation: str | None = None, dropout: str | None = None, *, allow_nonfinite: bool = False
+) -> Network:
     """Load a network; `activation` is one name, or one for each hidden layer with commas between."""
     from streameval.models.loading import load
 
     names = activation.split(",") if activation and "," in activation else activation
-    return load(path, activation=names, allow_nonfinite=allow_nonfinite)
+    return load(path, activation=names, dropout=dropout, allow_nonfinite=allow_nonfinite)
 
 
 def open_data(path: str, *, io: str = "auto", scale: float | None = None) -> Source:

@@ -84,6 +84,12 @@ io = option(
     "where mapping is unsafe.",
 )
 activation = option("--activation", help="Of the hidden layers, where the model file does not say.")
+dropout = option(
+    "--dropout",
+    type=click.Choice(["book", "identity"]),
+    help="What dropout does when a network of the book predicts: book multiplies by 0.5 as its code does, identity "
+    "does nothing. For files that do not say.",
+)
 runtime = option(
     "--with",
     "runtime",

@@ -7,6 +7,7 @@ import click
 from streameval.cli import options
 from streameval.cli.figure_options import FigureOptions, figure_options
 from streameval.cli.input_options import InputOptions, input_options
+from streameval.defaults import DRAWS
 
 
 @click.command()
@@ -25,6 +26,13 @@ from streameval.cli.input_options import InputOptions, input_options
     type=click.Choice(["decided"]),
     help="Read random rows until it is known which model is better on all rows.",
 )
+@options.option(
+    "--draw",
+    type=click.Choice(DRAWS),
+    default=DRAWS[0],
+    show_default=True,
+    help="With --losses and a way to stop: weighted draws rows more often where the stored losses are high.",
+)
 @options.of
 @options.group
 @options.level
@@ -39,6 +47,7 @@ def command(
     half_width: float | None,
     losses: str | None,
     until: str | None,
+    draw: str,
     of: str,
     group: str | None,
     level: float,
@@ -69,6 +78,7 @@ def command(
             half_width=half_width,
             losses=losses,
             until=until,
+            draw=draw,
             of=of,
             groups=group,
             level=level,

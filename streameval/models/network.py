@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -144,6 +145,17 @@ class Network:
             for array in layer.arrays().values():
                 digest.update(array.astype("<f4", copy=False).data)
         return digest.hexdigest()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the network as safetensors, whole or not at all: its arrays, and its layers as metadata.
+
+        Raises:
+            StorageError: the file cannot be written.
+            UsageError: the name ends as another weight format's does: .pkl, .npz, .onnx.
+        """
+        from streameval.models.writing import save
+
+        save(self, path)
 
     def __eq__(self, other: object) -> bool:
         return self.sha256 == other.sha256 if isinstance(other, Network) else NotImplemented

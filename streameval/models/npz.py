@@ -15,14 +15,13 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Sequence
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import ModelError
-from streameval.models.mlp import Layer
+from streameval.models.file import Choices, Loaded, ModelFile
 from streameval.models.naming import Weights, assemble
 
 # Weights hardly shrink; pruned ones (95 % zeros) by about 15. Deflate can reach 1000, which is a bomb.
@@ -34,7 +33,7 @@ _ORDER = re.compile(r"['\"]fortran_order['\"]: *(True|False)")
 _SHAPE = re.compile(r"['\"]shape['\"]: *\(([\d, ]*)\)")
 
 
-def load_layers(data: bytes, activation: str | Sequence[str] | None) -> tuple[list[Layer], list[str]]:
+def load_layers(file: ModelFile, choices: Choices) -> Loaded:
     """Return the layers in an npz file, and what had to be decided.
 
     An array of text named `activations` records the activations.
@@ -43,6 +42,7 @@ def load_layers(data: bytes, activation: str | Sequence[str] | None) -> tuple[li
         ModelError: damaged, compressed beyond all weights, an object array, a header that does not match
             its content; or see `naming.assemble`.
     """
+    data = file.data
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             arrays = _arrays(archive, len(data))
@@ -54,7 +54,7 @@ def load_layers(data: bytes, activation: str | Sequence[str] | None) -> tuple[li
         raise ModelError(f"the npz file cannot be read ({str(error)[:200]}).") from None
     names = arrays.pop("activations", None)
     recorded = None if names is None else tuple(str(name) for name in names.reshape(-1))
-    return assemble(Weights(arrays, recorded), activation)
+    return assemble(Weights(arrays, recorded), choices)
 
 
 def _arrays(archive: zipfile.ZipFile, size: int) -> dict[str, NDArray[Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from streameval.arguments import describe_value
-from streameval.defaults import LEVEL, OF, SEED
+from streameval.defaults import DRAWS, LEVEL, OF, SEED
 from streameval.errors import UsageError
 from streameval.evaluation.memory import parse_size
 from streameval.evaluation.opening import open_rows
@@ -102,6 +102,7 @@ def paired(
     *,
     half_width: float | None = None,
     until: str | None = None,
+    draw: str = DRAWS[0],
     of: str = OF[0],
     groups: Any = None,
     level: float = LEVEL,
@@ -120,6 +121,8 @@ def paired(
                 +- half_width nats, with a guarantee that holds however often one looks (`evaluate_until`)
     until       "decided": random rows are read until it is known which model is better on all rows, in place of a
                 half-width; wrong with a chance of at most 1 - level, however often one looks
+    draw        with `losses` and a way to stop: "weighted" draws rows more often where stored losses are high, which
+                finds a worse model, or a full loss, from fewer rows (`statistics.weighted`); "uniform": all alike
     of          "loss", or "accuracy": the share of rows that are wrong, which is smaller for the better model
     groups      as for `evaluate`, for a pass over all rows: claims on further data take groups as independent
     losses      losses of an earlier model, as `evaluate --losses` writes them: they take the place of the first
@@ -138,6 +141,7 @@ def paired(
     (source, models), loss = open_rows(data, *models), choose_loss(loss, eps)
     _check(models, losses)
     _check_forms(half_width, until, of, groups, losses)
+    _check_draw(draw, losses, stops=until is not None or half_width is not None)
     budget = Budget(threads, None if max_memory is None else parse_size(max_memory))
     checked_quantity(of, *(make_scorer(model, source, loss, budget) for model in models if of == "accuracy"))
     known = () if losses is None else (os.fspath(losses),)
@@ -152,6 +156,7 @@ def paired(
         budget,
         half_width,
         until == DECIDED,
+        draw,
         of,
         groups,
     )
@@ -196,6 +201,16 @@ def _check_forms(
         raise UsageError(
             "groups (--group) with --until or --half-width: what random rows tell is about these rows, and needs no "
             "independent ones. Leave out --group, or read all rows for a claim about further data."
+        )
+
+
+def _check_draw(draw: str, losses: str | os.PathLike[str] | None, *, stops: bool) -> None:
+    if draw not in DRAWS:
+        raise UsageError(f"draw (--draw): {draw!r} is not known. Expected {' or '.join(DRAWS)}.")
+    if draw == "weighted" and (losses is None or not stops):
+        raise UsageError(
+            "draw (--draw) weighted: rows are drawn by stored losses until enough is known. Add --losses OLD.arrow, "
+            "and --half-width H or --until decided."
         )
 
 

@@ -20,9 +20,9 @@ from streameval.models.model import Model
 from streameval.scoring.scorer import Budget
 from streameval.statistics.bounds import Bounds, difference_bounds
 from streameval.statistics.clusters import clustered
-from streameval.statistics.decided import Evidence, SignTest, decide, evidence
+from streameval.statistics.decided import Decision, Evidence, SignTest, decide, evidence
 from streameval.statistics.difference import difference_until
-from streameval.statistics.intervals.interval import Interval
+from streameval.statistics.intervals.interval import Interval, quantile
 from streameval.statistics.mcnemar import mcnemar
 from streameval.statistics.paired import DIFFERENCE_PRIOR, Difference, Pair, paired_until
 from streameval.statistics.paired import paired as pairs_of
@@ -30,11 +30,12 @@ from streameval.statistics.population import Population
 from streameval.statistics.power import power_of
 from streameval.statistics.sequences import sequence
 from streameval.statistics.until import Step, StoppingResult
+from streameval.statistics.weighted import WeightedDraws, weighted_decide, weighted_until
 from streameval.storage.source import Source
 from streameval.studies.looks import recorder
 from streameval.studies.paired_result import PairedResult, p_of
 from streameval.studies.quantity import Wrong, bounds_of
-from streameval.studies.reading import Floats, Integers, SharedReader
+from streameval.studies.reading import Floats, Integers, RowScores, SharedReader
 from streameval.studies.spooled import Spooled, spooled_losses
 from streameval.studies.stored import StoredLosses
 
@@ -49,7 +50,8 @@ OnStep = Callable[[Step], None] | None
 class Study:
     """One comparison, in each of its forms.
 
-    half_width  None for all rows, or until the sign is known (`decided`) · of: "loss" or "accuracy"
+    half_width  None for all rows, or until the sign is known (`decided`) · draw: a row of `DRAWS`
+    of          "loss" or "accuracy"
     groups      of rows, as `evaluate` takes them
     """
 
@@ -62,6 +64,7 @@ class Study:
     budget: Budget
     half_width: float | None
     decided: bool
+    draw: str
     of: str
     groups: Any
 
@@ -73,6 +76,9 @@ class Study:
             return self._whole(old, progress)
         scorers, chunk_rows = planned_scorers(self.models, self.source, self.loss, self.budget, CHUNK_ROWS)
         reader = SharedReader(scorers, self.source, None if old is None else old.losses, chunk_rows)
+        if old is not None and self.draw == "weighted":
+            draws = WeightedDraws.of(old.losses, bounds=self.loss.bounds, seed=self.seed)
+            return tuple(self._weighted(reader, k, draws, on_step) for k in range(1, len(self.names))), ()
         form = self._until_decided if self.decided else self._until_narrow
         return tuple(form(reader, k, old, on_step) for k in range(1, len(self.names))), ()
 
@@ -197,6 +203,39 @@ class Study:
             first_full=None if base is None else base.mean,
         )  # fmt: skip
         return result if len(self.names) == 2 else replace(result, simultaneous=_interval(stopped))
+
+    def _weighted(self, reader: SharedReader, k: int, draws: WeightedDraws, on_step: OnStep) -> PairedResult:
+        """Rows drawn by the stored losses until enough is known of model k; of several, of all of them together."""
+        steps, record = recorder(on_step)
+        read, mean, level = _second(reader.comparison(k)), draws.whole.mean, self.shared_level
+        stopped: StoppingResult | Decision
+        if self.decided:
+            stopped, _ = weighted_decide(read, draws, level=level, on_step=record)
+            interval = _interval(stopped)
+        else:
+            stopped = weighted_until(read, draws, half_width=self._width, level=level, on_step=record)
+            interval = replace(_interval(stopped), low=stopped.low - mean, high=stopped.high - mean)
+        pair = self._pair_of_draws(reader.first(k, stopped.rows_read), k, draws, interval, stopped)
+        sure = Evidence(stopped.e_value, stopped.p_value) if isinstance(stopped, Decision) else None
+        return PairedResult(
+            pair, interval, THESE_ROWS, stopped, replace(interval, low=mean + interval.low, high=mean + interval.high),
+            tuple(steps), sure, simultaneous=interval if len(self.names) > 2 else None, first_full=mean,
+        )  # fmt: skip
+
+    def _pair_of_draws(
+        self, seen: RowScores, k: int, draws: WeightedDraws, interval: Interval, stopped: Any
+    ) -> Pair:
+        """What weighted draws show: every number an estimate for all rows; classes and correlation are left out."""
+        rows, (old, new) = draws.take(0, len(seen.losses[0])), seen.losses
+        weights = draws.weights(rows)
+        mean = stopped.loss if self.decided else stopped.loss - draws.whole.mean
+        spread = float(((new - old) * weights).std(ddof=1))
+        wins, ties = (float(np.average(one, weights=weights)) for one in (new < old, new == old))
+        apart = quantile(self.level) * draws.whole.sd * (2.0 / len(rows)) ** 0.5
+        return Pair(
+            self.names[0], self.names[k], len(rows), draws.whole.mean, draws.whole.mean + mean, mean, spread, interval,
+            apart, None, wins, ties, (),
+        )  # fmt: skip
 
     def _seen(self, reader: SharedReader, k: int, count: int) -> tuple[Pair, Floats]:
         """What the first `count` rows show of model k and the first, and second - first on each."""

@@ -148,10 +148,33 @@ def test_intervals_of_several_hold_together_as_often_as_promised():
     assert held / 2000 >= 0.95 - 4 * math.sqrt(0.95 * 0.05 / 2000)
 
 
+@pytest.mark.parametrize("how", [{"until": "decided"}, {"half_width": 0.1}])
+def test_rows_drawn_by_stored_losses_say_the_same_from_fewer_rows(
+    worse, models, digits_file, losses, old, how
+):
+    uniform, found = (
+        se.paired([worse], digits_file, losses=old, seed=1, draw=draw, **how).results[0]
+        for draw in ("uniform", "weighted")
+    )
+    gap = (losses[1] - losses[0]).mean()
+    assert found.difference.low <= gap <= found.difference.high  # seed 1: 95 of 100 would do
+    assert found.loss.low <= losses[1].mean() <= found.loss.high
+    assert found.pair.first_loss == pytest.approx(losses[0].mean(), rel=1e-12)
+    assert found.pair.win_rate == pytest.approx(np.mean(losses[1] < losses[0]), abs=0.2)
+    if "until" in how:
+        assert found.stopped.sign == 1
+        assert found.stopped.rows_read < 0.7 * uniform.stopped.rows_read
+    assert dumps(found)
+    several = se.paired([worse, models[1]], digits_file, losses=old, seed=1, draw="weighted", **how)
+    assert several.results[0].simultaneous.low <= gap <= several.results[0].simultaneous.high
+
+
 def test_what_does_not_go_together_is_refused(models, digits_file, old):
     for options, said in (
         ({"until": "soon"}, "Expected 'decided'"),
         ({"until": "decided", "half_width": 0.1}, "one way to stop"),
+        ({"draw": "lots"}, "Expected uniform or weighted"),
+        ({"draw": "weighted"}, "Add --losses"),
         ({"of": "speed"}, "Expected loss or accuracy"),
         ({"until": "decided", "groups": np.zeros(3000, int)}, "Leave out --group"),
         ({"until": "decided", "eps": 0.0}, "needs bounds"),
