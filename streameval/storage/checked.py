@@ -22,7 +22,20 @@ from streameval.storage.source import Chunk, Hashes, Source, Span
 from streameval.storage.stored import row_numbers
 
 # What is the same for the data set whether it is hashed or not.
-SAME = ("name", "path", "rows", "shape", "features", "dtype", "classes", "scale", "soft", "io", "files", "sources")
+SAME = (
+    "name",
+    "path",
+    "rows",
+    "shape",
+    "features",
+    "dtype",
+    "classes",
+    "scale",
+    "soft",
+    "io",
+    "files",
+    "sources",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +136,10 @@ class CheckedSource:
         return Chunk(wanted, values.reshape(-1), offsets, self.features, t)
 
     def hashed(self) -> Hashed:
-        """What was hashed until now."""
+        """What was hashed until now.
+
+        Raises DataError if all rows were, and are not those that the fingerprint is of, which another reading gave.
+        """
         rows = sum(len(self._blocks[number]) for number in self._seen)
         recorded = bool(self._seen) and all(self._wanted[number] is not None for number in self._seen)
         content = None
@@ -131,11 +147,39 @@ class CheckedSource:
             # The recorded ones are what the fingerprint is made of, whatever the parts' sizes.
             again = fingerprint(self, (self._seen[number] for number in range(len(self._blocks))))
             content = self.fingerprint if recorded else again
+            if not any(self._wanted) and self.fingerprint.startswith("sha256:") and again != self.fingerprint:
+                raise DataError(
+                    f"{self.name}: what was read has fingerprint {again}, but a reading before gave "
+                    f"{self.fingerprint}. Let no one write to the data, and run again."
+                )
         return Hashed(rows, len(self._seen), recorded, content)
 
     def hashes(self) -> list[list[Any]]:
         """The hashes of blocks that nothing is recorded of, for `remember`: [block, features, targets]."""
         return [[one, *seen] for one, seen in sorted(self._seen.items()) if self._wanted[one] is None]
+
+    def numbers(self) -> list[int]:
+        """The blocks that were hashed."""
+        return sorted(self._seen)
+
+    def all_blocks(self) -> tuple[int, bool]:
+        """How many blocks there are, and whether hashes are recorded of all."""
+        return len(self._blocks), all(one is not None for one in self._wanted)
+
+    def compared(self) -> int:
+        """How many blocks were compared with what is recorded."""
+        return sum(self._wanted[number] is not None for number in self._seen)
+
+    def seen_elsewhere(self, rows: Span | NDArray[np.int64]) -> None:
+        """Count the recorded blocks of these rows as seen: another process compared them, or an earlier run."""
+        if isinstance(rows, Span):
+            numbers = list(self._numbers(rows))
+        else:
+            numbers = np.unique(np.searchsorted(self._starts, rows, side="right") - 1).tolist()
+        for number in numbers:
+            hashes = self._wanted[number]
+            if hashes is not None:
+                self._seen[number] = hashes
 
     def remember(self, hashes: Sequence[Sequence[Any]]) -> None:
         """Compare blocks with what another reading of the same data found, and count them as seen.
@@ -197,11 +241,19 @@ class CheckedSource:
     def _read(self, number: int, buffer: NDArray[Any]) -> NDArray[Any]:
         """Fill the buffer with the features of a block and return its targets, both compared."""
         block, at, targets = self._blocks[number], 0, []
-        for chunk in self._source.chunks(block, CHUNK_ROWS):
-            size = len(chunk) * self.features
-            buffer[at : at + size] = chunk.x.reshape(-1)
-            targets.append(chunk.t)
-            at += size
+        try:
+            for chunk in self._source.chunks(block, CHUNK_ROWS):
+                size = len(chunk) * self.features
+                buffer[at : at + size] = chunk.x.reshape(-1)
+                targets.append(chunk.t)
+                at += size
+        except DataError as error:
+            if self._wanted[number] is None:
+                raise
+            # A flipped bit may make a label impossible: what is recorded was possible.
+            raise type(error)(
+                f"{error} It is among rows {block.start}:{block.stop}, which differ from what was recorded."
+            ) from error
         t = np.concatenate(targets)
         self._compare(number, hash_block([(buffer[:at], t)]))
         return t
