@@ -1,4 +1,4 @@
-"""Files of saved outputs as tools write them: the same values, one writer for each format. Imports nothing of the package."""
+"""Files of saved outputs as tools write them: the same values, one writer for each format; imports nothing of ours."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def _mlflow(path: Path, values: list[float], ids: list[str], groups: list[str]) 
 
 
 PLAIN = {"score": "v", "row_id": "id"}
-# The format's name in the package -> how it is written; a second way of writing one has a name of its own after a slash.
+# The name in the package -> how it is written; a second way of writing one has a name of its own after a slash.
 FORMATS: dict[str, Format] = {
     "arrow": Format(_arrow, "saved.arrow", PLAIN),
     "parquet": Format(_parquet, "saved.parquet", PLAIN),
