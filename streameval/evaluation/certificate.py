@@ -129,7 +129,7 @@ class Certificate:
                 f"{self.said['data']['fingerprint']} ({self.said['data']['path']}). Give the data that were evaluated."
             )
         for what, mine in (("model", model_dict(model)), ("data", data_dict(source, model.outputs))):
-            for field in sorted((mine.keys() | self.said[what].keys()) - {"path"}):
+            for field in sorted((mine.keys() | self.said[what].keys()) - {"path", "notes"}):
                 self._compare(f"{what}.{field}", self.said[what].get(field), mine.get(field))
 
     def check_scorer(self, name: str) -> None:

@@ -55,6 +55,16 @@ class ModelName:
         """See `Model`."""
         return self.description
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What had to be decided to read it."""
+        return tuple(self.description.get("notes", ()))
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The description without notes: the same for models that are the same, however they were read."""
+        return {name: value for name, value in self.description.items() if name != "notes"}
+
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> ModelName:
         """What `model_dict` wrote. Raises ValueError, KeyError or TypeError for what it did not."""
@@ -62,9 +72,9 @@ class ModelName:
         layers, activations = others["layers"], others["activations"]
         for k in range(len(layers)):
             integer(layers, k, least=1, most=2**63)
-        names = isinstance(activations, list) and all(isinstance(one, str) for one in activations)
-        if not layers or not names:
-            raise ValueError(f"layers {shown(layers)} and activations {shown(activations)}")
+        for names in (activations, others.get("notes", [])):
+            if not layers or not isinstance(names, list) or not all(isinstance(one, str) for one in names):
+                raise ValueError(f"layers {shown(layers)} and activations or notes {shown(names)}")
         return cls(text(stored, "path", none=True), sha256(stored, "sha256"), others)
 
 
@@ -254,8 +264,9 @@ def further(interval: Interval | None) -> dict[str, Any] | None:
 
 
 def model_dict(model: Model) -> dict[str, Any]:
-    """What identifies a model in a report."""
-    return {"path": model.path, "sha256": model.sha256, **model.describe()}
+    """What identifies a model in a report, and what had to be decided to read it."""
+    notes = {} if isinstance(model, ModelName) else {"notes": list(getattr(model, "notes", ()))}
+    return {"path": model.path, "sha256": model.sha256, **model.describe(), **notes}
 
 
 def data_dict(source: Source | DataName, classes: int) -> dict[str, Any]:

@@ -210,7 +210,7 @@ class _Shard:
         pairs = [
             ("scorer", other.scorer, self.scorer),
             ("classes", other.classes, self.classes),
-            ("model", {**other.model.description}, {**self.model.description}),
+            ("model", other.model.content, self.model.content),
             ("data", replace(other.data, path=None), replace(self.data, path=None)),
         ]
         more = [f"{name} {theirs}, expected {mine}" for name, theirs, mine in pairs if theirs != mine]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from streameval.reports import about
 from streameval.reports.figures.batches import falls_short
 from streameval.reports.numbers import bytes_, count, nats, percent, rate, seconds
 from streameval.reports.terminal import INDENT, TextStyle, fields, paragraph, table
@@ -41,7 +42,7 @@ def comparison(result: Comparison, style: TextStyle) -> str:
         style.dim(f"{INDENT}about the rows for a wanted precision (share to time: {_until_method(result)})"),
         *_precision(result, style),
         "",
-        *fields([("order", draws.order.message), *budget(result.budget)], style),
+        *fields([("order", draws.order.message), *budget(result.budget), *about.notes(full.model)], style),
     ]
     return style.finish(lines)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streameval.defaults import GUARANTEED
+from streameval.reports import about
 from streameval.reports.numbers import assumed, count, nats, percent
 from streameval.reports.terminal import TextStyle, fields, paragraph
 from streameval.reports.words import called, in_unit, subject
@@ -30,6 +31,7 @@ def until(result: Until, style: TextStyle) -> str:
     ]
     said = f"{promise(result)} {assumed(loss.assumes)} Seed {loss.seed}."
     title = f"{subject(result.model, result.data)}, as precisely as asked"
+    pairs += about.notes(result.model)
     lines = [style.bold(title), "", *fields(pairs, style), "", *paragraph(said, style)]
     return style.finish(lines)
 
