@@ -15,7 +15,7 @@ from streameval.evaluation.fields import integer, only, sha256, shown, text
 from streameval.evaluation.identity import RESULT_VERSION, Identity
 from streameval.evaluation.resources import Resources
 from streameval.evaluation.sealed import seal
-from streameval.evaluation.state import State
+from streameval.evaluation.state import UNITS, State
 from streameval.evaluation.tally import BLOCK_ROWS, Block, Tally
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
@@ -174,10 +174,18 @@ class Report:
     @property
     def accuracy_interval(self) -> Interval | None:
         """Where the accuracy on further data of the same kind lies, at 95 %: Clopper and Pearson's, which holds for any
-        number of rows, if they are independent. None without rows or classes."""
-        if not self.rows or self.correct is None:
-            return None
-        return accuracy_interval(self.correct, self.rows)
+        number of rows, if they are independent. Scores that were saved, all of them 0 or 1, are right or wrong rows
+        too. None without rows, or without either."""
+        right = self.correct if self.state.classification is not None else self.right_scores
+        return None if not self.rows or right is None else accuracy_interval(right, self.rows)
+
+    @property
+    def right_scores(self) -> int | None:
+        """Rows with a score of 1, where all are 0 or 1: only then the sum of squares within 0 and 1 is the sum."""
+        sums = self.state.sums
+        scored = getattr(self.loss_function, "higher_is_better", False)
+        within = scored and sums.smallest >= 0.0 and sums.largest <= 1.0
+        return sums.units // UNITS if within and sums.units_squared == sums.units * UNITS else None
 
     @property
     def accuracy_interval_clustered(self) -> Interval | None:

@@ -77,7 +77,7 @@ class NetworkScorer:
         kept, key = _PREPARED.setdefault(self.model, {}), (self._dtype.str, self._scale)
         if key not in kept:
             kept[key] = _Prepared(
-                pack(self.model.layers, dtype=self._dtype, scale=self._scale, shape=self.model.shape)
+                pack(self.model.packable, dtype=self._dtype, scale=self._scale, shape=self.model.shape)
             )
         return kept[key]
 
