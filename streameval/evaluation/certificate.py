@@ -29,6 +29,7 @@ from streameval.storage.source import Source, Span
 # does not name its groups. `Certificate.unknown` lists what a report says of these.
 UNKNOWN = (
     "model.path",
+    "model.notes",
     "data.path",
     "resources",
     "stderr_clustered",
@@ -41,34 +42,31 @@ ELSEWHERE = ("model", "data", "scorer", "blocks", "check", "schema", sealed.SEAL
 ROUNDED = ("accuracy_interval",)
 # All that the first version said.
 FIRST = frozenset(
-    (
-        *(
-            "schema",
-            "loss",
-            "loss_sum",
-            "rows",
-            "correct",
-            "accuracy",
-            "stddev",
-            "stderr",
-            "min",
-            "max",
-            "left_out",
-        ),
-        *(
-            "eps",
-            "digest",
-            "per_class",
-            "confusion",
-            "worst",
-            "model",
-            "data",
-            "resources",
-            "meaning",
-            "state",
-        ),
-        *("blocks", sealed.SEAL),
-    )
+    [
+        "schema",
+        "loss",
+        "loss_sum",
+        "rows",
+        "correct",
+        "accuracy",
+        "stddev",
+        "stderr",
+        "min",
+        "max",
+        "left_out",
+        "eps",
+        "digest",
+        "per_class",
+        "confusion",
+        "worst",
+        "model",
+        "data",
+        "resources",
+        "meaning",
+        "state",
+        "blocks",
+        "sha256",
+    ]
 )
 
 
@@ -100,6 +98,7 @@ class Certificate:
     def unknown(self) -> dict[str, Any]:
         """What the report says that cannot be compared with anything, by the names of `UNKNOWN`; null left out."""
         flat = {**self.said, **{f"{what}.path": self.said[what]["path"] for what in ("model", "data")}}
+        flat["model.notes"] = self.said["model"].get("notes") or None
         known = {name: flat[name] for name in UNKNOWN if flat.get(name) is not None}
         # Of hashing that did not see all rows, nothing remains to compare.
         part = flat.get("check") is not None and flat["check"]["content"] is None

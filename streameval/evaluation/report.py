@@ -68,7 +68,10 @@ class ModelName:
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> ModelName:
         """What `model_dict` wrote. Raises ValueError, KeyError or TypeError for what it did not."""
-        others = {name: value for name, value in stored.items() if name not in ("path", "sha256")}
+        # An earlier version kept no notes.
+        others = {"notes": []} | {
+            name: value for name, value in stored.items() if name not in ("path", "sha256")
+        }
         layers, activations = others["layers"], others["activations"]
         for k in range(len(layers)):
             integer(layers, k, least=1, most=2**63)
