@@ -36,17 +36,20 @@ class File:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         with storage_errors(self.path):
-            status = self.path.stat()
-            if not stat.S_ISREG(status.st_mode):
-                raise StorageError(f"{self.path}: is not a regular file. Give the path of a data file.")
-            self._handle = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            # Opening a pipe would wait for a writer.
+            self._handle = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         self._close: Callable[[], Any] = weakref.finalize(self, os.close, self._handle)
-        self._identity = _identity(os.fstat(self._handle))
+        status = os.fstat(self._handle)
+        if not stat.S_ISREG(status.st_mode):
+            self._close()
+            raise StorageError(f"{self.path}: is not a regular file. Give the path of a data file.")
+        self._identity = _identity(status)
         self.size = self._identity[0]
 
     def read(self, at: int, size: int) -> bytes:
         """Return exactly the `size` bytes at position `at`. Raises DataError when the file ends before."""
-        data = bytearray(size)
+        # Nothing is allocated for bytes that the file does not have; the one more lets it say so.
+        data = bytearray(min(size, max(self.size - at, 0) + 1))
         self.read_into(memoryview(data), at)
         return bytes(data)
 

@@ -30,6 +30,7 @@ from streameval.studies.budgeting import error_budget
 from streameval.studies.histogram import Histogram
 from streameval.studies.limits import known_bounds
 from streameval.studies.spooled import spooled_losses
+from streameval.studies.tails import Tails
 
 SCHEMA = "streameval/compare/1"
 
@@ -41,13 +42,14 @@ class Comparison:
     full       the evaluation of all rows
     draws      everything drawn from the losses: see `streameval.statistics.trials.Comparison`
     budget     where an error of the full loss could come from
-    histogram  of the losses of all rows
+    histogram  of the losses of all rows · tails: their quantiles and worst rows, and what they say of further data
     """
 
     full: Report
     draws: Draws
     budget: Budget
     histogram: Histogram
+    tails: Tails | None = None
 
     @property
     def batches(self) -> tuple[Trials, ...]:
@@ -73,6 +75,7 @@ class Comparison:
             "eps": self.full.eps,
             "budget": self.budget.to_dict(),
             "histogram": self.histogram.to_dict(),
+            "tails": None if self.tails is None else self.tails.to_dict(),
         }
 
 
@@ -128,7 +131,10 @@ def compare(
             seconds_per_row=spooled.seconds_per_row,
         )
         budget = error_budget(spooled.scorers[0], source, losses, sampling=0.0, seed=root, level=level)
-        return Comparison(spooled.reports[0], draws, budget, Histogram.of(losses))
+        # Of scores, the worst rows have the least; no interval is made for those.
+        bounds = None if getattr(loss, "higher_is_better", False) else known_bounds(loss)
+        tails = Tails.of(losses, bounds=bounds, level=level, seed=root)
+        return Comparison(spooled.reports[0], draws, budget, Histogram.of(losses), tails)
 
 
 def _bytes_per_row(source: Source) -> float:

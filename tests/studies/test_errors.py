@@ -70,6 +70,18 @@ def test_compare_gives_the_full_report_its_groups(model, losses, digits_file):
     assert found.full.stderr_clustered == pytest.approx(clustered(losses, GROUPS).stderr, rel=1e-9)
 
 
+def test_compare_gives_the_tail_of_these_rows_and_of_further_data(model, losses, digits_file):
+    found = se.compare(model, digits_file, sizes=(10,), trials=10)
+    said = found.to_dict()["tails"]
+    for one in said["quantiles"]:
+        assert one["loss"] == np.quantile(losses, one["share"], method="inverted_cdf")
+        assert one["interval"]["low"] <= one["loss"] <= one["interval"]["high"]
+    top = np.sort(losses)[-30:]
+    assert said["worst"]["mean"] == pytest.approx(top.mean(), rel=1e-9)
+    assert said["worst"]["part_interval"]["estimates"] == "further data"
+    assert se.compare(model, digits_file, sizes=(10,), trials=10, eps=0.0).to_dict()["tails"]["worst"] is None
+
+
 def test_groups_that_cannot_be_added_up_are_refused(model, digits_file, tmp_path):
     with pytest.raises(UsageError, match="2999 for the 3000 rows"):
         se.evaluate(model, digits_file, groups=GROUPS[1:])
