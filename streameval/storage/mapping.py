@@ -86,7 +86,7 @@ class File:
 
     def is_at(self, handle: int) -> bool:
         """Whether another descriptor is of this file."""
-        return _identity(os.fstat(handle))[2:] == self._identity[2:]
+        return _identity(os.fstat(handle))[3:] == self._identity[3:]
 
     def check_size(self) -> None:
         """Raise DataError when the file has not the size that it had when it was opened."""
@@ -107,10 +107,15 @@ class File:
         for identity in (_identity(os.fstat(self._descriptor())), there):
             if identity != self._identity:
                 raise DataError(
-                    f"{self.path}: the file changed while it was read: found (size, mtime_ns, inode, device) "
+                    f"{self.path}: the file changed while it was read: found (size, mtime_ns, ctime_ns, inode, device) "
                     f"{identity or 'no file'}, expected {self._identity} as when it was opened. "
                     "Let no one write to it, and run again."
                 )
+
+    @property
+    def stamp(self) -> tuple[int, int, int, int]:
+        """What tells the file from others on its file system: size, times of writing and of change, inode."""
+        return self._identity[:4]
 
     def close(self) -> None:
         """Give the descriptor back; a second call does nothing."""
@@ -184,8 +189,9 @@ class Mapping:
             self._madvise(self._address + first, stop - first, advice)
 
 
-def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
-    return status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev
+def _identity(status: os.stat_result) -> tuple[int, int, int, int, int]:
+    """The time of change (ctime) is the system's alone: who puts the time of writing (mtime) back, moves it."""
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev
 
 
 def _madvise() -> Callable[[int, int, int], int]:
