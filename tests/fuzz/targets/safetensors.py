@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 
 from tests.fuzz import mutators
 from tests.fuzz.target import Case, Target
-from tests.fuzz.targets.weights import ACTIVATIONS, ARRAYS, REFUSALS, by_names, prepare, read
+from tests.fuzz.targets.weights import ACTIVATIONS, ARRAYS, REFUSALS, by_names, image_network, prepare, read
 
 FILE = "network.safetensors"
 VALUES = (
@@ -54,7 +55,14 @@ def seeds() -> list[Case]:
         save(wide, {"activations": "relu", "x": "y"}),
         save(ARRAYS),
     ]
-    return [{FILE: one} for one in contents]
+    return [{FILE: one} for one in [*contents, declared()]]
+
+
+def declared() -> bytes:
+    """Return a network of several kinds of layers, which the metadata declare."""
+    with tempfile.TemporaryDirectory() as folder:
+        image_network().save(Path(folder, FILE))
+        return Path(folder, FILE).read_bytes()
 
 
 def mutate(rng: Random, case: Case) -> Case:
