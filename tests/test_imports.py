@@ -43,11 +43,33 @@ ALLOWED: dict[str, set[str]] = {
         "errors",
         "files",
     },
+    "outputs": {"npy_header", "arguments", "defaults", "storage", "losses", "errors", "files"},
     "predictors": {"arguments", "defaults", "storage", "errors", "files"},
-    "scoring": {"arguments", "defaults", "storage", "models", "losses", "predictors", "kernels", "errors"},
+    "scoring": {
+        "arguments",
+        "defaults",
+        "storage",
+        "models",
+        "losses",
+        "outputs",
+        "predictors",
+        "kernels",
+        "errors",
+    },
     "statistics": {"arguments", "defaults", "kernels", "errors"},
 }
-SPINE = {"arguments", "defaults", "storage", "models", "predictors", "losses", "scoring", "errors", "files"}
+SPINE = {
+    "arguments",
+    "defaults",
+    "storage",
+    "models",
+    "predictors",
+    "losses",
+    "outputs",
+    "scoring",
+    "errors",
+    "files",
+}
 ALLOWED |= {
     "evaluation": SPINE | {"deprecation", "kernels", "statistics"},
     "engines": SPINE | {"evaluation"},

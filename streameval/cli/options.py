@@ -50,6 +50,8 @@ def option(*names: str, **settings: Any) -> Decorator[Any]:
 
 model_argument = click.argument("model")
 data_argument = click.argument("data")
+# Saved outputs are given in place of the model, without data.
+optional_data_argument = click.argument("data", required=False)
 
 as_json = option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 eps = option(
@@ -118,7 +120,8 @@ of = option(
 group = option(
     "--group",
     metavar="COLUMN",
-    help="Column of DATA (.arrow) that says which rows belong together, such as a document: errors take groups, not "
+    help="Column of DATA (.arrow), or of saved outputs, that says which rows belong together, such as a document: "
+    "errors take groups, not "
     "rows, as independent.",
 )
 without_replacement = option(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from streameval.defaults import GUARANTEED
 from streameval.reports.numbers import assumed, bytes_, count, nats, percent, rate, seconds
 from streameval.reports.terminal import INDENT, TextStyle, fields, paragraph, table, visible, wrapped
+from streameval.reports.words import called, in_unit, more_is_better, subject
 
 if TYPE_CHECKING:
     from streameval.evaluation.report import Report
@@ -26,7 +27,7 @@ WORST = 5
 def report(result: Report, style: TextStyle) -> str:
     """A finished evaluation."""
     lines = [
-        style.bold(f"{result.model.path or 'the model'} on {result.data.path or 'arrays in memory'}"),
+        style.bold(subject(result.model, result.data)),
         "",
     ]
     lines += fields(_figures(result), style)
@@ -43,7 +44,12 @@ def minibatches(result: MiniBatches, style: TextStyle) -> str:
     how = "with" if result.replace else "without"
     right = first.accuracy_interval is not None
     level = percent(first.interval.level, 0)
-    head = ("batch", "loss", "standard error", f"{level} interval for the loss of all rows")
+    head = (
+        "batch",
+        called(result.loss_function),
+        "standard error",
+        f"{level} interval for the loss of all rows",
+    )
     rows = [
         (str(k), nats(one.loss), nats(one.stderr), span(one.interval), *(_accuracy(one) if right else ()))
         for k, one in enumerate(result.batches, start=1)
@@ -96,7 +102,10 @@ def span(interval: Interval) -> str:
 def _figures(result: Report) -> list[tuple[str, str]]:
     sums = result.state.sums
     pairs = [
-        ("loss", f"{nats(result.loss, 10)} {result.loss_function.unit}  ({result.loss_function.detail})"),
+        (
+            called(result.loss_function),
+            f"{in_unit(nats(result.loss, 10), result.loss_function)}  ({result.loss_function.detail})",
+        ),
     ]
     if result.correct is not None:
         right = f"({count(result.correct)} of {count(result.rows)} rows right)"
@@ -108,7 +117,7 @@ def _figures(result: Report) -> list[tuple[str, str]]:
             spread = f"standard deviation {nats(result.stddev)}, {spread}"
         pairs.append(("spread", spread))
         listed = ", ".join(f"{row} ({nats(loss, 2)})" for loss, row in sums.worst[:WORST])
-        pairs.append(("worst rows", listed))
+        pairs.append(("highest rows" if more_is_better(result.loss_function) else "worst rows", listed))
     if sums.left_out:
         pairs.append(("left out", f"{count(sums.left_out)} rows whose loss is not finite"))
     return pairs

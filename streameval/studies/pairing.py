@@ -96,7 +96,7 @@ class Study:
             self.models, self.source, self.loss, right=True, budget=self.budget, progress=progress
         ) as spooled:
             columns = dict(zip(self.names, self._columns(spooled, old), strict=True))
-            pairs = pairs_of(columns, level=self.level, labels=spooled.labels)
+            pairs = map(self._directed, pairs_of(columns, level=self.level, labels=spooled.labels))
             first = columns[self.names[0]]
             results = tuple(
                 self._further(pair, Difference(first, columns[pair.second]), codes) for pair in pairs
@@ -243,7 +243,13 @@ class Study:
         values = seen.losses if self.of == "loss" or seen.right is None else 1.0 - seen.right
         named = dict(zip((self.names[0], self.names[k]), values, strict=True))
         pair = pairs_of(named, level=self.level, population=self.source.rows, labels=seen.target)[0]
-        return pair, np.asarray(values[1] - values[0])
+        return self._directed(pair), np.asarray(values[1] - values[0])
+
+    def _directed(self, pair: Pair) -> Pair:
+        """The pair with the wins of whoever is better: of scores, of which more is better, those that are larger."""
+        if not getattr(self.loss, "higher_is_better", False) or self.of != "loss":
+            return pair
+        return replace(pair, win_rate=1.0 - pair.win_rate - pair.tie_rate)
 
     @property
     def _width(self) -> float:
