@@ -22,6 +22,7 @@ from streameval.models.model import Model
 from streameval.statistics.accuracy import accuracy_interval
 from streameval.statistics.clusters import as_dict
 from streameval.statistics.intervals.interval import Interval
+from streameval.storage.checked import Hashed
 from streameval.storage.source import Source
 
 if TYPE_CHECKING:
@@ -67,7 +68,10 @@ class ModelName:
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> ModelName:
         """What `model_dict` wrote. Raises ValueError, KeyError or TypeError for what it did not."""
-        others = {name: value for name, value in stored.items() if name not in ("path", "sha256")}
+        # An earlier version kept no notes.
+        others = {"notes": []} | {
+            name: value for name, value in stored.items() if name not in ("path", "sha256")
+        }
         layers, activations = others["layers"], others["activations"]
         for k in range(len(layers)):
             integer(layers, k, least=1, most=2**63)
@@ -109,6 +113,7 @@ class Report:
     tally      the state with the digests of blocks, where a pass kept them
     identity   what the pass was of, where it was a shard, had a checkpoint or ran on an engine
     clusters   errors by group of rows, where groups were given
+    hashed     what was hashed as it was read, None where that was not asked for
     """
 
     state: State
@@ -120,6 +125,7 @@ class Report:
     tally: Tally | None = None
     identity: Identity | None = None
     clusters: Clusters | None = None
+    hashed: Hashed | None = None
 
     @property
     def loss(self) -> float | None:
@@ -244,6 +250,7 @@ class Report:
             "model": model_dict(self.model),
             "data": data_dict(self.data, self.model.outputs),
             "scorer": self.scorer,
+            "check": None if self.hashed is None else self.hashed.to_dict(),
             "resources": self.resources.to_dict(),
             "meaning": {
                 "version": RESULT_VERSION,
