@@ -26,7 +26,8 @@ class RightScorer:
         if scorer.classes is None:
             raise UsageError("of (--of) accuracy: these rows have no classes. Expected --of loss.")
         self._scorer = scorer
-        self.name, self.model, self.classes = scorer.name, scorer.model, scorer.classes
+        self.name, self.model = scorer.name, scorer.model
+        self.classes: int | None = scorer.classes
         self.loss: Loss = ACCURACY
 
     @property
