@@ -1,4 +1,4 @@
-"""Files of saved outputs as tools write them: the same values, one writer for each format. Imports nothing of the package."""
+"""Files of saved outputs as tools write them: the same values, one writer for each format."""
 
 from __future__ import annotations
 
@@ -145,7 +145,11 @@ def _helm(path: Path, values: list[float], ids: list[str], groups: list[str]) ->
                 "max": value, "mean": value, "variance": 0.0, "stddev": 0.0}  # fmt: skip
 
     listed = [
-        {"instance_id": i, "train_trial_index": trial, "stats": [stat("num_bytes", 9), stat("exact_match", v + shift)]}
+        {
+            "instance_id": i,
+            "train_trial_index": trial,
+            "stats": [stat("num_bytes", 9), stat("exact_match", v + shift)],
+        }
         for trial, shift in ((0, 0.5), (1, -0.5))
         for v, i in zip(values, ids, strict=True)
     ]
@@ -184,7 +188,7 @@ def _mlflow(path: Path, values: list[float], ids: list[str], groups: list[str]) 
 
 
 PLAIN = {"score": "v", "row_id": "id"}
-# The format's name in the package -> how it is written; a second way of writing one has a name of its own after a slash.
+# The format's name in the package -> how it is written; a second way of writing one has a name after a slash.
 FORMATS: dict[str, Format] = {
     "arrow": Format(_arrow, "saved.arrow", PLAIN),
     "parquet": Format(_parquet, "saved.parquet", PLAIN),

@@ -6,9 +6,10 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from streameval.reports import about
 from streameval.reports.figures import batches, classes, histogram, order, pairs, running, worst
 from streameval.reports.figures.plot import Figure
-from streameval.reports.numbers import assumed, count, nats, percent, rate, seconds
+from streameval.reports.numbers import assumed, count, nats, percent
 from streameval.reports.page import Page
 from streameval.reports.text_compare import budget
 from streameval.reports.text_paired import small, title, verdict
@@ -120,6 +121,7 @@ def paired(result: Paired) -> Page:
             *((f"model {k}", name) for k, name in enumerate(result.names, start=1)),
             ("rows read", f"{count(result.rows_read)} of {count(result.data.rows)}"),
             *_figures_of(result),
+            *about.notes(*result.models),
             ("data", result.data.fingerprint),
         ),
         _there(*figures),
@@ -163,13 +165,13 @@ def _loss(result: Report) -> tuple[str, str]:
 
 
 def _costs(result: Report) -> list[tuple[str, str]]:
-    used = result.resources
-    return [("time", f"{seconds(used.seconds)}, {rate(used.rows_per_second)}, threads: {used.threads}")]
+    return [("time", about.time(result))]
 
 
 def _what(model: Model, data: Source | DataName) -> list[tuple[str, str]]:
     return [
         ("model", model.summary),
+        *about.notes(model),
         ("data", data.fingerprint),
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from streameval.reports import about
 from streameval.reports.numbers import count, nats, percent
 from streameval.reports.terminal import INDENT, TextStyle, fields, paragraph, table
 from streameval.reports.words import called, more_is_better
@@ -25,6 +26,7 @@ def paired(result: Paired, style: TextStyle) -> str:
         lines += ["", *fields([("joined", _joined(joined))], style)]
     for contest in result.results:
         lines += ["", *_contest(result, contest, style)]
+    lines += fields(about.notes(*result.models), style)
     return style.finish(lines)
 
 

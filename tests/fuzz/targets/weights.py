@@ -39,7 +39,8 @@ def content(layers: list[tuple[np.ndarray, np.ndarray]]) -> bytes:
 def read(path: Path, rng: Random) -> bytes:
     """Load a network and return its numbers."""
     model = se.load_model(path, activation="relu", allow_nonfinite=rng.random() < 0.3)
-    return content([(layer.weight, layer.bias) for layer in model.layers])
+    arrays = [list(layer.arrays().values()) for layer in model.layers]
+    return content([(pair[0], pair[1]) for pair in arrays if len(pair) == 2])
 
 
 def by_names(arrays: dict[str, np.ndarray]) -> bytes | None:
