@@ -123,8 +123,8 @@ def calibration_error(
     confidence  (n,) probability of the predicted class · right (n,) bool · bins: of about as many rows each
     groups      (n,) of rows that may be alike: V is clustered by them
 
-    The interval is E^2 -+ z sd, with sd^2 = 4 (w d)' V (w d) + 2 tr (W V W V) + var(d^2) / n for the gaps d, cut at 0,
-    and the root of its ends. Raises UsageError, DataError.
+    The interval is E^2 -+ z sd, with sd^2 = 4 (w g)' V (w g) + 2 tr (W V W V) + var(d) / n for d = max(0, g^2 - V), cut
+    at 0, and the root of its ends. Raises UsageError, DataError.
     """
     c, y = _pair(confidence, right)
     checked_level(level)

@@ -7,6 +7,7 @@ import math
 import naive_statistics as naive
 import numpy as np
 import pytest
+from command_line import in_process, result
 
 import streameval as se
 from streameval.errors import DataError, UsageError
@@ -130,6 +131,25 @@ def test_the_demo_network_is_measured(network_file, digits_file):
     found = calibration_error(p.max(axis=1), p.argmax(axis=1) == chunk.t)
     assert 0.0 <= found.interval.low <= found.value <= found.interval.high < 0.1
     assert brier(brier_scores(p, chunk.t)).value < 0.1
+
+
+def test_the_command_gives_what_the_library_gives(network_file, digits_file):
+    model, groups = se.load_model(network_file), np.arange(3000) // 6
+    found = se.calibration(model, digits_file)
+    chunk = se.open(digits_file).take(np.arange(3000))
+    p = se.predict(model, chunk.x)
+    right = p.argmax(axis=1) == chunk.t
+    assert found.error == calibration_error(p.max(axis=1), right)
+    assert found.brier == brier(brier_scores(p, chunk.t))
+    assert found.classes == class_bands(right, chunk.t)
+    said = result("calibration", network_file, digits_file)
+    assert said["calibration_error"] == found.error.to_dict()
+    assert [one["label"] for one in said["classes"]] == list(range(10))
+    shown = in_process("calibration", network_file, digits_file, "--bins", "5").stdout
+    assert "of further data at about 95 %" in " ".join(shown.split())
+    grouped = se.calibration(model, digits_file, groups=groups)
+    assert grouped.groups == 500
+    assert grouped.error == calibration_error(p.max(axis=1), right, groups=groups)
 
 
 def test_what_are_no_probabilities_is_refused():
