@@ -87,7 +87,7 @@ def calibration(
     network, source, loss = subject(model, data, None, None)
     scorer = make_scorer(network, source, loss, Budget(threads))
     probabilities = getattr(scorer, "probabilities", None)
-    if probabilities is None:
+    if probabilities is None or scorer.classes is None:
         raise UsageError(
             f"{network.path or 'the model'}: scored by {scorer.name!r}, which hands on no probabilities. Expected a "
             "network that is computed here; of others give the arrays to streameval.statistics.calibration."
@@ -99,7 +99,7 @@ def calibration(
     for chunk in source.chunks(Span(0, source.rows), CHUNK_ROWS):
         part = slice(place, place + len(chunk))
         told, chances = scorer.score(chunk), probabilities(chunk)
-        labels[part] = told.target
+        labels[part] = np.asarray(told.target, np.int64)
         right[part] = told.target == told.predicted
         scores[part] = brier_scores(chances, labels[part])
         confidence[part] = chances.max(axis=1)

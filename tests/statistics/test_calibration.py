@@ -161,7 +161,7 @@ def test_what_are_no_probabilities_is_refused():
         brier_scores([0.5, 0.5], np.array([0, 1]))
     with pytest.raises(UsageError, match="one of each"):
         calibration_error([0.5], [True, False])
-    with pytest.raises(DataError, match="confidence, row 0: 1.5"):
+    with pytest.raises(DataError, match=r"confidence, row 0: 1\.5"):
         calibration_error([1.5], [True])
     with pytest.raises(UsageError, match="bins 0"):
         reliability([0.5], [True], bins=0)
