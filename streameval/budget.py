@@ -35,6 +35,11 @@ class Budget:
                 "takes: refused"
             )
 
+    def grow(self, size: int) -> None:
+        """Account for a second file of `size` bytes, which belongs to the first one: as much more may be spent."""
+        self._size += size
+        self._left += self._times * size
+
     def step(self, what: str, steps: int = 1) -> None:
         """Account for `steps` small objects, or rounds of a loop."""
         self.spend(STEP * steps, what)

@@ -53,6 +53,24 @@ class IncompleteError(StreamevalError):
     exit_code = 7
 
 
+class IncompleteDataError(IncompleteError, DataError):
+    """The work stopped part way because of the data, and what was done is kept (3)."""
+
+    exit_code = DataError.exit_code
+
+
+class IncompleteModelError(IncompleteError, ModelError):
+    """The work stopped part way because of the model, and what was done is kept (4)."""
+
+    exit_code = ModelError.exit_code
+
+
+class IncompleteStorageError(IncompleteError, StorageError):
+    """The work stopped part way for want of memory, or of a file, and what was done is kept (5)."""
+
+    exit_code = StorageError.exit_code
+
+
 class LockedError(StreamevalError):
     """Another process is writing the same output (8)."""
 

@@ -270,3 +270,56 @@ def clustered(values, groups, weights=None) -> tuple[float, float]:
     )
     count = len(set(groups))
     return mean, math.sqrt(spread * count / (count - 1)) / total
+
+
+# --- the sign of a mean ------------------------------------------------------------------------------------
+
+
+def sign_capital(values, bounds, population, miss=0.05, prior=0.01, c=0.9) -> list[tuple[float, float]]:
+    """Return the capital won against "0 or less" and "0 or more" after every row, half of it by each kind of bet."""
+    low, high = bounds
+    x, zero = [(v - low) / (high - low) for v in values], -low / (high - low)
+    parts, path = [1.0] * 4, []
+    for i, value in enumerate(x):
+        before = x[:i]
+        mean = sum(before) / i if i else 0.0
+        v = (prior + sum((b - mean) ** 2 for b in before)) / (i + 1)
+        rest, growth = zero, 1.0
+        if population:
+            rest = min(max((population * zero - sum(before)) / (population - i), 0.0), 1.0)
+            growth = math.sqrt(population / (population - i))
+        gap = (i * mean + zero) / (i + 1) - rest
+        kelly = gap / (v + gap * gap)
+        plug = growth * math.sqrt(2 * math.log(2 / miss) / (v * (i + 1) * math.log(i + 2)))
+        stakes = (max(kelly, 0.0), max(-kelly, 0.0), plug, plug)
+        for k, stake in enumerate(stakes):
+            one, m = (value, rest) if k % 2 == 0 else (1 - value, 1 - rest)
+            parts[k] *= 1 + min(stake, c / m if m > 0 else stake) * (one - m)
+        path.append(((parts[0] + parts[2]) / 2, (parts[1] + parts[3]) / 2))
+    return path
+
+
+def holm(p_values) -> list[float]:
+    """Return for each claim the smallest error at which the step-down procedure still makes it, by trying errors."""
+    adjusted = []
+    for k in range(len(p_values)):
+        tried = sorted({min(1.0, j * p) for p in p_values for j in range(1, len(p_values) + 1)} | {1.0})
+        adjusted.append(next((a for a in tried if k in _holm_made(p_values, a)), 1.0))
+    return adjusted
+
+
+def _holm_made(p_values, miss):
+    made = set()
+    while len(made) < len(p_values):
+        left = [k for k in range(len(p_values)) if k not in made]
+        best = min(left, key=lambda k: p_values[k])
+        if p_values[best] * len(left) > miss * (1 + 1e-12):
+            break
+        made.add(best)
+    return made
+
+
+def draw_chances(old, low, uniform) -> list[float]:
+    """Return the chance of each row: uniformly with chance `uniform`, else in proportion to its loss above `low`."""
+    total = sum(loss - low for loss in old)
+    return [uniform / len(old) + (1 - uniform) * (loss - low) / total for loss in old]

@@ -28,6 +28,19 @@ def plain_logits(model: Mlp, x: np.ndarray) -> np.ndarray:
     return x
 
 
+def graph(nodes: list[Any], constants: dict[str, np.ndarray], shape: tuple[Any, ...], dims: int = 2) -> Any:
+    """A graph from float32 "x" of `shape` to "y" of so many dimensions."""
+    onnx = pytest.importorskip("onnx")
+    helper: Any = onnx.helper
+    return helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ("N", "K", "H", "W")[:dims])],
+        [onnx.numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+
+
 def saved(path: Path, made: Any, opset: int = 20) -> Path:
     """A valid model file of `made`."""
     onnx = pytest.importorskip("onnx")

@@ -39,6 +39,8 @@ OWN = {
     ("evaluate_until", "method"): defaults.SEQUENTIAL_METHOD,
     # Reads all rows unless a half-width is asked for.
     ("paired", "half_width"): None,
+    # Drawn anew: who made the report must not know which blocks are computed again.
+    ("verify", "seed"): None,
 }
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     name: getattr(se, name) for name in se.__all__ if inspect.isfunction(getattr(se, name))

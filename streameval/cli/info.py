@@ -13,11 +13,18 @@ from streameval.cli import options
     "--check", is_flag=True, help="Read all of a data set, and compare it with its recorded hashes."
 )
 @options.activation
+@options.dropout
 @options.allow_nonfinite
 @options.io
 @options.as_json
 def command(
-    path: str, check: bool, activation: str | None, allow_nonfinite: bool, io: str, as_json: bool
+    path: str,
+    check: bool,
+    activation: str | None,
+    dropout: str | None,
+    allow_nonfinite: bool,
+    io: str,
+    as_json: bool,
 ) -> None:
     """Say what DATA_OR_MODEL is: rows, shape and fingerprint, or layers, activations and parameters."""
     from streameval.cli import description, inputs, output
@@ -25,5 +32,7 @@ def command(
     if description.is_data(path):
         info = description.data_set(inputs.open_data(path, io=io), check=check)
     else:
-        info = description.model(inputs.load_model(path, activation, allow_nonfinite=allow_nonfinite))
+        info = description.model(
+            inputs.load_model(path, activation, dropout, allow_nonfinite=allow_nonfinite)
+        )
     output.show(info, as_json, description.text)

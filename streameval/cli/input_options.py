@@ -24,6 +24,7 @@ class InputOptions:
     threads: int | None
     scale: float | None
     activation: str | None
+    dropout: str | None
     io: str
     runtime: str
 
@@ -35,7 +36,7 @@ class InputOptions:
             from streameval.predictors.runtimes import load
 
             return load(self.runtime, path, self.threads)
-        return load_model(path, self.activation, allow_nonfinite=allow_nonfinite)
+        return load_model(path, self.activation, self.dropout, allow_nonfinite=allow_nonfinite)
 
     def data(self, path: str) -> Source:
         """Open the data set at `path`. Errors are those of `inputs.open_data`."""
@@ -51,6 +52,7 @@ input_options = options.gathered(
     options.threads,
     options.scale,
     options.activation,
+    options.dropout,
     options.io,
     options.runtime,
 )
@@ -63,6 +65,7 @@ pass_input_options = options.gathered(
     options.threads,
     options.scale,
     options.activation,
+    options.dropout,
     options.allow_nonfinite,
     options.io,
     options.runtime,

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from streameval.defaults import CHUNK_ROWS, EPS, IO, LEVEL, RUNTIMES, SEED
+from streameval.defaults import CHUNK_ROWS, EPS, IO, LEVEL, OF, RUNTIMES, SEED
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Command], Command]
@@ -50,6 +50,8 @@ def option(*names: str, **settings: Any) -> Decorator[Any]:
 
 model_argument = click.argument("model")
 data_argument = click.argument("data")
+# Saved outputs are given in place of the model, without data.
+optional_data_argument = click.argument("data", required=False)
 
 as_json = option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 eps = option(
@@ -84,6 +86,12 @@ io = option(
     "where mapping is unsafe.",
 )
 activation = option("--activation", help="Of the hidden layers, where the model file does not say.")
+dropout = option(
+    "--dropout",
+    type=click.Choice(["book", "identity"]),
+    help="What dropout does when a network of the book predicts: book multiplies by 0.5 as its code does, identity "
+    "does nothing. For files that do not say.",
+)
 runtime = option(
     "--with",
     "runtime",
@@ -95,12 +103,25 @@ runtime = option(
 allow_nonfinite = option(
     "--allow-nonfinite", is_flag=True, help="Accept NaN and infinity: such rows are left out and counted."
 )
+key = option(
+    "--key",
+    metavar="FILE",
+    help="Sign what is written with the key in FILE, and ask what is read to be signed.",
+)
 seed = option("--seed", type=int, default=SEED, show_default=True, help="The same seed draws the same rows.")
 level = option("--level", type=float, default=LEVEL, show_default=True, help="Confidence level of intervals.")
+of = option(
+    "--of",
+    type=click.Choice(OF),
+    default=OF[0],
+    show_default=True,
+    help="What is estimated: the mean loss, or the accuracy.",
+)
 group = option(
     "--group",
     metavar="COLUMN",
-    help="Column of DATA (.arrow) that says which rows belong together, such as a document: errors take groups, not "
+    help="Column of DATA (.arrow), or of saved outputs, that says which rows belong together, such as a document: "
+    "errors take groups, not "
     "rows, as independent.",
 )
 without_replacement = option(

@@ -27,6 +27,13 @@ class PassOptions:
     engine: str | None
     address: str | None
     events: str | None
+    key: str | None
+
+    def signing(self) -> bytes | None:
+        """The key in the file that was named. Raises StorageError, UsageError."""
+        from streameval.evaluation.sealed import read_key
+
+        return None if self.key is None else read_key(self.key)
 
     def outputs(self) -> tuple[Output, ...]:
         """What the command writes, pictures apart. Raises UsageError for losses of another format than Arrow."""
@@ -45,6 +52,7 @@ class PassOptions:
         """What they mean to `evaluate`. Raises UsageError for options that do not go together."""
         from streameval.engines import engine
         from streameval.evaluation import evaluate
+        from streameval.evaluation.checkpoint import Checkpoint
         from streameval.evaluation.events import Callback, EventFile
         from streameval.evaluation.shards import StateFile, parse_shard
 
@@ -55,14 +63,16 @@ class PassOptions:
         if self.address is not None and self.engine is None:
             raise UsageError(f"--address {self.address}: of which engine? Add --engine dask")
         callbacks: list[Callback] = []
+        key = self.signing()
         shard = None
         if self.state is not None:
             shard = (0, 1) if self.shard is None else parse_shard(self.shard)
-            callbacks.append(StateFile(self.state))
+            callbacks.append(StateFile(self.state, key))
         if self.events is not None:
             callbacks.append(EventFile(self.events))
         computing = None if self.engine is None else engine(self.engine, address=self.address)
-        return evaluate.PassOptions(self.checkpoint, shard, computing, self.losses, callbacks)
+        kept = None if self.checkpoint is None else Checkpoint(self.checkpoint, key=key)
+        return evaluate.PassOptions(kept, shard, computing, self.losses, callbacks)
 
 
 pass_options = options.gathered(
@@ -82,4 +92,5 @@ pass_options = options.gathered(
         "--address", metavar="A", help="Of the engine's scheduler. Default: workers on this machine."
     ),
     options.option("--events", metavar="FILE", help="Add one JSON record for each chunk to FILE."),
+    options.key,
 )

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 @options.model_argument
 @options.data_argument
 @options.option("--blocks", metavar="K", type=int, help="Compute K random blocks again. Default: all.")
-@options.seed
+@options.option(
+    "--seed", type=int, help="Chooses the blocks. Default: drawn anew, so that no one could know which."
+)
+@options.key
 @options.threads
 @options.scale
 @options.activation
@@ -30,7 +33,8 @@ def command(
     model: str,
     data: str,
     blocks: int | None,
-    seed: int,
+    seed: int | None,
+    key: str | None,
     threads: int | None,
     scale: float | None,
     activation: str | None,
@@ -44,13 +48,21 @@ def command(
     """
     from streameval.cli import inputs, output
     from streameval.evaluation import verify
+    from streameval.evaluation.sealed import read_key
     from streameval.reports import progress
 
     network = inputs.load_model(model, activation, allow_nonfinite=allow_nonfinite)
     source = inputs.open_data(data, io=io, scale=scale)
     with progress.progress("verifying") as on_progress:
         verified = verify.verify(
-            report, network, source, blocks=blocks, seed=seed, threads=threads, progress=on_progress
+            report,
+            network,
+            source,
+            blocks=blocks,
+            seed=seed,
+            threads=threads,
+            progress=on_progress,
+            key=None if key is None else read_key(key),
         )
     output.show(verified, as_json, text)
 
@@ -62,34 +74,46 @@ def text(verified: Verified, style: TextStyle) -> str:
 
     how = "all blocks" if verified.whole else f"{count(len(verified.blocks))} of {count(verified.of)} blocks"
     recorded = (
-        f"{count(verified.hashes)} recorded hashes of the data"
-        if verified.hashes
-        else "the data's fingerprint"
+        f"{count(verified.hashes)} recorded hashes of their rows" if verified.hashes else "its fingerprint"
     )
     lines = [style.bold("The report is true of this model and these data, as far as was compared."), ""]
     lines += paragraph(
-        f"Computed again: {how}, {count(verified.rows)} rows, equal to the bit. Compared as well: the hash of the "
-        f"report, its numbers with its exact state, what it says of the model and the data, {recorded}. Not compared: "
-        "paths, and what the evaluation cost.",
+        f"Computed again: {how}, {count(verified.rows)} rows, equal to the bit. Compared as well: every number with "
+        "the exact state and that with the sum of all blocks; what is said of model, data and scorer; of the data "
+        f"{recorded}.",
         style,
     )
     if not verified.whole:
         lines += ["", *paragraph(_unseen(verified), style)]
+    lines += ["", *paragraph(_unknown(verified), style)]
     return style.finish([*lines, "", f"digest  {verified.digest}"])
+
+
+def _unknown(verified: Verified) -> str:
+    """What no comparison can tell."""
+    said = [
+        f"{name} ({value})" if name.endswith(".path") else name for name, value in verified.unknown.items()
+    ]
+    who = (
+        "It is signed with the key that was given."
+        if verified.signed
+        else "Its own SHA-256 is a checksum, not a signature: who wrote it is known only with --key."
+    )
+    return f"Not known, since nothing at hand can tell: {', '.join(said)}. {who}"
 
 
 def _unseen(verified: Verified) -> str:
     """What blocks that were not computed again may hide."""
     from streameval.reports.numbers import percent
 
-    missed = 1.0 - len(verified.blocks) / verified.of
     if not verified.adds_up:
         return (
             "The report is of an earlier version, whose total cannot be told from its blocks: without --blocks, all of "
             "them are computed again, and the total with them."
         )
     return (
-        "The total is the sum of what is stated of all blocks. One false block alone would have been missed with "
-        f"probability {percent(missed, 1)}. Which wrong classes were predicted in the blocks that were not computed "
-        "again was not compared."
+        f"The other blocks were not read. One of them that is false alone was missed with probability "
+        f"{percent(verified.missed, 1)}, since the blocks were drawn at random (seed {verified.seed}); of more false "
+        "ones at least one is found the more surely. Data that differ there from their recorded hashes were not seen "
+        "either. Without --blocks everything is compared."
     )

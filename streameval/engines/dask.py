@@ -21,9 +21,13 @@ from streameval.storage.source import Span
 
 _log = logging.getLogger("streameval")
 # Seconds to wait for a scheduler, and for its first worker.
-PATIENCE = 30
-# Seconds between looks at whether something came back.
-PAUSE = 0.02
+PATIENCE = 15
+# Seconds without a scheduler that answers, or without any worker, after which a pass is given up.
+GRACE = 10
+# Seconds between looks at whether something came back; between questions whether anybody is left, while nothing does.
+PAUSE, ASK = 0.02, 2
+# Seconds that the scheduler has to answer, and to say goodbye.
+ANSWER = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,13 @@ class Dask:
         if not tasks:
             return
         with self._connected() as client:
-            client.wait_for_workers(1, timeout=PATIENCE)
+            try:
+                client.wait_for_workers(1, timeout=PATIENCE)
+            except TimeoutError as error:
+                raise StorageError(
+                    f"{self.address or 'this machine'}: no Dask worker came within {PATIENCE} s. Start some with: "
+                    "dask worker ADDRESS --nworkers 2"
+                ) from error
             sent = _Sent(client, spec, self.retries)
             try:
                 yield from sent.outcomes(tasks)
@@ -85,34 +95,34 @@ class Dask:
         if self.client is not None:
             yield self.client
             return
-        from streameval.scoring.scorer import available
-
         with contextlib.ExitStack() as stack:
             try:
-                if self.address is None:
-                    cluster = distributed.LocalCluster(
-                        n_workers=self.workers,
-                        threads_per_worker=max(1, available() // self.workers),
-                        processes=True,
-                        memory_limit=0,
-                        # Any free port, and not for other machines to see.
-                        dashboard_address="127.0.0.1:0",
-                        silence_logs=logging.ERROR,
-                    )
-                    cluster_or_address: Any = stack.enter_context(cluster)
-                else:
-                    cluster_or_address = self.address
-                client = stack.enter_context(
-                    distributed.Client(cluster_or_address, timeout=PATIENCE, set_as_default=False)
-                )
+                place = self.address or stack.enter_context(self._own_workers())
+                client = distributed.Client(place, timeout=PATIENCE, set_as_default=False)
+                stack.callback(_leave, client)
                 if self.address is None:
                     _deafen(client)
             except (OSError, TimeoutError, ValueError) as error:
+                if isinstance(error, StreamevalError):
+                    raise
                 raise StorageError(
                     f"{self.address or 'this machine'}: no Dask scheduler answered ({error}). Start one with: "
-                    "dask scheduler; and workers with: dask worker ADDRESS --nworkers 2"
+                    "dask scheduler; and workers with: dask worker ADDRESS --nworkers 2. One that speaks TLS has "
+                    "an address of tls://, and needs the certificates that Dask's configuration names."
                 ) from error
             yield client
+
+    def _own_workers(self) -> contextlib.AbstractContextManager[Any]:
+        from streameval.engines.private_cluster import private_cluster
+        from streameval.scoring.scorer import available
+
+        return private_cluster(self.workers, max(1, available() // self.workers))
+
+
+def _leave(client: Any) -> None:
+    """Close a client, which does not wait long for a scheduler that is not there any more."""
+    with contextlib.suppress(OSError, TimeoutError):
+        client.close(timeout=ANSWER)
 
 
 def _deafen(client: Any) -> None:
@@ -134,11 +144,15 @@ class _Sent:
     """The tasks that a cluster has, and what belongs to each."""
 
     def __init__(self, client: Any, spec: PassSpec, retries: int) -> None:
+        from distributed.protocol import pickle
+
         self._client = client
-        self._spec = spec
+        # Read by a worker only when it has seen that it is of the same version.
+        self._spec = pickle.dumps(spec)
         self._retries = retries
         self._tasks: dict[Any, tuple[Task, int, Any]] = {}
         self._shared: Any = None
+        self._pulse = _Pulse(client)
 
     def outcomes(self, tasks: Sequence[Task]) -> Iterator[Part | Failure | None]:
         """Send all tasks, and yield what comes of each as it ends; None now and then while nothing comes."""
@@ -149,7 +163,11 @@ class _Sent:
             if not done.has_ready():
                 time.sleep(PAUSE)
                 yield None
+                if self._pulse.stopped():
+                    yield from (Failure(task.span, self._pulse.cause) for task, _, _ in self._tasks.values())
+                    return
                 continue
+            self._pulse.felt()
             for future in done.next_batch(block=False):
                 task, lost, shared = self._tasks.pop(future)
                 # The scheduler may lose a task with the worker that held what it depends on: it is sent again.
@@ -162,18 +180,59 @@ class _Sent:
                 future.release()
 
     def cancel(self) -> None:
-        """Let the cluster forget what is not needed any more."""
-        self._client.cancel(
-            [future for future in (self._shared, *self._tasks) if future is not None], force=True
-        )
+        """Let the cluster forget what is not needed any more, if it is there."""
+        if self._pulse.cause or self._client.status != "running":
+            return
+        with contextlib.suppress(OSError, TimeoutError):
+            self._client.cancel(
+                [future for future in (self._shared, *self._tasks) if future is not None], force=True
+            )
 
     def _send(self, task: Task, lost: int) -> Any:
         # The work travels once to each worker, and is made again if the worker that holds it dies.
         if self._shared is None:
             self._shared = self._client.submit(_hand_on, self._spec, pure=False)
-        future = self._client.submit(_compute, self._shared, task, pure=False, retries=self._retries)
+        future = self._client.submit(
+            _compute, _version(), self._shared, task, pure=False, retries=self._retries
+        )
         self._tasks[future] = task, lost, self._shared
         return future
+
+
+class _Pulse:
+    """Whether a cluster from which nothing comes still has a scheduler that answers, and a worker.
+
+    cause  why it was given up; "" while it was not
+    """
+
+    def __init__(self, client: Any) -> None:
+        self.cause = ""
+        self._client = client
+        self.felt()
+
+    def felt(self) -> None:
+        """Something came: all is well."""
+        self._well = self._asked = time.monotonic()
+
+    def stopped(self) -> bool:
+        """Whether the cluster has been without life for too long; asks it now and then."""
+        now = time.monotonic()
+        if now < self._asked + ASK:
+            return False
+        trouble = self._trouble()
+        self._asked = time.monotonic()
+        if not trouble:
+            self._well = self._asked
+        elif self._asked > self._well + GRACE:
+            self.cause = trouble
+        return bool(self.cause)
+
+    def _trouble(self) -> str:
+        try:
+            info = self._client.sync(self._client.scheduler.identity, callback_timeout=ANSWER)
+        except Exception as error:  # Whatever Dask raises: the connection is lost, or the client closed.
+            return f"the Dask scheduler does not answer any more ({type(error).__name__})."
+        return "" if info["workers"] else "no Dask worker is left."
 
 
 def _outcome(future: Any, task: Task) -> Part | Failure:
@@ -181,20 +240,41 @@ def _outcome(future: Any, task: Task) -> Part | Failure:
         part: Part = future.result()
         return part
     error = future.exception() if future.status == "error" else None
-    if isinstance(error, StreamevalError):
-        return Failure(task.span, str(error))
-    return Failure(task.span, f"{future.status}: {type(error).__name__}: {error}")
+    if error is None:
+        return Failure(task.span, f"the Dask scheduler lost it ({future.status}).")
+    return Failure.of(task.span, error)
 
 
-def _hand_on(spec: PassSpec) -> PassSpec:
+def _hand_on(spec: bytes) -> bytes:
     return spec
 
 
-def _compute(spec: PassSpec, task: Task) -> Part:
-    """On a worker: compute one span with as many threads as the worker was given."""
+def _version() -> tuple[str, int]:
+    """What client and workers must have in common."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    from streameval.evaluation.identity import RESULT_VERSION
+
+    try:
+        return version("streameval"), RESULT_VERSION
+    except PackageNotFoundError:
+        return "from a folder", RESULT_VERSION
+
+
+def _compute(version: tuple[str, int], spec: bytes, task: Task) -> Part:
+    """On a worker: compute one span with as many threads as the worker was given.
+
+    Raises StreamevalError if this is another version than the one that asks, and the errors of `compute_task`.
+    """
     from distributed import get_worker
+    from distributed.protocol import pickle
 
     from streameval.engines.worker import compute_task
     from streameval.scoring.scorer import available
 
-    return compute_task(spec, task, max(1, min(get_worker().state.nthreads, available())))
+    if _version() != version:
+        raise StreamevalError(
+            f"the worker {get_worker().address} has streameval {_version()[0]} (results {_version()[1]}), expected "
+            f"{version[0]} (results {version[1]}). Install the same version everywhere."
+        )
+    return compute_task(pickle.loads(spec), task, max(1, min(get_worker().state.nthreads, available())))

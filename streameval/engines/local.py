@@ -42,4 +42,4 @@ class Local:
             try:
                 yield compute_task(spec, task)
             except StreamevalError as error:
-                yield Failure(task.span, str(error))
+                yield Failure.of(task.span, error)

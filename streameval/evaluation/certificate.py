@@ -9,32 +9,67 @@ import json
 import math
 import os
 from dataclasses import dataclass
-from functools import reduce
-from operator import add
-from pathlib import Path
 from typing import Any
 
 from streameval import losses
 from streameval.errors import CheckError, DataError
+from streameval.evaluation import sealed
 from streameval.evaluation.consistency import check_state
+from streameval.evaluation.fields import UNSOUND, integer, only, sha256, shown
 from streameval.evaluation.identity import RESULT_VERSION
 from streameval.evaluation.report import READABLE, SCHEMA, DataName, ModelName, Report, data_dict, model_dict
-from streameval.evaluation.resources import Resources
-from streameval.evaluation.sealed import is_sealed
-from streameval.evaluation.state import ClassSums, LossSums, State
-from streameval.evaluation.tally import BLOCK_ROWS, Block
-from streameval.files import storage_errors
+from streameval.evaluation.resources import Resources, check_costs
+from streameval.evaluation.state import State
+from streameval.evaluation.tally import BLOCK_ROWS, Block, add_up
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
 from streameval.storage.source import Source, Span
 
-# What follows from the model, the data and the state, and is compared value by value.
-DERIVED = (
-    *("loss", "loss_sum", "rows", "correct", "accuracy", "stddev", "stderr", "min", "max", "left_out", "eps"),
-    *("digest", "per_class", "confusion", "worst", "meaning", "state", "loss_name"),
+# What nothing that is at hand can tell: what the evaluation cost, where files lay, and errors by group, since a report
+# does not name its groups. `Certificate.unknown` lists what a report says of these.
+UNKNOWN = (
+    "model.path",
+    "data.path",
+    "resources",
+    "stderr_clustered",
+    "groups",
+    "accuracy_interval_clustered",
 )
-# What an altered report may raise where it is read.
-UNSOUND = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError)
+# What is compared with the model, data and scorer at hand, or block by block, and what says how to read the rest.
+ELSEWHERE = ("model", "data", "scorer", "blocks", "schema", sealed.SEAL, sealed.SIGNATURE)
+# Its ends go through logarithms, whose last bits may differ between machines.
+ROUNDED = ("accuracy_interval",)
+# All that the first version said.
+FIRST = frozenset(
+    (
+        *(
+            "schema",
+            "loss",
+            "loss_sum",
+            "rows",
+            "correct",
+            "accuracy",
+            "stddev",
+            "stderr",
+            "min",
+            "max",
+            "left_out",
+        ),
+        *(
+            "eps",
+            "digest",
+            "per_class",
+            "confusion",
+            "worst",
+            "model",
+            "data",
+            "resources",
+            "meaning",
+            "state",
+        ),
+        *("blocks", sealed.SEAL),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,6 +96,12 @@ class Certificate:
         """The rows of a block."""
         return Span(block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, int(self.said["data"]["rows"])))
 
+    @property
+    def unknown(self) -> dict[str, Any]:
+        """What the report says that cannot be compared with anything, by the names of `UNKNOWN`; null left out."""
+        flat = {**self.said, **{f"{what}.path": self.said[what]["path"] for what in ("model", "data")}}
+        return {name: flat[name] for name in UNKNOWN if flat.get(name) is not None}
+
     def check_named(self, model: Model, source: Source) -> None:
         """Compare what is stated of model and data with these, paths apart, which may differ between copies.
 
@@ -85,33 +126,45 @@ class Certificate:
                 f"{self.said['data']['fingerprint']} ({self.said['data']['path']}). Give the data that were evaluated."
             )
         for what, mine in (("model", model_dict(model)), ("data", data_dict(source, model.outputs))):
-            for field in sorted(mine.keys() | self.said[what].keys()):
-                stated, true = self.said[what].get(field), mine.get(field)
-                if field != "path" and stated != true:
-                    raise CheckError(
-                        f"{self.name}: {what}.{field} is {str(stated)[:80]}, but of what was given it is "
-                        f"{str(true)[:80]}. The report was altered: evaluate again."
-                    )
+            for field in sorted((mine.keys() | self.said[what].keys()) - {"path", "notes"}):
+                self._compare(f"{what}.{field}", self.said[what].get(field), mine.get(field))
+
+    def check_scorer(self, name: str) -> None:
+        """Compare who is stated to have computed the losses with who does here: others come to other bits."""
+        if self.said["schema"] == SCHEMA:
+            self._compare("scorer", self.said["scorer"], name)
+
+    def _compare(self, field: str, said: Any, mine: Any) -> None:
+        if sealed.canonical(said) != sealed.canonical(mine):
+            raise CheckError(
+                f"{self.name}: {field} is {shown(said)}, but of what was given it is {shown(mine)}. The report was "
+                "altered: evaluate again."
+            )
 
 
-def read_certificate(report: str | os.PathLike[str] | dict[str, Any]) -> Certificate:
+def read_certificate(
+    report: str | os.PathLike[str] | dict[str, Any], key: bytes | None = None
+) -> Certificate:
     """Read a report over all rows, and compare it with itself: its hash, every number with the exact state, the state
     with the blocks.
 
+    key  that it must be signed with, None for any
+
     Raises:
-        CheckError: something does not follow from the rest.
+        CheckError: something does not follow from the rest, or is not signed with the key.
         DataError: no report of this kind, or one over a part of the rows. StorageError: a file cannot be read.
     """
     name, said = _content(report)
-    if not is_sealed(said):
+    if not sealed.is_sealed(said):
         raise CheckError(f"{name}: it was altered or damaged: its own SHA-256 does not fit. Evaluate again.")
+    sealed.check_signature(name, said, key)
     try:
         _check_version(name, said)
         return _checked(name, said)
-    except (*UNSOUND, DataError) as error:
+    except UNSOUND as error:
         if type(error) is DataError and said.get("blocks", ()) is None:
             raise
-        raise CheckError(f"{name}: it is not whole ({error!r}). Evaluate again.") from error
+        raise CheckError(f"{name}: it is not whole ({str(error)[:300]!r}). Evaluate again.") from error
 
 
 def _content(report: str | os.PathLike[str] | dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -119,27 +172,23 @@ def _content(report: str | os.PathLike[str] | dict[str, Any]) -> tuple[str, dict
     name, content = "the report", report
     if not isinstance(report, dict):
         name = os.fspath(report)
-        with storage_errors(name):
-            raw = Path(name).read_bytes()
         try:
-            content = json.loads(raw)
-        except (ValueError, RecursionError) as error:
-            raise DataError(
-                f"{name}: no JSON ({error}), expected the output of: streameval evaluate --json"
-            ) from None
+            content = sealed.load(name)
+        except sealed.DamagedError as error:
+            raise DataError(f"{error} Expected the output of: streameval evaluate --json") from None
     if not isinstance(content, dict) or content.get("schema") not in READABLE:
         schema = content.get("schema") if isinstance(content, dict) else None
         raise DataError(
-            f"{name}: schema {repr(schema)[:80]}, expected a report of streameval evaluate --json, {SCHEMA!r}."
+            f"{name}: schema {shown(schema)}, expected a report of streameval evaluate --json, {SCHEMA!r}."
         )
     return name, content
 
 
 def _check_version(name: str, said: dict[str, Any]) -> None:
     version = said["meaning"]["version"]
-    if version != RESULT_VERSION:
+    if type(version) is not int or version != RESULT_VERSION:
         raise CheckError(
-            f"{name}: the digests have meaning {str(version)[:80]}, this version of streameval computes "
+            f"{name}: the digests have meaning {shown(version)}, this version of streameval computes "
             f"{RESULT_VERSION}. Verify with the version that made the report, or evaluate again."
         )
     if said["blocks"] is None:
@@ -150,8 +199,9 @@ def _check_version(name: str, said: dict[str, Any]) -> None:
 
 
 def _checked(name: str, said: dict[str, Any]) -> Certificate:
-    state, rows = State.from_dict(said["state"]), said["data"]["rows"]
-    check_state(state, rows)
+    rows = integer(said["data"], "rows", least=1, most=2**63)
+    state = State.from_dict(said["state"])
+    check_state(state, rows, Span(0, rows))
     # Earlier versions knew cross-entropy alone.
     parameters = said["meaning"].get("parameters") or {
         "name": "cross-entropy",
@@ -163,58 +213,67 @@ def _checked(name: str, said: dict[str, Any]) -> Certificate:
     wanted = json.loads(json.dumps(again))
     # What was not said yet when the report was written.
     if said["schema"] != SCHEMA:
-        del wanted["meaning"]["parameters"], wanted["loss_name"]
-    if "accuracy_interval" not in said:
-        del wanted["accuracy_interval"]
-    differing = [key for key in DERIVED if said.get(key) != wanted.get(key)]
-    # Its ends go through logarithms, whose last bits may differ between machines.
-    if not _alike(said.get("accuracy_interval"), wanted.get("accuracy_interval")):
-        differing.append("accuracy_interval")
+        del wanted["meaning"]["parameters"]
+        wanted = {key: value for key, value in wanted.items() if key in FIRST}
+    differing = [key for key in sorted(wanted.keys() | said.keys()) if not _follows(key, said, wanted)]
     if differing:
         key = differing[0]
         raise CheckError(
-            f"{name}: {', '.join(differing)} do not follow from its exact state: {key} is "
-            f"{str(said.get(key, 'not there'))[:80]}, expected {str(wanted[key])[:80]}. Evaluate again."
+            f"{name}: {', '.join(differing)[:200]} do not follow from its exact state: {key} is "
+            f"{shown(said.get(key, 'not there'))}, expected {shown(wanted.get(key, 'not there'))}. Evaluate again."
         )
+    check_costs(said["resources"], rows)
     found = Certificate(name, said, state, loss, _blocks(name, said, rows))
-    if found.adds_up:
-        _check_sum(found)
+    if not add_up(state, found.blocks):
+        raise CheckError(
+            f"{name}: its blocks come to {sum(one.sums.units for one in found.blocks if one.sums)} units, but it "
+            f"states {state.sums.units} over {state.sums.rows} rows, or they have other rows, extremes or classes. "
+            "Evaluate again."
+        )
     return found
 
 
-def _alike(said: dict[str, Any] | None, wanted: dict[str, Any] | None) -> bool:
-    """Whether two intervals agree, their ends to nine digits."""
-    if said is None or wanted is None:
-        return said is wanted
-    ends = all(math.isclose(said[end], wanted[end], rel_tol=1e-9, abs_tol=1e-15) for end in ("low", "high"))
-    return ends and said | {"low": 0, "high": 0} == wanted | {"low": 0, "high": 0}
+def _follows(key: str, said: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    """Whether what is said is what follows from the state, to the last bit but for `ROUNDED`."""
+    if key in ELSEWHERE or key in UNKNOWN:
+        return key in said or key == sealed.SIGNATURE or key not in wanted
+    if key not in said or key not in wanted:
+        return False
+    if key in ROUNDED:
+        return _alike(said[key], wanted[key])
+    return sealed.canonical(said[key]) == sealed.canonical(wanted[key])
+
+
+def _alike(said: Any, wanted: Any) -> bool:
+    """Whether two values agree, numbers with a point to nine digits."""
+    if type(said) is not type(wanted):
+        return False
+    if isinstance(wanted, dict):
+        return said.keys() == wanted.keys() and all(_alike(said[key], wanted[key]) for key in wanted)
+    if isinstance(wanted, float):
+        return math.isclose(said, wanted, rel_tol=1e-9, abs_tol=1e-15)
+    return bool(said == wanted)
 
 
 def _blocks(name: str, said: dict[str, Any], rows: int) -> tuple[Block, ...]:
-    digests, count = said["blocks"]["digests"], -(-rows // BLOCK_ROWS)
-    if said["blocks"]["rows"] != BLOCK_ROWS or len(digests) != count:
+    stated = said["blocks"]
+    only(stated, ("rows", "digests", "parts"))
+    digests, count = stated["digests"], -(-rows // BLOCK_ROWS)
+    if integer(stated, "rows") != BLOCK_ROWS or len(digests) != count:
         raise CheckError(
-            f"{name}: {len(digests)} blocks of {said['blocks']['rows']} rows, expected {count} of {BLOCK_ROWS} for "
+            f"{name}: {len(digests)} blocks of {stated['rows']} rows, expected {count} of {BLOCK_ROWS} for "
             f"{rows} rows. Evaluate again."
         )
-    if "parts" not in said["blocks"]:  # an earlier version kept digests alone
-        return tuple(Block(str(digest)) for digest in digests)
-    return tuple(
-        Block.from_dict({"digest": digest, **part}, min(BLOCK_ROWS, rows - k * BLOCK_ROWS))
-        for k, (digest, part) in enumerate(zip(digests, said["blocks"]["parts"], strict=True))
+    if "parts" not in stated:  # an earlier version kept digests alone
+        if said["schema"] == SCHEMA:
+            raise KeyError("blocks.parts")
+        return tuple(Block(sha256(digests, k)) for k in range(count))
+    spans = Span(0, rows).cut(BLOCK_ROWS)
+    pairs = zip(digests, stated["parts"], spans, strict=True)
+    blocks = tuple(
+        Block.from_dict({**part, "digest": digest}, len(span), span) for digest, part, span in pairs
     )
-
-
-def _check_sum(certificate: Certificate) -> None:
-    """Raise CheckError unless the blocks add up to the state."""
-    blocks, state = certificate.blocks, certificate.state
-    sums = sum((block.sums for block in blocks if block.sums is not None), LossSums())
-    classes = (ClassSums(),) * len(state.classes)
-    by_class = tuple(
-        reduce(add, one) for one in zip(classes, *(block.classes for block in blocks), strict=True)
-    )
-    if sums != state.sums or by_class != state.classes:
-        raise CheckError(
-            f"{certificate.name}: its blocks come to {sums.units} units over {sums.rows} rows, but it states "
-            f"{state.sums.units} over {state.sums.rows}. Evaluate again."
-        )
+    for block, digest, part in zip(blocks, digests, stated["parts"], strict=True):
+        if sealed.canonical(block.to_dict()) != sealed.canonical({"digest": digest, **part}):
+            raise ValueError("a block says more, or other, than a block does")
+    return blocks

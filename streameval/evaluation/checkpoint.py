@@ -11,16 +11,17 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from streameval.errors import DataError, StreamevalWarning
 from streameval.evaluation import sealed
+from streameval.evaluation.fields import intact, integer, only
 from streameval.evaluation.identity import Identity
 from streameval.evaluation.partial_results import PartialResults
 from streameval.evaluation.passes import Part
-from streameval.evaluation.tally import stored_tallies
+from streameval.evaluation.tally import Tally, stored_tallies
 from streameval.files import lock, remove_leftovers, storage_errors
 from streameval.storage.source import Source, Span
 
@@ -33,10 +34,12 @@ _log.addHandler(logging.NullHandler())
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Where to keep what is done, and how often, in seconds, it is written at most."""
+    """Where to keep what is done, and how often, in seconds, it is written at most; signed and demanded to be signed
+    with a key where one is given."""
 
     path: str | os.PathLike[str]
     every: float = EVERY
+    key: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(slots=True, eq=False)
@@ -54,6 +57,7 @@ class CheckpointWriter:
     source: Source
     stored: dict[str, Any]
     beside: Callable[[], dict[str, Any]] = dict
+    key: bytes | None = None
     _next: float = 0.0
 
     def __post_init__(self) -> None:
@@ -76,7 +80,7 @@ class CheckpointWriter:
             "stop": span.stop,
             "tallies": [one.to_dict() for one in self.results.tallies],
         } | beside
-        sealed.write(self.path, content)
+        sealed.write(self.path, content, self.key)
         _log.debug("%s: %d of %d rows are done", self.path, self.results.rows, len(span))
         self._next = time.monotonic() + self.every
 
@@ -95,6 +99,7 @@ def resumed(
 
     Raises:
         DataError: the file belongs to another pass; what differs is named.
+        CheckError: it is not signed with the key.
         LockedError: another process is at this pass.
         StorageError: the file cannot be read or written.
     """
@@ -102,19 +107,19 @@ def resumed(
     path = Path(wish.path)
     with lock(path):
         remove_leftovers(path)
-        stored = _read(path, identity, span)
-        results = PartialResults(span, stored_tallies(path, stored) if stored else ())
+        stored = _read(path, wish.key)
+        results = PartialResults(span, _tallies(path, stored, identity, span) if stored else ())
         if results.rows:
             _log.info("%s: going on after %d of %d rows", path, results.rows, len(span))
-        yield CheckpointWriter(path, wish.every, identity, results, source, stored)
+        yield CheckpointWriter(path, wish.every, identity, results, source, stored, key=wish.key)
 
 
-def _read(path: Path, identity: Identity, span: Span) -> dict[str, Any]:
+def _read(path: Path, key: bytes | None) -> dict[str, Any]:
     """What the file holds; nothing if there is no file, or a damaged one."""
     if not os.path.lexists(path):
         return {}
     try:
-        stored = sealed.read(path, READABLE, "a checkpoint")
+        return sealed.read(path, READABLE, "a checkpoint", key)
     except sealed.DamagedError as error:
         aside = path.with_name(f"{path.name}.damaged")
         with storage_errors(path):
@@ -125,16 +130,30 @@ def _read(path: Path, identity: Identity, span: Span) -> dict[str, Any]:
             stacklevel=5,
         )
         return {}
-    differences = identity.differences(Identity.from_dict(stored["identity"]))
-    stored_span = Span(int(stored["start"]), int(stored["stop"]))
-    if stored_span != span:
-        differences += (
-            f"{'; ' * bool(differences)}rows {stored_span.start}:{stored_span.stop}, "
-            f"expected {span.start}:{span.stop}"
-        )
-    if differences:
-        raise DataError(
-            f"{path}: a checkpoint of another pass: {differences}. Finish that one with its own arguments, or remove "
-            "the file, or choose another path."
-        )
-    return stored
+
+
+FIELDS = ("schema", "identity", "start", "stop", "tallies", "losses")
+
+
+def _tallies(path: Path, stored: dict[str, Any], identity: Identity, span: Span) -> list[Tally]:
+    """What was done. Raises DataError for a checkpoint of another pass, and for what no pass has written."""
+    with intact(path, "a checkpoint"):
+        only(stored, (*FIELDS, sealed.SEAL, sealed.SIGNATURE))
+        differences = identity.differences(Identity.from_dict(stored["identity"]))
+        stored_span = Span(integer(stored, "start", least=0), integer(stored, "stop", least=0))
+        for start, stop, check in stored.get("losses", ()):
+            for number in (start, stop, check):
+                integer([number], 0, least=0, most=2**64)
+            if not stored_span.start <= start <= stop <= stored_span.stop:
+                raise ValueError(f"losses of rows {start}:{stop}")
+        if stored_span != span:
+            differences += (
+                f"{'; ' * bool(differences)}rows {stored_span.start}:{stored_span.stop}, "
+                f"expected {span.start}:{span.stop}"
+            )
+        if differences:
+            raise DataError(
+                f"{path}: a checkpoint of another pass: {differences}. Finish that one with its own arguments, or "
+                "remove the file, or choose another path."
+            )
+        return stored_tallies(stored["tallies"], identity)

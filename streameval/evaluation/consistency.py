@@ -18,15 +18,21 @@ from streameval.evaluation.state import (
     State,
     confusion_size,
 )
+from streameval.storage.source import Span
 
 
-def check_state(state: State, rows: int) -> None:
-    """Raise DataError, with the first contradiction, if no `rows` rows come to this state."""
-    for said in _contradictions(state, rows):
+def check_state(state: State, rows: int, numbers: Span | None = None, *, table: bool = True) -> None:
+    """Raise DataError, with the first contradiction, if no `rows` rows come to this state.
+
+    numbers  where the rows have their numbers, each row once; None where a selection may take rows in any order, and
+             again
+    table    whether a table of true and predicted classes is asked for, where the classes are few enough for one
+    """
+    for said in _contradictions(state, rows, numbers, table):
         raise DataError(f"a stored state cannot be that of {rows} rows: {said}. Compute it again.")
 
 
-def _contradictions(state: State, rows: int) -> Iterator[str]:
+def _contradictions(state: State, rows: int, numbers: Span | None, table: bool) -> Iterator[str]:
     sums = state.sums
     if min(sums.rows, sums.left_out) < 0 or sums.rows + sums.left_out != rows:
         yield f"{sums.rows} rows and {sums.left_out} left out"
@@ -34,33 +40,74 @@ def _contradictions(state: State, rows: int) -> Iterator[str]:
         if sums != LossSums(left_out=sums.left_out):
             yield "sums or extremes of no rows"
     else:
+        yield from _of_extremes(sums)
+        yield from _of_numbers(sums, numbers)
         yield from _of_sums(sums)
     if state.classification is not None:
         yield from _of_classes(state.classification, sums)
+        if table or len(state.confusion):
+            yield from _of_table(state.classification)
 
 
-def _of_sums(sums: LossSums) -> Iterator[str]:
+def _of_extremes(sums: LossSums) -> Iterator[str]:
+    losses = [loss for loss, _ in sums.worst]
     if not -LARGEST_LOSS < sums.smallest <= sums.largest < LARGEST_LOSS:
         yield f"a smallest loss of {sums.smallest} and a largest of {sums.largest}"
-        return
-    least, most = _units(sums.smallest), _units(sums.largest)
-    if not least * sums.rows <= sums.units <= most * sums.rows:
-        yield f"a sum that losses from {sums.smallest} to {sums.largest} cannot have"
-    if not sums.units**2 <= sums.rows * sums.units_squared <= sums.rows**2 * max(least**2, most**2):
-        yield "a sum of squares that these losses cannot have"
-    losses = [loss for loss, _ in sums.worst]
-    if len(losses) != min(sums.rows, WORST) or losses[0] != sums.largest or min(losses) < sums.smallest:
+    elif (
+        len(losses) != min(sums.rows, WORST)
+        or losses[0] != sums.largest
+        or not all(sums.smallest <= one for one in losses)
+    ):
         yield f"{len(losses)} worst rows from {max(losses, default=None)} on"
-    if list(sums.worst) != sorted(sums.worst, key=lambda pair: (-pair[0], pair[1])):
+    elif list(sums.worst) != sorted(sums.worst, key=lambda pair: (-pair[0], pair[1])):
         yield "worst rows that are not in order"
 
 
+def _of_numbers(sums: LossSums, numbers: Span | None) -> Iterator[str]:
+    losses = {row: loss for loss, row in sums.worst}
+    if any(not 0 <= row < 2**63 or losses[row] != loss for loss, row in sums.worst):
+        yield "a worst row without a number, or with two losses"
+    elif numbers is not None and (
+        len(losses) < len(sums.worst) or not all(numbers.start <= row < numbers.stop for row in losses)
+    ):
+        yield f"worst rows that are not each one of {numbers.start}:{numbers.stop}"
+
+
+def _of_sums(sums: LossSums) -> Iterator[str]:
+    """The sums without the worst rows and, if others are left, the smallest: of n integers from `least` to `most`.
+
+    Their sum u is from n least to n most; that of their squares s from u**2 / n (Cauchy and Schwarz) and from abs(u)
+    to (least + most) u - n least most (the sum of (q - least) (most - q) is not negative), and as odd as u.
+    """
+    worst = [_units(loss) for loss, _ in sums.worst]
+    least, most, n = _units(sums.smallest), worst[-1], sums.rows - len(worst)
+    u, s = sums.units - sum(worst), sums.units_squared - sum(q * q for q in worst)
+    if n == 0 and least != most:
+        yield f"a smallest loss of {sums.smallest} that none of them has"
+    if n > 0:
+        n, u, s = n - 1, u - least, s - least * least
+    if not n * least <= u <= n * most:
+        yield f"a sum that losses from {sums.smallest} to {sums.largest} cannot have"
+    elif not max(abs(u), -(-u * u // max(n, 1))) <= s <= (least + most) * u - n * least * most or (u - s) % 2:
+        yield "a sum of squares that these losses cannot have"
+
+
 def _of_classes(classification: Classification, sums: LossSums) -> Iterator[str]:
-    classes, matrix = classification.classes, classification.confusion.to_list()
+    classes = classification.classes
     if sum(one.rows for one in classes) != sums.rows or sum(one.units for one in classes) != sums.units:
         yield "classes that do not add up to all rows"
     if any(not 0 <= one.correct <= one.rows or (one.rows == 0 and one.units) for one in classes):
         yield "a class with more right than it has rows"
+    elif sums.rows:
+        least, most = _units(sums.smallest), _units(sums.largest)
+        if any(not one.rows * least <= one.units <= one.rows * most for one in classes):
+            yield f"a class with a sum that losses from {sums.smallest} to {sums.largest} cannot have"
+        elif sum(-(-one.units * one.units // one.rows) for one in classes if one.rows) > sums.units_squared:
+            yield "sums of classes whose squares are more than all squares"
+
+
+def _of_table(classification: Classification) -> Iterator[str]:
+    classes, matrix = classification.classes, classification.confusion.to_list()
     if len(matrix) != confusion_size(len(classes)) or any(min(row) < 0 for row in matrix):
         yield "a table of true and predicted classes of another form"
     elif matrix and any(

@@ -18,7 +18,7 @@ from streameval.evaluation.grouping import GroupSums
 from streameval.evaluation.identity import Identity, inputs
 from streameval.evaluation.loss_file import spooling, write_losses
 from streameval.evaluation.memory import parse_size, planned_scorers
-from streameval.evaluation.opening import open_rows
+from streameval.evaluation.opening import groups_of, subject
 from streameval.evaluation.partial_results import PartialResults
 from streameval.evaluation.passes import Engine, Part, PassSpec, Sink, compute, compute_on, portable
 from streameval.evaluation.report import Report
@@ -27,9 +27,9 @@ from streameval.evaluation.selection import Rows, Selection
 from streameval.evaluation.shards import StateFile, shard_span
 from streameval.evaluation.signals import DeferredSignals, defer_signals
 from streameval.files import Output, check_outputs
-from streameval.losses import choose_loss
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
+from streameval.outputs.source import Outputs
 from streameval.scoring import make_scorer
 from streameval.scoring.scorer import Budget
 from streameval.storage.source import Source, Span
@@ -69,8 +69,8 @@ ONE_SITTING = PassOptions()
 
 @gathered("options", PassOptions, "checkpoint", "shard", "engine", "callbacks")
 def evaluate(
-    model: Model,
-    data: Any,
+    model: Model | Outputs,
+    data: Any = None,
     *,
     rows: Rows = None,
     loss: Loss | None = None,
@@ -87,7 +87,7 @@ def evaluate(
 
         E = -(1/N) sum_n sum_k t_nk log(y_nk + eps), in nats; eps = 0: exact log-softmax
 
-    model       the network
+    model       the network, or saved outputs (`streameval.open_outputs`), which need no data
     data        anything `streameval.open` takes
     rows        None for all; a slice, range or Span; a boolean mask; row numbers (n,), repeats counted
     loss        what a row costs: `CrossEntropy(eps=1e-7)` by default; `eps` alone means cross-entropy with that eps
@@ -110,14 +110,14 @@ def evaluate(
         LockedError: another process uses the checkpoint or writes the losses.
         UsageError: an argument that cannot mean anything; an output that is read as well.
     """
-    source, (model,) = open_rows(data, model)
-    check_outputs(options.outputs, inputs(source, model))
-    selection, chosen_loss = Selection.of(rows, source), choose_loss(loss, eps)
+    network, source, chosen_loss = subject(model, data, loss, eps)
+    check_outputs(options.outputs, inputs(source, network))
+    selection = Selection.of(rows, source)
     limit = None if max_memory is None else parse_size(max_memory)
     one = _Pass(
-        model, source, selection, chosen_loss, shard_span(options.shard, len(selection)), options,
+        network, source, selection, chosen_loss, shard_span(options.shard, len(selection)), options,
         integer("chunk_rows", chunk_rows, least=1), Budget(threads, limit), allow_nonfinite,
-        _group_sums(groups, source, selection, options),
+        _group_sums(groups_of(source, groups), source, selection, options),
     )  # fmt: skip
     return one.run(data, progress)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from streameval import losses
-from streameval.errors import DataError
+from streameval.evaluation.fields import flag, intact, integer, only, sha256, shown, text
+from streameval.evaluation.sealed import canonical
 from streameval.evaluation.selection import Selection
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
@@ -16,6 +18,7 @@ from streameval.storage.source import Source
 # What the bits of a state mean. Raise it whenever a kernel, the fold or the blocks begin to give other bits:
 # checkpoints, shards and certificates of other versions are then refused. A test pins the digest of each version.
 RESULT_VERSION = 1
+ROWS = re.compile(r"all|[0-9]{1,18}:[0-9]{1,18}|sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +64,32 @@ class Identity:
     @classmethod
     def from_dict(cls, stored: Any) -> Identity:
         """What `to_dict` wrote, or an earlier version, which knew cross-entropy alone. DataError if it is damaged."""
-        try:
-            return cls(
-                str(stored["model"]),
-                str(stored["data"]),
-                losses.from_dict(stored.get("loss") or {"name": "cross-entropy", "eps": stored["eps"]}),
-                str(stored["rows"]),
-                int(stored["total"]),
-                bool(stored["nonfinite"]),
-                int(stored["meaning"]),
-            )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DataError(f"a stored identity is damaged: {error!r}. Compute it again.") from error
+        with intact("a stored identity", "it"):
+            only(stored, ("model", "data", "loss", "eps", "rows", "total", "nonfinite", "meaning"))
+            loss = losses.from_dict(stored.get("loss") or {"name": "cross-entropy", "eps": stored["eps"]})
+            found = cls(
+                sha256(stored, "model"), text(stored, "data"), loss, text(stored, "rows"),
+                integer(stored, "total", least=0), flag(stored, "nonfinite"), integer(stored, "meaning"),
+            )  # fmt: skip
+            if "loss" in stored and canonical(loss.to_dict()) != canonical(stored["loss"]):
+                raise ValueError(f"the loss is {shown(stored['loss'])}")
+            if not ROWS.fullmatch(found.rows):
+                raise ValueError(f"rows are {shown(found.rows)}")
+        return found
+
+    def first(self) -> int | None:
+        """The number of the row at place 0 where rows are consecutive, None where row numbers were given.
+
+        Raises ValueError where they are not as many as there are.
+        """
+        if self.rows == "all":
+            return 0
+        start, colon, stop = self.rows.partition(":")
+        if start == "sha256":
+            return None
+        if not colon or int(stop) - int(start) != self.total:
+            raise ValueError(f"{self.total} rows in {self.rows}")
+        return int(start)
 
 
 def inputs(source: Source, *models: Model) -> dict[str, tuple[str, ...]]:

@@ -10,18 +10,28 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streameval.errors import DataError, IncompleteError, UsageError
+from streameval.errors import (
+    DataError,
+    IncompleteDataError,
+    IncompleteError,
+    IncompleteModelError,
+    IncompleteStorageError,
+    ModelError,
+    StreamevalError,
+    UsageError,
+)
 from streameval.evaluation.identity import Identity
 from streameval.evaluation.partial_results import PartialResults
 from streameval.evaluation.resources import Usage
 from streameval.evaluation.selection import Selection, Task, row_numbers
 from streameval.evaluation.tally import Tally, fold_tally
 from streameval.models.model import Model
+from streameval.outputs.source import Outputs
 from streameval.scoring.scorer import Budget, Scorer, Scores
 from streameval.storage.source import Chunk, Source, Span
 
@@ -134,10 +144,33 @@ class PassSpec:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A span that could not be computed, and why."""
+    """A span that could not be computed, and why.
+
+    kind  what a pass raises that was left incomplete by this
+    """
 
     span: Span
     message: str
+    kind: type[IncompleteError] = IncompleteError
+
+    @classmethod
+    def of(cls, span: Span, error: BaseException) -> Failure:
+        """From what was raised where the span was computed: it ends the pass as it would end one without an engine."""
+        kind = next(
+            (kind for cause, kind in _INCOMPLETE.items() if isinstance(error, cause)), IncompleteError
+        )
+        if isinstance(error, StreamevalError):
+            return cls(span, str(error), kind)
+        return cls(span, f"{type(error).__name__}: {error}.", kind)
+
+
+# What was raised -> what a pass is left incomplete by.
+_INCOMPLETE: Final[dict[type[BaseException], type[IncompleteError]]] = {
+    DataError: IncompleteDataError,
+    ModelError: IncompleteModelError,
+    OSError: IncompleteStorageError,
+    MemoryError: IncompleteStorageError,
+}
 
 
 class Engine(Protocol):
@@ -155,7 +188,8 @@ def compute_on(
 ) -> Iterator[Part | None]:
     """Let an engine compute what is missing in the results; yield each part as it comes, None in between.
 
-    Raises IncompleteError after all other spans are in if one could not be computed.
+    Raises IncompleteError after all other spans are in if one could not be computed, of the kind that the first cause
+    has which would be no other on another machine.
     """
     tasks = list(selection.tasks(span for gap in results.gaps() for span in engine.cut(gap)))
     failures = []
@@ -166,9 +200,10 @@ def compute_on(
         else:
             yield outcome
     if failures:
-        rows, first = sum(len(one.span) for one in failures), min(failures, key=lambda one: one.span)
-        raise IncompleteError(
-            f"{len(failures)} spans with {rows} of {len(results.span)} rows could not be computed, the first being "
+        rows = sum(len(one.span) for one in failures)
+        first = min(failures, key=lambda one: (one.kind is IncompleteError, one.span))
+        raise first.kind(
+            f"{len(failures)} spans with {rows} of {len(results.span)} rows could not be computed, among them "
             f"rows {first.span.start}:{first.span.stop}: {first.message} With a checkpoint the others are kept: "
             "run the same command again when the cause is gone."
         )
@@ -179,6 +214,10 @@ def portable(data: Any, source: Source) -> Any:
 
     Raises UsageError for arrays, and for a data set that lies in no single file.
     """
+    if isinstance(source, Outputs):
+        raise UsageError(
+            f"{source.name}: saved outputs need no workers. Evaluate them here, without an engine."
+        )
     if isinstance(data, str | os.PathLike):
         text = os.fspath(data)
         return text if "://" in str(text) else str(Path(os.fsdecode(text)).absolute())

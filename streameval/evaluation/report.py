@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from streameval.defaults import FURTHER_DATA
+from streameval.evaluation.fields import integer, only, sha256, shown, text
 from streameval.evaluation.identity import RESULT_VERSION, Identity
 from streameval.evaluation.resources import Resources
 from streameval.evaluation.sealed import seal
@@ -53,11 +54,27 @@ class ModelName:
         """See `Model`."""
         return self.description
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What had to be decided to read it."""
+        return tuple(self.description.get("notes", ()))
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The description without notes: the same for models that are the same, however they were read."""
+        return {name: value for name, value in self.description.items() if name != "notes"}
+
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> ModelName:
-        """What `model_dict` wrote."""
+        """What `model_dict` wrote. Raises ValueError, KeyError or TypeError for what it did not."""
         others = {name: value for name, value in stored.items() if name not in ("path", "sha256")}
-        return cls(stored["path"], stored["sha256"], others)
+        layers, activations = others["layers"], others["activations"]
+        for k in range(len(layers)):
+            integer(layers, k, least=1, most=2**63)
+        for names in (activations, others.get("notes", [])):
+            if not layers or not isinstance(names, list) or not all(isinstance(one, str) for one in names):
+                raise ValueError(f"layers {shown(layers)} and activations or notes {shown(names)}")
+        return cls(text(stored, "path", none=True), sha256(stored, "sha256"), others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +89,12 @@ class DataName:
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> DataName:
-        """What `data_dict` wrote."""
-        return cls(*(stored[name] for name in ("path", "rows", "features", "classes", "fingerprint")))
+        """What `data_dict` wrote. Raises ValueError, KeyError or TypeError for what it did not."""
+        only(stored, ("path", "rows", "features", "classes", "fingerprint"))
+        rows, features, classes = (
+            integer(stored, name, least=1, most=2**63) for name in ("rows", "features", "classes")
+        )
+        return cls(text(stored, "path", none=True), rows, features, classes, text(stored, "fingerprint"))
 
 
 @dataclass(frozen=True, repr=False)
@@ -239,8 +260,9 @@ def further(interval: Interval | None) -> dict[str, Any] | None:
 
 
 def model_dict(model: Model) -> dict[str, Any]:
-    """What identifies a model in a report."""
-    return {"path": model.path, "sha256": model.sha256, **model.describe()}
+    """What identifies a model in a report, and what had to be decided to read it."""
+    notes = {} if isinstance(model, ModelName) else {"notes": list(getattr(model, "notes", ()))}
+    return {"path": model.path, "sha256": model.sha256, **model.describe(), **notes}
 
 
 def data_dict(source: Source | DataName, classes: int) -> dict[str, Any]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
+
+from streameval.evaluation.fields import integer, number, only
 
 # Reading /proc takes about 30 microseconds; a look every 50 ms costs nothing.
 _PERIOD = 0.05
@@ -33,6 +35,22 @@ class Resources:
     def to_dict(self) -> dict[str, Any]:
         """As JSON, with the contract's names."""
         return asdict(self)
+
+
+def check_costs(stored: Any, rows: int | None = None) -> None:
+    """Raise ValueError, KeyError or TypeError for what `Resources.to_dict` does not write.
+
+    rows  that the pass was of: no more can have been computed
+    """
+    only(stored, tuple(one.name for one in fields(Resources)))
+    for name in ("threads", "peak_anon_bytes", "peak_file_bytes"):
+        integer(stored, name, least=0)
+    for name in ("max_memory_bytes", "base_bytes"):
+        if stored.get(name) is not None:
+            integer(stored, name, least=0)
+    computed = number(stored, "seconds") * number(stored, "rows_per_second")
+    if rows is not None and computed > rows * (1 + 1e-9):
+        raise ValueError(f"{stored['rows_per_second']} rows a second in {stored['seconds']} seconds")
 
 
 @dataclass(frozen=True, slots=True)

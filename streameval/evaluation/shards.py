@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,12 @@ from streameval.arguments import describe_value, integer
 from streameval.errors import DataError, IncompleteError, UsageError
 from streameval.evaluation import sealed
 from streameval.evaluation.events import Advanced, Started
-from streameval.evaluation.identity import Identity
+from streameval.evaluation.fields import intact, only, text
+from streameval.evaluation.identity import RESULT_VERSION, Identity
 from streameval.evaluation.partial_results import PartialResults
 from streameval.evaluation.report import DataName, ModelName, Report, data_dict, model_dict
-from streameval.evaluation.resources import Resources
-from streameval.evaluation.tally import stored_tallies
+from streameval.evaluation.resources import Resources, check_costs
+from streameval.evaluation.tally import Tally, stored_tallies
 from streameval.files import storage_errors
 from streameval.storage.source import Span
 
@@ -57,8 +58,8 @@ def parse_shard(text: str) -> tuple[int, int]:
     return index, count
 
 
-def write_state(report: Report, path: str | os.PathLike[str]) -> None:
-    """Write what `merge` needs of a report of a shard, whole or not at all.
+def write_state(report: Report, path: str | os.PathLike[str], key: bytes | None = None) -> None:
+    """Write what `merge` needs of a report of a shard, whole or not at all; signed where a key is given.
 
     Raises:
         UsageError: the report is not of a shard: `PassOptions(shard=(i, n))`.
@@ -77,7 +78,7 @@ def write_state(report: Report, path: str | os.PathLike[str]) -> None:
         "resources": report.resources.to_dict(),
         "tallies": [report.tally.to_dict()],
     }
-    sealed.write(path, content)
+    sealed.write(path, content, key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,7 @@ class StateFile:
     """A callback of a shard that writes the state file before the checkpoint is removed."""
 
     path: str | os.PathLike[str]
+    key: bytes | None = field(default=None, repr=False)
 
     def started(self, event: Started) -> None:
         """See `Callback`. Raises StorageError now, not after hours, if the folder is not there."""
@@ -96,20 +98,23 @@ class StateFile:
 
     def finished(self, report: Report) -> None:
         """See `Callback`."""
-        write_state(report, self.path)
+        write_state(report, self.path, self.key)
 
     def stopped(self, error: BaseException) -> None:
         """See `Callback`."""
 
 
-def merge(paths: Sequence[str | os.PathLike[str]]) -> Report:
+def merge(paths: Sequence[str | os.PathLike[str]], *, key: bytes | None = None) -> Report:
     """Put the state files of all shards together: the report of the whole pass, with the same digest.
 
     Any order; the shards may be of different counts as long as they tile the rows. A file given twice counts once.
+    With a key, each file must be signed with it. What is in the files is checked to be possible, and to belong
+    together; whether it is what the rows come to, only `verify` finds out.
 
     Raises:
         DataError: a file is damaged, of another model, data set, loss or selection of rows, or overlaps with another.
         IncompleteError: rows are missing; they are named.
+        CheckError: a file is not signed with the key.
         StreamevalError: two files hold different results of the same rows.
         StorageError: a file cannot be read.
         UsageError: no file is given.
@@ -118,29 +123,87 @@ def merge(paths: Sequence[str | os.PathLike[str]]) -> Report:
         raise UsageError(f"paths: {describe_value(paths)}, expected a list of the paths of state files.")
     if not paths:
         raise UsageError("no state file was given. Give those of all shards: streameval merge shard-*.json")
-    files = [(os.fspath(path), sealed.read(path, READABLE, "the state of a shard")) for path in paths]
-    name, first = files[0]
-    identity = Identity.from_dict(first["identity"])
-    results = PartialResults(Span(0, identity.total))
+    shards = [_read(path, key) for path in paths]
+    first = shards[0]
+    results = PartialResults(Span(0, first.identity.total))
     costs = []
-    for path, content in files:
-        differences = identity.differences(Identity.from_dict(content["identity"]))
+    for shard in shards:
+        differences = first.differences(shard)
         if differences:
             raise DataError(
-                f"{path}: of another pass than {name}: {differences}. Merge shards of one model, data set, eps and "
-                "selection of rows only."
+                f"{shard.name}: of another pass than {first.name}: {differences}. Merge shards of one model, data set, "
+                "eps and selection of rows only."
             )
-        new = [results.add_tally(tally, origin=path) for tally in stored_tallies(path, content)]
+        new = [results.add_tally(tally, origin=shard.name) for tally in shard.tallies]
         if any(new):
-            costs.append(content["resources"])
-    model, data = ModelName.from_dict(first["model"]), DataName.from_dict(first["data"])
-    classes = first["tallies"][0]["state"].get("classes")
+            costs.append(shard.resources)
     try:
-        tally = results.whole(None if classes is None else len(classes))
+        tally = results.whole(first.classes)
     except IncompleteError as error:
         raise IncompleteError(f"{error} Run the shards that hold them, and give their files too.") from None
-    scorer = str(first.get("scorer", "native"))
-    return Report(tally.state, identity.loss, model, data, _resources(costs), scorer, tally, identity)
+    return Report(
+        tally.state, first.identity.loss, first.model, first.data, _resources(costs), first.scorer, tally,
+        first.identity,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Shard:
+    """A state file, read: what is in it is of the right form, and agrees with itself."""
+
+    name: str
+    identity: Identity
+    model: ModelName
+    data: DataName
+    scorer: str
+    resources: dict[str, Any]
+    tallies: list[Tally]
+
+    @property
+    def classes(self) -> int | None:
+        """Classes of the rows, None where they have none."""
+        classification = self.tallies[0].state.classification
+        return None if classification is None else len(classification.classes)
+
+    def differences(self, other: _Shard) -> str:
+        """What the other has that is not the same here, paths apart: shards may read copies."""
+        pairs = [
+            ("scorer", other.scorer, self.scorer),
+            ("classes", other.classes, self.classes),
+            ("model", other.model.content, self.model.content),
+            ("data", replace(other.data, path=None), replace(self.data, path=None)),
+        ]
+        more = [f"{name} {theirs}, expected {mine}" for name, theirs, mine in pairs if theirs != mine]
+        return "; ".join(filter(None, [self.identity.differences(other.identity), *more]))
+
+
+FIELDS = ("schema", "identity", "model", "data", "scorer", "resources", "tallies")
+
+
+def _read(path: str | os.PathLike[str], key: bytes | None) -> _Shard:
+    """Read a state file. Raises DataError, naming it, for what no evaluation has written."""
+    name = os.fspath(path)
+    content = sealed.read(path, READABLE, "the state of a shard", key)
+    with intact(name, "the state of a shard"):
+        only(content, (*FIELDS, sealed.SEAL, sealed.SIGNATURE))
+        identity = Identity.from_dict(content["identity"])
+        model, data = ModelName.from_dict(content["model"]), DataName.from_dict(content["data"])
+        if (identity.model, identity.data) != (model.sha256, data.fingerprint):
+            raise ValueError("model and data are not those of its identity")
+        if identity.meaning != RESULT_VERSION:
+            raise ValueError(f"its sums have meaning {identity.meaning}, here they have {RESULT_VERSION}")
+        if model.description["layers"][0] != data.features:
+            raise ValueError(
+                f"the model takes {model.description['layers'][0]} features, not {data.features}"
+            )
+        if identity.rows == "all" and identity.total != data.rows:
+            raise ValueError(f"all rows are {identity.total}, but the data have {data.rows}")
+        scorer = text(content, "scorer") if "scorer" in content else "native"
+        tallies = stored_tallies(content["tallies"], identity)
+        if not tallies or any(len(one.state.classes) not in (0, model.outputs) for one in tallies):
+            raise ValueError(f"no tallies of {model.outputs} classes")
+        check_costs(content["resources"])
+    return _Shard(name, identity, model, data, scorer, content["resources"], tallies)
 
 
 def _resources(costs: Sequence[dict[str, Any]]) -> Resources:

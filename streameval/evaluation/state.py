@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from streameval.errors import DataError
 from streameval.evaluation.counts import Counts
+from streameval.evaluation.fields import UNSOUND, integer
 
 UNITS = 1 << 40
 # Rows with the largest losses that a state remembers, and classes up to which it keeps a confusion matrix.
@@ -91,13 +92,13 @@ class LossSums:
     def from_dict(cls, stored: dict[str, Any]) -> LossSums:
         """What `to_dict` wrote."""
         return cls(
-            int(stored["rows"]),
-            int(stored["units"]),
-            int(stored["units_squared"]),
+            integer(stored, "rows"),
+            integer(stored, "units"),
+            integer(stored, "units_squared"),
             float.fromhex(stored["smallest"]),
             float.fromhex(stored["largest"]),
-            tuple((float.fromhex(loss), int(row)) for loss, row in stored["worst"]),
-            int(stored["left_out"]),
+            tuple((float.fromhex(loss), integer([row], 0)) for loss, row in stored["worst"]),
+            integer(stored, "left_out"),
         )
 
 
@@ -108,6 +109,13 @@ class ClassSums:
     rows: int = 0
     correct: int = 0
     units: int = 0
+
+    @classmethod
+    def from_list(cls, stored: Any) -> ClassSums:
+        """What is stored: [rows, correct, units]."""
+        if len(stored) != 3:
+            raise ValueError(f"sums of a class are {len(stored)} numbers, expected 3")
+        return cls(*(integer(stored, k) for k in range(3)))
 
     def __add__(self, other: ClassSums) -> ClassSums:
         return ClassSums(self.rows + other.rows, self.correct + other.correct, self.units + other.units)
@@ -219,10 +227,10 @@ class State:
         try:
             if "classes" not in stored:
                 return cls(LossSums.from_dict(stored))
-            classes = tuple(ClassSums(*map(int, one)) for one in stored["classes"])
+            classes = tuple(map(ClassSums.from_list, stored["classes"]))
             sums = LossSums.from_dict(stored | {"rows": sum(one.rows for one in classes)})
             return cls(sums, Classification(classes, Counts(stored["confusion"])))
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        except UNSOUND as error:
             raise DataError(f"a stored state is damaged: {error!r}. Compute it again.") from error
 
 

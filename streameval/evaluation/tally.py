@@ -5,8 +5,10 @@ Knows rows by their place in the selection. Does not know how a row is read or s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -14,31 +16,55 @@ from numpy.typing import NDArray
 
 from streameval.errors import DataError
 from streameval.evaluation.consistency import check_state
-from streameval.evaluation.state import ClassSums, LossSums, State, fold_classes, fold_losses
+from streameval.evaluation.counts import Counts
+from streameval.evaluation.fields import UNSOUND, integer, sha256, shown
+from streameval.evaluation.identity import Identity
+from streameval.evaluation.sealed import canonical
+from streameval.evaluation.state import (
+    Classification,
+    ClassSums,
+    LossSums,
+    State,
+    fold_classes,
+    fold_losses,
+)
 from streameval.scoring.scorer import Scores
 from streameval.storage.source import Span
 
 # 40 million rows are 611 blocks, about 700 kB of a report.
 BLOCK_ROWS = 65_536
+NO_TABLE = Counts(())
+
+
+# Classes up to which a block keeps its table of predictions: of ten classes it is as much again as all else.
+TABLE_CLASSES = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
     """What came of one block of rows, so that the total can be told from its blocks.
 
-    digest   of the block's state
-    sums     of its losses, `classes` by true class: all of the state but the table of predictions, which `digest`
-             covers; None and () of what an earlier version wrote
+    digest     of the block's state
+    sums       of its losses, `classes` by true class; None and () of what an earlier version wrote
+    confusion  rows by true and predicted class; none for more than 16 classes: then `digest` alone covers it
     """
 
     digest: str
     sums: LossSums | None = None
     classes: tuple[ClassSums, ...] = ()
+    confusion: Counts = NO_TABLE
 
     @classmethod
     def of(cls, state: State) -> Block:
         """That of a block's state."""
-        return cls(state.digest, state.sums, state.classes)
+        few = len(state.classes) <= TABLE_CLASSES
+        return cls(state.digest, state.sums, state.classes, state.confusion if few else NO_TABLE)
+
+    @property
+    def state(self) -> State:
+        """What is known of the block's state: without the table of predictions where there is none."""
+        assert self.sums is not None
+        return State(self.sums, Classification(self.classes, self.confusion) if self.classes else None)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON, losing nothing."""
@@ -47,18 +73,42 @@ class Block:
             "digest": self.digest,
             "sums": None if self.sums is None else self.sums.to_dict(),
             "classes": classes,
+            "confusion": self.confusion.to_list(),
         }
 
     @classmethod
-    def from_dict(cls, stored: dict[str, Any], rows: int) -> Block:
-        """What `to_dict` wrote of a block of `rows` rows. Raises DataError if no rows can come to it."""
-        sums = None if stored["sums"] is None else LossSums.from_dict(stored["sums"])
-        block = cls(
-            str(stored["digest"]), sums, tuple(ClassSums(*map(int, one)) for one in stored["classes"])
-        )
-        if sums is not None:
-            check_state(State(sums), rows)
+    def from_dict(cls, stored: Any, rows: int, numbers: Span | None = None) -> Block:
+        """What `to_dict` wrote of a block of `rows` rows, `numbers` as in `check_state`.
+
+        Raises DataError if no rows can come to it.
+        """
+        digest = sha256(stored, "digest")
+        if stored["sums"] is None:
+            return cls(digest)
+        classes = tuple(map(ClassSums.from_list, stored["classes"]))
+        block = cls(digest, LossSums.from_dict(stored["sums"]), classes, Counts(stored["confusion"]))
+        check_state(block.state, rows, numbers, table=len(classes) <= TABLE_CLASSES)
+        if len(classes) <= TABLE_CLASSES and block.state.digest != digest:
+            raise DataError("a stored block has another digest than what it comes to. Compute it again.")
         return block
+
+
+def add_up(state: State, blocks: Iterable[Block]) -> bool:
+    """Whether the blocks come to the state, as far as they say what they come to."""
+    parts = list(blocks)
+    if any(one.sums is None for one in parts):
+        return True
+    if any(len(one.classes) != len(state.classes) for one in parts):
+        return False
+    sums = sum((one.state.sums for one in parts), LossSums())
+    nothing = (ClassSums(),) * len(state.classes)
+    classes = tuple(reduce(add, one) for one in zip(nothing, *(one.classes for one in parts), strict=True))
+    table = Counts.zeros(len(state.confusion))
+    tables = [one.confusion for one in parts if len(one.confusion) == len(table)]
+    known = len(tables) == len(parts)
+    return (sums, classes) == (state.sums, state.classes) and (
+        not known or reduce(add, tables, table) == state.confusion
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,49 +173,93 @@ class Tally:
         }
 
     @classmethod
-    def from_dict(cls, stored: Any) -> Tally:
-        """What `to_dict` wrote. Raises DataError if it is damaged, or no rows can come to it."""
+    def from_dict(cls, stored: Any, first: int | None = None) -> Tally:
+        """What `to_dict` wrote. Raises DataError if it is damaged, or no rows can come to it.
+
+        first  number of the row at place 0 where the rows are consecutive; None for a selection of others
+        """
         try:
+            span = Span(integer(stored, "start", least=0), integer(stored, "stop", least=0))
+            numbers = Numbers(first)
             tally = cls(
-                Span(int(stored["start"]), int(stored["stop"])),
+                span,
                 State.from_dict(stored["state"]),
-                _stored_blocks(stored),
-                tuple((int(block), State.from_dict(state)) for block, state in stored["partial"]),
+                _stored_blocks(stored, span, numbers),
+                tuple((integer([k], 0), State.from_dict(state)) for k, state in stored["partial"]),
             )
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise DataError(f"a stored tally is damaged: {error!r}. Compute it again.") from error
-        tally._check()
+        except UNSOUND as error:
+            if isinstance(error, DataError):
+                raise
+            raise DataError(f"a stored tally is damaged: {error!r:.200}. Compute it again.") from error
+        tally._check(numbers)
+        if "digests" not in stored and canonical(tally.to_dict()) != canonical(stored):
+            raise DataError("a stored tally says more, or other, than a tally does. Compute it again.")
         return tally
 
-    def _check(self) -> None:
+    def _check(self, numbers: Numbers) -> None:
         """Raise DataError if no rows come to this."""
-        if not 0 <= self.span.start <= self.span.stop:
-            raise DataError(f"a stored tally is of rows {_text(self.span)}. Compute it again.")
-        check_state(self.state, len(self.span))
         start, stop = self.span.start, self.span.stop
+        if start > stop:
+            raise DataError(f"a stored tally is of rows {_text(self.span)}. Compute it again.")
+        check_state(self.state, len(self.span), numbers.of(self.span))
         ends = {at // BLOCK_ROWS for at in (start, stop) if at % BLOCK_ROWS and start < stop}
-        partial = {k: min((k + 1) * BLOCK_ROWS, stop) - max(k * BLOCK_ROWS, start) for k in sorted(ends)}
-        whole = max(0, stop // BLOCK_ROWS - -(-start // BLOCK_ROWS))
-        if len(self.whole) != whole or [block for block, _ in self.partial] != list(partial):
+        partial = {k: Span(max(k * BLOCK_ROWS, start), min((k + 1) * BLOCK_ROWS, stop)) for k in sorted(ends)}
+        if len(self.whole) != len(_whole_blocks(self.span)) or [k for k, _ in self.partial] != list(partial):
             raise DataError(f"a stored tally of rows {_text(self.span)} has other blocks. Compute it again.")
         for block, state in self.partial:
-            check_state(state, partial[block])
+            check_state(state, len(partial[block]), numbers.of(partial[block]))
+        if not add_up(self.state, [*self.whole, *(Block.of(state) for _, state in self.partial)]):
+            raise DataError(
+                f"a stored tally of rows {_text(self.span)} is not the sum of its blocks. Compute it again."
+            )
 
 
-def _stored_blocks(stored: dict[str, Any]) -> tuple[Block, ...]:
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """The numbers that rows have whose places are known: `first` is that at place 0, None where nothing is known."""
+
+    first: int | None
+
+    def of(self, span: Span) -> Span | None:
+        """Those at the places `span`."""
+        return None if self.first is None else Span(self.first + span.start, self.first + span.stop)
+
+
+def _whole_blocks(span: Span) -> range:
+    """The numbers of the blocks that lie wholly in the span."""
+    return range(-(-span.start // BLOCK_ROWS), max(-(-span.start // BLOCK_ROWS), span.stop // BLOCK_ROWS))
+
+
+def _stored_blocks(stored: Any, span: Span, numbers: Numbers) -> tuple[Block, ...]:
     if "blocks" not in stored:  # an earlier version kept digests alone
-        return tuple(Block(str(digest)) for digest in stored["digests"])
-    return tuple(Block.from_dict(one, BLOCK_ROWS) for one in stored["blocks"])
+        return tuple(Block(sha256(stored["digests"], k)) for k in range(len(stored["digests"])))
+    spans = [Span(k * BLOCK_ROWS, (k + 1) * BLOCK_ROWS) for k in _whole_blocks(span)[: len(stored["blocks"])]]
+    if len(spans) != len(stored["blocks"]):
+        raise ValueError(f"{len(stored['blocks'])} whole blocks")
+    return tuple(
+        Block.from_dict(one, BLOCK_ROWS, numbers.of(rows))
+        for one, rows in zip(stored["blocks"], spans, strict=True)
+    )
 
 
-def stored_tallies(path: object, content: dict[str, Any]) -> list[Tally]:
-    """The tallies in the content of a file. Raises DataError, naming the file, if they are damaged or impossible."""
-    try:
-        return [Tally.from_dict(one) for one in content["tallies"]]
-    except (KeyError, TypeError, DataError) as error:
-        raise DataError(
-            f"{path}: {error if isinstance(error, DataError) else f'no tallies ({error!r}).'}"
-        ) from error
+def stored_tallies(stored: Any, identity: Identity) -> list[Tally]:
+    """The tallies of a pass with this identity, as a file has them.
+
+    Raises what a content of another form may raise, and DataError if no rows can come to them.
+    """
+    if not isinstance(stored, list):
+        raise TypeError(f"tallies are {shown(stored)}")
+    first, tallies = identity.first(), []
+    for k in range(len(stored)):
+        tally = Tally.from_dict(stored[k], first)
+        if tally.span.stop > identity.total:
+            raise DataError(
+                f"a stored tally of rows {_text(tally.span)} of {identity.total}. Compute it again."
+            )
+        if tally.state.sums.left_out and not identity.nonfinite:
+            raise DataError("a stored tally leaves rows out that were not allowed to be. Compute it again.")
+        tallies.append(tally)
+    return tallies
 
 
 def fold_tally(

@@ -6,8 +6,9 @@ Knows what a report carries. Does not know who made it, nor how it was computed:
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,12 @@ VERIFIED = "streameval/verify/2"
 class Verified:
     """What was compared and found equal: `blocks` of `of` blocks, `rows` rows computed again, `hashes` of the data
     computed again. `whole` when that was all of them; `adds_up` when the total is the sum of what is stated of the
-    blocks, so that a false total takes a false block."""
+    blocks, so that a false total takes a false block.
+
+    seed     that the blocks were chosen by, None where all were
+    unknown  what the report says that cannot be compared with anything: paths, what it cost, errors by group
+    signed   whether a key was given, and is the one that the report was signed with
+    """
 
     blocks: tuple[int, ...]
     of: int
@@ -41,6 +47,14 @@ class Verified:
     hashes: int
     adds_up: bool
     digest: str
+    seed: int | None = None
+    unknown: Mapping[str, Any] = field(default_factory=dict)
+    signed: bool = False
+
+    @property
+    def missed(self) -> float:
+        """The probability that one block which is false alone was not among the chosen ones."""
+        return 1.0 - len(self.blocks) / self.of
 
     @property
     def whole(self) -> bool:
@@ -58,6 +72,10 @@ class Verified:
             "adds_up": self.adds_up,
             "digest": self.digest,
             "whole": self.whole,
+            "seed": self.seed,
+            "missed": self.missed,
+            "unknown": dict(self.unknown),
+            "signed": self.signed,
         }
 
 
@@ -67,7 +85,8 @@ def verify(
     data: Any,
     *,
     blocks: int | None = None,
-    seed: int = 0,
+    seed: int | None = None,
+    key: bytes | None = None,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Verified:
@@ -75,13 +94,15 @@ def verify(
 
     report   path of its JSON, or what `Report.to_dict` returned
     blocks   how many random blocks of 65,536 rows are computed again; None: all of them, and the total
-    seed     chooses them
+    seed     chooses them; None: drawn anew, so that who made the report could not know which. With a seed that others
+             could guess, `Verified.missed` promises nothing
+    key      that the report must be signed with
     progress called with (blocks done, blocks in all)
 
     The report's own SHA-256, the numbers against its exact state, that against the sum of its blocks, all that is
-    stated of model and data but their paths, the recorded hashes of the rows of the chosen blocks, and what each of
-    those comes to must all be the same. Of what it cost, nothing can be compared. A block that was changed alone is
-    among K of N random ones with probability K / N; the table of predictions of the others is not looked at.
+    stated of model, data and scorer, the recorded hashes of the rows of the chosen blocks, and what each of those comes
+    to must all be the same; a field that no report has is refused. `Verified.unknown` is what cannot be compared. A
+    block that is false alone is among K of N random ones with probability K / N.
 
     Raises:
         CheckError: something differs; it is named.
@@ -91,21 +112,26 @@ def verify(
     check_model(model)
     if blocks is not None:
         integer("blocks", blocks, least=1)
-    integer("seed", seed, least=0)
-    certificate = read_certificate(report)
+    drawn = secrets.randbits(48) if seed is None else integer("seed", seed, least=0)
+    certificate = read_certificate(report, key)
     source, (model,) = open_rows(data, model)
     certificate.check_named(model, source)
+    scorer = make_scorer(model, source, certificate.loss, Budget(threads))
+    certificate.check_scorer(scorer.name)
     count = len(certificate.blocks)
-    chosen = _choose(count, blocks, seed)
+    chosen = _choose(count, blocks, drawn)
     hashes = _check_hashes(source, chosen)
-    total = _check_blocks(certificate, model, source, threads, chosen, progress)
+    total = _check_blocks(certificate, scorer, source, chosen, progress)
     if len(chosen) == count and total.state.digest != certificate.said["digest"]:
         raise CheckError(
             f"{certificate.name}: digest {certificate.said['digest']}, but all rows together give "
             f"{total.state.digest}. The report is not that of this model and data: evaluate again."
         )
     rows = sum(len(certificate.rows_of(block)) for block in chosen)
-    return Verified(tuple(chosen), count, rows, hashes, certificate.adds_up, certificate.state.digest)
+    return Verified(
+        tuple(chosen), count, rows, hashes, certificate.adds_up, certificate.state.digest,
+        None if len(chosen) == count else drawn, certificate.unknown, key is not None,
+    )  # fmt: skip
 
 
 def _choose(count: int, wanted: int | None, seed: int) -> list[int]:
@@ -139,14 +165,12 @@ def _check_hashes(source: Source, chosen: Sequence[int]) -> int:
 
 def _check_blocks(
     certificate: Certificate,
-    model: Model,
+    scorer: Scorer,
     source: Source,
-    threads: int | None,
     chosen: Sequence[int],
     progress: Callable[[int, int], None] | None,
 ) -> Tally:
     """Compute the chosen blocks again; return what the first of them that lie side by side come to."""
-    scorer = make_scorer(model, source, certificate.loss, Budget(threads))
     total: Tally | None = None
     for done, number in enumerate(chosen, start=1):
         rows, stated = certificate.rows_of(number), certificate.blocks[number]

@@ -8,43 +8,55 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from streameval.errors import ModelError, StorageError
+from streameval.errors import ModelError, StorageError, StreamevalWarning, UsageError
 from streameval.files import storage_errors
+from streameval.layers.dense import Dense
+from streameval.models.book import DROPOUT, RECOGNISED
+from streameval.models.file import Choices, Loaded, ModelFile
 from streameval.models.formats import FOREIGN_MAGIC, FORMATS, by_content, by_ending
-from streameval.models.mlp import Layer, Mlp
+from streameval.models.mlp import Mlp
+from streameval.models.network import Network
 from streameval.objects import is_remote, read_object
 
 # A network is held in memory whole, several times while it is read.
 MOST: Final = 4 << 30
-Reader = Callable[[bytes, str | Sequence[str] | None], tuple[list[Layer], list[str]]]
+Reader = Callable[[ModelFile, Choices], Loaded]
 
 
 def load(
     path: str | os.PathLike[str],
     *,
     activation: str | Sequence[str] | None = None,
+    dropout: str | None = None,
     allow_nonfinite: bool = False,
-) -> Mlp:
-    """Load a network of dense layers; nothing in the file is run.
+) -> Mlp | Network:
+    """Load a network; nothing in the file is run.
 
     Formats: pickle (NumPy arrays in a dict, list or tuple), `.npz`, safetensors, ONNX (extra `[onnx]`),
     told apart by content, then by extension. Names such as W1, b1, W2, b2 or fc1.weight, fc1.bias are
-    recognised. float16, bfloat16 and float64 weights become float32.
+    recognised, and the convolutional networks of the book "Deep Learning from Scratch"; other networks with more than
+    dense layers come as ONNX, or as safetensors with an architecture. float16, bfloat16 and float64 weights become
+    float32.
 
     activation       of the hidden layers, one name or one per layer, where the file does not record it
-                     (W1, b1 naming: sigmoid unless given)
+                     (W1, b1 naming with three layers or more: sigmoid unless given, with a warning)
+    dropout          "book" or "identity", where the file is one of the book's networks with dropout: whether
+                     prediction multiplies by 0.5 there, as the book's code does
     allow_nonfinite  accept weights that are NaN or infinite
 
-    The result's `notes` say what had to be decided on the way.
+    Returns an `Mlp` for dense layers alone, else a `Network`. Its `notes` say what had to be decided on the way; what
+    was only guessed is a `StreamevalWarning` as well.
 
     Raises:
         ModelError: not a network that can be read: damaged, hostile, unknown names, shapes that do not
-            chain, weights that are not finite, an activation that is missing or contradicts the file.
+            chain, weights that are not finite, an activation that is missing or contradicts the file,
+            or `dropout` for a file without it.
         StorageError: the file cannot be read.
     """
     name = os.fspath(path)
@@ -57,11 +69,34 @@ def load(
             file.seek(0)
             data = file.read()
     read: Reader = import_module(f"streameval.models.{form}").load_layers
+    choices = Choices(activation, check_dropout(dropout))
     try:
-        layers, notes = read(data, activation)
-        return Mlp(layers, allow_nonfinite=allow_nonfinite, path=name, notes=notes)
+        loaded = read(ModelFile(data, None if is_remote(name) else name), choices)
+        network = _network(loaded, name, allow_nonfinite=allow_nonfinite)
+        if dropout is not None and loaded.dropout is None:
+            raise ModelError("it has no dropout that could be read in two ways. Leave --dropout out.")
     except ModelError as error:
         raise ModelError(f"{name}: {error}") from error
+    if loaded.guessed is not None and network.sha256 not in RECOGNISED:
+        warnings.warn(f"{name}: {loaded.guessed}", StreamevalWarning, stacklevel=2)
+    return network
+
+
+def check_dropout(dropout: str | None) -> str | None:
+    """Return `dropout`. Raises UsageError for what is no way to read it."""
+    if dropout not in (None, *DROPOUT):
+        raise UsageError(f"dropout: {str(dropout)[:40]!r}, expected {' or '.join(DROPOUT)}.")
+    return dropout
+
+
+def _network(loaded: Loaded, name: str, *, allow_nonfinite: bool) -> Mlp | Network:
+    """The network that a reader found: an Mlp where it has dense layers alone."""
+    dense = [layer for layer in loaded.layers if isinstance(layer, Dense)]
+    if len(dense) == len(loaded.layers) and dense and dense[-1].activation == "identity":
+        return Mlp(dense, allow_nonfinite=allow_nonfinite, path=name, notes=loaded.notes)
+    return Network(
+        loaded.layers, shape=loaded.shape, allow_nonfinite=allow_nonfinite, path=name, notes=loaded.notes
+    )
 
 
 @contextlib.contextmanager

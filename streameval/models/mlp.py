@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -48,14 +47,3 @@ class Mlp(Network):
                 f"the last layer's activation is {given[-1].activation!r}, expected 'identity': "
                 "softmax cross-entropy sits on top of its outputs."
             )
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the network as safetensors, whole or not at all: W1, b1, … and the activations as metadata.
-
-        Raises:
-            StorageError: the file cannot be written.
-            UsageError: the name ends as another weight format's does: .pkl, .npz, .onnx.
-        """
-        from streameval.models.writing import save
-
-        save(self, path)

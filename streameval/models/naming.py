@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import ModelError
-from streameval.layers.activations import check_activation
+from streameval.layers.activations import ACTIVATIONS, check_activation
+from streameval.layers.layer import Layer as AnyLayer
+from streameval.models.file import Choices, Loaded
 from streameval.models.mlp import Layer
 
 # Letters of an activation's name that are looked at.
@@ -72,8 +74,10 @@ STYLES = (
 )
 
 
-def assemble(weights: Weights, activation: str | Sequence[str] | None) -> tuple[list[Layer], list[str]]:
+def assemble(weights: Weights, choices: Choices) -> Loaded:
     """Return the layers that the arrays make, and one sentence for each decision that was taken.
+
+    The book's networks with convolutions or batch normalisation are recognised: see `book`.
 
     Order: by the numbers in the names, else the file's, else the only one in which the shapes chain.
     Orientation: the naming's own, (inputs, outputs) for W1, (outputs, inputs) for fc1.weight, unless only
@@ -83,9 +87,24 @@ def assemble(weights: Weights, activation: str | Sequence[str] | None) -> tuple[
         ModelError: names that are not recognised, shapes that do not chain, activations that are missing,
             unknown or contradict the file.
     """
+    from streameval.models import book
+
+    recognised = book.recognise(weights, choices)
+    if recognised is not None:
+        return recognised
     style, pairs = _pairs(weights.arrays)
     names, flip, notes = _arrange(style, pairs, ordered=weights.ordered)
-    activations, said = settle_activations(len(names), weights.activations, activation, default=style.default)
+    default = style.default
+    if default is not None and len(names) == 2 and weights.activations is None and choices.activation is None:
+        raise ModelError(
+            f"two layers named {style.name}, and nothing that says which activation is between them: the book's "
+            "networks of this form use sigmoid in chapter 4 and relu in chapter 5. Say it: --activation sigmoid or "
+            '--activation relu (library: load_model(path, activation="relu")).'
+        )
+    activations, said = settle_activations(
+        len(names), weights.activations, choices.activation, default=default
+    )
+    guessed = said if said.startswith(f"activations: {default}, usual") else None
     if all(w.shape[0] == w.shape[1] for w, _ in pairs.values()):
         way = "(inputs, outputs)" if style.inputs_first else "(outputs, inputs)"
         notes.append(f"every weight is square: read as {way}, as the names {style.name} say.")
@@ -97,7 +116,24 @@ def assemble(weights: Weights, activation: str | Sequence[str] | None) -> tuple[
         weight, bias = pairs[name]
         weight = weight.T if flip else weight
         layers.append(Layer(weight, np.zeros(weight.shape[1]) if bias is None else bias, act))
-    return layers, [*notes, said]
+    return Loaded(layers, [*notes, said], guessed=guessed)
+
+
+def check_recorded(layers: Sequence[AnyLayer], wanted: str | Sequence[str] | None) -> str:
+    """Return a sentence that says where the activations of a file come from that records each of them.
+
+    Raises:
+        ModelError: `wanted`, one name or one for each hidden layer that has an activation, contradicts the file.
+    """
+    if wanted is not None:
+        names = [clean(name) for name in (wanted.split(",") if isinstance(wanted, str) else wanted)]
+        recorded = [str(layer.activation) for layer in layers if hasattr(layer, "activation")][:-1]
+        if (names * len(recorded) if len(names) == 1 else names) != recorded:
+            raise ModelError(
+                f"the file records the activations {', '.join(recorded) or 'of none'}, but {', '.join(names)} were "
+                "asked for. Leave --activation out."
+            )
+    return "activations: as the file records them."
 
 
 def settle_activations(
@@ -133,8 +169,9 @@ def settle_activations(
         return ("identity",), "activations: a single layer has none."
     if default is None:
         raise ModelError(
-            "the file does not say which activation its hidden layers use. Say it: --activation relu "
-            '(library: load_model(path, activation="relu")).'
+            "the file does not say which activation its hidden layers use, and its weights do not tell. Say the one "
+            f"that the network was trained with by --activation (library: load_model(path, activation=...)): one of "
+            f"{', '.join(ACTIVATIONS)}."
         )
     hidden = (default,) * (layers - 1)
     return (*hidden, "identity"), f"activations: {default}, usual for this naming; --activation changes it."
@@ -143,17 +180,20 @@ def settle_activations(
 def _per_layer(layers: int, names: Sequence[str], who: str) -> tuple[str, ...]:
     """Return `layers` known names: a last softmax is the one on top anyway, a missing last is identity."""
     fitting = len(names) in (layers - 1, layers)  # before anything is made of them: a file may name a million
-    clean = [str(name)[:MAX_NAME].strip().lower().replace("-", "_") for name in names] if fitting else []
-    if len(clean) == layers and clean[-1] in ("identity", "softmax", "log_softmax"):
-        clean = clean[:-1]
-    if len(clean) != layers - 1 or not fitting:
+    named = [clean(name) for name in names] if fitting else []
+    if len(named) == layers and named[-1] in ("identity", "softmax", "log_softmax"):
+        named = named[:-1]
+    if len(named) != layers - 1 or not fitting:
         raise ModelError(
             f"{who} {len(names)} activations, but the network has {layers} layers: expected {layers - 1}, "
             "one for each hidden layer."
         )
-    for name in clean:
-        check_activation(name)
-    return (*clean, "identity")
+    return (*(check_activation(name) for name in named), "identity")
+
+
+def clean(name: str) -> str:
+    """An activation's name as people write it, as networks keep it."""
+    return str(name)[:MAX_NAME].strip().lower().replace("-", "_")
 
 
 _Pairs = dict[str, tuple[NDArray[Any], NDArray[Any] | None]]

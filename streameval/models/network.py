@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from streameval.errors import ModelError
 from streameval.layers import LAYERS, layer_classes
+from streameval.layers.fusing import fused
 from streameval.layers.layer import Layer, Shape
 
 # What a layer gives for the rows that the float64 reference takes at a time, at most: 32 MiB.
@@ -78,6 +80,11 @@ class Network:
     def features(self) -> int:
         """Number of values of a row."""
         return math.prod(self.shape)
+
+    @cached_property
+    def packable(self) -> tuple[Layer, ...]:
+        """What the kernels compute: the layers, merged where that gives the same."""
+        return fused(self.layers)
 
     @property
     def outputs(self) -> int:
@@ -144,6 +151,17 @@ class Network:
             for array in layer.arrays().values():
                 digest.update(array.astype("<f4", copy=False).data)
         return digest.hexdigest()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the network as safetensors, whole or not at all: its arrays, and its layers as metadata.
+
+        Raises:
+            StorageError: the file cannot be written.
+            UsageError: the name ends as another weight format's does: .pkl, .npz, .onnx.
+        """
+        from streameval.models.writing import save
+
+        save(self, path)
 
     def __eq__(self, other: object) -> bool:
         return self.sha256 == other.sha256 if isinstance(other, Network) else NotImplemented

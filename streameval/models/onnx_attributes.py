@@ -12,8 +12,16 @@ from typing import Any, Final
 from streameval.errors import ModelError
 
 # AttributeProto.AttributeType, and the field that holds such a value.
-FLOAT, INT, STRING, TENSOR, FLOATS, INTS = 1, 2, 3, 4, 6, 7
-FIELDS: Final = {FLOAT: "f", INT: "i", STRING: "s", TENSOR: "t", FLOATS: "floats", INTS: "ints"}
+FLOAT, INT, STRING, TENSOR, FLOATS, INTS, STRINGS = 1, 2, 3, 4, 6, 7, 8
+FIELDS: Final = {
+    FLOAT: "f",
+    INT: "i",
+    STRING: "s",
+    TENSOR: "t",
+    FLOATS: "floats",
+    INTS: "ints",
+    STRINGS: "strings",
+}
 NAMES: Final = {
     FLOAT: "a float",
     INT: "an integer",
@@ -21,12 +29,19 @@ NAMES: Final = {
     TENSOR: "a tensor",
     FLOATS: "floats",
     INTS: "integers",
+    STRINGS: "texts",
 }
 # A list of more numbers than this is no shape, permutation or padding.
 MAX_NUMBERS: Final = 1 << 16
 
+_WINDOW: Final = {"auto_pad": STRING, "kernel_shape": INTS, "pads": INTS, "strides": INTS}
 ATTRIBUTES: Final[dict[str, dict[str, int]]] = {
+    "ArgMax": {"axis": INT, "keepdims": INT, "select_last_index": INT},
+    "AveragePool": {**_WINDOW, "ceil_mode": INT, "count_include_pad": INT, "dilations": INTS},
+    "BatchNormalization": {"epsilon": FLOAT, "momentum": FLOAT, "spatial": INT, "training_mode": INT},
     "Cast": {"to": INT, "saturate": INT, "round_mode": STRING},
+    "Clip": {"min": FLOAT, "max": FLOAT},
+    "Concat": {"axis": INT},
     "Constant": {
         "value": TENSOR,
         "value_float": FLOAT,
@@ -34,15 +49,40 @@ ATTRIBUTES: Final[dict[str, dict[str, int]]] = {
         "value_int": INT,
         "value_ints": INTS,
     },
+    "ConstantOfShape": {"value": TENSOR},
+    "Conv": {**_WINDOW, "dilations": INTS, "group": INT},
     "Dropout": {"ratio": FLOAT, "seed": INT},
+    "Elu": {"alpha": FLOAT},
     "Flatten": {"axis": INT},
+    "Gather": {"axis": INT},
     "Gelu": {"approximate": STRING},
     "Gemm": {"alpha": FLOAT, "beta": FLOAT, "transA": INT, "transB": INT},
+    "HardSigmoid": {"alpha": FLOAT, "beta": FLOAT},
+    "LayerNormalization": {"axis": INT, "epsilon": FLOAT, "stash_type": INT},
     "LeakyRelu": {"alpha": FLOAT},
+    "LinearClassifier": {
+        "classlabels_ints": INTS,
+        "classlabels_strings": STRINGS,
+        "coefficients": FLOATS,
+        "intercepts": FLOATS,
+        "multi_class": INT,
+        "post_transform": STRING,
+    },
     "LogSoftmax": {"axis": INT},
+    "MaxPool": {**_WINDOW, "ceil_mode": INT, "dilations": INTS, "storage_order": INT},
+    "Normalizer": {"norm": STRING},
+    "Pad": {"mode": STRING, "pads": INTS, "value": FLOAT},
+    "ReduceMean": {"axes": INTS, "keepdims": INT, "noop_with_empty_axes": INT},
     "Reshape": {"allowzero": INT},
+    "Scaler": {"offset": FLOATS, "scale": FLOATS},
+    "Selu": {"alpha": FLOAT, "gamma": FLOAT},
+    "Shape": {"start": INT, "end": INT},
+    "Slice": {"axes": INTS, "ends": INTS, "starts": INTS},
     "Softmax": {"axis": INT},
+    "Squeeze": {"axes": INTS},
     "Transpose": {"perm": INTS},
+    "Unsqueeze": {"axes": INTS},
+    "ZipMap": {"classlabels_int64s": INTS, "classlabels_strings": STRINGS},
 }
 
 
@@ -75,7 +115,7 @@ def attributes(node: Any) -> dict[str, Any]:
 def _value(value: Any, kind: int, where: str) -> Any:
     if kind == STRING:
         return value.decode("latin-1")
-    if kind in (FLOATS, INTS):
+    if kind in (FLOATS, INTS, STRINGS):
         if len(value) > MAX_NUMBERS:
             raise ModelError(f"{where} holds {len(value)} numbers, expected at most {MAX_NUMBERS}.")
         return list(value)

@@ -1,4 +1,4 @@
-"""Parse an ONNX file and take numbers out of its tensors, none of which may lie outside the file.
+"""Parse an ONNX file and take numbers out of its tensors.
 
 Knows the protobuf fields that hold numbers. Does not know what the graph computes.
 """
@@ -6,7 +6,6 @@ Knows the protobuf fields that hold numbers. Does not know what the graph comput
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from importlib import import_module
 from typing import Any, Final
 
@@ -62,8 +61,8 @@ def parse(data: bytes) -> Any:
         raise ModelError("the ONNX file is damaged: it is not a protobuf message.") from None
 
 
-def check_inside(model: Any) -> None:
-    """Raise ModelError if any tensor lies in another file, the graph hides code in functions, or is too old."""
+def check_form(model: Any) -> None:
+    """Raise ModelError if the graph hides code in functions, or is too old."""
     if len(model.functions) or len(model.graph.sparse_initializer):
         raise ModelError("the ONNX file defines functions or sparse weights, expected a plain graph.")
     versions = [int(one.version) for one in model.opset_import if one.domain in ("", "ai.onnx")]
@@ -72,12 +71,6 @@ def check_inside(model: Any) -> None:
             f"the ONNX file names the operator sets {versions[:4]}, expected one, {OLDEST_OPSET} or newer. Convert "
             "it: onnx.version_converter.convert_version(onnx.load(path), 17)."
         )
-    for proto in _tensors(model.graph):
-        if proto.data_location == 1 or len(proto.external_data):
-            raise ModelError(
-                f"the weights {str(proto.name)[:60]!r} lie outside the ONNX file: refused, no other file was "
-                "opened. Save it as one file: onnx.save(onnx.load(path), new_path)."
-            )
 
 
 def tensor(proto: Any) -> NDArray[Any]:
@@ -128,10 +121,3 @@ def _typed(proto: Any, item: np.dtype[Any], field: str) -> NDArray[Any]:
     if not np.array_equal(narrow, wide):
         raise ModelError(f"tensor {str(proto.name)[:60]!r}: numbers in {field} that {stored} cannot hold.")
     return narrow.view(item)
-
-
-def _tensors(graph: Any) -> Iterator[Any]:
-    yield from graph.initializer
-    for node in graph.node:
-        for attribute in node.attribute:
-            yield from (attribute.t, *attribute.tensors)

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from streameval.budget import STEP, Budget
 from streameval.errors import ModelError
-from streameval.models.mlp import Layer
+from streameval.models.file import Choices, Loaded, ModelFile
 from streameval.models.naming import Weights, assemble
 from streameval.models.rebuild import CALLS, GLOBALS, Array, Callee, Dtype, text
 
@@ -34,18 +35,19 @@ TIMES = 4
 _STOP: Final = object()
 
 
-def load_layers(data: bytes, activation: str | Sequence[str] | None) -> tuple[list[Layer], list[str]]:
+def load_layers(file: ModelFile, choices: Choices) -> Loaded:
     """Return the layers in a pickled dict, or list of (weight, bias), and what had to be decided.
 
     Raises:
         ModelError: see `read` and `naming.assemble`; or arrays larger in all than four times the file.
     """
+    data = file.data
     budget = Budget(len(data), times=TIMES, error=ModelError)
     weights, notes = _weights(read(data), budget)
     for array in weights.arrays.values():
         budget.spend(array.nbytes, "the pickle names the same array again and again")
-    layers, more = assemble(weights, activation)
-    return layers, [*notes, *more]
+    loaded = assemble(weights, choices)
+    return replace(loaded, notes=[*notes, *loaded.notes])
 
 
 def _weights(tree: Any, budget: Budget) -> tuple[Weights, list[str]]:

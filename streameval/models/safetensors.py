@@ -9,7 +9,6 @@ The format: https://github.com/huggingface/safetensors#format
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
@@ -17,29 +16,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import ModelError
-from streameval.models.mlp import Layer
-from streameval.models.naming import Weights, assemble
+from streameval.models.architecture import METADATA, read
+from streameval.models.file import Choices, Loaded, ModelFile
+from streameval.models.naming import Weights, assemble, check_recorded
 
+COUNTER = "num_batches_tracked"
 TYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "BF16": "<u2"}
 
 
-def load_layers(data: bytes, activation: str | Sequence[str] | None) -> tuple[list[Layer], list[str]]:
+def load_layers(file: ModelFile, choices: Choices) -> Loaded:
     """Return the layers in a safetensors file, and what had to be decided.
 
     Raises:
         ModelError: damaged, numbers that are not floating point; or see `naming.assemble`.
     """
+    data = file.data
     library: Any = import_module("safetensors")  # it comes without types
     try:
         tensors = library.deserialize(data)
     except library.SafetensorError as error:
         raise ModelError(f"the safetensors file is damaged ({str(error)[:200]}).") from None
-    arrays = {name: _array(name, tensor) for name, tensor in tensors}
+    # PyTorch counts batches beside each normalisation: no weight.
+    arrays = {name: _array(name, tensor) for name, tensor in tensors if not name.endswith(COUNTER)}
     # The library has checked the header by now: its length, its JSON, and that all values are text.
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    names = header.get("__metadata__", {}).get("activations")
+    metadata = header.get("__metadata__") or {}
+    if METADATA in metadata:
+        loaded = read(metadata[METADATA], arrays, len(data))
+        check_recorded(loaded.layers, choices.activation)
+        return loaded
+    names = metadata.get("activations")
     recorded = None if names is None else tuple(names.split(","))
-    return assemble(Weights(arrays, recorded, ordered=False), activation)
+    return assemble(Weights(arrays, recorded, ordered=False), choices)
 
 
 def _array(name: str, tensor: dict[str, Any]) -> NDArray[Any]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from streameval.reports import about
 from streameval.reports.figures.batches import falls_short
 from streameval.reports.numbers import bytes_, count, nats, percent, rate, seconds
 from streameval.reports.terminal import INDENT, TextStyle, fields, paragraph, table
+from streameval.reports.words import called, in_unit, subject
 from streameval.statistics.trials import share_stderr
 
 if TYPE_CHECKING:
@@ -23,9 +25,7 @@ def comparison(result: Comparison, style: TextStyle) -> str:
     full, draws = result.full, result.draws
     how = "with" if draws.replace else "without"
     lines = [
-        style.bold(
-            f"{full.model.path or 'the model'} on {full.data.path or 'arrays'}: mini-batches against the full loss"
-        ),
+        style.bold(f"{subject(full.model, full.data)}: mini-batches against the full loss"),
         "",
         *fields(_full(result), style),
         "",
@@ -42,7 +42,7 @@ def comparison(result: Comparison, style: TextStyle) -> str:
         style.dim(f"{INDENT}about the rows for a wanted precision (share to time: {_until_method(result)})"),
         *_precision(result, style),
         "",
-        *fields([("order", draws.order.message), *budget(result.budget)], style),
+        *fields([("order", draws.order.message), *budget(result.budget), *about.notes(full.model)], style),
     ]
     return style.finish(lines)
 
@@ -85,7 +85,10 @@ def _full(result: Comparison) -> list[tuple[str, str]]:
     full, whole = result.full, result.draws.population
     used = full.resources
     return [
-        ("full loss", f"{nats(full.loss, 10)} nats, exact over {count(full.rows)} rows"),
+        (
+            f"full {called(full.loss_function)}",
+            f"{in_unit(nats(full.loss, 10), full.loss_function)}, exact over {count(full.rows)} rows",
+        ),
         (
             "spread",
             f"standard deviation {nats(whole.sd)}, skewness {whole.skewness:.1f}, largest {nats(whole.largest)}",

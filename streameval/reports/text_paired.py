@@ -3,32 +3,67 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from streameval.reports import about
 from streameval.reports.numbers import count, nats, percent
 from streameval.reports.terminal import INDENT, TextStyle, fields, paragraph, table
+from streameval.reports.words import called, more_is_better
 
 if TYPE_CHECKING:
     from streameval.statistics.intervals.interval import Interval
-    from streameval.studies.paired import Paired, PairedResult
+    from streameval.studies.paired import Paired
+    from streameval.studies.paired_result import PairedResult
 
 CLASSES = 20
 
 
 def paired(result: Paired, style: TextStyle) -> str:
     """Every further model against the first."""
-    lines = [style.bold(f"{len(result.names)} models on the same rows of {result.data.name}")]
+    lines = [style.bold(title(result))]
+    joined = getattr(result.data, "joined", None)
+    if joined is not None:
+        lines += ["", *fields([("joined", _joined(joined))], style)]
     for contest in result.results:
         lines += ["", *_contest(result, contest, style)]
+    lines += fields(about.notes(*result.models), style)
     return style.finish(lines)
 
 
-def verdict(interval: Interval) -> str:
-    """Which of the two is better, if the interval tells."""
+def title(result: Paired) -> str:
+    """What was compared."""
+    if getattr(result.data, "joined", None) is not None:
+        return f"{len(result.names)} runs on the same samples"
+    return f"{len(result.names)} models on the same rows of {result.data.name}"
+
+
+def _joined(joined: dict[str, Any]) -> str:
+    """How runs were put together, and what was left out."""
+    how = "by their order in the files, as no row ids were named"
+    if joined["by"] is not None:
+        how = f"on {', '.join(joined['by'])}"
+    left = [
+        f"{count(run[what])} {said} of {run['path'] or 'a table'}"
+        for run in joined["runs"]
+        for what, said in (
+            ("unmatched", "rows without their like"),
+            ("repeated", "rows with an id that is repeated"),
+            ("left_out", "rows without a finite value"),
+        )
+        if run[what]
+    ]
+    return f"{count(joined['rows'])} rows, {how}; left out: {', '.join(left) or 'none'}"
+
+
+def verdict(interval: Interval, more: bool = False) -> str:
+    """Which of the two is better, if the interval tells; `more`: the one that has more."""
+    lower, higher = "the second is better", "the first is better"
+    if more:
+        lower, higher = higher, lower
     if interval.high < 0:
-        return "the second is better"
+        return lower
     if interval.low > 0:
-        return "the first is better"
+        return higher
     return "no difference can be told from 0"
 
 
@@ -41,17 +76,24 @@ def small(value: float) -> str:
 
 def _contest(result: Paired, contest: PairedResult, style: TextStyle) -> list[str]:
     pair, gap = contest.pair, contest.difference
-    gain = _gain(contest)
+    more = more_is_better(result.loss_function)
+    unit, what = result.loss_function.unit, called(result.loss_function)
+    if result.of != "loss":
+        unit, what = "of the rows", "error rate"
     lines = fields(
         [
-            ("first", f"{pair.first}: loss {nats(pair.first_loss, 7)}"),
-            ("second", f"{pair.second}: loss {nats(pair.second_loss, 7)}"),
-            ("second - first", f"{small(pair.difference)} nats: {verdict(gap)}"),
+            ("first", f"{pair.first}: {what} {nats(pair.first_loss, 7)}{_known(contest)}"),
+            ("second", f"{pair.second}: {what} {nats(pair.second_loss, 7)}"),
+            ("second - first", f"{small(pair.difference)}{unit and ' '}{unit}, on the rows read"),
+            (f"{percent(gap.level, 0)} interval", _span(gap, contest.estimates)),
+            ("which is better", f"{verdict(gap, more)}, on {contest.estimates}{_stopped(contest)}"),
+            *_evidence(contest),
+            *_several(contest),
+            *_further(contest),
             (
-                f"{percent(gap.level, 0)} interval",
-                f"{small(gap.low)} … {small(gap.high)}, by {gap.method}",
+                "unpaired",
+                f"± {pair.unpaired_half_width:.3g} from two separate samples of as many rows{_gain(contest)}",
             ),
-            ("unpaired", f"± {pair.unpaired_half_width:.3g} from two separate samples of as many rows{gain}"),
             ("correlation", "–" if pair.correlation is None else f"{pair.correlation:.6f}"),
             ("wins", f"second {percent(pair.win_rate, 1)}, ties {percent(pair.tie_rate, 1)}"),
             ("rows read", _rows(result, contest)),
@@ -59,9 +101,78 @@ def _contest(result: Paired, contest: PairedResult, style: TextStyle) -> list[st
         ],
         style,
     )
-    lines += ["", *_classes(contest, style), ""]
+    lines += ["", *_classes(contest, style), ""] if pair.per_class else [""]
     lines += paragraph(gap.assumes + (f" Warning: {gap.warning}" if gap.warning else ""), style)
     return lines
+
+
+def _span(interval: Interval, estimates: str) -> str:
+    return f"{small(interval.low)} … {small(interval.high)} for {estimates}, by {interval.method}"
+
+
+def _known(contest: PairedResult) -> str:
+    """The first's loss on all rows, where it was stored."""
+    if contest.first_full is None or contest.stopped is None:
+        return ""
+    return f" on the rows read, {nats(contest.first_full, 7)} on all (stored)"
+
+
+def _stopped(contest: PairedResult) -> str:
+    if contest.stopped is None:
+        return ""
+    return ": all were read, so it is exact" if contest.stopped.stopped == "exhausted" else ""
+
+
+def _evidence(contest: PairedResult) -> list[tuple[str, str]]:
+    """What speaks against a difference of 0: with a guarantee at every look, and for many rows alone."""
+    said = []
+    if contest.evidence is not None:
+        sure = contest.evidence
+        said.append(
+            f"e-value {sure.e_value:.3g}, p {sure.p_value:.2g} at any look and for any number of rows"
+        )
+    if contest.p_approximate is not None:
+        said.append(f"p {contest.p_approximate:.2g} for many rows, looked at once")
+    return [("against equality", "; ".join(said))] if said else []
+
+
+def _several(contest: PairedResult) -> list[tuple[str, str]]:
+    """What holds for all of several comparisons together."""
+    if contest.simultaneous is None:
+        return []
+    said = f"{small(contest.simultaneous.low)} … {small(contest.simultaneous.high)}, together with the other models"
+    if contest.p_holm is not None:
+        said += f"; p {contest.p_holm:.2g} by Holm, {'claimed' if contest.e_bh else 'not claimed'} by e-BH"
+    return [("of several", said)]
+
+
+def _further(contest: PairedResult) -> list[tuple[str, str]]:
+    """What is known of further data besides."""
+    said = []
+    if contest.clustered is not None:
+        said.append(
+            (
+                "groups",
+                f"{count(contest.clustered.groups)}, standard error {_error(contest.clustered.stderr)}",
+            )
+        )
+    if contest.mcnemar is not None:
+        rows = f"{count(contest.mcnemar.only_first)} and {count(contest.mcnemar.only_second)} rows"
+        p = f"p {contest.mcnemar.p_value:.2g} by McNemar's exact test, for further data of independent rows"
+        said.append(("right alone", f"first and second on {rows}: {p}"))
+    if contest.power is not None:
+        power = contest.power
+        said.append(
+            (
+                "can be seen",
+                f"a difference of {power.detectable:.2g} in {percent(power.power, 0)} of as many further rows",
+            )
+        )
+    return said
+
+
+def _error(stderr: float | None) -> str:
+    return "unknown" if stderr is None else f"{stderr:.2g}"
 
 
 def _gain(contest: PairedResult) -> str:
@@ -84,7 +195,7 @@ def _loss(contest: PairedResult) -> list[tuple[str, str]]:
     return [
         (
             "second's full loss",
-            f"{nats(contest.stopped.loss)}, {ends}, from the stored losses and the difference",
+            f"{nats(contest.full_loss)}, {ends}, from the stored losses and the difference",
         )
     ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -55,6 +55,11 @@ class Pair:
     win_rate: float
     tie_rate: float
     per_class: tuple[PairedClass, ...]
+
+    def interval_at(self, level: float) -> Interval:
+        """Return the same interval at another level."""
+        half = quantile(level) / quantile(self.interval.level) * self.interval.half_width
+        return replace(self.interval, low=self.difference - half, high=self.difference + half, level=level)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -135,7 +140,7 @@ def paired_until(
     )
 
 
-class _Difference:
+class Difference:
     """second - first, piece by piece, as an array that is never whole."""
 
     def __init__(self, first: Any, second: Any) -> None:
@@ -146,7 +151,7 @@ class _Difference:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, rows: slice) -> NDArray[np.float64]:
+    def __getitem__(self, rows: Any) -> NDArray[np.float64]:
         return np.asarray(self.second[rows], np.float64) - np.asarray(self.first[rows], np.float64)
 
 
@@ -160,7 +165,7 @@ def _pair(
     labels: Any,
 ) -> Pair:
     second = Population.of(losses[name])
-    gaps = _Difference(losses[first_name], losses[name])
+    gaps = Difference(losses[first_name], losses[name])
     gap = Population.of(gaps)
     wins, ties, product, classes = _counts(losses[first_name], losses[name], labels, first.mean, second.mean)
     rows = gap.rows

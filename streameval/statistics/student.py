@@ -30,6 +30,11 @@ def t_quantile(level: float, freedom: float) -> float:
     return high
 
 
+def t_beyond(t: float, freedom: float) -> float:
+    """Return P(|T| >= t), t >= 0: the two-sided p-value of t."""
+    return incomplete_beta(0.5 * freedom, 0.5, freedom / (freedom + t * t))
+
+
 def t_inside(t: float, freedom: float) -> float:
     """Return P(|T| < t), t >= 0."""
     return 1.0 - incomplete_beta(0.5 * freedom, 0.5, freedom / (freedom + t * t))

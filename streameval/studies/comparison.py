@@ -12,11 +12,11 @@ from streameval.arguments import describe_value, integer
 from streameval.defaults import LEVEL, SEED, SIZES, TRIALS
 from streameval.errors import UsageError
 from streameval.evaluation.memory import parse_size
-from streameval.evaluation.opening import open_rows
+from streameval.evaluation.opening import groups_of, subject
 from streameval.evaluation.report import Report
-from streameval.losses import choose_loss
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
+from streameval.outputs.source import Outputs
 from streameval.scoring.scorer import Budget as Limits
 from streameval.statistics.budget import Budget
 from streameval.statistics.intervals.interval import checked_level
@@ -77,8 +77,8 @@ class Comparison:
 
 
 def compare(
-    model: Model,
-    data: Any,
+    model: Model | Outputs,
+    data: Any = None,
     *,
     sizes: Sequence[int] = SIZES,
     trials: int = TRIALS,
@@ -109,11 +109,12 @@ def compare(
         UsageError: sizes or trials below 1, or over the number of rows without replacement.
         DataError: a data set without rows; and the errors of `evaluate`.
     """
-    (source, (model,)), loss = open_rows(data, model), choose_loss(loss, eps)
+    network, source, loss = subject(model, data, loss, eps)
     sizes, trials = _checked(source, sizes, trials, replace)
     checked_level(level)
     root, limits = number(seed), Limits(threads, None if max_memory is None else parse_size(max_memory))
-    with spooled_losses([model], source, loss, groups=groups, budget=limits, progress=progress) as spooled:
+    groups = groups_of(source, groups)
+    with spooled_losses([network], source, loss, groups=groups, budget=limits, progress=progress) as spooled:
         losses = spooled.losses[0]
         draws = compare_losses(
             losses,

@@ -100,8 +100,9 @@ class SharedReader:
         self._target: Integers | None = np.empty(0, np.int64)
         self._right = np.zeros(self._losses.shape, np.bool_)
 
-    def comparison(self, number: int) -> Callable[[Integers], Floats]:
-        """What reads for the comparison of the model `number` with the first: losses (2, n) of the next rows.
+    def comparison(self, number: int, of: str = "loss") -> Callable[[Integers], Floats]:
+        """What reads for the comparison of the model `number` with the first: losses (2, n) of the next rows; `of`
+        "accuracy": their zero-one losses.
 
         Comparisons are made one after another, in the order of their numbers.
         """
@@ -113,8 +114,9 @@ class SharedReader:
             if missing > 0:
                 self._read(rows[len(rows) - missing :], number)
             position += len(rows)
-            both: Floats = self._losses[[0, number], position - len(rows) : position]
-            return both
+            part = slice(position - len(rows), position)
+            both: Floats = self._losses[[0, number], part]
+            return both if of == "loss" else np.asarray(1.0 - self._right[[0, number], part], np.float64)
 
         return read
 

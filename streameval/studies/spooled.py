@@ -6,11 +6,10 @@ Knows the pass and the file. Does not know what statistics are made of the losse
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +22,11 @@ from streameval.evaluation.report import Report
 from streameval.evaluation.resources import Meter
 from streameval.evaluation.selection import Selection
 from streameval.evaluation.tally import Tally
-from streameval.files import storage_errors
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
 from streameval.scoring.scorer import Budget, Scorer
 from streameval.storage.source import Source, Span
+from streameval.storage.spool import column
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +36,8 @@ class Spooled:
     reports          one for each model, of the same pass
     losses           one mapped array (rows,) float64 in nats for each model; the file goes with the array
     labels           true classes, mapped (rows,) int32; None where rows have none
+    right            which rows each model predicts right, mapped (rows,) bool; () where nobody asked, or rows have no
+                     classes
     scorers          of the models, for rows that are computed again
     seconds_per_row  wall time of the pass for a row, reading included, compiling not
     """
@@ -46,6 +47,7 @@ class Spooled:
     labels: NDArray[np.int32] | None
     scorers: tuple[Scorer, ...]
     seconds_per_row: float
+    right: tuple[NDArray[np.bool_], ...] = ()
 
 
 @contextlib.contextmanager
@@ -55,6 +57,7 @@ def spooled_losses(
     loss: Loss,
     *,
     groups: Any = None,
+    right: bool = False,
     budget: Budget | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Spooled]:
@@ -65,6 +68,7 @@ def spooled_losses(
     can be given back by the system, so that memory does not grow with the rows.
 
     groups  as for `evaluate`: the reports' errors are clustered by them
+    right   whether to keep which rows are predicted right, a byte a row and model
 
     Raises:
         DataError: a row whose features are not finite, a file that changed during the pass.
@@ -77,8 +81,10 @@ def spooled_losses(
     load_kernels(scorers, source)
     whole = Span(0, source.rows)
     with contextlib.ExitStack() as stack:
-        columns = [stack.enter_context(_column(np.float64)) for _ in scorers]
-        labels = stack.enter_context(_column(np.int32))
+        columns = [stack.enter_context(column(np.float64)) for _ in scorers]
+        labels = stack.enter_context(column(np.int32))
+        classes = all(scorer.classes is not None for scorer in scorers)
+        rights = [stack.enter_context(column(np.bool_)) for _ in scorers] if right and classes else []
         meter, tallies = Meter(budget.max_memory), [Tally.empty(0, scorer.classes) for scorer in scorers]
         everything = Selection(whole)
         by_group = (
@@ -86,11 +92,13 @@ def spooled_losses(
         )
         start = time.perf_counter()
         for part in compute(scorers, source, everything.tasks([whole]), chunk_rows=chunk_rows):
-            for k, column in enumerate(columns):
-                column.write(part.losses[k])
+            for k, one in enumerate(columns):
+                one.write(part.losses[k])
                 tallies[k] += part.tallies[k]
             if part.target is not None:
                 labels.write(part.target)
+            for one, predicted in zip(rights, part.predicted, strict=False):
+                one.write(np.asarray(predicted == part.target))
             for sums in by_group:
                 sums.add(part)
             meter.look()
@@ -107,10 +115,11 @@ def spooled_losses(
         )  # fmt: skip
         yield Spooled(
             reports,
-            tuple(column.mapped() for column in columns),
-            labels.mapped() if all(scorer.classes is not None for scorer in scorers) else None,
+            tuple(one.mapped() for one in columns),
+            labels.mapped() if classes else None,
             tuple(scorers),
             seconds,
+            tuple(one.mapped() for one in rights),
         )
 
 
@@ -118,30 +127,7 @@ def spooled_losses(
 def spooled_array(pieces: Iterator[NDArray[np.float64]]) -> Iterator[NDArray[np.float64]]:
     """Lend the pieces, one after another, as one mapped array (n,) float64; StorageError if there is no room."""
     with contextlib.ExitStack() as stack:
-        column = stack.enter_context(_column(np.float64))
+        spooled = stack.enter_context(column(np.float64))
         for piece in pieces:
-            column.write(piece)
-        yield column.mapped()
-
-
-@contextlib.contextmanager
-def _column(dtype: type[np.generic]) -> Iterator[_Column]:
-    with storage_errors(tempfile.gettempdir()), tempfile.TemporaryFile(prefix="streameval-") as file:
-        yield _Column(file, np.dtype(dtype))
-
-
-class _Column:
-    """A growing nameless file of numbers of one kind."""
-
-    def __init__(self, file: IO[bytes], dtype: np.dtype[Any]) -> None:
-        self._file, self._dtype = file, dtype
-
-    def write(self, values: NDArray[Any]) -> None:
-        # Written, not stored through a mapping: a full disk is then an error and not the end of the process.
-        with storage_errors(tempfile.gettempdir()):
-            self._file.write(np.ascontiguousarray(values, self._dtype).data)
-
-    def mapped(self) -> NDArray[Any]:
-        with storage_errors(tempfile.gettempdir()):
-            self._file.flush()
-            return np.asarray(np.memmap(self._file, self._dtype, "r"))
+            spooled.write(piece)
+        yield spooled.mapped()

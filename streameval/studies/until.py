@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.defaults import HALF_WIDTH, LEVEL, SEED, SEQUENTIAL_METHOD
-from streameval.evaluation.opening import open_rows
+from streameval.evaluation.opening import subject
 from streameval.evaluation.report import data_dict, model_dict
 from streameval.evaluation.state import LossSums, fold_losses
-from streameval.losses import choose_loss
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
+from streameval.outputs.source import Outputs
 from streameval.scoring import make_scorer
 from streameval.scoring.scorer import Budget
 from streameval.statistics.seeds import number
@@ -97,8 +97,8 @@ class Until:
 
 
 def evaluate_until(
-    model: Model,
-    data: Any,
+    model: Model | Outputs,
+    data: Any = None,
     *,
     half_width: float = HALF_WIDTH,
     level: float = LEVEL,
@@ -123,9 +123,9 @@ def evaluate_until(
         UsageError: a half-width or level that cannot mean anything; eps = 0 with a method that needs bounds.
         DataError: a data set without rows; and the errors of `evaluate`.
     """
-    (source, (model,)), loss = open_rows(data, model), choose_loss(loss, eps)
+    network, source, loss = subject(model, data, loss, eps)
     steps, record = recorder(on_step)
-    read = _Summed(LossReader(make_scorer(model, source, loss, Budget(threads)), source))
+    read = _Summed(LossReader(make_scorer(network, source, loss, Budget(threads)), source))
     result = until(
         read,
         source.rows,
@@ -138,7 +138,7 @@ def evaluate_until(
     )
     source.check_unchanged()
     result = read.exact(result) if result.stopped == "exhausted" else result
-    return Until(result, half_width, tuple(steps), loss, model, source)
+    return Until(result, half_width, tuple(steps), loss, network, source)
 
 
 Looked = TypeVar("Looked", Step, StoppingResult)

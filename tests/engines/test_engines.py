@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,9 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dask_processes import Listener, shell
 from hypothesis import given
 from hypothesis import strategies as st
-from long_runs import ROOT, drawn, network, write
+from long_runs import drawn, network, write
 
 import streameval as se
 from streameval.engines import engine
@@ -47,28 +45,6 @@ def cluster() -> Iterator[Any]:
         distributed.Client(local, set_as_default=False) as client,
     ):
         yield client
-
-
-@dataclass
-class Listener:
-    """Calls a function after some spans; keeps the spans."""
-
-    after: int
-    call: Any
-
-    def __post_init__(self) -> None:
-        self.spans: list[Span] = []
-
-    def started(self, event: Any) -> None: ...
-
-    def finished(self, report: Any) -> None: ...
-
-    def stopped(self, error: BaseException) -> None: ...
-
-    def advanced(self, event: Any) -> None:
-        self.spans.append(event.span)
-        if len(self.spans) == self.after:
-            self.call()
 
 
 def dask(client: Any, **options: Any) -> Any:
@@ -175,7 +151,7 @@ def test_a_worker_that_is_killed_in_mid_run_changes_nothing(
 
 
 def test_a_span_that_always_fails_leaves_the_others_in_the_checkpoint(tmp_path: Path, cluster: Any) -> None:
-    """A label that the model does not know: 7, the row is named, and everything else is kept."""
+    """A label that the model does not know: the row is named, and everything else is kept."""
     x, t = drawn(60_000)
     t[12_345] = 4
     path = create(tmp_path / "bad.arrow", [(x, t)], rows=len(x), shape=(4, 4), dtype="u1", classes=5)
@@ -184,7 +160,7 @@ def test_a_span_that_always_fails_leaves_the_others_in_the_checkpoint(tmp_path: 
         IncompleteError, match=r"1 spans with 9999 of 60000 rows .* row 12345: label 4"
     ) as caught:
         se.evaluate(network(), path, options=PassOptions(engine=dask(cluster), checkpoint=kept))
-    assert caught.value.exit_code == 7
+    assert caught.value.exit_code == 3  # as without an engine
     spans = [(one["start"], one["stop"]) for one in json.loads(kept.read_bytes())["tallies"]]
     assert spans == [(0, 9_999), (19_998, 60_000)]
 
@@ -290,29 +266,6 @@ def test_no_scheduler_is_said_so() -> None:
         patch.setattr(module, "PATIENCE", 1)
         with pytest.raises(StorageError, match=r"no Dask scheduler answered.*dask scheduler"):
             list(lonely.map(None, tasks))  # type: ignore[arg-type]
-
-
-@contextlib.contextmanager
-def shell(*command: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A command that runs until the block ends."""
-    program = str(Path(sys.executable).with_name("dask"))
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(
-        [program, *command],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        yield process
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(timeout=15)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
 
 
 def test_a_scheduler_and_workers_from_the_shell_do(data: Path, whole: se.Report, tmp_path: Path) -> None:

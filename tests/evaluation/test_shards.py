@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from long_runs import network, write
+from long_runs import drawn, network, write
 
 import streameval as se
 from streameval.errors import DataError, IncompleteError, StreamevalError, UsageError
@@ -115,12 +115,11 @@ def test_other_passes_are_refused_with_file_and_difference(data: Path, tmp_path:
 def test_different_results_of_the_same_rows_are_an_error(data: Path, tmp_path: Path) -> None:
     """One of the machines computed wrongly: exit code 1, and both files are named."""
     paths = states(data, tmp_path, 2)
-    content = json.loads(paths[1].read_bytes())
-    del content["sha256"]
-    state = content["tallies"][0]["state"]
-    state["units"] += 1
-    state["classes"][0][2] += 1
+    x, t = drawn(ROWS)
     wrong = tmp_path / "wrong.json"
+    write_state(se.evaluate(network(), (x, t[::-1].copy()), options=PassOptions(shard=(1, 2))), wrong)
+    true = json.loads(paths[1].read_bytes())
+    content = json.loads(wrong.read_bytes()) | {name: true[name] for name in ("identity", "data")}
     sealed.write(wrong, content)
     with pytest.raises(
         StreamevalError, match=rf"{wrong}: rows .* have digest .* came from {paths[1]}"

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from streameval.errors import ModelError, StorageError
+from streameval.errors import ModelError, StorageError, StreamevalWarning
 from streameval.models import Mlp, load
 
 
@@ -110,7 +110,7 @@ def test_every_protocol_precision_and_order_of_a_pickle_is_read(tmp_path, protoc
     path = tmp_path / "m.pkl"
     path.write_bytes(content)
 
-    assert same(load(path), layers)
+    assert same(load(path, activation="relu"), layers)
 
 
 def test_a_pickle_of_python_2_is_read(tmp_path):
@@ -145,7 +145,7 @@ def test_a_pickled_list_of_arrays_or_a_dict_in_a_dict_is_read(tmp_path, shape):
         },
     }[shape]
 
-    assert same(load(save_pickle(tmp_path / "m", tree)), layers)
+    assert same(load(save_pickle(tmp_path / "m", tree), activation="relu"), layers)
 
 
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -168,10 +168,25 @@ def test_numbered_names_give_the_layers_in_the_order_of_their_numbers(
     ]
     arrays = dict(items[i] for i in order if i < len(items))
 
-    model = load(save(tmp_path / "m", arrays))
+    path = save(tmp_path / "m", arrays)
+    if len(layers) > 2:
+        with pytest.warns(StreamevalWarning, match=r"m\.\w+: activations: sigmoid, usual .* --activation"):
+            model = load(path)
+    else:
+        model = load(path, activation="sigmoid" if len(layers) == 2 else None)
 
     assert same(model, layers)
     assert set(model.activations[:-1]) <= {"sigmoid"}
+
+
+def test_two_layers_of_the_books_names_need_an_activation_for_the_book_has_two(tmp_path, save):
+    layers = stack([5, 4, 3])
+    arrays = {f"{k}{i}": a for i, pair in enumerate(layers, 1) for k, a in zip("Wb", pair, strict=True)}
+    path = save(tmp_path / "m", arrays)
+
+    with pytest.raises(ModelError, match=r"--activation sigmoid or --activation relu"):
+        load(path)
+    assert load(path, activation="relu").activations == ("relu", "identity")
 
 
 @pytest.mark.parametrize(
@@ -186,8 +201,9 @@ def test_torch_names_are_outputs_first_and_need_an_activation(tmp_path, save, na
     }
     path = save(tmp_path / "m", arrays)
 
-    with pytest.raises(ModelError, match=r"--activation relu"):
+    with pytest.raises(ModelError, match=r"by --activation .* one of .*sigmoid, relu") as refused:
         load(path)
+    assert "--activation relu" not in str(refused.value)  # nothing speaks for one of them
     for activation in ("tanh", "tanh,tanh", ["tanh", "tanh", "softmax"], " Tanh "):
         model = load(path, activation=activation)
         assert same(model, layers)
@@ -219,7 +235,7 @@ def test_weights_the_unusual_way_round_are_turned_when_only_so_they_chain_and_it
         f"b{i}": b.reshape(-1, 1) for i, (_, b) in enumerate(layers, 1)
     }
 
-    model = load(save(tmp_path / "m", arrays))
+    model = load(save(tmp_path / "m", arrays), activation="relu")
 
     assert same(model, layers)
     assert any("(outputs, inputs), not the usual way" in note for note in model.notes)
@@ -263,7 +279,7 @@ def test_names_without_numbers_in_a_file_without_order_are_read_in_the_only_orde
 def test_a_layer_without_a_bias_gets_zeros_and_it_is_said(tmp_path, save):
     (w1, b1), (w2, _) = stack([4, 3, 2])
 
-    model = load(save(tmp_path / "m", {"W1": w1, "b1": b1, "W2": w2}))
+    model = load(save(tmp_path / "m", {"W1": w1, "b1": b1, "W2": w2}), activation="relu")
 
     assert same(model, [(w1, b1), (w2, np.zeros(2))])
     assert any("without a bias: '2'" in note for note in model.notes)

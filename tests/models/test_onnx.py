@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx_files import plain_logits, reference, saved
+from onnx_files import graph, plain_logits, reference, saved
 
 from streameval.errors import ModelError
 from streameval.models import load
@@ -14,17 +14,6 @@ from streameval.models import load
 onnx = pytest.importorskip("onnx")
 helper: Any = onnx.helper
 FLOAT = onnx.TensorProto.FLOAT
-
-
-def graph(nodes: list[Any], constants: dict[str, np.ndarray], shape: tuple[Any, ...], out: str = "y") -> Any:
-    """A graph from float32 "x" to `out`."""
-    return helper.make_graph(
-        nodes,
-        "net",
-        [helper.make_tensor_value_info("x", FLOAT, shape)],
-        [helper.make_tensor_value_info(out, FLOAT, ("N", "K"))],
-        [onnx.numpy_helper.from_array(array, name) for name, array in constants.items()],
-    )
 
 
 def numbers(*shape: int, seed: int = 0) -> np.ndarray:

@@ -143,7 +143,7 @@ REFUSED: dict[str, tuple[str, list[Any], list[Any]]] = {
         [A],
     ),
     "a permutation of three": (
-        "neither a constant matrix",
+        "of 2 dimensions by",
         [helper.make_node("Transpose", ["A"], ["t"], perm=[0, 2, 1]), matmul("t")],
         [A],
     ),

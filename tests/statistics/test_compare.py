@@ -19,7 +19,6 @@ from streameval.errors import DataError, UsageError
 from streameval.losses import CrossEntropy
 from streameval.statistics.budget import Budget, clipped_mass, reference_rows, rounding_error
 from streameval.statistics.intervals import INTERVALS, interval
-from streameval.statistics.order import BLOCKS, STRIDES, audit_order
 from streameval.statistics.population import Population
 from streameval.statistics.precision import precision_table, rows_needed
 from streameval.statistics.sequences import sequence
@@ -279,87 +278,6 @@ def test_the_band_of_all_sizes_is_that_of_a_betting_sequence(replace):
             widths.append((high - low) / 2)
         assert one.anytime == pytest.approx(np.mean(widths), rel=1e-6)
     assert compare_losses(losses, sizes=(30,), trials=5, bounds=None).batches[0].anytime is None
-
-
-# --- order -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("piece", [100_000, 15_000, 5_000])
-def test_the_looks_are_the_obvious_numbers(piece, monkeypatch):
-    monkeypatch.setattr("streameval.statistics.order.PIECE_ROWS", piece)
-    losses = skewed(50_003)
-    found = audit_order(losses)
-    mean = losses.mean()
-    assert found.even == pytest.approx(losses[::2].mean(), rel=1e-12)
-    assert found.odd == pytest.approx(losses[1::2].mean(), rel=1e-12)
-    for look in found.findings:
-        if look.kind == "stride":
-            errors = [losses[r :: look.size].mean() / mean - 1 for r in range(look.size)]
-            assert abs(look.price) == pytest.approx(max(map(abs, errors)), rel=1e-9)
-        elif look.kind == "block":
-            blocks = losses[: 50_003 // look.size * look.size].reshape(-1, look.size).mean(axis=1)
-            expected = losses.var(ddof=1) * (1 - look.size / 50_003) / look.size
-            assert look.price == pytest.approx(((blocks - mean) ** 2).mean() / expected, rel=1e-9)
-        else:
-            assert look.price == pytest.approx(np.corrcoef(losses, np.arange(50_003))[0, 1], rel=1e-6)
-    assert {look.size for look in found.findings if look.kind == "stride"} == set(STRIDES)
-    assert {look.size for look in found.findings if look.kind == "block"} == set(BLOCKS)
-
-
-@pytest.mark.parametrize("kind", ["exponential", "normal", "constant", "rare"])
-def test_random_orders_are_rarely_flagged(kind):
-    """Stated rate 0.01 an audit, 200 audits: 8 or more alarms have probability 0.001 at that rate."""
-    rng = np.random.default_rng(0)
-    values = {
-        "exponential": rng.exponential(size=30_000),
-        "normal": rng.normal(size=30_000),
-        "constant": np.full(30_000, 0.5),
-        "rare": (rng.random(30_000) < 0.002) * 16.0,
-    }[kind]
-    whole = Population.of(values)
-    alarms = sum(not audit_order(rng.permutation(values), whole, false_alarm=0.01).random for _ in range(200))
-    assert alarms <= 7
-
-
-def test_the_z_scores_of_random_orders_are_standard_normal():
-    """Mean and standard deviation over 400 orders of skew losses: each within 4.5 standard errors and 0.05."""
-    rng = np.random.default_rng(1)
-    values = skewed(20_000)
-    whole = Population.of(values)
-    scores = {}
-    for _ in range(400):
-        for look in audit_order(rng.permutation(values), whole).findings:
-            scores.setdefault((look.kind, look.size), []).append(look.z)
-    for kind, size in [("trend", 0), ("block", 10), ("block", 100), ("block", 1000)]:
-        z = np.array(scores[kind, size])
-        assert abs(z.mean()) < 4.5 / math.sqrt(400) + 0.05
-        assert abs(z.std() - 1) < 4.5 / math.sqrt(800) + 0.05
-
-
-@pytest.mark.parametrize(
-    ("spoil", "kind", "size"),
-    [
-        (lambda i: 1 + 0.2 * (i % 2), "stride", 2),
-        (lambda i: 1 + 0.4 * (i % 7 == 3), "stride", 7),
-        (lambda i: 1 + 0.5 * np.sin(i / 700), "block", 1000),
-        (lambda i: 1 + i / 40_000, "trend", 0),
-    ],
-)
-def test_each_kind_of_order_is_found(spoil, kind, size):
-    losses = skewed(40_000) * spoil(np.arange(40_000))
-    found = audit_order(losses)
-    assert not found.random
-    assert next(look for look in found.findings if (look.kind, look.size) == (kind, size)).flagged
-    assert "not random" in found.message
-
-
-@pytest.mark.parametrize("rows", [1, 2, 3, 29, 100])
-def test_short_files_have_an_audit(rows):
-    found = audit_order(skewed(rows))
-    assert found.random
-    assert found.even == pytest.approx(skewed(rows)[::2].mean(), rel=1e-12)
-    assert (found.odd is None) == (rows == 1)
-    json.dumps(found.to_dict(), allow_nan=False)
 
 
 # --- peeking -----------------------------------------------------------------------------------------------

@@ -159,7 +159,7 @@ def test_a_comparison_does_not_depend_on_the_others(models, digits_file, order):
     several = se.paired([models[k] for k in order], digits_file, half_width=0.1, seed=2)
     for k, result in zip(order[1:], several.results, strict=True):
         alone = se.paired([models[0], models[k]], digits_file, half_width=0.1, seed=2).results[0]
-        named = {"first": None, "second": None}
+        named = dict.fromkeys(("first", "second", "simultaneous", "p_value_holm", "e_bh"))
         assert result.to_dict() | named == alone.to_dict() | named
         assert result.steps == alone.steps
 
