@@ -109,6 +109,10 @@ class Outputs:
     def check_unchanged(self) -> None:
         """Nothing to do: what is used was read when the file was opened, and the file did not change meanwhile."""
 
+    def stamps(self) -> list[list[Any]]:
+        """Nothing: the fingerprint is that of what was read when the file was opened."""
+        return []
+
     def check_content(self) -> int:
         """Nothing is recorded."""
         return 0

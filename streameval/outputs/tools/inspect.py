@@ -31,7 +31,7 @@ MOST_BYTES: Final = 4 << 30
 
 def inspect(path: str) -> Table:
     """A log. Scores are numbers, or letters (C 1, P 0.5, I and N 0); those of several values are "SCORER.NAME". The
-    epochs of a sample are averaged."""
+    epochs of a sample are averaged; a sample without a score is missing one."""
     with storage_errors(path):
         zipped = zipfile.is_zipfile(path)
     samples = _zipped if zipped else _plain
@@ -39,7 +39,7 @@ def inspect(path: str) -> Table:
     def records() -> Iterator[Record]:
         return (_record(one) for one in objects(path, samples(path)))
 
-    return tool_table(path, "inspect", records, loss=less_is_better, repeats=True)
+    return tool_table(path, "inspect", records, loss=less_is_better, repeats=True, complete=True)
 
 
 def _record(sample: Record) -> Record:

@@ -9,14 +9,13 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from streameval.errors import DataError
 from streameval.outputs import json_stream
-from streameval.outputs.records import Record, tool_table
-from streameval.outputs.table import Metric, Table
+from streameval.outputs.records import Record, short_names, tool_table
+from streameval.outputs.table import Table
 from streameval.outputs.tools.directions import less_is_better
 
 # Of these a sample has [log-likelihood, words or bytes], of that one the log-likelihood itself; in nats.
@@ -36,22 +35,12 @@ def lm_eval(path: str) -> Table:
             for number, sample in json_stream.lines(path, file):
                 yield _record(f"{path}, line {number}", sample)
 
-    table = tool_table(path, "lm-eval", records, loss=_is_loss)
-    return replace(table, metrics=_short_names(table))
+    return short_names(tool_table(path, "lm-eval", records, loss=_is_loss), ",")
 
 
 def _is_loss(metric: str) -> bool:
     name = metric.rsplit(",", 1)[0]
     return name in (NATS, CHOICE) or less_is_better(name)
-
-
-def _short_names(table: Table) -> dict[str, Metric]:
-    """The metrics without their filter's name where they have but one."""
-    names = [metric.rsplit(",", 1)[0] for metric in table.metrics]
-    return {
-        name if names.count(name) == 1 else metric: found
-        for name, (metric, found) in zip(names, table.metrics.items(), strict=True)
-    }
 
 
 def _record(where: str, sample: dict[str, Any]) -> Record:
