@@ -1,8 +1,8 @@
 """Functions that only kernels call: compiled to be linked into their callers, never to machine code of their own.
 
-Numba would generate code and wrappers for each of them, to be ready for a call from Python that never comes: a quarter of
-what compiling a network's kernel took. They are still optimised before they are linked: left to the caller's module alone,
-networks of ReLU came out 5 % slower. Knows Numba's code libraries.
+Numba would generate code and wrappers for each of them, to be ready for a call from Python that never comes: a
+quarter of what compiling a network's kernel took. They are still optimised before they are linked: left to the
+caller's module alone, networks of ReLU came out 5 % slower. Knows Numba's code libraries.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class _LinkedLibrary(JITCodeLibrary):
 
 
 class _Unaddressed:
-    """What code generation is asked for after compiling: to fill a variable of the machine code, of which there is none."""
+    """What is asked for after compiling: to fill a variable of the machine code, of which there is none."""
 
     def set_env(self, name: str, env: Any) -> None:
         """Nothing to do: such functions need no environment, which a kernel loaded from disk has not either."""
