@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from streameval.arguments import describe_value, integer
-from streameval.defaults import LEVEL, SEED, SIZES, TRIALS
+from streameval.defaults import LEVEL, OF, SEED, SIZES, TRIALS
 from streameval.errors import UsageError
 from streameval.evaluation.memory import parse_size
 from streameval.evaluation.opening import groups_of, subject
@@ -29,6 +29,7 @@ from streameval.storage.source import Source
 from streameval.studies.budgeting import error_budget
 from streameval.studies.histogram import Histogram
 from streameval.studies.limits import known_bounds
+from streameval.studies.quantity import checked_quantity
 from streameval.studies.spooled import spooled_losses
 from streameval.studies.tails import Tails
 
@@ -91,6 +92,7 @@ def compare(
     loss: Loss | None = None,
     eps: float | None = None,
     groups: Any = None,
+    of: str = OF[0],
     threads: int | None = None,
     max_memory: int | str | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -101,6 +103,7 @@ def compare(
     replace   True: rows may repeat within a batch, as in the article. False: they differ
     level     of the intervals whose coverage is counted
     loss, eps, groups   as for `evaluate`
+    of        "loss", or "accuracy": the share of rows that are right, with `full.loss` and all else of it
     max_memory  bytes, or "256M", that the pass may hold beyond imports and kernels
     progress  called with (rows done, rows in all) during the one pass over the data
 
@@ -115,9 +118,12 @@ def compare(
     network, source, loss = subject(model, data, loss, eps)
     sizes, trials = _checked(source, sizes, trials, replace)
     checked_level(level)
+    checked_quantity(of)
     root, limits = number(seed), Limits(threads, None if max_memory is None else parse_size(max_memory))
     groups = groups_of(source, groups)
-    with spooled_losses([network], source, loss, groups=groups, budget=limits, progress=progress) as spooled:
+    spooling = spooled_losses([network], source, loss, groups=groups, of=of, budget=limits, progress=progress)
+    with spooling as spooled:
+        loss = spooled.reports[0].loss_function
         losses = spooled.losses[0]
         draws = compare_losses(
             losses,
