@@ -23,6 +23,7 @@ from streameval.evaluation.state import State
 from streameval.evaluation.tally import BLOCK_ROWS, Block, add_up
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
+from streameval.scoring.rounding import Rounding
 from streameval.storage.source import Source, Span
 
 # What nothing that is at hand can tell: what the evaluation cost, where files lay, and errors by group, since a report
@@ -37,7 +38,17 @@ UNKNOWN = (
     "accuracy_interval_clustered",
 )
 # What is compared with the model, data and scorer at hand, or block by block, and what says how to read the rest.
-ELSEWHERE = ("model", "data", "scorer", "blocks", "check", "schema", sealed.SEAL, sealed.SIGNATURE)
+ELSEWHERE = (
+    "model",
+    "data",
+    "scorer",
+    "blocks",
+    "check",
+    "rounding",
+    "schema",
+    sealed.SEAL,
+    sealed.SIGNATURE,
+)
 # Its ends go through logarithms, whose last bits may differ between machines.
 ROUNDED = ("accuracy_interval",)
 # All that the first version said.
@@ -130,6 +141,13 @@ class Certificate:
         for what, mine in (("model", model_dict(model)), ("data", data_dict(source, model.outputs))):
             for field in sorted((mine.keys() | self.said[what].keys()) - {"path", "notes"}):
                 self._compare(f"{what}.{field}", self.said[what].get(field), mine.get(field))
+
+    def check_rounding(self, found: Rounding | None) -> None:
+        """Compare what rounding is stated to cost with what it costs here; float64 itself may differ in last digits."""
+        said = self.said.get("rounding")
+        if said is None or (found is not None and found.resembles(Rounding.from_dict(said))):
+            return
+        self._compare("rounding", said, None if found is None else found.to_dict())
 
     def check_scorer(self, name: str) -> None:
         """Compare who is stated to have computed the losses with who does here: others come to other bits."""
@@ -225,6 +243,8 @@ def _checked(name: str, said: dict[str, Any]) -> Certificate:
             f"{shown(said.get(key, 'not there'))}, expected {shown(wanted.get(key, 'not there'))}. Evaluate again."
         )
     check_costs(said["resources"], rows)
+    if said.get("rounding") is not None:
+        Rounding.from_dict(said["rounding"])
     if said.get("check") is not None:
         _check_hashed(said["check"], rows, said["data"]["fingerprint"])
     found = Certificate(name, said, state, loss, _blocks(name, said, rows))

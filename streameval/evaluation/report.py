@@ -19,6 +19,7 @@ from streameval.evaluation.state import UNITS, State
 from streameval.evaluation.tally import BLOCK_ROWS, Block, Tally
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
+from streameval.scoring.rounding import Rounding
 from streameval.statistics.accuracy import accuracy_interval
 from streameval.statistics.clusters import as_dict
 from streameval.statistics.intervals.interval import Interval
@@ -114,6 +115,7 @@ class Report:
     identity   what the pass was of, where it was a shard, had a checkpoint or ran on an engine
     clusters   errors by group of rows, where groups were given
     hashed     what was hashed as it was read, None where that was not asked for
+    measured   what rounding costs, of merged shards, where it is not measured anew
     """
 
     state: State
@@ -126,6 +128,7 @@ class Report:
     identity: Identity | None = None
     clusters: Clusters | None = None
     hashed: Hashed | None = None
+    measured: Rounding | None = None
 
     @property
     def loss(self) -> float | None:
@@ -203,6 +206,16 @@ class Report:
         """SHA-256 of the state: the same bits for any chunks, threads, order of rows, and storage."""
         return self.state.digest
 
+    @cached_property
+    def rounding(self) -> Rounding | None:
+        """Losses of up to 32 rows beside float64, and a bound of how far they can be apart; measured when it is first
+        asked for, while model and data are at hand. None for a scorer or layers without a reference."""
+        if isinstance(self.data, DataName) or self.scorer != "native":
+            return self.measured
+        from streameval.scoring.rounding import measure
+
+        return measure(self.model, self.data, self.loss_function)
+
     def __repr__(self) -> str:
         return (
             f"<Report: loss {self.loss} of {self.rows} rows, accuracy {self.accuracy}, digest {self.digest}>"
@@ -251,6 +264,7 @@ class Report:
             "data": data_dict(self.data, self.model.outputs),
             "scorer": self.scorer,
             "check": None if self.hashed is None else self.hashed.to_dict(),
+            "rounding": None if self.rounding is None else self.rounding.to_dict(),
             "resources": self.resources.to_dict(),
             "meaning": {
                 "version": RESULT_VERSION,

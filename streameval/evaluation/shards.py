@@ -24,6 +24,7 @@ from streameval.evaluation.report import DataName, ModelName, Report, data_dict,
 from streameval.evaluation.resources import Resources, check_costs
 from streameval.evaluation.tally import Tally, stored_tallies
 from streameval.files import storage_errors
+from streameval.scoring.rounding import Rounding
 from streameval.storage.checked import CheckedSource, Hashed
 from streameval.storage.source import Span
 
@@ -78,6 +79,7 @@ def write_state(report: Report, path: str | os.PathLike[str], key: bytes | None 
         "data": data_dict(report.data, report.model.outputs),
         "scorer": report.scorer,
         "check": _check_of(report),
+        "rounding": None if report.rounding is None else report.rounding.to_dict(),
         "resources": report.resources.to_dict(),
         "tallies": [report.tally.to_dict()],
     }
@@ -146,7 +148,7 @@ def merge(paths: Sequence[str | os.PathLike[str]], *, key: bytes | None = None) 
         raise IncompleteError(f"{error} Run the shards that hold them, and give their files too.") from None
     return Report(
         tally.state, first.identity.loss, first.model, first.data, _resources(costs), first.scorer, tally,
-        first.identity, hashed=_merged_checks(shards),
+        first.identity, hashed=_merged_checks(shards), measured=first.rounding,
     )  # fmt: skip
 
 
@@ -196,6 +198,7 @@ class _Shard:
     data: DataName
     scorer: str
     check: dict[str, Any] | None
+    rounding: Rounding | None
     resources: dict[str, Any]
     tallies: list[Tally]
 
@@ -217,7 +220,7 @@ class _Shard:
         return "; ".join(filter(None, [self.identity.differences(other.identity), *more]))
 
 
-FIELDS = ("schema", "identity", "model", "data", "scorer", "check", "resources", "tallies")
+FIELDS = ("schema", "identity", "model", "data", "scorer", "check", "rounding", "resources", "tallies")
 
 
 def _read(path: str | os.PathLike[str], key: bytes | None) -> _Shard:
@@ -243,10 +246,11 @@ def _read(path: str | os.PathLike[str], key: bytes | None) -> _Shard:
         if not tallies or any(len(one.state.classes) not in (0, model.outputs) for one in tallies):
             raise ValueError(f"no tallies of {model.outputs} classes")
         check_costs(content["resources"])
+        rounding = None if content.get("rounding") is None else Rounding.from_dict(content["rounding"])
         check = content.get("check")
         if check is not None:
             _check_check(check, data.rows)
-    return _Shard(name, identity, model, data, scorer, check, content["resources"], tallies)
+    return _Shard(name, identity, model, data, scorer, check, rounding, content["resources"], tallies)
 
 
 def _check_check(check: Any, rows: int) -> None:

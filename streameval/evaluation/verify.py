@@ -23,6 +23,7 @@ from streameval.evaluation.selection import Selection
 from streameval.evaluation.tally import Block, Tally
 from streameval.models.model import Model
 from streameval.scoring import check_model, make_scorer
+from streameval.scoring.rounding import measure
 from streameval.scoring.scorer import Budget, Scorer
 from streameval.storage.checked import CheckedSource
 from streameval.storage.source import Source, Span
@@ -119,6 +120,7 @@ def verify(
     certificate.check_named(model, source)
     scorer = make_scorer(model, source, certificate.loss, Budget(threads))
     certificate.check_scorer(scorer.name)
+    certificate.check_rounding(measure(model, source, certificate.loss))
     count = len(certificate.blocks)
     chosen = _choose(count, blocks, drawn)
     total = _check_blocks(certificate, scorer, source, chosen, progress)

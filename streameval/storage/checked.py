@@ -96,6 +96,11 @@ class CheckedSource:
         """See `Source`: from what is recorded, or from a reading of its own."""
         return self._source.fingerprint
 
+    @property
+    def unchecked(self) -> Source:
+        """The source itself."""
+        return self._source
+
     def chunks(self, span: Span, chunk_rows: int) -> Iterator[Chunk]:
         """Yield chunks that tile `span` in order, none before its block was compared. They live until the next block.
 

