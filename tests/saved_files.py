@@ -1,4 +1,4 @@
-"""Files of saved outputs as tools write them: the same values, a writer each. Imports nothing of the package."""
+"""Files of saved outputs as tools write them: the same values, one writer for each format."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def _mlflow(path: Path, values: list[float], ids: list[str], groups: list[str]) 
 
 
 PLAIN = {"score": "v", "row_id": "id"}
-# A format of the package -> how it is written; a second way of writing one has a name of its own after a slash.
+# The format's name in the package -> how it is written; a second way of writing one has a name after a slash.
 FORMATS: dict[str, Format] = {
     "arrow": Format(_arrow, "saved.arrow", PLAIN),
     "parquet": Format(_parquet, "saved.parquet", PLAIN),

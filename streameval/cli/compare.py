@@ -26,6 +26,7 @@ from streameval.errors import UsageError
 @options.without_replacement
 @options.level
 @options.max_memory
+@options.of
 @options.group
 @input_options
 @saved_options
@@ -41,6 +42,7 @@ def command(
     without_replacement: bool,
     level: float,
     max_memory: str | None,
+    of: str,
     group: str | None,
     inputs: InputOptions,
     saved: SavedOptions,
@@ -72,6 +74,7 @@ def command(
             level=level,
             eps=subject.eps,
             groups=subject.groups,
+            of=of,
             threads=inputs.threads,
             max_memory=max_memory,
             progress=on_progress,

@@ -38,11 +38,11 @@ def load_model(
     return load(path, activation=names, dropout=dropout, allow_nonfinite=allow_nonfinite)
 
 
-def open_data(path: str, *, io: str = "auto", scale: float | None = None) -> Source:
+def open_data(path: str, *, io: str = "auto", scale: float | None = None, check: bool = False) -> Source:
     """Open a data set; unless `pread` is asked for, make sure that a file which is cut short is named at the end."""
     from streameval.storage.opening import open
 
-    source = open(path, io=io, scale=scale)
+    source = open(path, io=io, scale=scale, check=check)
     if io != "pread":
         from streameval.cli.truncation import watch
 

@@ -103,6 +103,11 @@ runtime = option(
 allow_nonfinite = option(
     "--allow-nonfinite", is_flag=True, help="Accept NaN and infinity: such rows are left out and counted."
 )
+check = option(
+    "--check",
+    is_flag=True,
+    help="Hash the rows as they are read, and compare with the hashes recorded beside the data.",
+)
 key = option(
     "--key",
     metavar="FILE",

@@ -17,6 +17,7 @@ from streameval.defaults import HALF_WIDTH, SEQUENTIAL_METHOD, SEQUENTIAL_METHOD
 @options.option(
     "--half-width", type=float, default=HALF_WIDTH, show_default=True, help="Stop at ± this, in nats."
 )
+@options.of
 @options.level
 @options.seed
 @options.option(
@@ -35,6 +36,7 @@ def command(
     model: str,
     data: str | None,
     half_width: float,
+    of: str,
     level: float,
     seed: int,
     method: str,
@@ -63,6 +65,7 @@ def command(
             level=level,
             seed=seed,
             method=method,
+            of=of,
             eps=subject.eps,
             threads=inputs.threads,
             on_step=on_step,

@@ -32,6 +32,7 @@ from streameval.models.model import Model
 from streameval.outputs.source import Outputs
 from streameval.scoring import make_scorer
 from streameval.scoring.scorer import Budget
+from streameval.storage.checked import CheckedSource, Hashed
 from streameval.storage.source import Source, Span
 
 
@@ -177,7 +178,7 @@ class _Pass:
                     tally.state, self.loss, self.model, self.source,
                     meter.resources(len(self.span) - listeners.before, threads), scorer_name,
                     tally if self._keeps_blocks() else None, identity,
-                    None if self.groups is None else self.groups.clusters(),
+                    None if self.groups is None else self.groups.clusters(), self._hashed(),
                 )  # fmt: skip
                 if spool is not None and options.losses is not None:
                     write_losses(
@@ -190,6 +191,14 @@ class _Pass:
             if writer is not None:
                 writer.remove()
         return report
+
+    def _hashed(self) -> Hashed | None:
+        """What was hashed as it was read, None if that was not asked for. Workers hash what they read themselves."""
+        if not isinstance(self.source, CheckedSource):
+            return None
+        if self.options.engine is not None:
+            self.source.seen_elsewhere(self.selection.within(self.span).rows)
+        return self.source.hashed()
 
     def _identity(self) -> Identity | None:
         """What the pass is of, where parts of it may be joined with others; it takes a hash of the data."""
@@ -213,7 +222,7 @@ class _Pass:
         if self.options.engine is not None and identity is not None:
             spec = PassSpec(
                 self.model, portable(data, self.source), self.source.scale, self.source.io, identity,
-                self.chunk_rows, self.budget, self.options.losses is not None,
+                self.chunk_rows, self.budget, self.options.losses is not None, isinstance(self.source, CheckedSource),
             )  # fmt: skip
             # Nothing is computed here: a scorer tells whether the model fits, and is let go.
             scorer = make_scorer(self.model, self.source, self.loss, Budget(threads=1))

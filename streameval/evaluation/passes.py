@@ -129,6 +129,7 @@ class PassSpec:
 
     data     what `streameval.open` takes there: a path, or several
     scale, io   as the data set was opened here
+    check    whether rows are hashed as they are read
     losses   whether the losses of rows are asked for, beside what they come to
     """
 
@@ -140,6 +141,7 @@ class PassSpec:
     chunk_rows: int
     budget: Budget
     losses: bool
+    check: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,13 +13,12 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval import npy_header
 from streameval.errors import DataError
 from streameval.files import storage_errors
+from streameval.outputs.sized import opened_zip
 from streameval.outputs.table import BATCH_ROWS, Table, Values
 
-MAX_HEADER = 10_000
-# What NumPy raises of a header that is none.
-UNREADABLE = (ValueError, KeyError, TypeError, SyntaxError, tokenize.TokenError)
 # Of a single row: a thousand million classes are none.
 MAX_ROW_BYTES = 64 << 20
 
@@ -40,7 +38,7 @@ def npy(path: str) -> Table:
 
 def npz(path: str) -> Table:
     """Several arrays of as many rows, each a column under its name."""
-    with _told(path), zipfile.ZipFile(path) as archive:
+    with _told(path), opened_zip(path) as archive:
         names = {
             one.filename.removesuffix(".npy"): one.filename
             for one in archive.infolist()
@@ -48,7 +46,7 @@ def npz(path: str) -> Table:
         }
 
     def read(wanted: Sequence[str]) -> Iterator[Mapping[str, Values]]:
-        with _told(path), zipfile.ZipFile(path) as archive, contextlib.ExitStack() as stack:
+        with _told(path), opened_zip(path) as archive, contextlib.ExitStack() as stack:
             pieces = {}
             for name in wanted:
                 file = stack.enter_context(archive.open(names[name]))
@@ -75,36 +73,27 @@ class _Header:
     @classmethod
     def read(cls, name: str, file: IO[bytes]) -> _Header:
         """Read it; the numbers follow. Raises DataError for what is no array of numbers in row-major order."""
+        start = file.read(10)
+        start += file.read(2) if start[6:7] > b"\1" else b""
+        start += file.read(min(int.from_bytes(start[8:], "little"), npy_header.MAX_HEADER))
         try:
-            version = np.lib.format.read_magic(file)
-            reader = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }[version]
-            shape, columns_first, dtype = reader(file, max_header_size=MAX_HEADER)
-            sides = [side for side in shape if type(side) is int and side >= 0]
-        except (*UNREADABLE, RecursionError, MemoryError) as error:
+            header = npy_header.parse(start)
+        except npy_header.MalformedHeaderError as error:
+            raise DataError(f"{name}: {error}. Save it again with np.save.") from None
+        shape = header.shape
+        if not header.is_plain or not shape or len(shape) > 2 or 0 in shape[1:]:
             raise DataError(
-                f"{name}: no header of a .npy array ({type(error).__name__}). Save it again with np.save."
-            ) from None
-        if (
-            len(sides) != len(shape)
-            or not shape
-            or len(shape) > 2
-            or 0 in shape[1:]
-            or dtype.kind not in "biuf"
-        ):
-            raise DataError(
-                f"{name}: {dtype} of shape {shape}, expected numbers (rows,) or (rows, classes). Save it again."
+                f"{name}: {header.descr} of shape {shape}, expected numbers (rows,) or (rows, classes). Save it again."
             )
-        if columns_first and len(shape) == 2:
+        if header.fortran_order and len(shape) == 2:
             raise DataError(
                 f"{name}: in column-major order, expected row-major. Save it again: "
                 "np.save(path, np.ascontiguousarray(array))"
             )
+        dtype = np.dtype(header.descr)
         if math.prod(shape[1:]) * dtype.itemsize > MAX_ROW_BYTES:
             raise DataError(f"{name}: rows of {shape[1:]} numbers, expected at most {MAX_ROW_BYTES} bytes.")
-        return cls(tuple(shape), dtype)
+        return cls(shape, dtype)
 
     def rows(self, name: str, file: IO[bytes]) -> Iterator[NDArray[Any]]:
         """Yield the rows, some thousand at a time. Raises DataError where the file ends before."""

@@ -12,7 +12,7 @@ class SavedModel:
 
     path     of the file
     sha256   of the values that are used, and of their rows' classes
-    outputs  classes; 0 where rows have none
+    outputs  classes; 1 where a row has a value alone
     column   of the source's values, where this run's begin
     saved    what a report says of the file: format, column, rows left out, ...
     notes    what a reader must know

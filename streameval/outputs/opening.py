@@ -234,7 +234,7 @@ def _outputs(table: Table, roles: Roles, found: _Found, bounds: tuple[float, flo
         "repetitions": found.averaged,
         "bounds": None if value is None or value.bounds is None else list(value.bounds),
     }
-    model = SavedModel(table.path, sha256, found.classes or 0, 0, saved, tuple(_notes(found)))
+    model = SavedModel(table.path, sha256, found.classes or 1, 0, saved, tuple(_notes(found)))
     return Outputs(
         table.name, table.path, found.values, found.target, found.classes, (model,), value, sha256,
         () if table.path is None else (table.path,), found.ids, found.groups,

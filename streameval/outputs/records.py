@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +60,20 @@ def table(path: str, form: str, records: Records) -> Table:
 
 
 def tool_table(
-    path: str, form: str, records: Records, *, loss: Callable[[str], bool], repeats: bool = False
+    path: str,
+    form: str,
+    records: Records,
+    *,
+    loss: Callable[[str], bool],
+    repeats: bool = False,
+    complete: bool = False,
 ) -> Table:
     """A table of what a tool says of each sample.
 
     records  objects of `id`, `metrics` (name -> number, None where there is none) and whatever else can be named
     loss     whether less is better in a metric of this name
+    repeats  whether records with one id are repetitions of one sample
+    complete whether a record without a metric lacks a value of it; else it is about something else, and is passed over
 
     All records are looked at, since a metric may begin late.
     """
@@ -73,25 +82,36 @@ def tool_table(
     for number, record in enumerate(records()):
         metrics |= dict.fromkeys(record["metrics"])
         if number < LOOKED_AT:
-            columns |= dict.fromkeys(name for name in _names(record) if not name.startswith("metrics."))
+            columns |= dict.fromkeys(_names({k: v for k, v in record.items() if k != "metrics"}))
         if len(metrics) > MOST_NAMES:
             raise DataError(f"{path}: over {MOST_NAMES} metrics, expected those of a few scorers.")
+    read = reader(records) if complete else _of_metrics(records)
     named = {name: Metric(f"metrics.{name}", not loss(name)) for name in metrics}
     return Table(
         path,
         path,
         form,
         tuple(columns)[:MOST_NAMES],
-        _of_metrics(records),
+        read,
         named,
         row_id="id",
         repeats=repeats,
     )
 
 
+def short_names(table: Table, mark: str) -> Table:
+    """The table with metrics "NAME<mark>KIND" called "NAME" where there is one kind alone."""
+    names = [metric.rsplit(mark, 1)[0] for metric in table.metrics]
+    called = {
+        name if names.count(name) == 1 else metric: found
+        for name, (metric, found) in zip(names, table.metrics.items(), strict=True)
+    }
+    return replace(table, metrics=called)
+
+
 def _of_metrics(records: Records) -> Callable[[Sequence[str]], Iterator[Mapping[str, Values]]]:
-    """What reads columns of the records that have all the metrics among them: others are about something else. A
-    metric that is there without a value is missing."""
+    """What reads columns of the records that have all the metrics among them. A metric that is there without a value is
+    missing."""
 
     def read(wanted: Sequence[str]) -> Iterator[Mapping[str, Values]]:
         metrics = {name.removeprefix("metrics.") for name in wanted if name.startswith("metrics.")}

@@ -208,5 +208,22 @@ def _background(result: Report) -> list[tuple[str, str]]:
         ("model", result.model.summary),
     ]
     pairs += about.notes(result.model)
-    pairs += [("data", result.data.fingerprint), ("digest", result.digest)]
+    pairs += [("data", result.data.fingerprint), *_content(result), ("digest", result.digest)]
     return pairs
+
+
+def _content(result: Report) -> list[tuple[str, str]]:
+    """What is known of the rows' content beside what is recorded: nothing is said where nothing was asked for."""
+    from streameval.evaluation.report import DataName
+
+    hashed, all_rows = result.hashed, result.state.rows + result.state.sums.left_out
+    if hashed is None:
+        said = "not checked: no shard was evaluated with --check, so only recorded hashes say that all read the same"
+        return [("content", said)] if isinstance(result.data, DataName) else []
+    how = "as recorded" if hashed.recorded else "nothing is recorded to compare with"
+    part = (
+        ""
+        if hashed.rows >= all_rows
+        else f" of {count(all_rows)}; of the others only recorded hashes are known"
+    )
+    return [("content", f"hashed as it was read, {how}: {count(hashed.rows)} rows{part}")]

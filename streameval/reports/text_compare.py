@@ -42,7 +42,15 @@ def comparison(result: Comparison, style: TextStyle) -> str:
         style.dim(f"{INDENT}about the rows for a wanted precision (share to time: {_until_method(result)})"),
         *_precision(result, style),
         "",
-        *fields([("order", draws.order.message), *budget(result.budget), *about.notes(full.model)], style),
+        *fields(
+            [
+                *_tails(result),
+                ("order", draws.order.message),
+                *budget(result.budget),
+                *about.notes(full.model),
+            ],
+            style,
+        ),
     ]
     return style.finish(lines)
 
@@ -74,6 +82,32 @@ def budget(parts: Budget) -> list[tuple[str, str]]:
         *said,
         ("sampling", "none: every row was read" if parts.sampling == 0 else f"± {nats(parts.sampling)}"),
     ]
+
+
+def _tails(result: Comparison) -> list[tuple[str, str]]:
+    """Quantiles and the worst rows: exact of these rows, and what they say of further data of independent rows."""
+    if result.tails is None:
+        return []
+    level = percent(result.draws.level, 0)
+    said = [
+        f"{percent(one.share, 0)} below {nats(one.loss)} ({nats(one.interval.low)} to {nats(one.interval.high)})"
+        for one in result.tails.quantiles
+    ]
+    pairs = [
+        ("quantiles", f"{', '.join(said)}; of these rows, and in brackets of further data at {level} each")
+    ]
+    worst = result.tails.worst
+    if worst is not None:
+        cost, part = worst.mean_interval, worst.part_interval
+        pairs.append(
+            (
+                f"worst {percent(worst.share, 0)}",
+                f"of these rows cost {nats(worst.mean)} on average and carry {percent(worst.part, 1)} of the loss; of "
+                f"further data {nats(cost.low)} to {nats(cost.high)}, and {percent(part.low, 1)} to "
+                f"{percent(part.high, 1)}, guaranteed at {level} each if rows are independent",
+            )
+        )
+    return pairs
 
 
 def signed(value: float) -> str:

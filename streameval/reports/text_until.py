@@ -38,12 +38,12 @@ def until(result: Until, style: TextStyle) -> str:
 
 def promise(result: Until) -> str:
     """Of which rows the intervals speak, with which probability, at how many looks."""
-    loss, rows = result.found, count(result.data.rows)
+    loss, rows, what = result.found, count(result.data.rows), called(result.loss_function)
     level = percent(loss.level, 0)
     if loss.stopped == "exhausted" and len(result.steps) == 1:
-        return f"Method: {loss.method}; nothing was shown before the loss of these {rows} rows was exact."
+        return f"Method: {loss.method}; nothing was shown before the {what} of these {rows} rows was exact."
     how = "with a probability of" if loss.method in GUARANTEED else "approximately with a probability of"
     return (
         f"Method: {loss.method}; {how} {level}, over the random order, every interval shown on the way holds the mean "
-        f"loss of these {rows} rows: all {len(result.steps)} looks together, this last one included."
+        f"{what} of these {rows} rows: all {len(result.steps)} looks together, this last one included."
     )

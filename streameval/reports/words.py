@@ -30,7 +30,9 @@ def subject(model: Model, data: Source | DataName) -> str:
 
 
 def called(loss: Loss) -> str:
-    """What a row's value is: a loss, or a score, of which more is better."""
+    """What a row's value is: a loss, or a score, of which more is better; the accuracy by its name."""
+    if getattr(loss, "column", None) == "accuracy" and more_is_better(loss):
+        return "accuracy"
     return "score" if more_is_better(loss) else "loss"
 
 

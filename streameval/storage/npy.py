@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from streameval import npy_header
+from streameval import json_text, npy_header
 from streameval.errors import DataError
 from streameval.storage.access import PlainRows
 from streameval.storage.block_hashes import BLOCK_ROWS
@@ -144,11 +144,11 @@ def _read_manifest(path: Path, rows: int) -> tuple[Record, tuple[Hashes, ...]]:
             f"{path}: {file.size} bytes, expected at most {MAX_MANIFEST}. Convert the data again."
         )
     try:
-        content = json.loads(file.read(0, file.size))
+        content = json_text.parse(file.read(0, file.size))
         text, sha256 = json.dumps(content["record"], sort_keys=True), content["sha256"]
         hashes = tuple((str(one), str(two)) for one, two in content["blocks"])
         sound = isinstance(sha256, str)
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         sound = False
     finally:
         file.close()

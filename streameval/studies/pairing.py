@@ -103,8 +103,8 @@ class Study:
             )
             if old is not None:
                 results = tuple(replace(one, first_full=one.pair.first_loss) for one in results)
-            elif spooled.right:
-                one, *others = spooled.right
+            elif right := _right(spooled):
+                one, *others = right
                 results = tuple(
                     replace(result, mcnemar=mcnemar(one, other))
                     for result, other in zip(results, others, strict=True)
@@ -261,6 +261,13 @@ class Study:
         if bounds is None or old is None:
             return difference_bounds(bounds)
         return bounds[0] - old.largest, bounds[1] - old.smallest
+
+
+def _right(spooled: Spooled) -> tuple[Any, ...]:
+    """Which rows each model has right, where rows have classes, or scores that are all 0 or 1; else ()."""
+    if spooled.right or any(report.right_scores is None for report in spooled.reports):
+        return spooled.right
+    return spooled.losses
 
 
 def _raised(interval: Interval, old: Population | None) -> Interval | None:

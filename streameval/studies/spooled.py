@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streameval.defaults import CHUNK_ROWS
+from streameval.defaults import CHUNK_ROWS, OF
 from streameval.evaluation.grouping import GroupSums
 from streameval.evaluation.memory import load_kernels, planned_scorers
 from streameval.evaluation.passes import compute
@@ -27,6 +27,7 @@ from streameval.models.model import Model
 from streameval.scoring.scorer import Budget, Scorer
 from streameval.storage.source import Source, Span
 from streameval.storage.spool import column
+from streameval.studies.quantity import measuring
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +59,7 @@ def spooled_losses(
     *,
     groups: Any = None,
     right: bool = False,
+    of: str = OF[0],
     budget: Budget | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Spooled]:
@@ -68,6 +70,7 @@ def spooled_losses(
     can be given back by the system, so that memory does not grow with the rows.
 
     groups  as for `evaluate`: the reports' errors are clustered by them
+    of      "loss", or "accuracy": which rows are right, as scores in place of losses
     right   whether to keep which rows are predicted right, a byte a row and model
 
     Raises:
@@ -79,6 +82,7 @@ def spooled_losses(
     scorers, chunk_rows = planned_scorers(models, source, loss, budget, CHUNK_ROWS)
     # Whatever must be compiled is compiled by the first row, before the clock starts.
     load_kernels(scorers, source)
+    measured = [measuring(of, scorer) for scorer in scorers]
     whole = Span(0, source.rows)
     with contextlib.ExitStack() as stack:
         columns = [stack.enter_context(column(np.float64)) for _ in scorers]
@@ -91,7 +95,7 @@ def spooled_losses(
             [] if groups is None else [GroupSums(groups, source, everything, k) for k in range(len(scorers))]
         )
         start = time.perf_counter()
-        for part in compute(scorers, source, everything.tasks([whole]), chunk_rows=chunk_rows):
+        for part in compute(measured, source, everything.tasks([whole]), chunk_rows=chunk_rows):
             for k, one in enumerate(columns):
                 one.write(part.losses[k])
                 tallies[k] += part.tallies[k]
@@ -107,7 +111,7 @@ def spooled_losses(
         seconds = (time.perf_counter() - start) / source.rows
         reports = tuple(
             Report(
-                tallies[k].state, loss, models[k], source,
+                tallies[k].state, measured[k].loss, models[k], source,
                 meter.resources(source.rows, scorer.threads), scorer.name,
                 clusters=by_group[k].clusters() if by_group else None,
             )
@@ -117,7 +121,7 @@ def spooled_losses(
             reports,
             tuple(one.mapped() for one in columns),
             labels.mapped() if classes else None,
-            tuple(scorers),
+            tuple(measured),
             seconds,
             tuple(one.mapped() for one in rights),
         )

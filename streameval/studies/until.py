@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from streameval.defaults import HALF_WIDTH, LEVEL, SEED, SEQUENTIAL_METHOD
+from streameval.defaults import HALF_WIDTH, LEVEL, OF, SEED, SEQUENTIAL_METHOD
 from streameval.evaluation.opening import subject
 from streameval.evaluation.report import data_dict, model_dict
 from streameval.evaluation.state import LossSums, fold_losses
@@ -22,6 +22,7 @@ from streameval.statistics.seeds import number
 from streameval.statistics.until import Step, StoppingResult, until
 from streameval.storage.source import Source
 from streameval.studies.looks import recorder
+from streameval.studies.quantity import measuring
 from streameval.studies.reading import LossReader
 
 SCHEMA = "streameval/until/1"
@@ -104,6 +105,7 @@ def evaluate_until(
     level: float = LEVEL,
     seed: int | np.random.Generator = SEED,
     method: str = SEQUENTIAL_METHOD,
+    of: str = OF[0],
     loss: Loss | None = None,
     eps: float | None = None,
     threads: int | None = None,
@@ -114,6 +116,7 @@ def evaluate_until(
     half_width  in nats
     method      "betting", "predictable" (wider, a little faster), "asymptotic" (no bounds needed; an approximation
                 that shows nothing before 500 rows and promises nothing where few rows of huge losses decide)
+    of          "loss", or "accuracy": the share of rows that are right, half_width and `loss` of the result with it
     on_step     called at every look with a `Step`: rows_read, fraction, loss, low, high
 
     With probability `level`, over the random order of the rows, every interval shown on the way holds the loss of
@@ -125,7 +128,8 @@ def evaluate_until(
     """
     network, source, loss = subject(model, data, loss, eps)
     steps, record = recorder(on_step)
-    read = _Summed(LossReader(make_scorer(network, source, loss, Budget(threads)), source))
+    scorer = measuring(of, make_scorer(network, source, loss, Budget(threads)))
+    read, loss = _Summed(LossReader(scorer, source)), scorer.loss
     result = until(
         read,
         source.rows,

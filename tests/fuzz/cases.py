@@ -6,6 +6,8 @@ Knows what counts as a failure. Does not know any reader, nor how processes are 
 from __future__ import annotations
 
 import contextlib
+import os
+import select
 import shutil
 import signal
 import traceback
@@ -22,6 +24,7 @@ from tests.fuzz.target import KEPT, Case, Target, write_case
 
 SECONDS = 20
 """An input that takes longer hangs."""
+ORACLE_SECONDS = 10
 
 REFUSED, AGREED, ACCEPTED = "refused", "agreed", "accepted"
 
@@ -107,11 +110,27 @@ def keep(kept: Path | None, name: str, seed: int, failure: Failure, case: Case) 
 
 
 def _by_oracle(target: Target, folder: Path) -> bytes | None:
-    """Return what the oracle read; whatever it raises, it does not read this input."""
-    with warnings.catch_warnings(), contextlib.suppress(Exception):
+    """Return what the oracle read, in a fork: other software may crash, hang, or raise anything."""
+    if target.oracle is None:
+        return None
+    receiving, sending = os.pipe()
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return None if target.oracle is None else target.oracle(folder)
-    return None
+        child = os.fork()
+        if child == 0:
+            try:
+                os.close(receiving)
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+                os.write(sending, target.oracle(folder) or b"")
+            finally:
+                os._exit(0)
+    os.close(sending)
+    with os.fdopen(receiving, "rb") as pipe:
+        if not select.select([pipe], [], [], ORACLE_SECONDS)[0]:
+            os.kill(child, signal.SIGKILL)
+        answer = pipe.read()
+    os.waitpid(child, 0)
+    return answer or None
 
 
 def _about_refusal(error: BaseException, number: int) -> Failure | None:

@@ -34,7 +34,7 @@ def test_every_damaged_input_is_refused_or_read_as_others_read_it(name, tmp_path
     assert outcome.failures == []
     assert outcome.counts.total() == INPUTS
     assert outcome.counts["refused"] > INPUTS // 10  # the inputs are damaged where it matters
-    assert outcome.counts["agreed"] >= INPUTS // 10  # whole ones are read, and the oracle reads them too
+    assert outcome.counts["agreed"] >= INPUTS // 20  # whole ones are read, and the oracle reads them too
 
 
 def _read(folder: Path, _: Random) -> bytes:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import io
 import os
 import struct
+import subprocess
+import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import ROOT
 from hostile_models import (
     Call,
     allocated,
     model_or_model_error,
     mutated,
     mutations,
+    numbers,
     quiet,
     small_model,
     weights,
@@ -24,7 +29,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streameval.errors import ModelError
+from streameval.layers import Conv2d, Dense, Flatten
 from streameval.models import load
+from streameval.models.network import Network
 
 # npz.
 
@@ -147,7 +154,7 @@ def test_mutated_safetensors_are_a_model_or_a_model_error_and_nothing_else(tmp_p
         (b'{"W1":{"dtype":"F32","shape":[1000000000,1000],"data_offsets":[0,48]}}', "damaged"),
         (b'{"W1":{"dtype":"I8","shape":[4,12],"data_offsets":[0,48]}}', "I8"),
         (b'{"W1":{"dtype":"F32","shape":[4,3],"data_offsets":[0,4800000000]}}', "damaged"),
-        (b"[" * 5000, "not recognised|damaged"),
+        (b"[" * 5000, "not recognised|very small values"),
         (b'{"__metadata__":{"activations":5}}', "damaged"),
         (b"{}", "no arrays"),
     ],
@@ -158,3 +165,110 @@ def test_a_lying_safetensors_header_is_refused(tmp_path, header, said):
 
     with pytest.raises(ModelError, match=said):
         load(written(tmp_path, "lying.safetensors", content))
+
+
+def safetensors(header: bytes, body: bytes) -> bytes:
+    header += b" " * (-len(header) % 8)
+    return struct.pack("<Q", len(header)) + header + body
+
+
+W = b'"W1":{"dtype":"F32","shape":[4,3],"data_offsets":[0,48]}'
+
+
+def test_null_for_the_metadata_of_safetensors_is_none(tmp_path):
+    path = written(tmp_path, "null.safetensors", safetensors(b'{"__metadata__":null,' + W + b"}", bytes(48)))
+    assert load(path).sizes == (4, 3)
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        (b"{" + W + b"," + W + b"}", "a name is given twice"),
+        (b'{"__metadata__":{"a":"' + b"x" * (17 << 20) + b'"},' + W + b"}", "expected at most 16777216"),
+        (b'{"__metadata__":{"a":[' + b"[]," * 500_000 + b"[]]}," + W + b"}", "very many very small values"),
+        (b'{"__metadata__":{"architecture":"[' + b"[]," * 500_000 + b'[]]"},' + W + b"}", "small values"),
+        (b'{"__metadata__":' + b"[" * 50_000 + b"]" * 50_000 + b"," + W + b"}", "safetensors"),
+    ],
+    ids=["a name twice", "a header of 17 MiB", "a million lists", "a million lists in text", "deep"],
+)
+def test_a_safetensors_header_costs_little_whatever_it_says(tmp_path, header, said):
+    path = written(tmp_path, "costly.safetensors", safetensors(header, bytes(48)))
+    assert allocated(lambda: load(path)) < 6 * path.stat().st_size + (1 << 20)
+    with pytest.raises(ModelError, match=said):
+        load(path)
+
+
+def npz_of(folder: Path, activations: np.ndarray) -> Path:
+    out = io.BytesIO()
+    np.savez(out, W1=numbers(4, 3), b1=numbers(3), activations=activations)
+    return written(folder, "m.npz", out.getvalue())
+
+
+def test_letters_that_do_not_exist_are_refused(tmp_path):
+    letters = np.array(["identity"])
+    letters.view("u4")[0] = 0x110000
+    with pytest.raises(ModelError, match="letters that do not exist"):
+        load(npz_of(tmp_path, letters))
+    assert load(npz_of(tmp_path, np.array(["identity"], ">U8"))).activations == ("identity",)
+
+
+def test_activations_that_are_no_text_are_refused(tmp_path):
+    with pytest.raises(ModelError, match="values of type float64"):
+        load(npz_of(tmp_path, np.ones(3)))
+
+
+def test_more_members_than_a_network_has_are_refused_before_the_directory_is_read(tmp_path, monkeypatch):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for number in range(10_001):
+            archive.writestr(f"{number}.npy", b"")
+    path = written(tmp_path, "many.npz", out.getvalue())
+    monkeypatch.setattr(zipfile.ZipFile, "infolist", None)
+    with pytest.raises(ModelError, match="more than 10000 members"):
+        load(path)
+
+
+def image_network() -> Network:
+    conv = Conv2d(numbers(2, 1, 2, 2), numbers(2), padding=(1, 0, 0, 1))
+    return Network([conv, Flatten(), Dense(numbers(40, 3), numbers(3), "identity")], shape=(1, 5, 4))
+
+
+@pytest.mark.parametrize("network", [small_model(), image_network()], ids=["dense", "images"])
+def test_a_flipped_bit_anywhere_in_a_saved_network_is_refused_or_changes_nothing(tmp_path, network):
+    """One bit of every byte: names, shapes, offsets, settings of layers, and every number."""
+    path = tmp_path / "m.safetensors"
+    network.save(path)
+    content, whole = path.read_bytes(), load(path)
+    rng = np.random.default_rng(0)
+    refused = 0
+    for at in range(len(content)):
+        flipped = bytearray(content)
+        flipped[at] ^= 1 << int(rng.integers(8))
+        path.write_bytes(flipped)
+        try:
+            assert load(path, allow_nonfinite=True) == whole
+        except ModelError:
+            refused += 1
+    assert refused > 0.9 * len(content)
+
+
+def test_a_saved_network_that_was_altered_says_so(tmp_path):
+    path = tmp_path / "m.safetensors"
+    small_model().save(path)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match="recorded when it was saved: it is damaged"):
+        load(path)
+
+
+def test_a_network_is_saved_to_the_same_bytes_in_every_process(tmp_path):
+    code = "from hostile_models import small_model; import sys; small_model().save(sys.argv[1])"
+    for name in ("a", "b"):
+        subprocess.run(
+            [sys.executable, "-c", code, tmp_path / name],
+            check=True,
+            env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
+        )
+    small_model().save(tmp_path / "c")
+    assert len({(tmp_path / name).read_bytes() for name in "abc"}) == 1

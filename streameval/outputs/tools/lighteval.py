@@ -13,6 +13,8 @@ from streameval.outputs.tools.directions import less_is_better
 
 METRICS: Final = ("metric", "__metric__", "metrics", "__metrics__")
 DOCS: Final = ("doc", "__doc__")
+# Of versions before 0.10, which had no `doc`, and no ids.
+EARLIER: Final = "full_prompt"
 
 
 def is_lighteval(path: str) -> bool:
@@ -26,11 +28,11 @@ def is_lighteval(path: str) -> bool:
     except (pa.ArrowException, OSError):
         return False
     structs = {field.name for field in schema if pa.types.is_struct(field.type)}
-    return bool(structs & {*METRICS}) and bool({*schema.names} & {*DOCS})
+    return bool(structs & {*METRICS}) and bool({*schema.names} & {*DOCS, EARLIER})
 
 
 def lighteval(path: str) -> Table:
-    """A file of details; the id is the document's."""
+    """A file of details; the id is the document's, which earlier versions did not write."""
     table = parquet(path)
     metrics = {}
     for column in table.columns:

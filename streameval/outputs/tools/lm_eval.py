@@ -9,14 +9,13 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from streameval.errors import DataError
 from streameval.outputs import json_stream
-from streameval.outputs.records import Record, tool_table
-from streameval.outputs.table import Metric, Table
+from streameval.outputs.records import Record, short_names, tool_table
+from streameval.outputs.table import Table
 from streameval.outputs.tools.directions import less_is_better
 
 # Of these a sample has [log-likelihood, words or bytes], of that one the log-likelihood itself; in nats.
@@ -36,8 +35,7 @@ def lm_eval(path: str) -> Table:
             for number, sample in json_stream.lines(path, file):
                 yield _record(f"{path}, line {number}", sample)
 
-    table = tool_table(path, "lm-eval", records, loss=_is_loss)
-    return replace(table, metrics=_short_names(table))
+    return short_names(tool_table(path, "lm-eval", records, loss=_is_loss), ",")
 
 
 def _is_loss(metric: str) -> bool:
@@ -45,21 +43,12 @@ def _is_loss(metric: str) -> bool:
     return name in (NATS, CHOICE) or less_is_better(name)
 
 
-def _short_names(table: Table) -> dict[str, Metric]:
-    """The metrics without their filter's name where they have but one."""
-    names = [metric.rsplit(",", 1)[0] for metric in table.metrics]
-    return {
-        name if names.count(name) == 1 else metric: found
-        for name, (metric, found) in zip(names, table.metrics.items(), strict=True)
-    }
-
-
 def _record(where: str, sample: dict[str, Any]) -> Record:
     if "doc_id" not in sample:
         raise DataError(f"{where}: no doc_id, expected a sample of lm-evaluation-harness (--log_samples).")
     used, weights = str(sample.get("filter", "none")), {}
     metrics: dict[str, Any] = {}
-    for name in _metric_names(sample):
+    for name in _metric_names(where, sample):
         value = sample.get(name)
         if name in ROLLING and isinstance(value, list) and len(value) == 2:
             metrics[NATS], weights[ROLLING[name]] = _negated(value[0]), value[1]
@@ -82,11 +71,15 @@ def _record(where: str, sample: dict[str, Any]) -> Record:
     }
 
 
-def _metric_names(sample: dict[str, Any]) -> list[str]:
+def _metric_names(where: str, sample: dict[str, Any]) -> list[str]:
     """As the sample lists them; earlier versions did not."""
     listed = sample.get("metrics")
     if isinstance(listed, list):
         return [str(name) for name in listed]
+    if listed is not None:
+        raise DataError(
+            f"{where}: metrics are {type(listed).__name__}, expected a list of names. Correct the file."
+        )
     return [name for name, value in sample.items() if isinstance(value, int | float) and name != "doc_id"]
 
 

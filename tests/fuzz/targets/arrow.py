@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
@@ -142,30 +141,12 @@ def read_file(folder: Path, rng: Random) -> bytes:
     return read(folder / FILE, rng)
 
 
-def oracle(folder: Path) -> bytes | None:
-    """Read it by pyarrow, in a fork: it is not safe against every header."""
-    receiving, sending = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.close(receiving)
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-            os.write(sending, by_pyarrow(folder / FILE))
-        finally:
-            os._exit(0)
-    os.close(sending)
-    with os.fdopen(receiving, "rb") as pipe:
-        answer = pipe.read()
-    os.waitpid(child, 0)
-    return answer or None
-
-
-def by_pyarrow(path: Path) -> bytes:
-    """Return the content as pyarrow reads it. Raises what pyarrow raises, and ValueError for nulls."""
+def oracle(folder: Path) -> bytes:
+    """Read it by pyarrow. Raises what pyarrow raises, and ValueError for nulls."""
     import pyarrow as pa
 
     parts: list[tuple[np.ndarray, np.ndarray]] = []
-    with pa.ipc.open_file(path) as reader:
+    with pa.ipc.open_file(folder / FILE) as reader:
         for number in range(reader.num_record_batches):
             batch = reader.get_batch(number)
             batch.validate(full=True)

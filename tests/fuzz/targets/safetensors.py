@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 
 from tests.fuzz import mutators
 from tests.fuzz.target import Case, Target
-from tests.fuzz.targets.weights import ACTIVATIONS, ARRAYS, REFUSALS, by_names, prepare, read
+from tests.fuzz.targets.weights import ACTIVATIONS, ARRAYS, REFUSALS, by_names, image_network, prepare, read
 
 FILE = "network.safetensors"
 VALUES = (
@@ -54,7 +55,14 @@ def seeds() -> list[Case]:
         save(wide, {"activations": "relu", "x": "y"}),
         save(ARRAYS),
     ]
-    return [{FILE: one} for one in contents]
+    return [{FILE: one} for one in [*contents, declared()]]
+
+
+def declared() -> bytes:
+    """Return a network of several kinds of layers, which the metadata declare."""
+    with tempfile.TemporaryDirectory() as folder:
+        image_network().save(Path(folder, FILE))
+        return Path(folder, FILE).read_bytes()
 
 
 def mutate(rng: Random, case: Case) -> Case:
@@ -63,7 +71,14 @@ def mutate(rng: Random, case: Case) -> Case:
     size = int.from_bytes(data[:8], "little")
     if rng.random() < 0.35:
         return {FILE: mutators.damaged(rng, data, [(0, 8 + size)])}
-    header = mutators.json_bytes(mutators.tree_changed(rng, json.loads(data[8 : 8 + size]), VALUES))
+    tree = json.loads(data[8 : 8 + size])
+    inner = tree.get("__metadata__", {}).get("architecture")
+    if inner is not None and rng.random() < 0.7:
+        changed = mutators.tree_changed(rng, json.loads(inner), VALUES)
+        tree["__metadata__"]["architecture"] = json.dumps(changed)
+    else:
+        tree = mutators.tree_changed(rng, tree, VALUES)
+    header = mutators.json_bytes(tree)
     if rng.random() < 0.1:
         header = header[:-1] + b"," + header[1:]  # every name twice
     if rng.random() < 0.05:
@@ -79,6 +94,8 @@ def oracle(folder: Path) -> bytes | None:
     kinds = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
     arrays: dict[str, np.ndarray] = {}
     header: dict[str, Any] = json.loads(data[8:start])
+    if "architecture" in header.get("__metadata__", {}):
+        return None
     for name, one in header.items():
         if name == "__metadata__":
             continue
@@ -91,4 +108,10 @@ def oracle(folder: Path) -> bytes | None:
     return by_names(arrays)
 
 
-TARGET = Target(seeds, mutate, lambda folder, rng: read(folder / FILE, rng), REFUSALS, oracle, prepare)
+def read_declared(folder: Path, rng: Random) -> bytes:
+    """Load the network, the activation given only where it may be missing."""
+    declares = b"architecture" in (folder / FILE).read_bytes()
+    return read(folder / FILE, rng, None if declares else "relu")
+
+
+TARGET = Target(seeds, mutate, read_declared, REFUSALS, oracle, prepare)

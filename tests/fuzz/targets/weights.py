@@ -25,6 +25,22 @@ ACTIVATIONS = ("relu", "identity")
 NAME = re.compile(r"([WwBb])_?(\d+)")
 
 
+def image_network() -> se.Network:
+    """Return a network with a convolution, a pooling, a normalisation and a branch, of 16 values and 3 classes."""
+    rng = np.random.default_rng(4)
+    body = [se.Conv2d(rng.normal(size=(2, 2, 3, 3)), padding=1, activation="relu")]
+    return se.Network(
+        [
+            se.Conv2d(rng.normal(size=(2, 1, 3, 3)), rng.normal(size=2), padding=1, activation="relu"),
+            se.Residual(body),
+            se.MaxPool2d(2),
+            se.Flatten(),
+            se.Dense(rng.normal(size=(8, 3)), rng.normal(size=3), "identity"),
+        ],
+        shape=(1, 4, 4),
+    )
+
+
 def content(layers: list[tuple[np.ndarray, np.ndarray]]) -> bytes:
     """Return what tells networks apart: float32 (inputs, outputs) and (outputs,) of each layer."""
     parts = []
@@ -36,10 +52,11 @@ def content(layers: list[tuple[np.ndarray, np.ndarray]]) -> bytes:
     return content_hash(parts)
 
 
-def read(path: Path, rng: Random) -> bytes:
+def read(path: Path, rng: Random, activation: str | None = "relu") -> bytes:
     """Load a network and return its numbers."""
-    model = se.load_model(path, activation="relu", allow_nonfinite=rng.random() < 0.3)
-    return content([(layer.weight, layer.bias) for layer in model.layers])
+    model = se.load_model(path, activation=activation, allow_nonfinite=rng.random() < 0.3)
+    arrays = [list(layer.arrays().values()) for layer in model.layers]
+    return content([(pair[0], pair[1]) for pair in arrays if len(pair) == 2])
 
 
 def by_names(arrays: dict[str, np.ndarray]) -> bytes | None:
