@@ -27,7 +27,7 @@ def command(
     level: float,
     as_json: bool,
 ) -> None:
-    """Print perplexity (or bits per byte) of the saved losses in OUTPUTS, an Arrow file.
+    """Print perplexity (or bits per byte) of the saved losses in OUTPUTS, such as an Arrow, CSV or JSON-lines file.
 
     The losses of all rows over the tokens of all rows: of these rows exact, with a 95 % interval for further documents.
     """
