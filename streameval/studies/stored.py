@@ -73,10 +73,13 @@ def _record(name: str, reader: Any) -> dict[str, Any]:
     import pyarrow as pa
 
     schema = reader.schema
-    raw = (schema.metadata or {}).get(RECORD)
-    if raw is None or schema.names != ["row", "loss"] or schema.types != [pa.int64(), pa.float64()]:
+    try:
+        names, raw = schema.names, (schema.metadata or {}).get(RECORD)
+    except UnicodeDecodeError:
+        names, raw = ["?"], None
+    if raw is None or names != ["row", "loss"] or schema.types != [pa.int64(), pa.float64()]:
         raise DataError(
-            f"{name}: columns {str(schema.names)[:200]}, expected a file of losses with the columns row and loss. "
+            f"{name}: columns {str(names)[:200]}, expected a file of losses with the columns row and loss. "
             "Write one: streameval evaluate MODEL DATA --losses OUT.arrow"
         )
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tests.fuzz.target import Target
-from tests.fuzz.targets import arrow, idx, losses, npy, npz, onnx, pickle, safetensors, sealed_files
+from tests.fuzz.targets import arrow, idx, losses, npy, npz, onnx, outputs, pickle, safetensors, sealed_files
 
 TARGETS: Final[dict[str, Target]] = {
     "idx": idx.TARGET,
@@ -21,4 +21,5 @@ TARGETS: Final[dict[str, Target]] = {
     "state": sealed_files.STATE,
     "checkpoint": sealed_files.CHECKPOINT,
     "losses": losses.TARGET,
+    "outputs": outputs.TARGET,
 }
