@@ -36,7 +36,11 @@ if TYPE_CHECKING:
     from streameval.models.mlp import Layer as Layer
     from streameval.models.mlp import Mlp as Mlp
     from streameval.models.network import Network as Network
+    from streameval.outputs.joining import join_outputs as join_outputs
+    from streameval.outputs.opening import open_outputs as open_outputs
     from streameval.predictors.predictor import Predictor as Predictor
+    from streameval.statistics.ratios import bits_per_byte as bits_per_byte
+    from streameval.statistics.ratios import perplexity as perplexity
     from streameval.storage.converting import convert as convert
     from streameval.storage.opening import open as open
     from streameval.storage.source import Source as Source
@@ -71,18 +75,22 @@ _HOMES = {
     "Source": ("storage.source", "Source"),
     "Span": ("storage.source", "Span"),
     "Step": ("evaluation.streaming", "Step"),
+    "bits_per_byte": ("statistics.ratios", "bits_per_byte"),
     "compare": ("studies.comparison", "compare"),
     "convert": ("storage.converting", "convert"),
     "cross_entropy_error": ("evaluation.predict", "cross_entropy_error"),
     "evaluate": ("evaluation.evaluate", "evaluate"),
     "evaluate_until": ("studies.until", "evaluate_until"),
+    "join_outputs": ("outputs.joining", "join_outputs"),
     "load_mnist": ("datasets.mnist", "load_mnist"),
     "load_model": ("models.loading", "load"),
     "merge": ("evaluation.shards", "merge"),
     "minibatch": ("studies.minibatch", "minibatch"),
     "open": ("storage.opening", "open"),
+    "open_outputs": ("outputs.opening", "open_outputs"),
     "paired": ("studies.paired", "paired"),
     "per_sample_losses": ("evaluation.streaming", "per_sample_losses"),
+    "perplexity": ("statistics.ratios", "perplexity"),
     "predict": ("evaluation.predict", "predict"),
     "stream": ("evaluation.streaming", "stream"),
     "verify": ("evaluation.verify", "verify"),
@@ -112,18 +120,22 @@ __all__ = [
     "Span",
     "Step",
     "__version__",
+    "bits_per_byte",
     "compare",
     "convert",
     "cross_entropy_error",
     "evaluate",
     "evaluate_until",
+    "join_outputs",
     "load_mnist",
     "load_model",
     "merge",
     "minibatch",
     "open",
+    "open_outputs",
     "paired",
     "per_sample_losses",
+    "perplexity",
     "predict",
     "stream",
     "verify",

@@ -23,6 +23,8 @@ TRIALS = 2_000
 HALF_WIDTH = 0.01
 LEVEL = 0.95
 SEED = 0
+# Of saved outputs: the share of each run whose rows the others must have.
+LEAST_JOINED = 0.9
 
 # Intervals for a mean: of a batch of fixed size, and those that may be looked at while rows are read.
 METHODS = ("normal", "skew", "bernstein", "serfling", "betting", "predictable", "asymptotic")
@@ -37,6 +39,9 @@ OF = ("loss", "accuracy")
 
 # How rows are drawn beside stored losses: all alike, or more often where those are high.
 DRAWS = ("uniform", "weighted")
+
+# What the weights of a ratio count.
+PER = ("token", "byte", "weight")
 
 # What a claim is about: the rows there are, or further data of the same kind, of which they are a sample.
 THESE_ROWS = "these rows"

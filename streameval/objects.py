@@ -189,6 +189,11 @@ class Object:
             raise self._failed(error, "be looked at") from error
         self._check(identity)
 
+    @property
+    def stamp(self) -> tuple[int, str, str]:
+        """What tells the object from others at its place: size, ETag, time of change."""
+        return self._identity
+
     def close(self) -> None:
         """Give back threads and connections; a second call does nothing."""
         if self._pool is not None:

@@ -25,11 +25,20 @@ def pytest_configure(config: pytest.Config) -> None:
         del os.environ[name]
     if "STREAMEVAL_CACHE_DIR" not in os.environ:
         cache = getattr(config, "cache", None)
-        folder = tempfile.mkdtemp(prefix="streameval-kernels-") if cache is None else cache.mkdir("kernels")
+        folder = None if cache is None else cache.mkdir("kernels")
+        # Kernels are kept only where nobody else can write, which a checkout need not be.
+        if folder is None or any(_others_may_write(one) for one in (folder, *folder.parents)):
+            folder = tempfile.mkdtemp(prefix="streameval-kernels-")
         os.environ["STREAMEVAL_CACHE_DIR"] = str(folder)
     # Examples are not timed: the first one may compile, and other processes test at the same time.
     hypothesis.settings.register_profile("untimed", deadline=None)
     hypothesis.settings.load_profile("untimed")
+
+
+def _others_may_write(folder: Path) -> bool:
+    status = folder.stat()
+    open_to_all = status.st_mode & 0o022 and not status.st_mode & 0o1000
+    return bool(open_to_all) or status.st_uid not in (0, os.geteuid())
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -24,6 +24,10 @@ def places(value: Any, at: Place = ()) -> Iterator[Place]:
 
 def lies(value: Any) -> list[Any]:
     """Other values than this, near and far, of the same type and of others."""
+    return [one for one in _values(value) if sealed.canonical(one) != sealed.canonical(value)]
+
+
+def _values(value: Any) -> list[Any]:
     if isinstance(value, bool):
         return [not value, None]
     if isinstance(value, int):

@@ -323,3 +323,28 @@ def draw_chances(old, low, uniform) -> list[float]:
     """Return the chance of each row: uniformly with chance `uniform`, else in proportion to its loss above `low`."""
     total = sum(loss - low for loss in old)
     return [uniform / len(old) + (1 - uniform) * (loss - low) / total for loss in old]
+
+
+def quantile_ranks(n, share: Fraction, miss: Fraction, population=None) -> tuple[int, int]:
+    """Return ranks l, u by exact fractions: the largest l and the least u that miss with at most miss / 2 each."""
+
+    def at_least(k, below):
+        """Chance that k or more of the sample are among the rows at or below (strictly below) the quantile."""
+        if population is None:
+            return binomial_tail(max(0, k), n, share)
+        right = math.ceil(share * population) - (0 if below else 1)
+        return hypergeometric_tail(max(0, k), n, right, population)
+
+    low = max([k for k in range(1, n + 1) if 1 - at_least(k, True) <= miss / 2], default=0)
+    high = min([k for k in range(1, n + 1) if at_least(k, False) <= miss / 2], default=n + 1)
+    return low, high
+
+
+def worst_mean(losses, share: Fraction) -> Fraction:
+    """Return the mean of the worst share of the losses, the row that is cut counted in part."""
+    left = total = share * len(losses)
+    cost = Fraction(0)
+    for loss in sorted(map(Fraction, losses), reverse=True):
+        part = min(left, Fraction(1))
+        cost, left = cost + part * loss, left - part
+    return cost / total

@@ -44,13 +44,14 @@ def run(
     chunk: int | None = None,
     threads: int = 1,
     scale: float = 1.0,
+    shape: tuple[int, ...] | None = None,
 ) -> Result:
     """Score `rows` of x (default: all, in order), `chunk` at a time, by `loss` (default: cross-entropy with `eps`).
 
     Layers are those of `naive`, or of the package. Checks that nothing around the outputs is touched.
     """
     given = [Dense(*layer) if isinstance(layer, naive.Layer) else layer for layer in layers]
-    packed = pack(given, dtype=x.dtype, scale=scale)
+    packed = pack(given, dtype=x.dtype, scale=scale, shape=shape)
     loss = loss or CrossEntropy(eps)
     scratch = running.Scratch.of(packed, threads)
     rows = np.arange(len(x)) if rows is None else np.asarray(rows, np.int64)

@@ -27,7 +27,7 @@ def test_every_command_of_the_page_runs(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes((ROOT / "streameval/datasets/demo.safetensors").read_bytes())
     commands = "\n".join(re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL)).splitlines()
     commands = [command for command in commands if command]
-    assert len(commands) == 16
+    assert len(commands) == 17
     env = environment(PATH=f"{tmp_path / 'bin'}:{Path(sys.executable).parent}:/usr/bin:/bin")
     digests = set()
     for command in commands:

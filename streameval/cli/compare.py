@@ -7,13 +7,14 @@ import click
 from streameval.cli import options
 from streameval.cli.figure_options import FigureOptions, figure_options
 from streameval.cli.input_options import InputOptions, input_options
+from streameval.cli.saved_options import SavedOptions, saved_options
 from streameval.defaults import SIZES, TRIALS
 from streameval.errors import UsageError
 
 
 @click.command()
 @options.model_argument
-@options.data_argument
+@options.optional_data_argument
 @options.option(
     "--sizes",
     default=",".join(map(str, SIZES)),
@@ -25,21 +26,27 @@ from streameval.errors import UsageError
 @options.without_replacement
 @options.level
 @options.max_memory
+@options.of
 @options.group
 @input_options
+@saved_options
+@options.allow_nonfinite
 @figure_options
 @options.as_json
 def command(
     model: str,
-    data: str,
+    data: str | None,
     sizes: str,
     trials: int,
     seed: int,
     without_replacement: bool,
     level: float,
     max_memory: str | None,
+    of: str,
     group: str | None,
     inputs: InputOptions,
+    saved: SavedOptions,
+    allow_nonfinite: bool,
     figures: FigureOptions,
     as_json: bool,
 ) -> None:
@@ -53,20 +60,21 @@ def command(
     from streameval.studies import comparison
 
     figures.check({"MODEL": model, "DATA": data})
-    network, source = inputs.model(model), inputs.data(data)
+    subject = saved.subject(model, data, inputs, group=group, allow_nonfinite=allow_nonfinite)
     numbers = parse_sizes(sizes)
-    kernels.ready(source, network)
+    kernels.ready(subject.data, subject.model)
     with progress.progress("evaluating") as on_progress:
         result = comparison.compare(
-            network,
-            source,
+            subject.model,
+            subject.data,
             sizes=numbers,
             trials=trials,
             seed=seed,
             replace=not without_replacement,
             level=level,
-            eps=inputs.eps,
-            groups=group,
+            eps=subject.eps,
+            groups=subject.groups,
+            of=of,
             threads=inputs.threads,
             max_memory=max_memory,
             progress=on_progress,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streameval.reports.numbers import bytes_, count
-from streameval.reports.terminal import TextStyle, fields
+from streameval.reports.terminal import TextStyle, fields, table
 
 if TYPE_CHECKING:
     from streameval.models.network import Network
@@ -61,13 +61,18 @@ def data_set(source: Source, *, check: bool = False) -> dict[str, Any]:
 
 def model(network: Network) -> dict[str, Any]:
     """A network."""
+    from streameval.models.outline import outline
+
     return {
         "schema": SCHEMA,
         "kind": "model",
         "path": network.path,
         "layers": list(network.sizes),
         "activations": list(network.activations),
+        "shape": list(network.shape),
         "parameters": network.parameters,
+        "multiply_adds": network.multiply_adds,
+        "table": [one.to_dict() for one in outline(network)],
         "notes": list(network.notes),
         "sha256": network.sha256,
         "bytes": _size(Path(network.path)) if network.path else None,
@@ -77,7 +82,10 @@ def model(network: Network) -> dict[str, Any]:
 def text(info: dict[str, Any], style: TextStyle) -> str:
     """Either, for people."""
     pairs = _model_pairs(info) if info["kind"] == "model" else _data_pairs(info)
-    return style.finish([style.bold(str(info["path"])), *fields(pairs, style)])
+    lines = [style.bold(str(info["path"])), *fields(pairs, style)]
+    if info["kind"] == "model":
+        lines += ["", *_layers(info, style)]
+    return style.finish(lines)
 
 
 def _data_pairs(info: dict[str, Any]) -> list[tuple[str, str]]:
@@ -106,14 +114,30 @@ def _data_pairs(info: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _model_pairs(info: dict[str, Any]) -> list[tuple[str, str]]:
     pairs = [
-        ("layers", "-".join(map(str, info["layers"]))),
-        ("activations", ", ".join(info["activations"])),
+        ("rows", " x ".join(map(str, info["shape"]))),
         ("parameters", count(info["parameters"])),
+        ("multiply-adds", f"{count(info['multiply_adds'])} a row"),
         ("sha256", info["sha256"]),
     ]
     if info["bytes"] is not None:
         pairs.append(("size", bytes_(info["bytes"])))
     return pairs + [("note", note) for note in info["notes"]]
+
+
+def _layers(info: dict[str, Any], style: TextStyle) -> list[str]:
+    """The layers as a table, those of branches below their sum."""
+    head = ("layer", "what", "gives", "parameters", "multiply-adds")
+    rows = [
+        (
+            f"{'  ' * (one['layer'].count('.'))}{one['layer']}",
+            one["what"],
+            " x ".join(map(str, one["shape"])),
+            count(one["parameters"]) if one["parameters"] else "",
+            count(one["multiply_adds"]) if one["multiply_adds"] else "",
+        )
+        for one in info["table"]
+    ]
+    return table(head, rows, style, left=2)
 
 
 def _names(files: list[str]) -> str:

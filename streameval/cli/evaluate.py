@@ -8,20 +8,22 @@ from streameval.cli import options
 from streameval.cli.figure_options import FigureOptions, figure_options
 from streameval.cli.input_options import InputOptions, pass_input_options
 from streameval.cli.pass_options import PassOptions, pass_options
+from streameval.cli.saved_options import SavedOptions, saved_options
 
 
 @click.command()
 @options.model_argument
-@options.data_argument
+@options.optional_data_argument
 @options.option("--rows", metavar="FILE|START:STOP", help="Only these rows; repeats count. Default: all.")
 @options.group
 @pass_options
 @pass_input_options
+@saved_options
 @figure_options
 @options.as_json
 def command(
     model: str,
-    data: str,
+    data: str | None,
     rows: str | None,
     group: str | None,
     run: PassOptions,
@@ -29,13 +31,15 @@ def command(
     inputs: InputOptions,
     chunk_rows: int,
     allow_nonfinite: bool,
+    saved: SavedOptions,
     figures: FigureOptions,
     as_json: bool,
 ) -> None:
-    """Print the exact loss of MODEL over DATA.
+    """Print the exact loss of MODEL over DATA, or of saved OUTPUTS: streameval evaluate OUTPUTS.
 
     MODEL is a .pkl, .npz, .safetensors or .onnx file of a network. DATA is an .arrow file, a folder
-    of images.npy and labels.npy, or a folder or quoted glob of several of them.
+    of images.npy and labels.npy, or a folder or quoted glob of several of them. OUTPUTS, given alone, is a file of
+    losses, scores, logits or probabilities: Arrow, Parquet, CSV, JSON lines, .npy, .npz, or an evaluation tool's log.
     """
     from streameval.cli import kernels, output
     from streameval.cli.inputs import parse_rows
@@ -43,20 +47,22 @@ def command(
     from streameval.reports import pages, progress, text
 
     figures.check({"MODEL": model, "DATA": data, "--rows": rows, "--key": run.key}, *run.outputs())
-    network, source = inputs.model(model, allow_nonfinite=allow_nonfinite), inputs.data(data)
-    settings, selected = run.settings(), parse_rows(rows, source.rows)
-    kernels.ready(source, network)
+    subject = saved.subject(
+        model, data, inputs, group=group, allow_nonfinite=allow_nonfinite, evaluating=True
+    )
+    settings, selected = run.settings(), parse_rows(rows, subject.rows)
+    kernels.ready(subject.data, subject.model)
     with progress.progress("evaluating") as on_progress:
         report = evaluate.evaluate(
-            network,
-            source,
+            subject.model,
+            subject.data,
             rows=selected,
-            eps=inputs.eps,
+            eps=subject.eps,
             chunk_rows=chunk_rows,
             threads=inputs.threads,
             max_memory=max_memory,
             allow_nonfinite=allow_nonfinite,
-            groups=group,
+            groups=subject.groups,
             progress=on_progress,
             options=settings,
         )

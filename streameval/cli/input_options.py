@@ -27,6 +27,7 @@ class InputOptions:
     dropout: str | None
     io: str
     runtime: str
+    check: bool
 
     def model(self, path: str, *, allow_nonfinite: bool = False) -> Model:
         """Load the model at `path`. Errors are those of `inputs.load_model`, or of another library."""
@@ -42,7 +43,7 @@ class InputOptions:
         """Open the data set at `path`. Errors are those of `inputs.open_data`."""
         from streameval.cli.inputs import open_data
 
-        return open_data(path, io=self.io, scale=self.scale)
+        return open_data(path, io=self.io, scale=self.scale, check=self.check)
 
 
 input_options = options.gathered(
@@ -55,6 +56,7 @@ input_options = options.gathered(
     options.dropout,
     options.io,
     options.runtime,
+    options.check,
 )
 # Of a pass over all rows: chunks and rows that are not finite are that command's own.
 pass_input_options = options.gathered(
@@ -69,4 +71,5 @@ pass_input_options = options.gathered(
     options.allow_nonfinite,
     options.io,
     options.runtime,
+    options.check,
 )

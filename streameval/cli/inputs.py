@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from streameval import npy_header
 from streameval.cli.options import shown
 from streameval.errors import UsageError
 from streameval.storage.source import Span
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from streameval.storage.source import Source
 
 RANGE = re.compile(r"(\d{0,18}):(\d{0,18})")
-NPY = b"\x93NUMPY"
 FORMS = "START:STOP, or a file of row numbers: a JSON list, text with one number a line, or .npy"
 
 
@@ -38,11 +38,11 @@ def load_model(
     return load(path, activation=names, dropout=dropout, allow_nonfinite=allow_nonfinite)
 
 
-def open_data(path: str, *, io: str = "auto", scale: float | None = None) -> Source:
+def open_data(path: str, *, io: str = "auto", scale: float | None = None, check: bool = False) -> Source:
     """Open a data set; unless `pread` is asked for, make sure that a file which is cut short is named at the end."""
     from streameval.storage.opening import open
 
-    source = open(path, io=io, scale=scale)
+    source = open(path, io=io, scale=scale, check=check)
     if io != "pread":
         from streameval.cli.truncation import watch
 
@@ -76,18 +76,20 @@ def _rows(text: str, total: int) -> Span | NDArray[Any]:
         raise UsageError(f"--rows {shown(text)}: no such file, and not a range. Expected {FORMS}.")
     with storage_errors(text):
         content = Path(text).read_bytes()
-    if content.startswith(NPY):
-        return _npy(text)
+    if content.startswith(npy_header.MAGIC):
+        return _npy(text, content)
     return _json(text, content) if content.lstrip().startswith(b"[") else _lines(text, content)
 
 
-def _npy(path: str) -> NDArray[Any]:
-    import numpy as np
-
+def _npy(path: str, content: bytes) -> NDArray[Any]:
     try:
-        rows: NDArray[Any] = np.load(path, allow_pickle=False)
-    except ValueError as error:
+        rows = npy_header.array(content)
+    except npy_header.MalformedHeaderError as error:
         raise UsageError(f"--rows {path}: not a usable .npy file: {error}. Expected integers (n,).") from None
+    if rows.ndim != 1 or rows.dtype.kind not in "iub":
+        raise UsageError(
+            f"--rows {path}: {rows.dtype} of shape {rows.shape}, expected integers (n,) or a mask."
+        )
     return rows
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from streameval.models.model import Model
     from streameval.storage.source import Source
 
 
-def ready(source: Source, *models: Model) -> None:
+def ready(source: Source | None, *models: Any) -> None:
     """Load the kernels that these models and this data set need, or compile them; say so at a terminal.
+
+    source  None where the models are saved outputs: only their sums are computed
 
     Raises ModelError, before anything is compiled, if a model does not fit the data.
     """
@@ -22,6 +23,11 @@ def ready(source: Source, *models: Model) -> None:
     from streameval.scoring import make_scorer
     from streameval.storage.opening import open
 
+    if source is None:
+        announce()
+        for outputs in models:
+            load_kernels([make_scorer(outputs.model, outputs, outputs.choose_loss(None, None))], outputs)
+        return
     # What another library computes is not compiled here.
     scorers = [
         make_scorer(model, source, choose_loss()) for model in models if not isinstance(model, Predictor)

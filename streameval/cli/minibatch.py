@@ -6,12 +6,13 @@ import click
 
 from streameval.cli import options
 from streameval.cli.input_options import InputOptions, input_options
+from streameval.cli.saved_options import SavedOptions, saved_options
 from streameval.defaults import BATCH_SIZE, METHOD, METHODS
 
 
 @click.command()
 @options.model_argument
-@options.data_argument
+@options.optional_data_argument
 @options.option("--size", type=int, default=BATCH_SIZE, show_default=True, help="Rows of a batch.")
 @options.option("--batches", type=int, default=1, show_default=True, help="How many batches.")
 @options.seed
@@ -21,10 +22,12 @@ from streameval.defaults import BATCH_SIZE, METHOD, METHODS
     "--method", type=click.Choice(METHODS), default=METHOD, show_default=True, help="Of the interval."
 )
 @input_options
+@saved_options
+@options.allow_nonfinite
 @options.as_json
 def command(
     model: str,
-    data: str,
+    data: str | None,
     size: int,
     batches: int,
     seed: int,
@@ -32,6 +35,8 @@ def command(
     level: float,
     method: str,
     inputs: InputOptions,
+    saved: SavedOptions,
+    allow_nonfinite: bool,
     as_json: bool,
 ) -> None:
     """Draw random rows of DATA and print their mean loss, with an interval for the loss of all rows."""
@@ -39,16 +44,17 @@ def command(
     from streameval.reports import text
     from streameval.studies import minibatch
 
+    subject = saved.subject(model, data, inputs, allow_nonfinite=allow_nonfinite)
     result = minibatch.minibatch(
-        inputs.model(model),
-        inputs.data(data),
+        subject.model,
+        subject.data,
         size=size,
         batches=batches,
         seed=seed,
         replace=not without_replacement,
         level=level,
         method=method,
-        eps=inputs.eps,
+        eps=subject.eps,
         threads=inputs.threads,
     )
     output.show(result, as_json, text.minibatches)

@@ -50,6 +50,8 @@ def option(*names: str, **settings: Any) -> Decorator[Any]:
 
 model_argument = click.argument("model")
 data_argument = click.argument("data")
+# Saved outputs are given in place of the model, without data.
+optional_data_argument = click.argument("data", required=False)
 
 as_json = option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 eps = option(
@@ -101,6 +103,11 @@ runtime = option(
 allow_nonfinite = option(
     "--allow-nonfinite", is_flag=True, help="Accept NaN and infinity: such rows are left out and counted."
 )
+check = option(
+    "--check",
+    is_flag=True,
+    help="Hash the rows as they are read, and compare with the hashes recorded beside the data.",
+)
 key = option(
     "--key",
     metavar="FILE",
@@ -118,7 +125,8 @@ of = option(
 group = option(
     "--group",
     metavar="COLUMN",
-    help="Column of DATA (.arrow) that says which rows belong together, such as a document: errors take groups, not "
+    help="Column of DATA (.arrow), or of saved outputs, that says which rows belong together, such as a document: "
+    "errors take groups, not "
     "rows, as independent.",
 )
 without_replacement = option(

@@ -7,15 +7,17 @@ import click
 from streameval.cli import options
 from streameval.cli.figure_options import FigureOptions, figure_options
 from streameval.cli.input_options import InputOptions, input_options
+from streameval.cli.saved_options import SavedOptions, saved_options
 from streameval.defaults import HALF_WIDTH, SEQUENTIAL_METHOD, SEQUENTIAL_METHODS
 
 
 @click.command()
 @options.model_argument
-@options.data_argument
+@options.optional_data_argument
 @options.option(
     "--half-width", type=float, default=HALF_WIDTH, show_default=True, help="Stop at ± this, in nats."
 )
+@options.of
 @options.level
 @options.seed
 @options.option(
@@ -26,16 +28,21 @@ from streameval.defaults import HALF_WIDTH, SEQUENTIAL_METHOD, SEQUENTIAL_METHOD
     help="Of the interval.",
 )
 @input_options
+@saved_options
+@options.allow_nonfinite
 @figure_options
 @options.as_json
 def command(
     model: str,
-    data: str,
+    data: str | None,
     half_width: float,
+    of: str,
     level: float,
     seed: int,
     method: str,
     inputs: InputOptions,
+    saved: SavedOptions,
+    allow_nonfinite: bool,
     figures: FigureOptions,
     as_json: bool,
 ) -> None:
@@ -48,17 +55,18 @@ def command(
     from streameval.studies import until
 
     figures.check({"MODEL": model, "DATA": data})
-    network, source = inputs.model(model), inputs.data(data)
-    kernels.ready(source, network)
+    subject = saved.subject(model, data, inputs, allow_nonfinite=allow_nonfinite)
+    kernels.ready(subject.data, subject.model)
     with live.live("loss") as on_step:
         result = until.evaluate_until(
-            network,
-            source,
+            subject.model,
+            subject.data,
             half_width=half_width,
             level=level,
             seed=seed,
             method=method,
-            eps=inputs.eps,
+            of=of,
+            eps=subject.eps,
             threads=inputs.threads,
             on_step=on_step,
         )

@@ -1,7 +1,7 @@
 """Get a file whose content is known by its hash, from the first place that has it.
 
-Knows HTTP, folders, gzip and SHA-256. Does not know which files a data set is made of. What arrives is
-bounded, checked while it is written, and becomes visible only when its hash is right.
+Knows folders, gzip and SHA-256. Does not know which files a data set is made of, nor HTTP (`requesting`). What arrives
+is bounded, checked while it is written, and becomes visible only when its hash is right.
 """
 
 from __future__ import annotations
@@ -9,22 +9,18 @@ from __future__ import annotations
 import hashlib
 import http.client
 import itertools
-import time
 import urllib.error
-import urllib.parse
-import urllib.request
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
+from streameval.datasets import requesting
+from streameval.datasets.requesting import BLOCK
 from streameval.errors import StorageError
 from streameval.files import atomic_file
 
-BLOCK = 1 << 16
-TIMEOUT = 30.0  # seconds without a byte
-DEADLINE = 900.0  # seconds for one file: a server may also send one byte now and then
 SLACK = 1 << 16  # bytes by which gzip may exceed the content, headers included
 
 GZIP = b"\x1f\x8b"
@@ -125,6 +121,9 @@ def _gunzip(blocks: Iterable[bytes]) -> Iterator[bytes]:
     machine = zlib.decompressobj(wbits=31)
     try:
         for block in blocks:
+            # zlib would keep all of it, and copy it each time.
+            if machine.eof:
+                raise _RefusalError("more bytes were sent than the gzip stream has")
             part = machine.decompress(block, BLOCK)
             while part:
                 yield part
@@ -133,6 +132,8 @@ def _gunzip(blocks: Iterable[bytes]) -> Iterator[bytes]:
         raise _RefusalError(f"damaged gzip ({error})") from None
     if not machine.eof:
         raise _RefusalError("the gzip stream ends early")
+    if machine.unused_data:
+        raise _RefusalError("more bytes were sent than the gzip stream has")
 
 
 def _blocks(origin: str | Path, wanted: Wanted) -> Iterator[bytes]:
@@ -142,7 +143,7 @@ def _blocks(origin: str | Path, wanted: Wanted) -> Iterator[bytes]:
             with origin.open("rb") as file:
                 yield from iter(lambda: file.read(BLOCK), b"")
         else:
-            yield from _http(origin, wanted.size + SLACK)
+            yield from requesting.blocks(origin, wanted.size + SLACK)
     except urllib.error.HTTPError as error:
         error.close()
         raise _RefusalError(f"HTTP {error.code} {error.reason}") from None
@@ -152,48 +153,3 @@ def _blocks(origin: str | Path, wanted: Wanted) -> Iterator[bytes]:
         raise _RefusalError(f"the connection was cut ({error})") from None
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise _RefusalError(str(error) or type(error).__name__) from None
-
-
-def _http(url: str, limit: int) -> Iterator[bytes]:
-    stop, done = time.monotonic() + DEADLINE, 0
-    request = urllib.request.Request(url, headers={"User-Agent": "streameval", "Accept-Encoding": "identity"})
-    with _opener().open(request, timeout=TIMEOUT) as response:
-        promised = response.headers.get("Content-Length", "")
-        while block := response.read1(BLOCK):
-            done += len(block)
-            if done > limit:
-                raise _RefusalError(f"more than {limit} bytes were sent")
-            if time.monotonic() > stop:
-                raise _RefusalError(f"not there after {DEADLINE:.0f} s")
-            yield block
-    if promised.isdigit() and done < int(promised):
-        raise _RefusalError(f"the connection was cut after {done} of {promised} bytes")
-
-
-def _opener() -> urllib.request.OpenerDirector:
-    """Return an opener of http and https alone: no file:, no ftp:, no data:, whatever a redirect says."""
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.UnknownHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.HTTPErrorProcessor(),
-        _SameScheme(),
-    ):
-        opener.add_handler(handler)
-    return opener
-
-
-class _SameScheme(urllib.request.HTTPRedirectHandler):
-    """Follows redirects within http or within https, and no other."""
-
-    def redirect_request(
-        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
-    ) -> urllib.request.Request | None:
-        old, new = (urllib.parse.urlsplit(url).scheme for url in (req.full_url, newurl))
-        if old != new:
-            fp.close()
-            raise urllib.error.URLError(f"a redirect from {old} to another scheme, {newurl[:80]!r}: refused")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)

@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import os
 import re
-import shutil
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -133,7 +132,13 @@ def _fetch_into(
         for split in missing:
             images, labels = found[split.images.name], found[split.labels.name]
             convert(images, labels, arrows[split.name], classes=CLASSES)
-        shutil.rmtree(folder / ".mnist", ignore_errors=True)
+        kept = folder / ".mnist"
+        # What was downloaded, and nothing else that somebody may keep there.
+        with contextlib.suppress(OSError):
+            for path in found.values():
+                if path.parent == kept:
+                    path.unlink()
+            kept.rmdir()
     return arrows["train"], arrows["test"]
 
 

@@ -75,14 +75,14 @@ def compute_task(spec: PassSpec, task: Task, threads: int | None = None) -> Part
 
 def _bench(spec: PassSpec, threads: int | None) -> _Bench:
     budget = spec.budget if spec.budget.threads is not None else replace(spec.budget, threads=threads)
-    key = (spec.identity, repr(spec.data), spec.io, spec.chunk_rows, budget)
+    key = (spec.identity, repr(spec.data), spec.io, spec.check, spec.chunk_rows, budget)
     bench = _KEPT.get("bench")
     if bench is not None and bench.key == key:
         return bench
     if bench is not None:
         bench.source.close()
         _KEPT.clear()
-    source = open(spec.data, io=spec.io, scale=spec.scale)
+    source = open(spec.data, io=spec.io, scale=spec.scale, check=spec.check)
     if source.fingerprint != spec.identity.data:
         raise DataError(
             f"{source.name}: this worker sees data with fingerprint {source.fingerprint}, expected "

@@ -15,7 +15,7 @@ from streameval import losses
 from streameval.errors import CheckError, DataError
 from streameval.evaluation import sealed
 from streameval.evaluation.consistency import check_state
-from streameval.evaluation.fields import UNSOUND, integer, only, sha256, shown
+from streameval.evaluation.fields import UNSOUND, flag, integer, only, sha256, shown, text
 from streameval.evaluation.identity import RESULT_VERSION
 from streameval.evaluation.report import READABLE, SCHEMA, DataName, ModelName, Report, data_dict, model_dict
 from streameval.evaluation.resources import Resources, check_costs
@@ -23,12 +23,14 @@ from streameval.evaluation.state import State
 from streameval.evaluation.tally import BLOCK_ROWS, Block, add_up
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
+from streameval.scoring.rounding import Rounding
 from streameval.storage.source import Source, Span
 
 # What nothing that is at hand can tell: what the evaluation cost, where files lay, and errors by group, since a report
 # does not name its groups. `Certificate.unknown` lists what a report says of these.
 UNKNOWN = (
     "model.path",
+    "model.notes",
     "data.path",
     "resources",
     "stderr_clustered",
@@ -36,39 +38,46 @@ UNKNOWN = (
     "accuracy_interval_clustered",
 )
 # What is compared with the model, data and scorer at hand, or block by block, and what says how to read the rest.
-ELSEWHERE = ("model", "data", "scorer", "blocks", "schema", sealed.SEAL, sealed.SIGNATURE)
+ELSEWHERE = (
+    "model",
+    "data",
+    "scorer",
+    "blocks",
+    "check",
+    "rounding",
+    "schema",
+    sealed.SEAL,
+    sealed.SIGNATURE,
+)
 # Its ends go through logarithms, whose last bits may differ between machines.
 ROUNDED = ("accuracy_interval",)
 # All that the first version said.
 FIRST = frozenset(
-    (
-        *(
-            "schema",
-            "loss",
-            "loss_sum",
-            "rows",
-            "correct",
-            "accuracy",
-            "stddev",
-            "stderr",
-            "min",
-            "max",
-            "left_out",
-        ),
-        *(
-            "eps",
-            "digest",
-            "per_class",
-            "confusion",
-            "worst",
-            "model",
-            "data",
-            "resources",
-            "meaning",
-            "state",
-        ),
-        *("blocks", sealed.SEAL),
-    )
+    [
+        "schema",
+        "loss",
+        "loss_sum",
+        "rows",
+        "correct",
+        "accuracy",
+        "stddev",
+        "stderr",
+        "min",
+        "max",
+        "left_out",
+        "eps",
+        "digest",
+        "per_class",
+        "confusion",
+        "worst",
+        "model",
+        "data",
+        "resources",
+        "meaning",
+        "state",
+        "blocks",
+        "sha256",
+    ]
 )
 
 
@@ -100,7 +109,11 @@ class Certificate:
     def unknown(self) -> dict[str, Any]:
         """What the report says that cannot be compared with anything, by the names of `UNKNOWN`; null left out."""
         flat = {**self.said, **{f"{what}.path": self.said[what]["path"] for what in ("model", "data")}}
-        return {name: flat[name] for name in UNKNOWN if flat.get(name) is not None}
+        flat["model.notes"] = self.said["model"].get("notes") or None
+        known = {name: flat[name] for name in UNKNOWN if flat.get(name) is not None}
+        # Of hashing that did not see all rows, nothing remains to compare.
+        part = flat.get("check") is not None and flat["check"]["content"] is None
+        return known | ({"check": flat["check"]} if part else {})
 
     def check_named(self, model: Model, source: Source) -> None:
         """Compare what is stated of model and data with these, paths apart, which may differ between copies.
@@ -126,8 +139,15 @@ class Certificate:
                 f"{self.said['data']['fingerprint']} ({self.said['data']['path']}). Give the data that were evaluated."
             )
         for what, mine in (("model", model_dict(model)), ("data", data_dict(source, model.outputs))):
-            for field in sorted((mine.keys() | self.said[what].keys()) - {"path"}):
+            for field in sorted((mine.keys() | self.said[what].keys()) - {"path", "notes"}):
                 self._compare(f"{what}.{field}", self.said[what].get(field), mine.get(field))
+
+    def check_rounding(self, found: Rounding | None) -> None:
+        """Compare what rounding is stated to cost with what it costs here; float64 itself may differ in last digits."""
+        said = self.said.get("rounding")
+        if said is None or (found is not None and found.resembles(Rounding.from_dict(said))):
+            return
+        self._compare("rounding", said, None if found is None else found.to_dict())
 
     def check_scorer(self, name: str) -> None:
         """Compare who is stated to have computed the losses with who does here: others come to other bits."""
@@ -223,6 +243,10 @@ def _checked(name: str, said: dict[str, Any]) -> Certificate:
             f"{shown(said.get(key, 'not there'))}, expected {shown(wanted.get(key, 'not there'))}. Evaluate again."
         )
     check_costs(said["resources"], rows)
+    if said.get("rounding") is not None:
+        Rounding.from_dict(said["rounding"])
+    if said.get("check") is not None:
+        _check_hashed(said["check"], rows, said["data"]["fingerprint"])
     found = Certificate(name, said, state, loss, _blocks(name, said, rows))
     if not add_up(state, found.blocks):
         raise CheckError(
@@ -253,6 +277,20 @@ def _alike(said: Any, wanted: Any) -> bool:
     if isinstance(wanted, float):
         return math.isclose(said, wanted, rel_tol=1e-9, abs_tol=1e-15)
     return bool(said == wanted)
+
+
+def _check_hashed(said: Any, rows: int, fingerprint: str) -> None:
+    """Raise ValueError, KeyError or TypeError for hashing that cannot have been."""
+    only(said, ("rows", "blocks", "recorded", "content"))
+    hashed = integer(said, "rows", least=0, most=rows)
+    integer(said, "blocks", least=min(1, hashed), most=max(1, hashed))
+    content = text(said, "content", none=hashed < rows)
+    if hashed < rows and content is not None:
+        raise ValueError(f"the content of all rows is {shown(content)}, but {hashed} of {rows} were hashed")
+    if flag(said, "recorded") and hashed == rows and content != fingerprint:
+        raise ValueError(
+            f"the content of all rows is {shown(content)}, but the fingerprint is {shown(fingerprint)}"
+        )
 
 
 def _blocks(name: str, said: dict[str, Any], rows: int) -> tuple[Block, ...]:

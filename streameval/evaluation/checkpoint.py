@@ -17,12 +17,13 @@ from typing import Any
 
 from streameval.errors import DataError, StreamevalWarning
 from streameval.evaluation import sealed
-from streameval.evaluation.fields import intact, integer, only
+from streameval.evaluation.fields import flag, intact, integer, only, sha256, shown
 from streameval.evaluation.identity import Identity
 from streameval.evaluation.partial_results import PartialResults
 from streameval.evaluation.passes import Part
 from streameval.evaluation.tally import Tally, stored_tallies
 from streameval.files import lock, remove_leftovers, storage_errors
+from streameval.storage.checked import CheckedSource
 from streameval.storage.source import Source, Span
 
 SCHEMA, READABLE = "streameval/checkpoint/2", ("streameval/checkpoint/1", "streameval/checkpoint/2")
@@ -46,6 +47,7 @@ class Checkpoint:
 class CheckpointWriter:
     """Writes the results of one pass to a file now and then. A sink, after those whose parts must be safe before.
 
+    checked whether all rows that are done were hashed as they were read
     beside  called before each writing, for what goes into the file too: what lies elsewhere must be safe by then
     stored  what an earlier run wrote there
     """
@@ -56,6 +58,7 @@ class CheckpointWriter:
     results: PartialResults
     source: Source
     stored: dict[str, Any]
+    checked: bool
     beside: Callable[[], dict[str, Any]] = dict
     key: bytes | None = None
     _next: float = 0.0
@@ -79,6 +82,9 @@ class CheckpointWriter:
             "start": span.start,
             "stop": span.stop,
             "tallies": [one.to_dict() for one in self.results.tallies],
+            "stamps": self.source.stamps(),
+            "checked": self.checked,
+            "hashes": self.source.hashes() if isinstance(self.source, CheckedSource) else [],
         } | beside
         sealed.write(self.path, content, self.key)
         _log.debug("%s: %d of %d rows are done", self.path, self.results.rows, len(span))
@@ -109,9 +115,13 @@ def resumed(
         remove_leftovers(path)
         stored = _read(path, wish.key)
         results = PartialResults(span, _tallies(path, stored, identity, span) if stored else ())
+        checked = isinstance(source, CheckedSource)
+        if stored:
+            _bind(path, stored, results, source, identity)
+            checked = checked and (stored.get("checked", False) or not results.rows)
         if results.rows:
             _log.info("%s: going on after %d of %d rows", path, results.rows, len(span))
-        yield CheckpointWriter(path, wish.every, identity, results, source, stored, key=wish.key)
+        yield CheckpointWriter(path, wish.every, identity, results, source, stored, checked, key=wish.key)
 
 
 def _read(path: Path, key: bytes | None) -> dict[str, Any]:
@@ -132,7 +142,7 @@ def _read(path: Path, key: bytes | None) -> dict[str, Any]:
         return {}
 
 
-FIELDS = ("schema", "identity", "start", "stop", "tallies", "losses")
+FIELDS = ("schema", "identity", "start", "stop", "tallies", "losses", "stamps", "checked", "hashes")
 
 
 def _tallies(path: Path, stored: dict[str, Any], identity: Identity, span: Span) -> list[Tally]:
@@ -146,6 +156,14 @@ def _tallies(path: Path, stored: dict[str, Any], identity: Identity, span: Span)
                 integer([number], 0, least=0, most=2**64)
             if not stored_span.start <= start <= stop <= stored_span.stop:
                 raise ValueError(f"losses of rows {start}:{stop}")
+        if stored["schema"] == SCHEMA:  # earlier versions did not look
+            flag(stored, "checked")
+            for block, *hashes in stored["hashes"]:
+                integer([block], 0, least=0)
+                if len(hashes) != 2 or not (sha256(hashes, 0) and sha256(hashes, 1)):
+                    raise ValueError(f"hashes of block {block}")
+            if not isinstance(stored["stamps"], list):
+                raise ValueError(f"stamps are {shown(stored['stamps'])}")
         if stored_span != span:
             differences += (
                 f"{'; ' * bool(differences)}rows {stored_span.start}:{stored_span.stop}, "
@@ -157,3 +175,37 @@ def _tallies(path: Path, stored: dict[str, Any], identity: Identity, span: Span)
                 "remove the file, or choose another path."
             )
         return stored_tallies(stored["tallies"], identity)
+
+
+def _bind(
+    path: Path, stored: dict[str, Any], results: PartialResults, source: Source, identity: Identity
+) -> None:
+    """Make sure that what was done is of the content that is read from now on. Raises DataError if that is not known.
+
+    The fingerprint may be recorded in the file, and says nothing then of what its rows are now.
+    """
+    stamps, checks = source.stamps(), isinstance(source, CheckedSource)
+    if "stamps" not in stored:
+        if stamps:
+            warnings.warn(
+                f"{path}: written by an earlier version, which did not note the file that it read. It is taken to be "
+                f"{source.name} as it is now: if that may have changed, remove the checkpoint.",
+                StreamevalWarning,
+                stacklevel=5,
+            )
+    elif stored["stamps"] != stamps and results.rows:
+        hashed = stored["checked"] and identity.data.startswith("sha256:")
+        cure = "Remove the checkpoint to start again; with --check, a pass can go on with a copy."
+        if hashed:
+            cure = "The rows that are done were hashed: go on with --check, which hashes the others too."
+        if not (hashed and checks):
+            raise DataError(
+                f"{path}: its rows were read from another file, or {source.name} was written to, moved or copied "
+                f"since: (size, mtime_ns, ctime_ns, inode) were {shown(stored['stamps'])}, found {shown(stamps)}. "
+                f"{cure}"
+            )
+    if isinstance(source, CheckedSource) and stored.get("checked"):
+        source.remember(stored["hashes"])
+        first = identity.first()
+        for tally in results.tallies if first is not None else ():
+            source.seen_elsewhere(Span((first or 0) + tally.span.start, (first or 0) + tally.span.stop))

@@ -18,7 +18,7 @@ from streameval.evaluation.grouping import GroupSums
 from streameval.evaluation.identity import Identity, inputs
 from streameval.evaluation.loss_file import spooling, write_losses
 from streameval.evaluation.memory import parse_size, planned_scorers
-from streameval.evaluation.opening import open_rows
+from streameval.evaluation.opening import groups_of, subject
 from streameval.evaluation.partial_results import PartialResults
 from streameval.evaluation.passes import Engine, Part, PassSpec, Sink, compute, compute_on, portable
 from streameval.evaluation.report import Report
@@ -27,11 +27,12 @@ from streameval.evaluation.selection import Rows, Selection
 from streameval.evaluation.shards import StateFile, shard_span
 from streameval.evaluation.signals import DeferredSignals, defer_signals
 from streameval.files import Output, check_outputs
-from streameval.losses import choose_loss
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
+from streameval.outputs.source import Outputs
 from streameval.scoring import make_scorer
 from streameval.scoring.scorer import Budget
+from streameval.storage.checked import CheckedSource, Hashed
 from streameval.storage.source import Source, Span
 
 
@@ -69,8 +70,8 @@ ONE_SITTING = PassOptions()
 
 @gathered("options", PassOptions, "checkpoint", "shard", "engine", "callbacks")
 def evaluate(
-    model: Model,
-    data: Any,
+    model: Model | Outputs,
+    data: Any = None,
     *,
     rows: Rows = None,
     loss: Loss | None = None,
@@ -87,7 +88,7 @@ def evaluate(
 
         E = -(1/N) sum_n sum_k t_nk log(y_nk + eps), in nats; eps = 0: exact log-softmax
 
-    model       the network
+    model       the network, or saved outputs (`streameval.open_outputs`), which need no data
     data        anything `streameval.open` takes
     rows        None for all; a slice, range or Span; a boolean mask; row numbers (n,), repeats counted
     loss        what a row costs: `CrossEntropy(eps=1e-7)` by default; `eps` alone means cross-entropy with that eps
@@ -110,14 +111,14 @@ def evaluate(
         LockedError: another process uses the checkpoint or writes the losses.
         UsageError: an argument that cannot mean anything; an output that is read as well.
     """
-    source, (model,) = open_rows(data, model)
-    check_outputs(options.outputs, inputs(source, model))
-    selection, chosen_loss = Selection.of(rows, source), choose_loss(loss, eps)
+    network, source, chosen_loss = subject(model, data, loss, eps)
+    check_outputs(options.outputs, inputs(source, network))
+    selection = Selection.of(rows, source)
     limit = None if max_memory is None else parse_size(max_memory)
     one = _Pass(
-        model, source, selection, chosen_loss, shard_span(options.shard, len(selection)), options,
+        network, source, selection, chosen_loss, shard_span(options.shard, len(selection)), options,
         integer("chunk_rows", chunk_rows, least=1), Budget(threads, limit), allow_nonfinite,
-        _group_sums(groups, source, selection, options),
+        _group_sums(groups_of(source, groups), source, selection, options),
     )  # fmt: skip
     return one.run(data, progress)
 
@@ -177,7 +178,7 @@ class _Pass:
                     tally.state, self.loss, self.model, self.source,
                     meter.resources(len(self.span) - listeners.before, threads), scorer_name,
                     tally if self._keeps_blocks() else None, identity,
-                    None if self.groups is None else self.groups.clusters(),
+                    None if self.groups is None else self.groups.clusters(), self._hashed(),
                 )  # fmt: skip
                 if spool is not None and options.losses is not None:
                     write_losses(
@@ -190,6 +191,14 @@ class _Pass:
             if writer is not None:
                 writer.remove()
         return report
+
+    def _hashed(self) -> Hashed | None:
+        """What was hashed as it was read, None if that was not asked for. Workers hash what they read themselves."""
+        if not isinstance(self.source, CheckedSource):
+            return None
+        if self.options.engine is not None:
+            self.source.seen_elsewhere(self.selection.within(self.span).rows)
+        return self.source.hashed()
 
     def _identity(self) -> Identity | None:
         """What the pass is of, where parts of it may be joined with others; it takes a hash of the data."""
@@ -213,7 +222,7 @@ class _Pass:
         if self.options.engine is not None and identity is not None:
             spec = PassSpec(
                 self.model, portable(data, self.source), self.source.scale, self.source.io, identity,
-                self.chunk_rows, self.budget, self.options.losses is not None,
+                self.chunk_rows, self.budget, self.options.losses is not None, isinstance(self.source, CheckedSource),
             )  # fmt: skip
             # Nothing is computed here: a scorer tells whether the model fits, and is let go.
             scorer = make_scorer(self.model, self.source, self.loss, Budget(threads=1))

@@ -31,6 +31,7 @@ from streameval.evaluation.resources import Usage
 from streameval.evaluation.selection import Selection, Task, row_numbers
 from streameval.evaluation.tally import Tally, fold_tally
 from streameval.models.model import Model
+from streameval.outputs.source import Outputs
 from streameval.scoring.scorer import Budget, Scorer, Scores
 from streameval.storage.source import Chunk, Source, Span
 
@@ -128,6 +129,7 @@ class PassSpec:
 
     data     what `streameval.open` takes there: a path, or several
     scale, io   as the data set was opened here
+    check    whether rows are hashed as they are read
     losses   whether the losses of rows are asked for, beside what they come to
     """
 
@@ -139,6 +141,7 @@ class PassSpec:
     chunk_rows: int
     budget: Budget
     losses: bool
+    check: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +216,10 @@ def portable(data: Any, source: Source) -> Any:
 
     Raises UsageError for arrays, and for a data set that lies in no single file.
     """
+    if isinstance(source, Outputs):
+        raise UsageError(
+            f"{source.name}: saved outputs need no workers. Evaluate them here, without an engine."
+        )
     if isinstance(data, str | os.PathLike):
         text = os.fspath(data)
         return text if "://" in str(text) else str(Path(os.fsdecode(text)).absolute())

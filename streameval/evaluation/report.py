@@ -15,13 +15,15 @@ from streameval.evaluation.fields import integer, only, sha256, shown, text
 from streameval.evaluation.identity import RESULT_VERSION, Identity
 from streameval.evaluation.resources import Resources
 from streameval.evaluation.sealed import seal
-from streameval.evaluation.state import State
+from streameval.evaluation.state import UNITS, State
 from streameval.evaluation.tally import BLOCK_ROWS, Block, Tally
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
+from streameval.scoring.rounding import Rounding
 from streameval.statistics.accuracy import accuracy_interval
 from streameval.statistics.clusters import as_dict
 from streameval.statistics.intervals.interval import Interval
+from streameval.storage.checked import Hashed
 from streameval.storage.source import Source
 
 if TYPE_CHECKING:
@@ -54,16 +56,29 @@ class ModelName:
         """See `Model`."""
         return self.description
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What had to be decided to read it."""
+        return tuple(self.description.get("notes", ()))
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The description without notes: the same for models that are the same, however they were read."""
+        return {name: value for name, value in self.description.items() if name != "notes"}
+
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> ModelName:
         """What `model_dict` wrote. Raises ValueError, KeyError or TypeError for what it did not."""
-        others = {name: value for name, value in stored.items() if name not in ("path", "sha256")}
+        # An earlier version kept no notes.
+        others = {"notes": []} | {
+            name: value for name, value in stored.items() if name not in ("path", "sha256")
+        }
         layers, activations = others["layers"], others["activations"]
         for k in range(len(layers)):
             integer(layers, k, least=1, most=2**63)
-        names = isinstance(activations, list) and all(isinstance(one, str) for one in activations)
-        if not layers or not names:
-            raise ValueError(f"layers {shown(layers)} and activations {shown(activations)}")
+        for names in (activations, others.get("notes", [])):
+            if not layers or not isinstance(names, list) or not all(isinstance(one, str) for one in names):
+                raise ValueError(f"layers {shown(layers)} and activations or notes {shown(names)}")
         return cls(text(stored, "path", none=True), sha256(stored, "sha256"), others)
 
 
@@ -99,6 +114,8 @@ class Report:
     tally      the state with the digests of blocks, where a pass kept them
     identity   what the pass was of, where it was a shard, had a checkpoint or ran on an engine
     clusters   errors by group of rows, where groups were given
+    hashed     what was hashed as it was read, None where that was not asked for
+    measured   what rounding costs, of merged shards, where it is not measured anew
     """
 
     state: State
@@ -110,6 +127,8 @@ class Report:
     tally: Tally | None = None
     identity: Identity | None = None
     clusters: Clusters | None = None
+    hashed: Hashed | None = None
+    measured: Rounding | None = None
 
     @property
     def loss(self) -> float | None:
@@ -161,10 +180,18 @@ class Report:
     @property
     def accuracy_interval(self) -> Interval | None:
         """Where the accuracy on further data of the same kind lies, at 95 %: Clopper and Pearson's, which holds for any
-        number of rows, if they are independent. None without rows or classes."""
-        if not self.rows or self.correct is None:
-            return None
-        return accuracy_interval(self.correct, self.rows)
+        number of rows, if they are independent. Scores that were saved, all of them 0 or 1, are right or wrong rows
+        too. None without rows, or without either."""
+        right = self.correct if self.state.classification is not None else self.right_scores
+        return None if not self.rows or right is None else accuracy_interval(right, self.rows)
+
+    @property
+    def right_scores(self) -> int | None:
+        """Rows with a score of 1, where all are 0 or 1: only then the sum of squares within 0 and 1 is the sum."""
+        sums = self.state.sums
+        scored = getattr(self.loss_function, "higher_is_better", False)
+        within = scored and sums.smallest >= 0.0 and sums.largest <= 1.0
+        return sums.units // UNITS if within and sums.units_squared == sums.units * UNITS else None
 
     @property
     def accuracy_interval_clustered(self) -> Interval | None:
@@ -178,6 +205,16 @@ class Report:
     def digest(self) -> str:
         """SHA-256 of the state: the same bits for any chunks, threads, order of rows, and storage."""
         return self.state.digest
+
+    @cached_property
+    def rounding(self) -> Rounding | None:
+        """Losses of up to 32 rows beside float64, and a bound of how far they can be apart; measured when it is first
+        asked for, while model and data are at hand. None for a scorer or layers without a reference."""
+        if isinstance(self.data, DataName) or self.scorer != "native":
+            return self.measured
+        from streameval.scoring.rounding import measure
+
+        return measure(self.model, self.data, self.loss_function)
 
     def __repr__(self) -> str:
         return (
@@ -226,6 +263,8 @@ class Report:
             "model": model_dict(self.model),
             "data": data_dict(self.data, self.model.outputs),
             "scorer": self.scorer,
+            "check": None if self.hashed is None else self.hashed.to_dict(),
+            "rounding": None if self.rounding is None else self.rounding.to_dict(),
             "resources": self.resources.to_dict(),
             "meaning": {
                 "version": RESULT_VERSION,
@@ -250,8 +289,9 @@ def further(interval: Interval | None) -> dict[str, Any] | None:
 
 
 def model_dict(model: Model) -> dict[str, Any]:
-    """What identifies a model in a report."""
-    return {"path": model.path, "sha256": model.sha256, **model.describe()}
+    """What identifies a model in a report, and what had to be decided to read it."""
+    notes = {} if isinstance(model, ModelName) else {"notes": list(getattr(model, "notes", ()))}
+    return {"path": model.path, "sha256": model.sha256, **model.describe(), **notes}
 
 
 def data_dict(source: Source | DataName, classes: int) -> dict[str, Any]:

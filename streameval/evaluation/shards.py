@@ -12,17 +12,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from streameval.arguments import describe_value, integer
+from streameval.arguments import describe_value
+from streameval.arguments import integer as whole_number
 from streameval.errors import DataError, IncompleteError, UsageError
 from streameval.evaluation import sealed
 from streameval.evaluation.events import Advanced, Started
-from streameval.evaluation.fields import intact, only, text
+from streameval.evaluation.fields import flag, intact, integer, only, sha256, shown, text
 from streameval.evaluation.identity import RESULT_VERSION, Identity
 from streameval.evaluation.partial_results import PartialResults
 from streameval.evaluation.report import DataName, ModelName, Report, data_dict, model_dict
 from streameval.evaluation.resources import Resources, check_costs
 from streameval.evaluation.tally import Tally, stored_tallies
 from streameval.files import storage_errors
+from streameval.scoring.rounding import Rounding
+from streameval.storage.checked import CheckedSource, Hashed
 from streameval.storage.source import Span
 
 SCHEMA, READABLE = "streameval/state/2", ("streameval/state/1", "streameval/state/2")
@@ -39,7 +42,7 @@ def shard_span(shard: tuple[int, int] | None, total: int) -> Span:
         index, count = shard
     except (TypeError, ValueError):
         raise UsageError(f"shard: {describe_value(shard)}, expected (i, n), such as (0, 16).") from None
-    index, count = integer("shard[0]", index), integer("shard[1]", count)
+    index, count = whole_number("shard[0]", index), whole_number("shard[1]", count)
     if not 0 <= index < count:
         raise UsageError(
             f"shard {index}/{count}: expected I/N with 0 <= I < N; the first of {max(count, 1)} is 0/{max(count, 1)}."
@@ -75,6 +78,8 @@ def write_state(report: Report, path: str | os.PathLike[str], key: bytes | None 
         "model": model_dict(report.model),
         "data": data_dict(report.data, report.model.outputs),
         "scorer": report.scorer,
+        "check": _check_of(report),
+        "rounding": None if report.rounding is None else report.rounding.to_dict(),
         "resources": report.resources.to_dict(),
         "tallies": [report.tally.to_dict()],
     }
@@ -143,7 +148,43 @@ def merge(paths: Sequence[str | os.PathLike[str]], *, key: bytes | None = None) 
         raise IncompleteError(f"{error} Run the shards that hold them, and give their files too.") from None
     return Report(
         tally.state, first.identity.loss, first.model, first.data, _resources(costs), first.scorer, tally,
-        first.identity,
+        first.identity, hashed=_merged_checks(shards), measured=first.rounding,
+    )  # fmt: skip
+
+
+def _check_of(report: Report) -> dict[str, Any] | None:
+    """What was hashed, with the numbers of the blocks, and the hashes of those that nothing is recorded of."""
+    if report.hashed is None or not isinstance(report.data, CheckedSource):
+        return None
+    return report.hashed.to_dict() | {"numbers": report.data.numbers(), "hashes": report.data.hashes()}
+
+
+def _merged_checks(shards: Sequence[_Shard]) -> Hashed | None:
+    """What of the rows was hashed as it was read, None if nothing was.
+
+    Raises DataError if two shards read different content of one block.
+    """
+    seen: dict[int, tuple[str, list[str]]] = {}
+    for shard in shards:
+        for block, *hashes in shard.check["hashes"] if shard.check else ():
+            name, earlier = seen.setdefault(block, (shard.name, hashes))
+            if hashes != earlier:
+                raise DataError(
+                    f"{shard.name}: it read other content of block {block} than {name}. Evaluate both again, from one "
+                    "copy of the data."
+                )
+    checks = [shard.check for shard in shards if shard.check]
+    if not checks:
+        return None
+    done = PartialResults(Span(0, shards[0].identity.total))
+    for shard in shards:
+        for tally in shard.tallies if shard.check else ():
+            done.add_tally(tally, origin=shard.name)
+    recorded, data = all(one["recorded"] for one in checks), shards[0].data
+    whole = done.rows == data.rows
+    return Hashed(
+        done.rows, len(set().union(*(one["numbers"] for one in checks))), recorded,
+        data.fingerprint if whole and recorded else None,
     )  # fmt: skip
 
 
@@ -156,6 +197,8 @@ class _Shard:
     model: ModelName
     data: DataName
     scorer: str
+    check: dict[str, Any] | None
+    rounding: Rounding | None
     resources: dict[str, Any]
     tallies: list[Tally]
 
@@ -170,14 +213,14 @@ class _Shard:
         pairs = [
             ("scorer", other.scorer, self.scorer),
             ("classes", other.classes, self.classes),
-            ("model", {**other.model.description}, {**self.model.description}),
+            ("model", other.model.content, self.model.content),
             ("data", replace(other.data, path=None), replace(self.data, path=None)),
         ]
         more = [f"{name} {theirs}, expected {mine}" for name, theirs, mine in pairs if theirs != mine]
         return "; ".join(filter(None, [self.identity.differences(other.identity), *more]))
 
 
-FIELDS = ("schema", "identity", "model", "data", "scorer", "resources", "tallies")
+FIELDS = ("schema", "identity", "model", "data", "scorer", "check", "rounding", "resources", "tallies")
 
 
 def _read(path: str | os.PathLike[str], key: bytes | None) -> _Shard:
@@ -203,7 +246,27 @@ def _read(path: str | os.PathLike[str], key: bytes | None) -> _Shard:
         if not tallies or any(len(one.state.classes) not in (0, model.outputs) for one in tallies):
             raise ValueError(f"no tallies of {model.outputs} classes")
         check_costs(content["resources"])
-    return _Shard(name, identity, model, data, scorer, content["resources"], tallies)
+        rounding = None if content.get("rounding") is None else Rounding.from_dict(content["rounding"])
+        check = content.get("check")
+        if check is not None:
+            _check_check(check, data.rows)
+    return _Shard(name, identity, model, data, scorer, check, rounding, content["resources"], tallies)
+
+
+def _check_check(check: Any, rows: int) -> None:
+    """Raise ValueError, KeyError or TypeError for what `write_state` does not say of hashing."""
+    only(check, ("rows", "blocks", "recorded", "content", "numbers", "hashes"))
+    integer(check, "rows", least=0, most=rows)
+    integer(check, "blocks", least=0, most=rows)
+    flag(check, "recorded")
+    text(check, "content", none=True)
+    numbers = [integer(check["numbers"], k, least=0) for k in range(len(check["numbers"]))]
+    if sorted(set(numbers)) != numbers or len(numbers) != check["blocks"]:
+        raise ValueError(f"numbers of {check['blocks']} blocks are {shown(numbers)}")
+    for block, *hashes in check["hashes"]:
+        integer([block], 0, least=0)
+        if len(hashes) != 2 or not (sha256(hashes, 0) and sha256(hashes, 1)):
+            raise ValueError(f"hashes of block {block}")
 
 
 def _resources(costs: Sequence[dict[str, Any]]) -> Resources:

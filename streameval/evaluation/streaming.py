@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from streameval.arguments import integer
 from streameval.defaults import CHUNK_ROWS, STREAM_ROWS
-from streameval.evaluation.opening import open_rows
+from streameval.evaluation.opening import subject
 from streameval.evaluation.passes import compute
 from streameval.evaluation.selection import Rows, Selection
 from streameval.evaluation.state import State
 from streameval.evaluation.tally import Tally
-from streameval.losses import choose_loss
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
+from streameval.outputs.source import Outputs
 from streameval.scoring import make_scorer
 from streameval.scoring.scorer import Budget
 from streameval.storage.source import Span
@@ -44,8 +44,8 @@ class Step:
 
 
 def stream(
-    model: Model,
-    data: Any,
+    model: Model | Outputs,
+    data: Any = None,
     *,
     rows: Rows = None,
     loss: Loss | None = None,
@@ -58,9 +58,9 @@ def stream(
 
     Arguments and errors as for `evaluate`. Nothing is read ahead of the consumer but the next chunk's pages.
     """
-    source, (model,) = open_rows(data, model)
+    network, source, chosen = subject(model, data, loss, eps)
     selection = Selection.of(rows, source)
-    scorer = make_scorer(model, source, choose_loss(loss, eps), Budget(threads))
+    scorer = make_scorer(network, source, chosen, Budget(threads))
     total = Tally.empty(0, scorer.classes)
     for part in compute(
         [scorer], source, selection.tasks([Span(0, len(selection))]),
@@ -72,8 +72,8 @@ def stream(
 
 
 def per_sample_losses(
-    model: Model,
-    data: Any,
+    model: Model | Outputs,
+    data: Any = None,
     *,
     rows: Rows = None,
     loss: Loss | None = None,
@@ -86,11 +86,17 @@ def per_sample_losses(
     Eight bytes a row are held in memory; for a file of losses see `PassOptions(losses=...)`.
     Arguments and errors as for `evaluate`.
     """
-    source, (model,) = open_rows(data, model)
+    _, source, _ = subject(model, data, loss, eps)
     selection = Selection.of(rows, source)
     out = np.empty(len(selection))
     for step in stream(
-        model, source, rows=selection.rows, loss=loss, eps=eps, chunk_rows=chunk_rows, threads=threads
+        model,
+        None if data is None else source,
+        rows=selection.rows,
+        loss=loss,
+        eps=eps,
+        chunk_rows=chunk_rows,
+        threads=threads,
     ):
         out[step.span.start : step.span.stop] = step.losses
     return out

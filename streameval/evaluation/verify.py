@@ -20,11 +20,12 @@ from streameval.evaluation.certificate import Certificate, read_certificate
 from streameval.evaluation.opening import open_rows
 from streameval.evaluation.passes import compute
 from streameval.evaluation.selection import Selection
-from streameval.evaluation.tally import BLOCK_ROWS, Block, Tally
+from streameval.evaluation.tally import Block, Tally
 from streameval.models.model import Model
 from streameval.scoring import check_model, make_scorer
+from streameval.scoring.rounding import measure
 from streameval.scoring.scorer import Budget, Scorer
-from streameval.storage.block_hashes import hash_block
+from streameval.storage.checked import CheckedSource
 from streameval.storage.source import Source, Span
 
 VERIFIED = "streameval/verify/2"
@@ -115,52 +116,51 @@ def verify(
     drawn = secrets.randbits(48) if seed is None else integer("seed", seed, least=0)
     certificate = read_certificate(report, key)
     source, (model,) = open_rows(data, model)
+    source = CheckedSource(source)
     certificate.check_named(model, source)
     scorer = make_scorer(model, source, certificate.loss, Budget(threads))
     certificate.check_scorer(scorer.name)
+    certificate.check_rounding(measure(model, source, certificate.loss))
     count = len(certificate.blocks)
     chosen = _choose(count, blocks, drawn)
-    hashes = _check_hashes(source, chosen)
     total = _check_blocks(certificate, scorer, source, chosen, progress)
     if len(chosen) == count and total.state.digest != certificate.said["digest"]:
         raise CheckError(
             f"{certificate.name}: digest {certificate.said['digest']}, but all rows together give "
             f"{total.state.digest}. The report is not that of this model and data: evaluate again."
         )
+    _check_content(certificate, source)
     rows = sum(len(certificate.rows_of(block)) for block in chosen)
     return Verified(
-        tuple(chosen), count, rows, hashes, certificate.adds_up, certificate.state.digest,
+        tuple(chosen), count, rows, source.compared(), certificate.adds_up, certificate.state.digest,
         None if len(chosen) == count else drawn, certificate.unknown, key is not None,
     )  # fmt: skip
+
+
+def _check_content(certificate: Certificate, source: CheckedSource) -> None:
+    """Compare the content that the evaluation hashed as it read it with what was read here, if that was all of it."""
+    said = certificate.said.get("check") or {}
+    stated = said.get("content")
+    if stated is not None and (said["blocks"], said["recorded"]) != source.all_blocks():
+        raise CheckError(
+            f"{certificate.name}: check says {said['blocks']} blocks, recorded {said['recorded']}; of these data they "
+            f"are {source.all_blocks()}. The report was altered: evaluate again."
+        )
+    try:
+        found = source.hashed().content
+    except DataError as error:
+        raise CheckError(f"{error} The data are not those of {certificate.name}.") from error
+    if stated is not None and found is not None and stated != found:
+        raise CheckError(
+            f"{source.name}: the content that was read is {found}, but {certificate.name} is of {stated[:80]}. Give "
+            "the data that were evaluated."
+        )
 
 
 def _choose(count: int, wanted: int | None, seed: int) -> list[int]:
     if wanted is None or wanted >= count:
         return list(range(count))
     return sorted(np.random.default_rng(seed).choice(count, wanted, replace=False).tolist())
-
-
-def _check_hashes(source: Source, chosen: Sequence[int]) -> int:
-    """Compare the rows of the chosen blocks with the hashes that are recorded beside them; return how many."""
-    wanted, count = set(chosen), 0
-    for span, hashes in source.recorded():
-        if wanted.isdisjoint(range(span.start // BLOCK_ROWS, (span.stop - 1) // BLOCK_ROWS + 1)):
-            continue
-        try:
-            # A flipped bit may make a label impossible: then it is found here.
-            again = hash_block((chunk.x, chunk.t) for chunk in source.chunks(span, CHUNK_ROWS))
-        except DataError as error:
-            raise CheckError(
-                f"{error} Rows {span.start}:{span.stop} differ from what was recorded."
-            ) from error
-        for what, is_, was in zip(("features", "targets"), again, hashes, strict=True):
-            if is_ != was:
-                raise CheckError(
-                    f"{source.name}, block {span.start // BLOCK_ROWS}, rows {span.start}:{span.stop}: the {what} have "
-                    f"SHA-256 {is_}, expected {was} as recorded. Restore the file from a good copy."
-                )
-        count += 1
-    return count
 
 
 def _check_blocks(

@@ -20,6 +20,8 @@ from streameval.kernels.program import OWN, TARGET, Operation
 # The columns of a step: how many neurons; the function's number in `names.ACTIVATIONS`, or where its parameter is.
 NEURONS, FUNCTION = range(OWN, OWN + 2)
 PARAMETER = FUNCTION
+# An activation by itself is applied to that many neurons side by side, PLANES * LINES times, so far apart.
+PLANES, PLANE, LINES, LINE = range(OWN + 2, OWN + 6)
 # These are in the kernel that most networks share; of the others a network's kernel has what it uses.
 SHARED = ACTIVATIONS[:7]
 
@@ -227,8 +229,10 @@ def activation_operation(name: str) -> Operation:
 
     @device
     def run(step, net, rows, space, tile):
-        to = step[TARGET]
-        activate(space.floats, to, to + step[NEURONS] * TILE_ROWS, net.weights[step[PARAMETER]])
+        for plane in range(step[PLANES]):
+            for line in range(step[LINES]):
+                to = step[TARGET] + plane * step[PLANE] + line * step[LINE]
+                activate(space.floats, to, to + step[NEURONS] * TILE_ROWS, net.weights[step[PARAMETER]])
         return 0
 
     return Operation(f"activate_{name}", run)

@@ -2,7 +2,7 @@
 
 The folder's name holds the versions of all that the machine code depends on: the kernels' sources (Numba itself
 looks at one file only), Numba, Python and what is compiled for. Each file carries its own hash, since damaged
-machine code would not raise but crash.
+machine code would not raise but crash. What is read is run: it has to lie in a folder of this user's alone (`trusted`).
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from numba.core.runtime import rtsys
 
 from streameval.errors import StreamevalWarning
 from streameval.kernels.host import features, level
+from streameval.kernels.trusted import UntrustedError, private_folder, read_trusted
 
 _HASH_BYTES = 32
 # The rooms whose sources are compiled.
@@ -44,21 +45,28 @@ def use_cache(dispatcher: Any, name: str | None = None) -> None:
 
 @functools.cache
 def cache_folder() -> Path | None:
-    """The folder of compiled kernels, made if need be; None, with one warning, where none can be written.
+    """The folder of compiled kernels, made if need be; None, with one warning, where none can be kept.
 
-    STREAMEVAL_CACHE_DIR, else `streameval` in the user's cache folder; in it one folder for each version.
+    STREAMEVAL_CACHE_DIR, else `streameval` in the user's cache folder; in it one folder for each version. What lies
+    there is run: a folder that another user could write to, or replace, is not used.
     """
     chosen = os.environ.get("STREAMEVAL_CACHE_DIR")
     users = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     base = Path(chosen) if chosen else users / "streameval"
-    folder = base / f"kernels-{_version()}"
+    wanted = base / f"kernels-{_version()}"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = private_folder(wanted)
         with tempfile.TemporaryFile(dir=folder):
             pass
+    except UntrustedError as error:
+        _warn(
+            f"{wanted}: compiled kernels are neither read from there nor kept there, but compiled anew in every "
+            f"process: {error}. Or set STREAMEVAL_CACHE_DIR to a folder of your own."
+        )
+        return None
     except OSError as error:
         _warn(
-            f"{folder}: compiled kernels cannot be kept there ({error.strerror}), so they are compiled anew in every "
+            f"{wanted}: compiled kernels cannot be kept there ({error.strerror}), so they are compiled anew in every "
             "process. Set STREAMEVAL_CACHE_DIR to a folder that can be written."
         )
         return None
@@ -70,7 +78,7 @@ def remove_cache() -> None:
     folder = cache_folder()
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(0o700, parents=True, exist_ok=True)
 
 
 @functools.cache
@@ -126,6 +134,8 @@ class _HashedFile(caching.IndexDataCacheFile):
     def _write(self, path: str, content: Any) -> None:
         data = self._dump(content)
         with self._open_for_write(path) as file:
+            # Whatever the umask: what a group may write is not read again.
+            os.fchmod(file.fileno(), 0o600)
             file.write(hashlib.sha256(data).digest() + data)
 
 
@@ -180,6 +190,7 @@ class _DamagedError(ValueError):
 
 _UNREADABLE = (
     _DamagedError,
+    UntrustedError,
     pickle.UnpicklingError,
     EOFError,
     ValueError,
@@ -190,7 +201,7 @@ _UNREADABLE = (
 
 
 def _checked(path: Path) -> bytes:
-    stored = path.read_bytes()
+    stored = read_trusted(path)
     expected, data = stored[:_HASH_BYTES], stored[_HASH_BYTES:]
     if hashlib.sha256(data).digest() != expected:
         raise _DamagedError(f"{path.name}: hash differs")

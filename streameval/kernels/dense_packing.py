@@ -24,7 +24,7 @@ def add_dense(
 ) -> Slot:
     """Add activation(x @ weight + bias), as the first layer of a network or as a later one."""
     if source is not builder.rows:
-        slot = _dense(builder, source, weight, bias)
+        slot = _dense(builder, builder.flat(source), weight, bias)
     elif builder.dtype == "uint8":
         slot = _dense_bytes(builder, weight, bias)
     else:
@@ -37,11 +37,14 @@ def add_activation(builder: Builder, slot: Slot, activation: str) -> Slot:
     name, parameter = split_activation(activation)
     if name == "identity":
         return slot
-    if name in SHARED and parameter is None:
+    if name in SHARED and parameter is None and len(slot.shape) == 1:
         return builder.add(ACTIVATE, slot, slot, slot.neurons, ACTIVATIONS.index(name))
     number = PARAMETERS.get(name, 0.0) if parameter is None else parameter
     place = builder.weights(np.array([number], np.float32))
-    return builder.add(activation_operation(name), slot, slot, slot.neurons, place)
+    planes, lines, width = slot.image
+    return builder.add(
+        activation_operation(name), slot, slot, width, place, planes, slot.plane, lines, slot.row
+    )
 
 
 def _dense(builder: Builder, source: Slot, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> Slot:

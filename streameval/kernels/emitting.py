@@ -14,7 +14,11 @@ from numba.core import types
 from streameval.kernels.lanes import element_pointer, llvm_function
 
 _I1, _I32, _I64 = (ir.IntType(bits) for bits in (1, 32, 64))
-_MASKED = {ir.VectorType(ir.FloatType(), 16): "v16f32", ir.VectorType(_I32, 16): "v16i32"}
+_MASKED = {
+    ir.VectorType(ir.FloatType(), 16): "v16f32",
+    ir.VectorType(_I32, 16): "v16i32",
+    ir.VectorType(ir.IntType(8), 16): "v16i8",
+}
 
 
 def place_pointer(context: Any, builder: ir.IRBuilder, kind: Any, place: ir.Value) -> ir.Value:

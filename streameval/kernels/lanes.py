@@ -263,6 +263,18 @@ def absolute(typing: Any, a: Any) -> Any:
 
 
 @intrinsic
+def square_root(typing: Any, a: Any) -> Any:
+    """sqrt(a), elementwise, rounded once."""
+
+    def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
+        vector = a.llvm
+        suffix = f"v{a.n}f{32 if a.element == 'f32' else 64}"
+        return builder.call(llvm_function(builder, f"llvm.sqrt.{suffix}", vector, [vector]), arguments)
+
+    return a(a), emit
+
+
+@intrinsic
 def power_of_two(typing: Any, rounded: Any) -> Any:
     """2**n for a normal result, where `rounded` is n + 1.5 * 2**23 (float32) or n + 1.5 * 2**52 (float64).
 

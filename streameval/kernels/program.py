@@ -18,7 +18,7 @@ from streameval.kernels.compiling import device
 # meanwhile. Columns from OWN on belong to the operation; in the last row they are OUTPUTS and FEATURES.
 CODE, SOURCE, TARGET, TEMPORARY, OWN = range(5)
 OUTPUTS, FEATURES = OWN, OWN + 1
-COLUMNS = 16
+COLUMNS = 32
 
 
 class Operation(NamedTuple):

@@ -14,18 +14,20 @@ from streameval.kernels.lanes import broadcast, element_pointer
 
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 _F32X16, _I32X16 = ir.VectorType(ir.FloatType(), 16), ir.VectorType(_I32, 16)
+_U8X16 = ir.VectorType(ir.IntType(8), 16)
 
 
 @intrinsic
 def transpose_rows(typing: Any, values: Any, offsets: Any, column: Any, limit: Any, out: Any) -> Any:
     """Turn sixteen rows into lanes: out[c * TILE_ROWS + r] = values[offsets[r] + column + c], c, r < 16.
 
-    values float32 · offsets: (int64 array, the first one's place) · out: (float32 array, offset) · columns at and
-    past `limit` are not read and come out as zero.
+    values float32 or uint8 · offsets: (int64 array, the first one's place) · out: (float32 array, offset) · columns at
+    and past `limit` are not read and come out as zero.
     """
 
     def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
         kinds, (values_, offsets_, column_, limit_, out_) = signature.args, arguments
+        kind = _U8X16 if values.dtype == types.uint8 else _F32X16
         numbers = ir.Constant(_I32X16, [_I32(k) for k in range(16)])
         room = builder.trunc(builder.sub(limit_, column_), _I32)
         inside = builder.icmp_signed("<", numbers, broadcast(builder, room, _I32X16))
@@ -34,7 +36,8 @@ def transpose_rows(typing: Any, values: Any, offsets: Any, column: Any, limit: A
         for r in range(16):
             at = builder.add(builder.load(builder.gep(first, [_I64(r)])), column_)
             source = element_pointer(context, builder, kinds[0], values_, at)
-            rows.append(emit_masked_load(builder, source, _F32X16, inside))
+            row = emit_masked_load(builder, source, kind, inside)
+            rows.append(row if kind is _F32X16 else builder.uitofp(row, _F32X16))
         target = place_pointer(context, builder, kinds[4], out_)
         for c, lane in enumerate(_transposed(builder, rows)):
             emit_store(builder, lane, builder.gep(target, [_I64(c * TILE_ROWS)]), 4)

@@ -90,7 +90,7 @@ class Conv2d:
         """See `Layer`."""
         return {"weight": self.weight, "bias": self.bias}
 
-    def shape(self, inputs: Shape) -> Shape:
+    def shape(self, inputs: Shape) -> tuple[int, int, int]:
         """See `Layer`: (channels, height, width) in, (outputs, height, width) out."""
         what = f"a convolution of weight {self.weight.shape} and {self.groups} groups"
         channels, height, width = image(inputs, what)
@@ -124,4 +124,9 @@ class Conv2d:
 
     def pack(self, builder: Builder, source: Slot) -> Slot:
         """See `Layer`."""
-        raise ModelError("a convolution cannot be computed by the kernels yet.")
+        from streameval.kernels.image_packing import add_conv
+
+        window = (self.stride, self.padding, self.groups)
+        return add_conv(
+            builder, source, self.shape(source.shape), self.weight, self.bias, window, self.activation
+        )

@@ -88,6 +88,14 @@ class Dense:
         flat = values.reshape(len(values), -1)
         return activate(self.activation, flat @ self.weight.astype(np.float64) + self.bias)
 
+    def rounding(
+        self, values: NDArray[np.float64], errors: NDArray[np.float64] | None, *, from_bytes: bool
+    ) -> NDArray[np.float64] | None:
+        """How far the kernels' outputs can be off: see `layers.rounding.dense_errors`."""
+        from streameval.layers.rounding import dense_errors
+
+        return dense_errors(self, values, errors, from_bytes=from_bytes)
+
     def pack(self, builder: Builder, source: Slot) -> Slot:
         """See `Layer`."""
         from streameval.kernels.dense_packing import add_dense

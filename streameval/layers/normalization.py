@@ -103,7 +103,9 @@ class BatchNorm:
 
     def pack(self, builder: Builder, source: Slot) -> Slot:
         """See `Layer`."""
-        raise ModelError("a batch normalization cannot be computed by the kernels yet.")
+        from streameval.kernels.image_packing import add_affine
+
+        return add_affine(builder, source, self.scale, self.shift, self.activation)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -170,4 +172,6 @@ class LayerNorm:
 
     def pack(self, builder: Builder, source: Slot) -> Slot:
         """See `Layer`."""
-        raise ModelError("a layer normalization cannot be computed by the kernels yet.")
+        from streameval.kernels.image_packing import add_layer_norm
+
+        return add_layer_norm(builder, source, self.gamma, self.beta, self.eps)

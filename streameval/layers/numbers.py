@@ -79,5 +79,5 @@ def _whole(value: Any, name: str, least: int, lengths: tuple[int, ...]) -> tuple
     )
     if not fine:
         many = " or ".join(map(str, lengths))
-        raise ModelError(f"{name}: {value!r}, expected {many} whole numbers, at least {least}.")
+        raise ModelError(f"{name}: {value!r:.60}, expected {many} whole numbers, at least {least}.")
     return tuple(int(number) for number in numbers)

@@ -64,7 +64,9 @@ class Activation(_Plain):
 
     def pack(self, builder: Builder, source: Slot) -> Slot:
         """See `Layer`."""
-        raise ModelError("an activation by itself cannot be computed by the kernels yet.")
+        from streameval.kernels.image_packing import add_copied_activation
+
+        return add_copied_activation(builder, source, self.activation)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -88,7 +90,7 @@ class Flatten(_Plain):
 
     def pack(self, builder: Builder, source: Slot) -> Slot:
         """See `Layer`."""
-        raise ModelError("flattening cannot be computed by the kernels yet.")
+        return builder.flat(source, math.prod(source.shape))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -127,4 +129,15 @@ class Dropout(_Plain):
 
     def pack(self, builder: Builder, source: Slot) -> Slot:
         """See `Layer`."""
-        raise ModelError("dropout cannot be computed by the kernels yet.")
+        if self.factor == 1.0:
+            return source
+        from streameval.kernels.image_packing import add_affine
+
+        channels = source.image[0]
+        return add_affine(
+            builder,
+            source,
+            np.full(channels, self.factor, np.float32),
+            np.zeros(channels, np.float32),
+            "identity",
+        )

@@ -61,7 +61,7 @@ class _Pool2d:
         """See `Layer`: none."""
         return {}
 
-    def shape(self, inputs: Shape) -> Shape:
+    def shape(self, inputs: Shape) -> tuple[int, int, int]:
         """See `Layer`: (channels, height, width) in and out."""
         what = f"pooling of {self.kernel}"
         channels, height, width = image(inputs, what)
@@ -119,7 +119,10 @@ class MaxPool2d(_Pool2d):
 
     def pack(self, builder: Builder, source: Slot) -> Slot:
         """See `Layer`."""
-        raise ModelError("max pooling cannot be computed by the kernels yet.")
+        from streameval.kernels.image_packing import add_max_pool
+
+        shape = self.shape(source.shape)
+        return add_max_pool(builder, source, shape, (self.kernel, self.stride, self.padding))
 
 
 @dataclass(frozen=True, eq=False, slots=True, init=False)
@@ -174,7 +177,10 @@ class AvgPool2d(_Pool2d):
 
     def pack(self, builder: Builder, source: Slot) -> Slot:
         """See `Layer`."""
-        raise ModelError("average pooling cannot be computed by the kernels yet.")
+        from streameval.kernels.image_packing import add_avg_pool
+
+        shape, window = self.shape(source.shape), (self.kernel, self.stride, self.padding)
+        return add_avg_pool(builder, source, shape, window, self.counts(source.shape))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -210,4 +216,6 @@ class GlobalAvgPool2d:
 
     def pack(self, builder: Builder, source: Slot) -> Slot:
         """See `Layer`."""
-        raise ModelError("global pooling cannot be computed by the kernels yet.")
+        from streameval.kernels.image_packing import add_global_avg
+
+        return add_global_avg(builder, source)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from streameval.errors import ModelError
 from streameval.layers.activations import activate, check_activation
+from streameval.layers.fusing import fused
 from streameval.layers.layer import Layer, Shape
 
 if TYPE_CHECKING:
@@ -100,7 +101,14 @@ class Residual:
 
     def pack(self, builder: Builder, source: Slot) -> Slot:
         """See `Layer`."""
-        raise ModelError("a residual layer cannot be computed by the kernels yet.")
+        from streameval.kernels.image_packing import add_sum
+
+        body = shortcut = source
+        for layer in fused(self.body):
+            body = layer.pack(builder, body)
+        for layer in fused(self.shortcut):
+            shortcut = layer.pack(builder, shortcut)
+        return add_sum(builder, body, shortcut, self.activation)
 
     @staticmethod
     def _shapes(layers: tuple[Layer, ...], inputs: Shape) -> list[Shape]:

@@ -10,14 +10,16 @@ from streameval.errors import DataError, UsageError
 if TYPE_CHECKING:
     from streameval.losses.cross_entropy import CrossEntropy as CrossEntropy
     from streameval.losses.loss import Loss
+    from streameval.losses.recorded import Recorded as Recorded
 
 # Name, as reports and options say it -> (module of this package, class there).
 LOSSES: Final = {
     "cross-entropy": ("cross_entropy", "CrossEntropy"),
+    "recorded": ("recorded", "Recorded"),
 }
 _HOMES: Final = {name: module for module, name in LOSSES.values()}
 
-__all__ = ["LOSSES", "CrossEntropy", "choose_loss", "from_dict"]
+__all__ = ["LOSSES", "CrossEntropy", "Recorded", "choose_loss", "from_dict"]
 
 
 def choose_loss(loss: Loss | None = None, eps: float | None = None) -> Loss:

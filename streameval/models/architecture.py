@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval import json_text
 from streameval.budget import Budget
 from streameval.errors import ModelError
 from streameval.layers import AvgPool2d, GlobalAvgPool2d, LayerNorm, MaxPool2d, layer_classes
@@ -85,7 +86,7 @@ def read(text: str, arrays: Arrays, size: int) -> Loaded:
     """
     reading = _Reading(arrays, size)
     try:
-        found = json.loads(text)
+        found = json_text.parse(text)
         if not isinstance(found, dict) or set(found) != {"shape", "layers"}:
             raise ModelError(f"expected an object of shape and layers, such as {EXAMPLE}.")
         shape = _shape(found["shape"])

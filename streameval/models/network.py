@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from streameval.errors import ModelError
 from streameval.layers import LAYERS, layer_classes
+from streameval.layers.fusing import fused
 from streameval.layers.layer import Layer, Shape
 
 # What a layer gives for the rows that the float64 reference takes at a time, at most: 32 MiB.
@@ -79,6 +80,11 @@ class Network:
     def features(self) -> int:
         """Number of values of a row."""
         return math.prod(self.shape)
+
+    @cached_property
+    def packable(self) -> tuple[Layer, ...]:
+        """What the kernels compute: the layers, merged where that gives the same."""
+        return fused(self.layers)
 
     @property
     def outputs(self) -> int:

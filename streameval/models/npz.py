@@ -20,6 +20,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval import npy_header
 from streameval.errors import ModelError
 from streameval.models.file import Choices, Loaded, ModelFile
 from streameval.models.naming import Weights, assemble
@@ -28,9 +29,11 @@ from streameval.models.naming import Weights, assemble
 MAX_RATIO = 64
 MAX_HEADER = 4096
 
-_DESCR = re.compile(r"['\"]descr['\"]: *['\"]([<>=|]?[A-Za-z]\d*)['\"]")
-_ORDER = re.compile(r"['\"]fortran_order['\"]: *(True|False)")
-_SHAPE = re.compile(r"['\"]shape['\"]: *\(([\d, ]*)\)")
+# Of the central directory: each of its entries becomes an object of some 600 bytes.
+MAX_MEMBERS = 10_000
+ENTRY = b"PK\x01\x02"
+
+_TEXT = re.compile(r"[<>=|]?U[1-9][0-9]?")
 
 
 def load_layers(file: ModelFile, choices: Choices) -> Loaded:
@@ -43,6 +46,8 @@ def load_layers(file: ModelFile, choices: Choices) -> Loaded:
             its content; or see `naming.assemble`.
     """
     data = file.data
+    if data.count(ENTRY) > MAX_MEMBERS:
+        raise ModelError(f"the npz file has more than {MAX_MEMBERS} members, far more than a network needs.")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             arrays = _arrays(archive, len(data))
@@ -53,7 +58,7 @@ def load_layers(file: ModelFile, choices: Choices) -> Loaded:
             raise
         raise ModelError(f"the npz file cannot be read ({str(error)[:200]}).") from None
     names = arrays.pop("activations", None)
-    recorded = None if names is None else tuple(str(name) for name in names.reshape(-1))
+    recorded = None if names is None else _text(names)
     return assemble(Weights(arrays, recorded), choices)
 
 
@@ -98,20 +103,35 @@ def _array(file: IO[bytes], size: int, name: str) -> NDArray[Any]:
 
 
 def _header(file: IO[bytes], name: str) -> tuple[np.dtype[Any], bool, tuple[int, ...], int]:
-    """Return number type, whether Fortran order, shape, and where the content starts."""
-    head = file.read(8)
-    if len(head) < 8 or head[:6] != b"\x93NUMPY" or head[6] not in (1, 2, 3):
-        raise ModelError(f"array {name[:60]!r} does not begin like a .npy file of version 1, 2 or 3.")
-    layout = "<H" if head[6] == 1 else "<I"
-    (length,) = struct.unpack(layout, file.read(struct.calcsize(layout)))
-    text = file.read(length).decode("latin-1") if length <= MAX_HEADER else ""
-    descr, order, shape = _DESCR.search(text), _ORDER.search(text), _SHAPE.search(text)
-    if descr is None or order is None or shape is None:
-        raise ModelError(f"array {name[:60]!r}: a .npy header that does not say plain type, order and shape.")
-    if re.fullmatch(r"[<>=|]?(?:f[248]|[iu][1248]|b1|U\d{1,2})", descr[1]) is None:
-        what = "an object array, which is a pickle: refused" if "O" in descr[1] else "expected floating point"
-        raise ModelError(f"array {name[:60]!r} is of type {descr[1]!r}, {what}.")
-    sizes = tuple(int(part[:19]) for part in shape[1].split(",") if part.strip())
-    if len(sizes) > 8:
-        raise ModelError(f"array {name[:60]!r} has {len(sizes)} dimensions, expected 1 or 2.")
-    return np.dtype(descr[1]), order[1] == "True", sizes, 8 + struct.calcsize(layout) + length
+    """Return number type, whether Fortran order, shape, and where the content starts, having read up to there."""
+    start = file.read(12)
+    size = int.from_bytes(start[8:10] if start[6:7] == b"\1" else start[8:12], "little")
+    start += file.read(min(size, MAX_HEADER) + (10 if start[6:7] == b"\1" else 12) - len(start))
+    try:
+        header = npy_header.parse(start, MAX_HEADER)
+    except npy_header.MalformedHeaderError as error:
+        raise ModelError(f"array {name[:60]!r}: {error}.") from None
+    if not header.is_plain and _TEXT.fullmatch(header.descr) is None:
+        what = (
+            "an object array, which is a pickle: refused"
+            if "O" in header.descr
+            else "expected floating point"
+        )
+        raise ModelError(f"array {name[:60]!r} is of type {header.descr!r}, {what}.")
+    if len(header.shape) > 8:
+        raise ModelError(f"array {name[:60]!r} has {len(header.shape)} dimensions, expected 1 or 2.")
+    return np.dtype(header.descr), header.fortran_order, header.shape, header.offset
+
+
+def _text(array: NDArray[Any]) -> tuple[str, ...]:
+    """Return the names in the array `activations`, whose letters nobody has checked."""
+    if array.dtype.kind != "U" or array.size > MAX_MEMBERS:
+        raise ModelError(f"'activations' is {array.size} values of type {array.dtype}, expected a few names.")
+    order = "utf-32-be" if array.dtype.byteorder == ">" else "utf-32-le"
+    letters, width = np.ascontiguousarray(array).tobytes(), array.dtype.itemsize
+    try:
+        return tuple(
+            letters[at : at + width].decode(order).rstrip("\0") for at in range(0, len(letters), width)
+        )
+    except UnicodeDecodeError:
+        raise ModelError("'activations' holds letters that do not exist.") from None

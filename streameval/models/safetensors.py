@@ -8,18 +8,20 @@ The format: https://github.com/huggingface/safetensors#format
 
 from __future__ import annotations
 
-import json
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval import json_text
 from streameval.errors import ModelError
 from streameval.models.architecture import METADATA, read
 from streameval.models.file import Choices, Loaded, ModelFile
 from streameval.models.naming import Weights, assemble, check_recorded
 
+# Ten thousand arrays take a tenth of it.
+MAX_HEADER = 16 << 20
 COUNTER = "num_batches_tracked"
 TYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "BF16": "<u2"}
 
@@ -32,14 +34,19 @@ def load_layers(file: ModelFile, choices: Choices) -> Loaded:
     """
     data = file.data
     library: Any = import_module("safetensors")  # it comes without types
+    size = int.from_bytes(data[:8], "little")
+    if size > MAX_HEADER:
+        raise ModelError(f"the safetensors header claims {size} bytes, expected at most {MAX_HEADER}.")
     try:
+        header = json_text.parse(data[8 : 8 + size])
         tensors = library.deserialize(data)
     except library.SafetensorError as error:
         raise ModelError(f"the safetensors file is damaged ({str(error)[:200]}).") from None
+    except json_text.MalformedJsonError as error:
+        raise ModelError(f"the safetensors header is {error}.") from None
     # PyTorch counts batches beside each normalisation: no weight.
     arrays = {name: _array(name, tensor) for name, tensor in tensors if not name.endswith(COUNTER)}
-    # The library has checked the header by now: its length, its JSON, and that all values are text.
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    # The library has checked by now that the header is an object, and that all values of its metadata are text.
     metadata = header.get("__metadata__") or {}
     if METADATA in metadata:
         loaded = read(metadata[METADATA], arrays, len(data))

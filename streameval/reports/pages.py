@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
+from streameval.reports import about
 from streameval.reports.figures import batches, classes, histogram, order, pairs, running, worst
 from streameval.reports.figures.plot import Figure
-from streameval.reports.numbers import assumed, count, nats, percent, rate, seconds
+from streameval.reports.numbers import assumed, count, nats, percent
 from streameval.reports.page import Page
 from streameval.reports.text_compare import budget
-from streameval.reports.text_paired import small, verdict
+from streameval.reports.text_paired import small, title, verdict
 from streameval.reports.text_until import promise
+from streameval.reports.words import called, in_unit, in_words_of, more_is_better, subject
 
 if TYPE_CHECKING:
     from streameval.evaluation.report import DataName, Report
@@ -22,23 +26,36 @@ if TYPE_CHECKING:
     from streameval.studies.until import Until
 
 
+def _worded(page: Callable[[Any], Page]) -> Callable[[Any], Page]:
+    """A page in the words of its result's loss."""
+
+    @functools.wraps(page)
+    def worded(result: Any) -> Page:
+        return in_words_of(getattr(result, "full", result).loss_function, page(result))
+
+    return worded
+
+
+@_worded
 def report(result: Report) -> Page:
     """An evaluation."""
     return Page(
-        f"Loss of {_model(result.model)} on {_data(result.data)}",
-        f"{nats(result.loss, 10)} nats over {count(result.rows)} rows, {percent(result.accuracy)} right.",
+        f"{_called(result)} of {subject(result.model, result.data)}",
+        f"{in_unit(nats(result.loss, 10), result.loss_function)} over {count(result.rows)} rows{_right(result)}.",
         (_loss(result), *_costs(result), *_what(result.model, result.data), ("digest", result.digest)),
         _there(classes.losses(result), classes.confusion(result), worst.worst(result)),
     )
 
 
+@_worded
 def comparison(result: Comparison) -> Page:
     """Mini-batches against the full loss."""
     full, draws = result.full, result.draws
     how = "with" if draws.replace else "without"
     return Page(
-        f"Mini-batches against the full loss: {_model(full.model)} on {_data(full.data)}",
-        f"The full loss is {nats(full.loss, 10)} nats over {count(full.rows)} rows, {percent(full.accuracy)} right.",
+        f"Mini-batches against the full {called(full.loss_function)}: {subject(full.model, full.data)}",
+        f"The full {called(full.loss_function)} is {in_unit(nats(full.loss, 10), full.loss_function)} over "
+        f"{count(full.rows)} rows{_right(full)}.",
         (
             _loss(full),
             *_costs(full),
@@ -64,12 +81,14 @@ def comparison(result: Comparison) -> Page:
     )
 
 
+@_worded
 def until(result: Until) -> Page:
     """A loss known well enough."""
     loss = result.found
     return Page(
-        f"Loss of {_model(result.model)} on {result.data.name}, to ± {result.half_width:g}",
-        f"{nats(loss.loss)} nats, between {nats(loss.low)} and {nats(loss.high)} at {percent(loss.level, 0)}, "
+        f"{_called(result)} of {subject(result.model, result.data)}, to ± {result.half_width:g}",
+        f"{in_unit(nats(loss.loss), result.loss_function)}, between {nats(loss.low)} and {nats(loss.high)} "
+        f"at {percent(loss.level, 0)}, "
         f"from {count(loss.rows_read)} of {count(result.data.rows)} rows.",
         (
             ("stopped", "at the wanted precision" if loss.stopped == "precision" else "all rows were read"),
@@ -87,6 +106,7 @@ def until(result: Until) -> Page:
     )
 
 
+@_worded
 def paired(result: Paired) -> Page:
     """Models on the same rows."""
     first = result.results[0]
@@ -94,13 +114,14 @@ def paired(result: Paired) -> Page:
     for k, contest in enumerate(result.results):
         figures += _contest(result, contest, "" if len(result.results) == 1 else f"-{k + 2}")
     return Page(
-        f"{len(result.names)} models on the same rows of {result.data.name}",
-        f"{first.pair.second} - {first.pair.first}: {small(first.pair.difference)}, {verdict(first.difference)}, "
-        f"on {first.estimates}.",
+        title(result),
+        f"{first.pair.second} - {first.pair.first}: {in_unit(small(first.pair.difference), result.loss_function)}, "
+        f"{verdict(first.difference, more_is_better(result.loss_function))}, on {first.estimates}.",
         (
             *((f"model {k}", name) for k, name in enumerate(result.names, start=1)),
             ("rows read", f"{count(result.rows_read)} of {count(result.data.rows)}"),
             *_figures_of(result),
+            *about.notes(*result.models),
             ("data", result.data.fingerprint),
         ),
         _there(*figures),
@@ -109,7 +130,10 @@ def paired(result: Paired) -> Page:
 
 
 def _contest(result: Paired, contest: PairedResult, name: str) -> list[Figure | None]:
-    drawn: list[Figure | None] = [pairs.gain(contest, name), pairs.classes(contest, name)]
+    drawn: list[Figure | None] = [
+        pairs.gain(contest, name, more_is_better(result.loss_function)),
+        pairs.classes(contest, name),
+    ]
     if contest.steps and result.half_width is not None:
         what = "difference" if contest.loss is None else "loss"
         drawn.append(
@@ -137,27 +161,27 @@ def _figures_of(result: Paired) -> list[tuple[str, str]]:
 
 
 def _loss(result: Report) -> tuple[str, str]:
-    return ("loss", result.loss_function.detail)
+    return (called(result.loss_function), result.loss_function.detail)
 
 
 def _costs(result: Report) -> list[tuple[str, str]]:
-    used = result.resources
-    return [("time", f"{seconds(used.seconds)}, {rate(used.rows_per_second)}, threads: {used.threads}")]
+    return [("time", about.time(result))]
 
 
 def _what(model: Model, data: Source | DataName) -> list[tuple[str, str]]:
     return [
         ("model", model.summary),
+        *about.notes(model),
         ("data", data.fingerprint),
     ]
 
 
-def _model(model: Model) -> str:
-    return model.path or "the model"
+def _called(result: Report | Until) -> str:
+    return called(result.loss_function).capitalize()
 
 
-def _data(data: Source | DataName) -> str:
-    return data.path or "arrays in memory"
+def _right(result: Report) -> str:
+    return "" if result.accuracy is None else f", {percent(result.accuracy)} right"
 
 
 def _there(*figures: Figure | None) -> tuple[Figure, ...]:

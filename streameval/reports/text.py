@@ -8,8 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streameval.defaults import GUARANTEED
-from streameval.reports.numbers import assumed, bytes_, count, nats, percent, rate, seconds
+from streameval.reports import about
+from streameval.reports.numbers import assumed, bytes_, count, nats, percent
 from streameval.reports.terminal import INDENT, TextStyle, fields, paragraph, table, visible, wrapped
+from streameval.reports.words import called, in_unit, more_is_better, subject
 
 if TYPE_CHECKING:
     from streameval.evaluation.report import Report
@@ -26,7 +28,7 @@ WORST = 5
 def report(result: Report, style: TextStyle) -> str:
     """A finished evaluation."""
     lines = [
-        style.bold(f"{result.model.path or 'the model'} on {result.data.path or 'arrays in memory'}"),
+        style.bold(subject(result.model, result.data)),
         "",
     ]
     lines += fields(_figures(result), style)
@@ -43,7 +45,12 @@ def minibatches(result: MiniBatches, style: TextStyle) -> str:
     how = "with" if result.replace else "without"
     right = first.accuracy_interval is not None
     level = percent(first.interval.level, 0)
-    head = ("batch", "loss", "standard error", f"{level} interval for the loss of all rows")
+    head = (
+        "batch",
+        called(result.loss_function),
+        "standard error",
+        f"{level} interval for the loss of all rows",
+    )
     rows = [
         (str(k), nats(one.loss), nats(one.stderr), span(one.interval), *(_accuracy(one) if right else ()))
         for k, one in enumerate(result.batches, start=1)
@@ -56,8 +63,8 @@ def minibatches(result: MiniBatches, style: TextStyle) -> str:
         *table((*head, *(("accuracy", f"{level} interval") if right else ())), rows, style),
         "",
     ]
-    said = f"Interval: {first.interval.method}, {_promise(result)} {assumed(first.interval.assumes)}"
-    lines += paragraph(f"Rows drawn {how} replacement, seed {result.seed}. {said}", style)
+    basis = f"Interval: {first.interval.method}, {_promise(result)} {assumed(first.interval.assumes)}"
+    lines += paragraph(f"Rows drawn {how} replacement, seed {result.seed}. {basis}", style)
     warned = [(k, one.interval.warning) for k, one in enumerate(result.batches, 1) if one.interval.warning]
     if warned:
         batch, warning = warned[0]
@@ -67,6 +74,7 @@ def minibatches(result: MiniBatches, style: TextStyle) -> str:
             else ""
         )
         lines += paragraph(f"Warning{of}: {warning}", style)
+    lines += fields(about.notes(result.model), style)
     return style.finish(lines)
 
 
@@ -96,7 +104,10 @@ def span(interval: Interval) -> str:
 def _figures(result: Report) -> list[tuple[str, str]]:
     sums = result.state.sums
     pairs = [
-        ("loss", f"{nats(result.loss, 10)} {result.loss_function.unit}  ({result.loss_function.detail})"),
+        (
+            called(result.loss_function),
+            f"{in_unit(nats(result.loss, 10), result.loss_function)}  ({result.loss_function.detail})",
+        ),
     ]
     if result.correct is not None:
         right = f"({count(result.correct)} of {count(result.rows)} rows right)"
@@ -108,7 +119,7 @@ def _figures(result: Report) -> list[tuple[str, str]]:
             spread = f"standard deviation {nats(result.stddev)}, {spread}"
         pairs.append(("spread", spread))
         listed = ", ".join(f"{row} ({nats(loss, 2)})" for loss, row in sums.worst[:WORST])
-        pairs.append(("worst rows", listed))
+        pairs.append(("highest rows" if more_is_better(result.loss_function) else "worst rows", listed))
     if sums.left_out:
         pairs.append(("left out", f"{count(sums.left_out)} rows whose loss is not finite"))
     return pairs
@@ -189,13 +200,30 @@ def _confusion(result: Report, style: TextStyle) -> list[str]:
 def _background(result: Report) -> list[tuple[str, str]]:
     used = result.resources
     pairs = [
-        ("time", f"{seconds(used.seconds)}, {rate(used.rows_per_second)}, threads: {used.threads}"),
+        ("time", about.time(result)),
         (
             "memory",
             f"at most {bytes_(used.peak_anon_bytes)}, and {bytes_(used.peak_file_bytes)} of mapped files and libraries",
         ),
         ("model", result.model.summary),
     ]
-    pairs += [("note", note) for note in getattr(result.model, "notes", ())]
-    pairs += [("data", result.data.fingerprint), ("digest", result.digest)]
+    pairs += about.notes(result.model)
+    pairs += [("data", result.data.fingerprint), *_content(result), ("digest", result.digest)]
     return pairs
+
+
+def _content(result: Report) -> list[tuple[str, str]]:
+    """What is known of the rows' content beside what is recorded: nothing is said where nothing was asked for."""
+    from streameval.evaluation.report import DataName
+
+    hashed, all_rows = result.hashed, result.state.rows + result.state.sums.left_out
+    if hashed is None:
+        said = "not checked: no shard was evaluated with --check, so only recorded hashes say that all read the same"
+        return [("content", said)] if isinstance(result.data, DataName) else []
+    how = "as recorded" if hashed.recorded else "nothing is recorded to compare with"
+    part = (
+        ""
+        if hashed.rows >= all_rows
+        else f" of {count(all_rows)}; of the others only recorded hashes are known"
+    )
+    return [("content", f"hashed as it was read, {how}: {count(hashed.rows)} rows{part}")]

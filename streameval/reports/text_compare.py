@@ -8,9 +8,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from streameval.reports import about
 from streameval.reports.figures.batches import falls_short
 from streameval.reports.numbers import bytes_, count, nats, percent, rate, seconds
 from streameval.reports.terminal import INDENT, TextStyle, fields, paragraph, table
+from streameval.reports.words import called, in_unit, subject
 from streameval.statistics.trials import share_stderr
 
 if TYPE_CHECKING:
@@ -23,9 +25,7 @@ def comparison(result: Comparison, style: TextStyle) -> str:
     full, draws = result.full, result.draws
     how = "with" if draws.replace else "without"
     lines = [
-        style.bold(
-            f"{full.model.path or 'the model'} on {full.data.path or 'arrays'}: mini-batches against the full loss"
-        ),
+        style.bold(f"{subject(full.model, full.data)}: mini-batches against the full loss"),
         "",
         *fields(_full(result), style),
         "",
@@ -42,7 +42,15 @@ def comparison(result: Comparison, style: TextStyle) -> str:
         style.dim(f"{INDENT}about the rows for a wanted precision (share to time: {_until_method(result)})"),
         *_precision(result, style),
         "",
-        *fields([("order", draws.order.message), *budget(result.budget)], style),
+        *fields(
+            [
+                *_tails(result),
+                ("order", draws.order.message),
+                *budget(result.budget),
+                *about.notes(full.model),
+            ],
+            style,
+        ),
     ]
     return style.finish(lines)
 
@@ -76,6 +84,32 @@ def budget(parts: Budget) -> list[tuple[str, str]]:
     ]
 
 
+def _tails(result: Comparison) -> list[tuple[str, str]]:
+    """Quantiles and the worst rows: exact of these rows, and what they say of further data of independent rows."""
+    if result.tails is None:
+        return []
+    level = percent(result.draws.level, 0)
+    said = [
+        f"{percent(one.share, 0)} below {nats(one.loss)} ({nats(one.interval.low)} to {nats(one.interval.high)})"
+        for one in result.tails.quantiles
+    ]
+    pairs = [
+        ("quantiles", f"{', '.join(said)}; of these rows, and in brackets of further data at {level} each")
+    ]
+    worst = result.tails.worst
+    if worst is not None:
+        cost, part = worst.mean_interval, worst.part_interval
+        pairs.append(
+            (
+                f"worst {percent(worst.share, 0)}",
+                f"of these rows cost {nats(worst.mean)} on average and carry {percent(worst.part, 1)} of the loss; of "
+                f"further data {nats(cost.low)} to {nats(cost.high)}, and {percent(part.low, 1)} to "
+                f"{percent(part.high, 1)}, guaranteed at {level} each if rows are independent",
+            )
+        )
+    return pairs
+
+
 def signed(value: float) -> str:
     """A small number with its sign."""
     return f"{value:+.1e}"
@@ -85,7 +119,10 @@ def _full(result: Comparison) -> list[tuple[str, str]]:
     full, whole = result.full, result.draws.population
     used = full.resources
     return [
-        ("full loss", f"{nats(full.loss, 10)} nats, exact over {count(full.rows)} rows"),
+        (
+            f"full {called(full.loss_function)}",
+            f"{in_unit(nats(full.loss, 10), full.loss_function)}, exact over {count(full.rows)} rows",
+        ),
         (
             "spread",
             f"standard deviation {nats(whole.sd)}, skewness {whole.skewness:.1f}, largest {nats(whole.largest)}",

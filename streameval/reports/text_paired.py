@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from streameval.reports import about
 from streameval.reports.numbers import count, nats, percent
 from streameval.reports.terminal import INDENT, TextStyle, fields, paragraph, table
+from streameval.reports.words import called, more_is_better
 
 if TYPE_CHECKING:
     from streameval.statistics.intervals.interval import Interval
@@ -18,18 +20,50 @@ CLASSES = 20
 
 def paired(result: Paired, style: TextStyle) -> str:
     """Every further model against the first."""
-    lines = [style.bold(f"{len(result.names)} models on the same rows of {result.data.name}")]
+    lines = [style.bold(title(result))]
+    joined = getattr(result.data, "joined", None)
+    if joined is not None:
+        lines += ["", *fields([("joined", _joined(joined))], style)]
     for contest in result.results:
         lines += ["", *_contest(result, contest, style)]
+    lines += fields(about.notes(*result.models), style)
     return style.finish(lines)
 
 
-def verdict(interval: Interval) -> str:
-    """Which of the two is better, if the interval tells."""
+def title(result: Paired) -> str:
+    """What was compared."""
+    if getattr(result.data, "joined", None) is not None:
+        return f"{len(result.names)} runs on the same samples"
+    return f"{len(result.names)} models on the same rows of {result.data.name}"
+
+
+def _joined(joined: dict[str, Any]) -> str:
+    """How runs were put together, and what was left out."""
+    how = "by their order in the files, as no row ids were named"
+    if joined["by"] is not None:
+        how = f"on {', '.join(joined['by'])}"
+    left = [
+        f"{count(run[what])} {said} of {run['path'] or 'a table'}"
+        for run in joined["runs"]
+        for what, said in (
+            ("unmatched", "rows without their like"),
+            ("repeated", "rows with an id that is repeated"),
+            ("left_out", "rows without a finite value"),
+        )
+        if run[what]
+    ]
+    return f"{count(joined['rows'])} rows, {how}; left out: {', '.join(left) or 'none'}"
+
+
+def verdict(interval: Interval, more: bool = False) -> str:
+    """Which of the two is better, if the interval tells; `more`: the one that has more."""
+    lower, higher = "the second is better", "the first is better"
+    if more:
+        lower, higher = higher, lower
     if interval.high < 0:
-        return "the second is better"
+        return lower
     if interval.low > 0:
-        return "the first is better"
+        return higher
     return "no difference can be told from 0"
 
 
@@ -42,14 +76,17 @@ def small(value: float) -> str:
 
 def _contest(result: Paired, contest: PairedResult, style: TextStyle) -> list[str]:
     pair, gap = contest.pair, contest.difference
-    unit, what = ("nats", "loss") if result.of == "loss" else ("of the rows", "error rate")
+    more = more_is_better(result.loss_function)
+    unit, what = result.loss_function.unit, called(result.loss_function)
+    if result.of != "loss":
+        unit, what = "of the rows", "error rate"
     lines = fields(
         [
             ("first", f"{pair.first}: {what} {nats(pair.first_loss, 7)}{_known(contest)}"),
             ("second", f"{pair.second}: {what} {nats(pair.second_loss, 7)}"),
-            ("second - first", f"{small(pair.difference)} {unit}, on the rows read"),
+            ("second - first", f"{small(pair.difference)}{unit and ' '}{unit}, on the rows read"),
             (f"{percent(gap.level, 0)} interval", _span(gap, contest.estimates)),
-            ("which is better", f"{verdict(gap)}, on {contest.estimates}{_stopped(contest)}"),
+            ("which is better", f"{verdict(gap, more)}, on {contest.estimates}{_stopped(contest)}"),
             *_evidence(contest),
             *_several(contest),
             *_further(contest),
@@ -64,7 +101,7 @@ def _contest(result: Paired, contest: PairedResult, style: TextStyle) -> list[st
         ],
         style,
     )
-    lines += ["", *_classes(contest, style), ""]
+    lines += ["", *_classes(contest, style), ""] if pair.per_class else [""]
     lines += paragraph(gap.assumes + (f" Warning: {gap.warning}" if gap.warning else ""), style)
     return lines
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streameval.defaults import GUARANTEED
+from streameval.reports import about
 from streameval.reports.numbers import assumed, count, nats, percent
 from streameval.reports.terminal import TextStyle, fields, paragraph
+from streameval.reports.words import called, in_unit, subject
 
 if TYPE_CHECKING:
     from streameval.studies.until import Until
@@ -22,25 +24,26 @@ def until(result: Until, style: TextStyle) -> str:
     )
     ends = f"{nats(loss.low)} … {nats(loss.high)}, ± {loss.half_width:.2g}"
     pairs = [
-        ("loss", f"{nats(loss.loss)} nats"),
+        (called(result.loss_function), in_unit(nats(loss.loss), result.loss_function)),
         (f"{percent(loss.level, 0)} interval", ends),
         ("rows read", f"{count(loss.rows_read)} of {count(result.data.rows)}, {percent(loss.fraction)}"),
         ("stopped", why),
     ]
     said = f"{promise(result)} {assumed(loss.assumes)} Seed {loss.seed}."
-    title = f"{result.model.path or 'the model'} on {result.data.name}, as precisely as asked"
+    title = f"{subject(result.model, result.data)}, as precisely as asked"
+    pairs += about.notes(result.model)
     lines = [style.bold(title), "", *fields(pairs, style), "", *paragraph(said, style)]
     return style.finish(lines)
 
 
 def promise(result: Until) -> str:
     """Of which rows the intervals speak, with which probability, at how many looks."""
-    loss, rows = result.found, count(result.data.rows)
+    loss, rows, what = result.found, count(result.data.rows), called(result.loss_function)
     level = percent(loss.level, 0)
     if loss.stopped == "exhausted" and len(result.steps) == 1:
-        return f"Method: {loss.method}; nothing was shown before the loss of these {rows} rows was exact."
+        return f"Method: {loss.method}; nothing was shown before the {what} of these {rows} rows was exact."
     how = "with a probability of" if loss.method in GUARANTEED else "approximately with a probability of"
     return (
         f"Method: {loss.method}; {how} {level}, over the random order, every interval shown on the way holds the mean "
-        f"loss of these {rows} rows: all {len(result.steps)} looks together, this last one included."
+        f"{what} of these {rows} rows: all {len(result.steps)} looks together, this last one included."
     )

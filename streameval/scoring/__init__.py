@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # model is scored by the row of the first of its type's ancestors that is here.
 SCORERS: Final = {
     "streameval.models.network.Network": ("network", "NetworkScorer"),
+    "streameval.outputs.model.SavedModel": ("outputs", "OutputsScorer"),
     "streameval.predictors.predictor.Predictor": ("predictor", "PredictorScorer"),
 }
 

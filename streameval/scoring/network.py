@@ -77,7 +77,7 @@ class NetworkScorer:
         kept, key = _PREPARED.setdefault(self.model, {}), (self._dtype.str, self._scale)
         if key not in kept:
             kept[key] = _Prepared(
-                pack(self.model.layers, dtype=self._dtype, scale=self._scale, shape=self.model.shape)
+                pack(self.model.packable, dtype=self._dtype, scale=self._scale, shape=self.model.shape)
             )
         return kept[key]
 
@@ -117,6 +117,13 @@ def check_fit(model: Network, source: Source) -> None:
         raise ModelError(
             f"{model.path or 'the model'} takes {model.features} features, but the rows of {source.name} have "
             f"{source.features} ({' x '.join(map(str, source.shape))}). Choose the model that belongs to this data."
+        )
+    mine, theirs = ([side for side in shape if side != 1] for shape in (model.shape, source.shape))
+    if len(mine) > 1 and len(theirs) > 1 and mine != theirs:
+        raise ModelError(
+            f"{model.path or 'the model'} takes images of {' x '.join(map(str, model.shape))} (channels, height, "
+            f"width), but the rows of {source.name} are {' x '.join(map(str, source.shape))}: in another order. "
+            "Convert the data to channels first: x.transpose(0, 3, 1, 2)."
         )
     if source.soft and source.classes != model.outputs:
         raise ModelError(

@@ -30,7 +30,8 @@ def needed(
     if bounds is None or math.inf in (-bounds[0], bounds[1]):
         raise UsageError(
             f"interval {method!r} needs bounds that no loss can pass, and this loss has none (cross-entropy has none "
-            "with eps = 0): one unseen row could hold any loss. Evaluate with eps > 0 (the article's 1e-7), or use "
+            "with eps = 0): one unseen row could hold any loss. Evaluate with eps > 0 (the article's 1e-7), say the "
+            "bounds of values that were saved: open_outputs(bounds=(low, high)), --bounds LOW:HIGH, or use "
             f"{' or '.join(map(repr, instead))}, which promises less."
         )
     low, high = bounds

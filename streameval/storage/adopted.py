@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from streameval.storage.source import Chunk, Hashes, Source, Span
 
 # What a source of one's own may leave out.
-OPTIONAL = ("io", "files", "sources", "recorded", "costs", "save_memory")
+OPTIONAL = ("io", "files", "sources", "recorded", "costs", "save_memory", "stamps")
 
 
 def adopted(source: Source) -> Source:
@@ -56,6 +56,10 @@ class AdoptedSource:
     def costs(self) -> tuple[int, int]:
         """One chunk in use, and one that is made."""
         return 0, 2 * self._source.features * self._source.dtype.itemsize
+
+    def stamps(self) -> list[list[Any]]:
+        """Nothing is known of its files."""
+        return []
 
     def save_memory(self) -> None:
         """Nothing to do."""

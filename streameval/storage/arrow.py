@@ -15,7 +15,15 @@ import numpy as np
 from streameval.errors import DataError
 from streameval.storage import arrow_schema as schemas
 from streameval.storage.access import OwnAccess, PlainRows
-from streameval.storage.arrow_batch import MAX_HEADER, RecordBatch, message_size, read_batch
+from streameval.storage.arrow_batch import (
+    MAX_HEADER,
+    PADDING,
+    SCHEMA,
+    VERSIONS,
+    RecordBatch,
+    message_size,
+    read_batch,
+)
 from streameval.storage.arrow_schema import Header
 from streameval.storage.block_hashes import BLOCK_ROWS
 from streameval.storage.compressed import CompressedBatch, compressed_rows
@@ -42,7 +50,7 @@ def rows(file: File) -> PlainRows | OwnAccess:
         blocks = footer.structs(3, "qi4xq")
         if footer.structs(2, "qi4xq"):
             raise MalformedError("it holds dictionary batches, expected plain columns")
-        _check_blocks(blocks, footer_at)
+        _check_blocks(file, blocks, header, footer_at)
         file.expect((at, size) for at, size, _ in blocks)
         batches: list[RecordBatch] = []
         first = 0
@@ -125,7 +133,10 @@ def _footer(file: File) -> tuple[int, Table]:
             f"{name}: the footer claims {size} bytes, the file has {file.size}. Restore it from a good copy."
         )
     try:
-        return at, root(file.read(at, size))
+        footer = root(file.read(at, size))
+        if footer.number(0, "h") not in VERSIONS:
+            raise MalformedError(f"it is of metadata version {footer.number(0, 'h') + 1}, expected 4 or 5")
+        return at, footer
     except MalformedError as error:
         raise DataError(f"{name}: the footer is damaged: {error}. Restore it from a good copy.") from None
 
@@ -163,13 +174,61 @@ def _messages(file: File) -> Iterator[tuple[int, Table, int]]:
         at = end
 
 
-def _check_blocks(blocks: list[tuple[int, int, int]], footer_at: int) -> None:
-    """Refuse record batches outside the file or lying over one another."""
+def _front(file: File, header: Header, stop: int) -> int:
+    """Return where the first message ends, having found in it the same schema as in the footer.
+
+    stop   where the first record batch begins, or the footer
+
+    Polars writes that message without its length: then it ends at `stop`.
+    """
+    at = FIRST_MESSAGE
+    while at < min(stop, FIRST_MESSAGE + PADDING) and not any(file.read(at, 8)):  # padding of some writers
+        at += 8
+    if not at + 8 <= stop <= at + MAX_HEADER:
+        raise MalformedError(f"there is no schema between its bytes {FIRST_MESSAGE} and {stop}")
+    raw = file.read(at, stop - at)
+    first, second = struct.unpack_from("<ii", raw)
+    size: int
+    size, prefix = (second, 8) if first == -1 else (first, 4)
+    if first != -1 and stop - at - 4 - first > PADDING:
+        size, prefix = len(raw), 0
+    if not 0 < size <= len(raw) - prefix:
+        raise MalformedError(f"the message at its front claims {size} bytes, of {len(raw)}")
+    message = root(raw[prefix : prefix + size])
+    if message.number(1, "B") != SCHEMA or message.number(3, "q") or message.number(0, "h") not in VERSIONS:
+        raise MalformedError("its first message is not a schema")
+    if schemas.read(message.table(2), str(file.path)) != header:
+        raise MalformedError("the schema at its front differs from the one in its footer")
+    return at + prefix + size
+
+
+def _check_blocks(file: File, blocks: list[tuple[int, int, int]], header: Header, footer_at: int) -> None:
+    """Refuse record batches that do not lie one after another behind the schema, or with anything after them.
+
+    So a footer that leaves a batch out, or moves one by a byte, is seen.
+    """
     end = FIRST_MESSAGE
-    for number, (at, header, body) in enumerate(blocks):
-        if at < end or header < 8 or body < 0 or at + header + body > footer_at:
+    for number, (at, metadata, body) in enumerate(blocks):
+        if at < end or metadata < 8 or body < 0 or at + metadata + body > footer_at:
             raise MalformedError(
-                f"record batch {number} claims the bytes {at} to {at + header + body}, expected within {end} "
+                f"record batch {number} claims the bytes {at} to {at + metadata + body}, expected within {end} "
                 f"to {footer_at}"
             )
-        end = at + header + body
+        if at % 8 or metadata % 8 or body % 8:
+            raise MalformedError(
+                f"record batch {number} claims {metadata} and {body} bytes at {at}, expected multiples of 8"
+            )
+        end = at + metadata + body
+    end = _front(file, header, blocks[0][0] if blocks else footer_at)
+    for at, metadata, body in blocks:
+        _check_gap(file, end, at)
+        end = at + metadata + body
+    _check_gap(file, end, footer_at)
+
+
+def _check_gap(file: File, start: int, stop: int) -> None:
+    """Refuse anything but padding, and the marker that ends a stream, between the messages."""
+    if stop - start > PADDING + len(STREAM):
+        raise MalformedError(f"the bytes {start} to {stop} belong to no record batch")
+    if stop > start and file.read(start, stop - start).removeprefix(STREAM).strip(b"\0"):
+        raise MalformedError(f"the bytes {start} to {stop} are no padding")

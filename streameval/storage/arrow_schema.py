@@ -10,13 +10,13 @@ float64 with one number for each class. Further columns are passed over; `column
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from streameval import json_text
 from streameval.errors import DataError
 from streameval.storage.flatbuffer import MalformedError, Table
 from streameval.storage.layout import check_shape
@@ -25,6 +25,8 @@ from streameval.storage.record import Record, parse
 FEATURE_NAMES = ("image", "x", "features")
 TARGET_NAMES = ("label", "t", "labels")
 FEATURE_TYPES = ("uint8", "float32")
+# Letters of a tensor's metadata: a shape of a hundred dimensions takes fewer.
+MAX_TENSOR = 4096
 FIXED_SHAPE_TENSOR = "arrow.fixed_shape_tensor"
 RECORD_KEY = "streameval"
 RECORD_HASH_KEY = "streameval.sha256"
@@ -134,7 +136,7 @@ def read(schema: Table | None, name: str) -> Header:
         )
     if len(images) != 1 or len(labels) != 1:
         raise DataError(
-            f"{name}: columns {[column.name for column in columns]} were found, expected two by name: features "
+            f"{name}: columns {_some([column.name for column in columns])} were found, expected two by name: features "
             f"({', '.join(FEATURE_NAMES)}) and targets ({', '.join(TARGET_NAMES)}), each once. "
             "Name them so: table.select([...]).rename_columns(['image', 'label'])."
         )
@@ -182,7 +184,7 @@ def _column(field: Table, name: str) -> Column:
         )
         inner = f" of {TYPE_NAMES.get(children[0].number(2, 'B'), '?')}" if children else ""
         raise DataError(
-            f"{name}: column {title!r} is of type {type_name}{inner}, expected fixed_shape_tensor or "
+            f"{name}: column {title[:60]!r} is of type {type_name[:60]!s}{inner}, expected fixed_shape_tensor or "
             "fixed_size_list of uint8 or float32 for features, an integer or a fixed_size_list of floats for "
             "targets. Cast the column, and write the file again."
         )
@@ -203,12 +205,18 @@ def _other(field: Table, name: str) -> OtherColumn:
             kind, children = INT, []
         if kind not in BUFFERS:
             raise DataError(
-                f"{name}: column {field.text(0)!r} is of Arrow type {TYPE_NAMES.get(kind, kind)}, which cannot be "
+                f"{name}: column {field.text(0)[:60]!r} is of Arrow type {TYPE_NAMES.get(kind, kind)}, which cannot be "
                 "passed over; expected plain, text, list or struct columns. Leave it out: table.drop_columns([...])."
             )
         nodes, buffers = nodes + 1, buffers + BUFFERS[kind]
         waiting += children
     return OtherColumn(field.text(0), nodes, buffers)
+
+
+def _some(names: list[str]) -> str:
+    """Name up to eight, each cut to a length that fits a message."""
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return f"{[name[:60] for name in names[:8]]}{more}"
 
 
 def _number_type(kind: int, detail: Table | None) -> np.dtype[Any] | None:
@@ -226,11 +234,11 @@ def _number_type(kind: int, detail: Table | None) -> np.dtype[Any] | None:
 def _tensor_shape(text: str, width: int | None, name: str) -> tuple[int, ...]:
     """Return the shape that a fixed-shape tensor's JSON gives; its order must be row-major."""
     try:
-        detail = json.loads(text)
+        detail = json_text.parse(text[:MAX_TENSOR])
         shape = tuple(detail["shape"])
         order = detail.get("permutation") or list(range(len(shape)))
-        right = all(type(side) is int and side > 0 for side in shape) and math.prod(shape) == width
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        right = all(type(side) is int and 0 < side < 2**31 for side in shape) and math.prod(shape) == width
+    except (ValueError, TypeError, KeyError, AttributeError):
         right, order, shape = False, [], ()
     if not right or order != list(range(len(shape))):
         raise DataError(

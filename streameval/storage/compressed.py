@@ -9,6 +9,7 @@ import struct
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -63,6 +64,18 @@ def warn(name: str, codec: str) -> None:
     )
 
 
+def check_compressed(length: int, size: int) -> None:
+    """Refuse a compressed buffer that is longer than anything that decompresses to `size` bytes.
+
+    What does not shrink is stored as it is, or grows by less than a hundredth.
+    """
+    most = PREFIX + size + size // 64 + 1024
+    if not (length >= PREFIX if size else length >= 0) or length > most:
+        raise MalformedError(
+            f"{length} compressed bytes for {size}, expected {PREFIX if size else 0} to {most}"
+        )
+
+
 def decompress(raw: bytes, size: int, codec: str) -> bytes:
     """Return the first `size` bytes that a compressed Arrow buffer holds.
 
@@ -79,14 +92,14 @@ def decompress(raw: bytes, size: int, codec: str) -> bytes:
     if len(raw) < PREFIX:
         raise MalformedError(f"a compressed buffer of {len(raw)} bytes, expected at least {PREFIX}")
     claimed = struct.unpack_from("<q", raw)[0]
-    body = raw[PREFIX:]
+    body: Any = memoryview(raw)[PREFIX:]
     if claimed == STORED:
         claimed = len(body)
     elif size <= claimed <= size + 64:
         try:
-            body = pa.decompress(body, decompressed_size=claimed, codec=codec, asbytes=True)
+            body = pa.decompress(pa.py_buffer(body), decompressed_size=claimed, codec=codec, asbytes=True)
         except (OSError, ValueError, MemoryError, pa.ArrowException) as error:
             raise MalformedError(f"{codec} refused {len(raw)} bytes: {error}") from None
     if not size <= claimed <= size + 64 or len(body) < size:
         raise MalformedError(f"a compressed buffer holds {claimed} bytes, expected {size}")
-    return body[:size]
+    return bytes(body) if len(body) == size else bytes(memoryview(body)[:size])

@@ -17,6 +17,7 @@ from streameval.arguments import integer
 from streameval.files import Output, check_outputs
 from streameval.storage import idx, targets
 from streameval.storage.block_hashes import BLOCK_ROWS
+from streameval.storage.mapping import File
 from streameval.storage.writing import Progress, choose_format, create
 
 
@@ -53,12 +54,12 @@ def convert(
     chosen = choose_format(Path(dest), format)
     inside = None if chosen == "arrow" else "*"
     check_outputs([Output("DEST", dest, inside)], {"IMAGES": [images], "LABELS": [labels]})
-    x, t = idx.read_header(images, "images"), idx.read_header(labels, "labels")
+    x, t = idx.read_header(File(images), "images"), idx.read_header(File(labels), "labels")
     idx.check_counts(x, t)
     _check_labels(t, classes, first_label)
     return create(
         dest,
-        _batches(x, t, first_label),
+        _unchanged(_batches(x, t, first_label), x, t),
         rows=x.rows,
         shape=x.shape[1:],
         dtype=np.uint8,
@@ -67,6 +68,16 @@ def convert(
         format=chosen,
         progress=progress,
     )
+
+
+def _unchanged(
+    batches: Iterator[tuple[NDArray[Any], NDArray[Any]]], *inputs: idx.IdxFile
+) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    """Yield all batches; a DataError, and so no output, if an input was written to by then."""
+    yield from batches
+    for one in inputs:
+        one.file.check_unchanged()
+        one.file.close()
 
 
 def _check_labels(labels: idx.IdxFile, classes: int | None, first_label: int) -> None:

@@ -1,7 +1,8 @@
 """Reading flatbuffer tables out of bytes, where every offset is distrusted.
 
 Knows the wire format (https://flatbuffers.dev/internals). Does not know Arrow. Whatever the bytes hold, the
-outcome is a value or `MalformedError`: nothing is read outside them, or allocated from a number in them.
+outcome is a value or `MalformedError`: nothing is read outside them, or allocated from a number in them, and tables and
+texts that are pointed at again and again cost each time, from one budget for all of the bytes.
 """
 
 from __future__ import annotations
@@ -10,17 +11,25 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
+from streameval.budget import Budget
+
 
 class MalformedError(Exception):
     """The bytes are not what they claim to be; the caller adds which file and where."""
 
 
+# A table takes at least 12 bytes, most take 30 and more, and each is looked at a few times.
+TIMES, TABLE_STEPS = 16, 4
+
+
 class Table:
     """One table: slots by number, absent ones giving the default."""
 
-    __slots__ = ("_at", "_data", "_vtable", "_vtable_size")
+    __slots__ = ("_at", "_budget", "_data", "_vtable", "_vtable_size")
 
-    def __init__(self, data: bytes, at: int) -> None:
+    def __init__(self, data: bytes, at: int, budget: Budget) -> None:
+        budget.step("the header points at the same tables again and again", TABLE_STEPS)
+        self._budget = budget
         self._data = data
         self._at = at
         self._vtable = at - _number(data, at, "<i")
@@ -34,7 +43,7 @@ class Table:
     def table(self, slot: int) -> Table | None:
         """Return the table that `slot` points to."""
         at = self._field(slot)
-        return None if at is None else Table(self._data, self._follow(at))
+        return None if at is None else Table(self._data, self._follow(at), self._budget)
 
     def text(self, slot: int) -> str:
         """Return the string in `slot`, "" when absent."""
@@ -47,13 +56,14 @@ class Table:
         """Return the vector of structs in `slot`, each unpacked with `code`."""
         packed = struct.Struct("<" + code)
         start, count = self._vector(slot, packed.size)
+        self._budget.spend(4 * count * packed.size, "the header points at the same list again and again")
         return list(packed.iter_unpack(self._data[start : start + count * packed.size]))
 
     def tables(self, slot: int) -> Iterator[Table]:
         """Yield the tables of the vector in `slot`."""
         start, count = self._vector(slot, 4)
         for at in range(start, start + 4 * count, 4):
-            yield Table(self._data, self._follow(at))
+            yield Table(self._data, self._follow(at), self._budget)
 
     def pairs(self, slot: int) -> dict[str, str]:
         """Return a vector of (key, value) tables as a dict; the last of equal keys counts."""
@@ -81,6 +91,7 @@ class Table:
 
     def _text_at(self, start: int) -> str:
         size = _number(self._data, start, "<I")
+        self._budget.spend(size, "the header points at the same text again and again")
         raw = self._data[start + 4 : start + 4 + size]
         if len(raw) != size:
             raise MalformedError(f"a text of {size} bytes does not fit in {len(self._data)} bytes")
@@ -92,7 +103,7 @@ class Table:
 
 def root(data: bytes) -> Table:
     """Return the outermost table of a flatbuffer."""
-    return Table(data, _number(data, 0, "<I"))
+    return Table(data, _number(data, 0, "<I"), Budget(len(data), times=TIMES, error=MalformedError))
 
 
 def _number(data: bytes, at: int, code: str) -> int:

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 from streameval.errors import DataError, StreamevalError, UsageError
 from streameval.storage import arrow, idx, npy
 from streameval.storage.access import OwnAccess, PlainRows
+from streameval.storage.gunzip import GZIP
 
 Named = Literal["file", "pair", "folder"]
 Sniff = Callable[[Path, bytes], bool]
@@ -68,7 +69,7 @@ def begins(*starts: bytes) -> Sniff:
 FORMATS: Final[dict[str, Format]] = {
     "arrow": Format("file", begins(arrow.MAGIC), arrow.rows, ending=".arrow"),
     "npy": Format("pair", begins(npy.MAGIC), npy.rows),
-    "idx": Format("pair", begins(idx.MAGIC, idx.GZIP), idx.rows),
+    "idx": Format("pair", begins(idx.MAGIC, GZIP), idx.rows),
     "npy folder": Format(
         "folder",
         lambda path, start: (path / npy.IMAGES).exists(),
@@ -114,7 +115,7 @@ FOREIGN: Final[dict[str, Foreign]] = {
     ),
     "gzip": Foreign(
         "file",
-        begins(idx.GZIP + b"\x08"),
+        begins(GZIP + b"\x08"),
         f"one gzip file was found. Give IDX images and labels: se.open((images, labels)). Expected {FORMS}.",
     ),
     "arrow pair": Foreign(

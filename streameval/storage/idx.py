@@ -6,27 +6,21 @@ Sizes come from the header only after they were compared with the file; what is 
 
 from __future__ import annotations
 
-import contextlib
-import gzip
 import hashlib
 import math
-import os
 import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, cast
 
 import numpy as np
 
 from streameval.errors import DataError, StorageError
-from streameval.files import storage_errors
 from streameval.storage.access import OwnAccess, PlainRows, Views
+from streameval.storage.gunzip import Stream, is_gzip, stream
 from streameval.storage.layout import Layout, check_shape, one_batch
 from streameval.storage.mapping import File
 
-GZIP = b"\x1f\x8b"
 MAGIC = b"\x00\x00\x08"
 UNSIGNED_BYTE = 0x08
 MAX_DIMENSIONS = 8
@@ -38,12 +32,20 @@ ROLES = {"images": "two or more dimensions", "labels": "one dimension"}
 
 @dataclass(frozen=True, slots=True)
 class IdxFile:
-    """An IDX file whose header was checked: `shape` counts the rows first, the data begin at `offset`."""
+    """An IDX file whose header was checked: `shape` counts the rows first, the data begin at `offset`.
 
-    path: Path
+    All is read from the file that was opened, whatever lies at its path by then.
+    """
+
+    file: File
     shape: tuple[int, ...]
     offset: int
     zipped: bool
+
+    @property
+    def path(self) -> Path:
+        """Where it was opened."""
+        return self.file.path
 
     @property
     def rows(self) -> int:
@@ -60,59 +62,57 @@ class IdxFile:
         """Bytes of all rows."""
         return self.rows * self.row_bytes
 
-    def blocks(self, rows: int) -> Iterator[bytes]:
+    def blocks(self, rows: int) -> Iterator[bytearray]:
         """Yield the content, `rows` rows at a time, the last time fewer.
 
         Raises:
             DataError: the file ends early, goes on after its last row, or is damaged (gzip).
         """
-        with opened(self.path) as file:
-            exactly(file, self.path, self.offset)
-            left = self.rows
-            while left:
-                take = min(rows, left)
-                yield exactly(file, self.path, take * self.row_bytes)
-                left -= take
-            _at_end(file, self)
+        content = stream(self.file)
+        exactly(content, self.path, self.offset)
+        left = self.rows
+        while left:
+            take = min(rows, left)
+            yield exactly(content, self.path, take * self.row_bytes)
+            left -= take
+        _at_end(content, self)
 
     def sha256(self) -> str:
         """Return the SHA-256 of the decompressed file, header included, having checked it to its end."""
         total = hashlib.sha256()
-        with opened(self.path) as file:
-            left = self.offset + self.data_bytes
-            while left:
-                part = exactly(file, self.path, min(left, READ_BYTES))
-                total.update(part)
-                left -= len(part)
-            _at_end(file, self)
+        content = stream(self.file)
+        left = self.offset + self.data_bytes
+        while left:
+            part = exactly(content, self.path, min(left, READ_BYTES))
+            total.update(part)
+            left -= len(part)
+        _at_end(content, self)
         return total.hexdigest()
 
 
-def read_header(path: str | os.PathLike[str], role: str) -> IdxFile:
+def read_header(file: File, role: str) -> IdxFile:
     """Check the header of an IDX file of unsigned bytes; `role` is "images" or "labels".
 
     Raises:
         DataError: wrong magic, type or dimensions, or a raw file of another size than the header declares.
     """
-    file_path = Path(path)
-    File(file_path).close()  # a regular file that can be read, else StorageError
-    with opened(file_path) as file:
-        magic = exactly(file, file_path, 4)
-        zeros, kind, dimensions = struct.unpack(">HBB", magic)
-        if zeros or kind != UNSIGNED_BYTE or not 1 <= dimensions <= MAX_DIMENSIONS:
-            raise DataError(
-                f"{file_path}: begins with {magic.hex()}, expected 000008 and the number of dimensions: an IDX "
-                "file of unsigned bytes, raw or gzip. Check that the path is right."
-            )
-        if (dimensions == 1) != (role == "labels"):
-            raise DataError(
-                f"{file_path}: {dimensions} dimension(s) were found, {ROLES[role]} expected for {role}. "
-                "Are images and labels swapped? The images come first."
-            )
-        shape = struct.unpack(f">{dimensions}I", exactly(file, file_path, 4 * dimensions))
+    content = stream(file)
+    magic = bytes(exactly(content, file.path, 4))
+    zeros, kind, dimensions = struct.unpack(">HBB", magic)
+    if zeros or kind != UNSIGNED_BYTE or not 1 <= dimensions <= MAX_DIMENSIONS:
+        raise DataError(
+            f"{file.path}: begins with {magic.hex()}, expected 000008 and the number of dimensions: an IDX "
+            "file of unsigned bytes, raw or gzip. Check that the path is right."
+        )
+    if (dimensions == 1) != (role == "labels"):
+        raise DataError(
+            f"{file.path}: {dimensions} dimension(s) were found, {ROLES[role]} expected for {role}. "
+            "Are images and labels swapped? The images come first."
+        )
+    shape = struct.unpack(f">{dimensions}I", exactly(content, file.path, 4 * dimensions))
     if dimensions > 1:
-        check_shape(str(file_path), shape[1:])
-    idx = IdxFile(file_path, shape, 4 + 4 * dimensions, is_gzip(file_path))
+        check_shape(str(file.path), shape[1:])
+    idx = IdxFile(file, shape, 4 + 4 * dimensions, is_gzip(file))
     if not idx.zipped:
         _check_size(idx)
     return idx
@@ -125,13 +125,14 @@ def rows(images: File, labels: File) -> PlainRows | OwnAccess:
         DataError: a damaged header, another size than it declares, or counts that differ.
         StorageError: a gzip file of more than 256 MiB.
     """
-    x, t = read_header(images.path, "images"), read_header(labels.path, "labels")
+    x, t = read_header(images, "images"), read_header(labels, "labels")
     layout = _layout(x, t)
     if not (x.zipped or t.zipped):
         return PlainRows(layout, images, labels)
-    images.close()
-    labels.close()
     contents = [np.frombuffer(_content(one), np.uint8) for one in (x, t)]
+    for file in (images, labels):
+        file.check_unchanged()  # nobody will look again: what was read is in memory
+        file.close()
     layout = replace(layout, read_whole=(str(x.path), str(t.path)))
     return OwnAccess(layout, Views(layout, *contents))
 
@@ -164,51 +165,22 @@ def check_counts(images: IdxFile, labels: IdxFile) -> None:
         )
 
 
-def is_gzip(path: Path) -> bool:
-    """Say whether a file begins as gzip files do."""
-    with storage_errors(path), path.open("rb") as file:
-        return file.read(2) == GZIP
-
-
-@contextlib.contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
-    """Open a raw or gzip file for reading; damage in a gzip file becomes a DataError."""
-    with storage_errors(path), contextlib.ExitStack() as stack:
-        file: BinaryIO = stack.enter_context(path.open("rb"))
-        if is_gzip(path):
-            file = cast(BinaryIO, stack.enter_context(gzip.GzipFile(fileobj=file, mode="rb")))
-        try:
-            yield file
-        except EOFError:
-            raise DataError(
-                f"{path}: the gzip file ends early: {path.stat().st_size} bytes were found, more were "
-                "expected. Download or copy it again."
-            ) from None
-        except (gzip.BadGzipFile, zlib.error) as error:
-            raise DataError(
-                f"{path}: the gzip file is damaged, or something follows it: {error}. Download or copy it "
-                "again."
-            ) from None
-
-
-def exactly(file: BinaryIO, path: Path, size: int) -> bytes:
+def exactly(content: Stream, path: Path, size: int) -> bytearray:
     """Read `size` bytes. Raises DataError when there are fewer."""
-    parts: list[bytes] = []
-    left = size
-    while left:
-        part = file.read(min(left, READ_BYTES))
+    found = bytearray()
+    while len(found) < size:
+        part = content.read(min(size - len(found), READ_BYTES))
         if not part:
             raise DataError(
-                f"{path}: ends {left} bytes early, at offset {file.tell()} of its (decompressed) content. "
+                f"{path}: ends {size - len(found)} bytes early, at offset {content.at} of its (decompressed) content. "
                 "Download or copy it again."
             )
-        parts.append(part)
-        left -= len(part)
-    return b"".join(parts)
+        found += part
+    return found
 
 
-def _at_end(file: BinaryIO, idx: IdxFile) -> None:
-    if file.read(1):
+def _at_end(content: Stream, idx: IdxFile) -> None:
+    if content.read(1):
         raise DataError(
             f"{idx.path}: goes on after the {idx.offset + idx.data_bytes} bytes that its header declares "
             f"(shape {idx.shape}), expected its end. Download or copy it again."
@@ -216,7 +188,7 @@ def _at_end(file: BinaryIO, idx: IdxFile) -> None:
 
 
 def _check_size(idx: IdxFile) -> None:
-    size = idx.path.stat().st_size
+    size = idx.file.size
     expected = idx.offset + idx.data_bytes
     if size != expected:
         raise DataError(
@@ -225,14 +197,14 @@ def _check_size(idx: IdxFile) -> None:
         )
 
 
-def _content(idx: IdxFile) -> bytes:
+def _content(idx: IdxFile) -> bytearray:
     """Return the whole content, header included, of a raw or gzip file of at most 256 MiB."""
     if idx.data_bytes > MEMORY_LIMIT:
         raise StorageError(
             f"{idx.path}: {idx.data_bytes} bytes when decompressed, at most {MEMORY_LIMIT} are held in "
             "memory. Convert it first: streameval convert IMAGES LABELS data.arrow"
         )
-    with opened(idx.path) as file:
-        content = exactly(file, idx.path, idx.offset + idx.data_bytes)
-        _at_end(file, idx)
-    return content
+    content = stream(idx.file)
+    found = exactly(content, idx.path, idx.offset + idx.data_bytes)
+    _at_end(content, idx)
+    return found

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import chain
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,9 +100,13 @@ class ManySource:
         return Chunk(wanted, values.reshape(-1), offsets, self.features, t, largest)
 
     def check_unchanged(self) -> None:
-        """Raise DataError if a file changed (fstat: size, mtime, inode) since it was opened."""
+        """Raise DataError if a file changed (fstat: size, mtime, ctime, inode) since it was opened."""
         for part in self._parts:
             part.check_unchanged()
+
+    def stamps(self) -> list[list[Any]]:
+        """Return what tells each file of each part from others."""
+        return [stamp for part in self._parts for stamp in part.stamps()]
 
     def check_content(self) -> int:
         """Compare every block with its recorded hashes; return how many. DataError names file and block."""

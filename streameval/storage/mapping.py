@@ -36,17 +36,20 @@ class File:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         with storage_errors(self.path):
-            status = self.path.stat()
-            if not stat.S_ISREG(status.st_mode):
-                raise StorageError(f"{self.path}: is not a regular file. Give the path of a data file.")
-            self._handle = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            # Opening a pipe would wait for a writer.
+            self._handle = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         self._close: Callable[[], Any] = weakref.finalize(self, os.close, self._handle)
-        self._identity = _identity(os.fstat(self._handle))
+        status = os.fstat(self._handle)
+        if not stat.S_ISREG(status.st_mode):
+            self._close()
+            raise StorageError(f"{self.path}: is not a regular file. Give the path of a data file.")
+        self._identity = _identity(status)
         self.size = self._identity[0]
 
     def read(self, at: int, size: int) -> bytes:
         """Return exactly the `size` bytes at position `at`. Raises DataError when the file ends before."""
-        data = bytearray(size)
+        # Nothing is allocated for bytes that the file does not have; the one more lets it say so.
+        data = bytearray(min(size, max(self.size - at, 0) + 1))
         self.read_into(memoryview(data), at)
         return bytes(data)
 
@@ -83,7 +86,7 @@ class File:
 
     def is_at(self, handle: int) -> bool:
         """Whether another descriptor is of this file."""
-        return _identity(os.fstat(handle))[2:] == self._identity[2:]
+        return _identity(os.fstat(handle))[3:] == self._identity[3:]
 
     def check_size(self) -> None:
         """Raise DataError when the file has not the size that it had when it was opened."""
@@ -104,10 +107,15 @@ class File:
         for identity in (_identity(os.fstat(self._descriptor())), there):
             if identity != self._identity:
                 raise DataError(
-                    f"{self.path}: the file changed while it was read: found (size, mtime_ns, inode, device) "
+                    f"{self.path}: the file changed while it was read: found (size, mtime_ns, ctime_ns, inode, device) "
                     f"{identity or 'no file'}, expected {self._identity} as when it was opened. "
                     "Let no one write to it, and run again."
                 )
+
+    @property
+    def stamp(self) -> tuple[int, int, int, int]:
+        """What tells the file from others on its file system: size, times of writing and of change, inode."""
+        return self._identity[:4]
 
     def close(self) -> None:
         """Give the descriptor back; a second call does nothing."""
@@ -181,8 +189,9 @@ class Mapping:
             self._madvise(self._address + first, stop - first, advice)
 
 
-def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
-    return status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev
+def _identity(status: os.stat_result) -> tuple[int, int, int, int, int]:
+    """The time of change (ctime) is the system's alone: who puts the time of writing (mtime) back, moves it."""
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev
 
 
 def _madvise() -> Callable[[int, int, int], int]:

@@ -5,14 +5,15 @@ Knows the headers of .npy files and the manifest. Does not know how data are fet
 
 from __future__ import annotations
 
-import io
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from streameval import json_text, npy_header
 from streameval.errors import DataError
 from streameval.storage.access import PlainRows
 from streameval.storage.block_hashes import BLOCK_ROWS
@@ -22,8 +23,7 @@ from streameval.storage.record import Record, parse
 from streameval.storage.source import Hashes
 
 IMAGES, LABELS, MANIFEST = "images.npy", "labels.npy", "manifest.json"
-MAGIC = b"\x93NUMPY"
-MAX_HEADER = 10_000
+MAGIC = npy_header.MAGIC
 MAX_MANIFEST = 64 << 20
 
 
@@ -105,33 +105,29 @@ def _layout(images: File, labels: File, manifest: Path | None) -> Layout:
 
 def read_header(file: File) -> NpyFile:
     """Check the header of a .npy file against its size. Raises DataError."""
-    start = file.read(0, min(file.size, MAX_HEADER))
-    stream = io.BytesIO(start)
     try:
-        version = np.lib.format.read_magic(stream)
-        readers = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }
-        shape, columns_first, dtype = readers[version](stream, max_header_size=MAX_HEADER)
-    except (ValueError, KeyError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+        header = npy_header.parse(file.read(0, min(file.size, npy_header.MAX_HEADER)))
+    except npy_header.MalformedHeaderError as error:
+        raise DataError(f"{file.path}: {error}. Save it again with np.save.") from None
+    if header.fortran_order or not header.is_plain or header.descr[0] == ">":
         raise DataError(
-            f"{file.path}: begins with {start[:8]!r}, expected the header of a .npy file "
-            f"({type(error).__name__}). Save it again with np.save."
-        ) from None
-    if columns_first or dtype.hasobject or dtype.kind not in "iuf" or not dtype.isnative:
-        raise DataError(
-            f"{file.path}: dtype {dtype.str}, fortran_order {columns_first}; little-endian numbers in "
-            "row-major order were expected. Save it again: np.save(path, np.ascontiguousarray(array))"
+            f"{file.path}: dtype {header.descr!r}, fortran_order {header.fortran_order}; little-endian numbers in "
+            "row-major order were expected. Save it again: "
+            "np.save(path, np.ascontiguousarray(array, array.dtype.newbyteorder('<')))"
         )
-    offset = stream.tell()
-    expected = offset + dtype.itemsize * _product(shape, file)
-    if file.size != expected or offset % dtype.itemsize:
+    dtype, shape = np.dtype(header.descr), header.shape
+    expected = header.offset + dtype.itemsize * math.prod(shape)
+    if file.size != expected:
         raise DataError(
             f"{file.path}: {file.size} bytes were found, {expected} expected for {dtype} of shape {shape}. "
             "Restore it from a good copy, or convert it again."
         )
-    return NpyFile(shape, dtype, offset)
+    if header.offset % dtype.itemsize:
+        raise DataError(
+            f"{file.path}: the numbers begin at byte {header.offset}, expected a multiple of {dtype.itemsize}. "
+            "Save it again: np.save(path, np.load(path))"
+        )
+    return NpyFile(shape, dtype, header.offset)
 
 
 def manifest_text(record: Record, hashes: list[Hashes]) -> str:
@@ -148,11 +144,11 @@ def _read_manifest(path: Path, rows: int) -> tuple[Record, tuple[Hashes, ...]]:
             f"{path}: {file.size} bytes, expected at most {MAX_MANIFEST}. Convert the data again."
         )
     try:
-        content = json.loads(file.read(0, file.size))
+        content = json_text.parse(file.read(0, file.size))
         text, sha256 = json.dumps(content["record"], sort_keys=True), content["sha256"]
         hashes = tuple((str(one), str(two)) for one, two in content["blocks"])
         sound = isinstance(sha256, str)
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         sound = False
     finally:
         file.close()
@@ -163,12 +159,3 @@ def _read_manifest(path: Path, rows: int) -> tuple[Record, tuple[Hashes, ...]]:
         )
     record = parse(text, sha256, str(path))
     return record, hashes
-
-
-def _product(shape: tuple[int, ...], file: File) -> int:
-    total = 1
-    for side in shape:
-        if type(side) is not int or side < 0:
-            raise DataError(f"{file.path}: shape {shape}, expected counts. Save it again with np.save.")
-        total *= side
-    return total

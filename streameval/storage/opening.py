@@ -19,6 +19,7 @@ from streameval.objects import is_remote
 from streameval.storage import arrays
 from streameval.storage.access import OwnAccess, PlainRows
 from streameval.storage.adopted import adopted
+from streameval.storage.checked import checked
 from streameval.storage.formats import ENDINGS, FORMS, SNIFFED, format_of, recognise
 from streameval.storage.many import ManySource
 from streameval.storage.mapping import File
@@ -33,7 +34,7 @@ from streameval.storage.stored import StoredSource
 GLOB = re.compile(r"[*?\[]")
 
 
-def open(data: object, *, io: str = "auto", scale: float | None = None) -> Source:
+def open(data: object, *, io: str = "auto", scale: float | None = None, check: bool = False) -> Source:
     """Open a data set; nothing but headers is read.
 
     data   a path (str or PathLike) to an .arrow file (Arrow IPC file), or to a folder of images.npy,
@@ -47,6 +48,9 @@ def open(data: object, *, io: str = "auto", scale: float | None = None) -> Sourc
            hold is read past it. "mmap": mapped, whatever their size. "direct": all read past the page cache, where
            the file system can. "pread": by position into memory, for file systems where mapping is unsafe
     scale  factor from stored values to features; default: as recorded, else 1/255 for uint8, 1 for float32
+
+    check  hash the rows as they are read, a block of 16,384 at a time, and compare with the hashes that are recorded
+           beside the data, or with an earlier reading: see `checked.CheckedSource`
 
     Soft rows are weights: a row's loss is -sum_k t_k log(y_k + eps) whatever they sum to, and each row is one row in a
     mean. A StreamevalWarning names the first row whose weights do not sum to 1 within 0.001.
@@ -62,7 +66,7 @@ def open(data: object, *, io: str = "auto", scale: float | None = None) -> Sourc
     options = ReadOptions(io, scale)
     for is_named_so, opened in NAMES:
         if is_named_so(data):
-            return opened(data, options)
+            return checked(opened(data, options)) if check else opened(data, options)
     raise UsageError(f"{type(data).__name__} was given as data, expected {FORMS}.")
 
 

@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from streameval import json_text
 from streameval.errors import DataError
 
 VERSION = 1
+MAX_DIMENSIONS, MAX_TEXT = 64, 4096
 REWRITTEN = (
     "Restore it from a good copy, or convert it again. If it was made from another file with pyarrow, leave "
     "the metadata out: table.replace_schema_metadata(None)."
@@ -68,9 +70,9 @@ def parse(text: str, sha256: str | None, name: str) -> Record:
             "damaged: restore the file from a good copy, or convert it again."
         )
     try:
-        fields = json.loads(text)
+        fields = json_text.parse(text)
         record = Record(**{**fields, "shape": tuple(fields["shape"])})
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError):
         record = None
     if record is None or not _sound(record):
         raise DataError(
@@ -81,13 +83,23 @@ def parse(text: str, sha256: str | None, name: str) -> Record:
 
 
 def _sound(record: Record) -> bool:
-    whole: tuple[Any, ...] = (record.rows, record.version)
+    """Whether every field has its type, and could be that of a file."""
+    named = {"dtype": record.dtype, "generator": record.generator}
+    if isinstance(record.sources, dict):
+        named |= record.sources
     return (
-        all(type(number) is int and number >= 0 for number in whole)
+        _count(record.rows, 0)
         and record.version == VERSION
-        and (record.classes is None or (type(record.classes) is int and record.classes > 0))
+        and (record.classes is None or _count(record.classes, 1))
+        and len(record.shape) <= MAX_DIMENSIONS
+        and all(_count(side, 1) for side in record.shape)
         and type(record.scale) is float
         and math.isfinite(record.scale)
         and record.scale > 0
         and isinstance(record.sources, dict)
+        and all(type(text) is str and len(text) <= MAX_TEXT for pair in named.items() for text in pair)
     )
+
+
+def _count(number: Any, least: int) -> bool:
+    return type(number) is int and least <= number < 2**62

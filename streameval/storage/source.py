@@ -122,7 +122,10 @@ class Source(Protocol):
         """Return exactly these rows, in this order, repeats kept. Raises UsageError if out of range."""
 
     def check_unchanged(self) -> None:
-        """Raise DataError if the file changed (fstat: size, mtime, inode) since it was opened."""
+        """Raise DataError if the file changed (fstat: size, mtime, ctime, inode) since it was opened."""
+
+    def stamps(self) -> list[list[Any]]:
+        """Return what tells each file from others, for JSON; nothing for arrays in memory."""
 
     def check_content(self) -> int:
         """Compare every block with its recorded hash; return how many. Raises DataError naming the block."""

@@ -88,9 +88,13 @@ class StoredSource:
         return self._chunk(wanted, values, offsets, labels)
 
     def check_unchanged(self) -> None:
-        """Raise DataError if a file changed (fstat: size, mtime, inode) since it was opened."""
+        """Raise DataError if a file changed (fstat: size, mtime, ctime, inode) since it was opened."""
         for file in self._files:
             file.check_unchanged()
+
+    def stamps(self) -> list[list[Any]]:
+        """Return what tells each file from others: see `mapping.File.stamp`, `objects.Object.stamp`."""
+        return [list(file.stamp) for file in self._files]
 
     def check_content(self) -> int:
         """Compare every block with its recorded hashes; return how many, 0 where none are recorded.

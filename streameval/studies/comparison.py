@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from streameval.arguments import describe_value, integer
-from streameval.defaults import LEVEL, SEED, SIZES, TRIALS
+from streameval.defaults import LEVEL, OF, SEED, SIZES, TRIALS
 from streameval.errors import UsageError
 from streameval.evaluation.memory import parse_size
-from streameval.evaluation.opening import open_rows
+from streameval.evaluation.opening import groups_of, subject
 from streameval.evaluation.report import Report
-from streameval.losses import choose_loss
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
+from streameval.outputs.source import Outputs
 from streameval.scoring.scorer import Budget as Limits
 from streameval.statistics.budget import Budget
 from streameval.statistics.intervals.interval import checked_level
@@ -29,7 +29,9 @@ from streameval.storage.source import Source
 from streameval.studies.budgeting import error_budget
 from streameval.studies.histogram import Histogram
 from streameval.studies.limits import known_bounds
+from streameval.studies.quantity import checked_quantity
 from streameval.studies.spooled import spooled_losses
+from streameval.studies.tails import Tails
 
 SCHEMA = "streameval/compare/1"
 
@@ -41,13 +43,14 @@ class Comparison:
     full       the evaluation of all rows
     draws      everything drawn from the losses: see `streameval.statistics.trials.Comparison`
     budget     where an error of the full loss could come from
-    histogram  of the losses of all rows
+    histogram  of the losses of all rows · tails: their quantiles and worst rows, and what they say of further data
     """
 
     full: Report
     draws: Draws
     budget: Budget
     histogram: Histogram
+    tails: Tails | None = None
 
     @property
     def batches(self) -> tuple[Trials, ...]:
@@ -73,12 +76,13 @@ class Comparison:
             "eps": self.full.eps,
             "budget": self.budget.to_dict(),
             "histogram": self.histogram.to_dict(),
+            "tails": None if self.tails is None else self.tails.to_dict(),
         }
 
 
 def compare(
-    model: Model,
-    data: Any,
+    model: Model | Outputs,
+    data: Any = None,
     *,
     sizes: Sequence[int] = SIZES,
     trials: int = TRIALS,
@@ -88,6 +92,7 @@ def compare(
     loss: Loss | None = None,
     eps: float | None = None,
     groups: Any = None,
+    of: str = OF[0],
     threads: int | None = None,
     max_memory: int | str | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -98,6 +103,7 @@ def compare(
     replace   True: rows may repeat within a batch, as in the article. False: they differ
     level     of the intervals whose coverage is counted
     loss, eps, groups   as for `evaluate`
+    of        "loss", or "accuracy": the share of rows that are right, with `full.loss` and all else of it
     max_memory  bytes, or "256M", that the pass may hold beyond imports and kernels
     progress  called with (rows done, rows in all) during the one pass over the data
 
@@ -109,11 +115,15 @@ def compare(
         UsageError: sizes or trials below 1, or over the number of rows without replacement.
         DataError: a data set without rows; and the errors of `evaluate`.
     """
-    (source, (model,)), loss = open_rows(data, model), choose_loss(loss, eps)
+    network, source, loss = subject(model, data, loss, eps)
     sizes, trials = _checked(source, sizes, trials, replace)
     checked_level(level)
+    checked_quantity(of)
     root, limits = number(seed), Limits(threads, None if max_memory is None else parse_size(max_memory))
-    with spooled_losses([model], source, loss, groups=groups, budget=limits, progress=progress) as spooled:
+    groups = groups_of(source, groups)
+    spooling = spooled_losses([network], source, loss, groups=groups, of=of, budget=limits, progress=progress)
+    with spooling as spooled:
+        loss = spooled.reports[0].loss_function
         losses = spooled.losses[0]
         draws = compare_losses(
             losses,
@@ -127,7 +137,10 @@ def compare(
             seconds_per_row=spooled.seconds_per_row,
         )
         budget = error_budget(spooled.scorers[0], source, losses, sampling=0.0, seed=root, level=level)
-        return Comparison(spooled.reports[0], draws, budget, Histogram.of(losses))
+        # Of scores, the worst rows have the least; no interval is made for those.
+        bounds = None if getattr(loss, "higher_is_better", False) else known_bounds(loss)
+        tails = Tails.of(losses, bounds=bounds, level=level, seed=root)
+        return Comparison(spooled.reports[0], draws, budget, Histogram.of(losses), tails)
 
 
 def _bytes_per_row(source: Source) -> float:

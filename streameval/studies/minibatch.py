@@ -12,6 +12,7 @@ from streameval.defaults import BATCH_SIZE, LEVEL, METHOD, SEED
 from streameval.evaluation.report import data_dict, model_dict
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
+from streameval.outputs.source import Outputs
 from streameval.statistics.intervals import Interval
 from streameval.statistics.seeds import recorded
 from streameval.storage.source import Source
@@ -56,8 +57,8 @@ class MiniBatches:
 
 
 def minibatch(
-    model: Model,
-    data: Any,
+    model: Model | Outputs,
+    data: Any = None,
     *,
     size: int = BATCH_SIZE,
     batches: int = 1,

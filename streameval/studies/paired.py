@@ -13,11 +13,11 @@ from streameval.arguments import describe_value
 from streameval.defaults import DRAWS, LEVEL, OF, SEED
 from streameval.errors import UsageError
 from streameval.evaluation.memory import parse_size
-from streameval.evaluation.opening import open_rows
+from streameval.evaluation.opening import groups_of, subjects
 from streameval.evaluation.report import Report, data_dict, model_dict
-from streameval.losses import choose_loss
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
+from streameval.outputs.source import Outputs
 from streameval.scoring import check_model, make_scorer
 from streameval.scoring.scorer import Budget
 from streameval.statistics.intervals.interval import Interval, checked_level
@@ -70,7 +70,7 @@ class Paired:
 
     @property
     def win_rate(self) -> float:
-        """Share of rows on which the second model's loss is smaller."""
+        """Share of rows on which the second model is better: its loss smaller, or its score larger."""
         return self.results[0].pair.win_rate
 
     @property
@@ -93,12 +93,14 @@ class Paired:
             "eps": getattr(self.loss_function, "eps", None),
             "models": [model_dict(model) for model in self.models],
             "data": data_dict(self.data, self.models[0].outputs),
+            "higher_is_better": getattr(self.loss_function, "higher_is_better", False),
+            "joined": getattr(self.data, "joined", None),
         }
 
 
 def paired(
-    models: Sequence[Model],
-    data: Any,
+    models: Sequence[Model | Outputs] | Outputs,
+    data: Any = None,
     *,
     half_width: float | None = None,
     until: str | None = None,
@@ -117,6 +119,7 @@ def paired(
 ) -> Paired:
     """Compare every further model with the first, row by row, each row read once.
 
+    models      networks, or runs of saved outputs (`open_outputs`; `join_outputs` of them), which need no data
     half_width  None: all rows, in one pass. Else random rows are read until the mean difference is known to
                 +- half_width nats, with a guarantee that holds however often one looks (`evaluate_until`)
     until       "decided": random rows are read until it is known which model is better on all rows, in place of a
@@ -136,11 +139,12 @@ def paired(
         UsageError: fewer than two models (with `losses`: none), or arguments that cannot mean anything.
         DataError: a data set without rows, or losses of another one; and the errors of `evaluate`.
     """
-    models = _models(models)
     checked_level(level)
-    (source, models), loss = open_rows(data, *models), choose_loss(loss, eps)
+    models, source, loss = subjects(_models(models), data, loss, eps)
     _check(models, losses)
     _check_forms(half_width, until, of, groups, losses)
+    if until is None and half_width is None:
+        groups = groups_of(source, groups)
     _check_draw(draw, losses, stops=until is not None or half_width is not None)
     budget = Budget(threads, None if max_memory is None else parse_size(max_memory))
     checked_quantity(of, *(make_scorer(model, source, loss, budget) for model in models if of == "accuracy"))
@@ -220,13 +224,15 @@ def _names(paths: Sequence[str | None]) -> tuple[str, ...]:
     return tuple(name if names.count(name) == 1 else f"{name} ({k})" for k, name in enumerate(names, start=1))
 
 
-def _models(models: Sequence[Model]) -> tuple[Model, ...]:
-    """The models; raise UsageError if they are none, or a single one that is not in a list."""
+def _models(models: Sequence[Model | Outputs] | Outputs) -> list[Model | Outputs] | Outputs:
+    """The models, or runs; raise UsageError if they are none, or a single one that is not in a list."""
+    if isinstance(models, Outputs) and models.joined is not None:
+        return models
     if not isinstance(models, Iterable) or isinstance(models, str | os.PathLike):
         raise UsageError(
             f"models: {describe_value(models)}, expected a list of networks, such as [first, second]."
         )
-    return tuple(check_model(model) for model in models)
+    return [model if isinstance(model, Outputs) else check_model(model) for model in models]
 
 
 def _check(models: Sequence[Model], losses: str | os.PathLike[str] | None) -> None:

@@ -96,15 +96,15 @@ class Study:
             self.models, self.source, self.loss, right=True, budget=self.budget, progress=progress
         ) as spooled:
             columns = dict(zip(self.names, self._columns(spooled, old), strict=True))
-            pairs = pairs_of(columns, level=self.level, labels=spooled.labels)
+            pairs = map(self._directed, pairs_of(columns, level=self.level, labels=spooled.labels))
             first = columns[self.names[0]]
             results = tuple(
                 self._further(pair, Difference(first, columns[pair.second]), codes) for pair in pairs
             )
             if old is not None:
                 results = tuple(replace(one, first_full=one.pair.first_loss) for one in results)
-            elif spooled.right:
-                one, *others = spooled.right
+            elif right := _right(spooled):
+                one, *others = right
                 results = tuple(
                     replace(result, mcnemar=mcnemar(one, other))
                     for result, other in zip(results, others, strict=True)
@@ -243,7 +243,13 @@ class Study:
         values = seen.losses if self.of == "loss" or seen.right is None else 1.0 - seen.right
         named = dict(zip((self.names[0], self.names[k]), values, strict=True))
         pair = pairs_of(named, level=self.level, population=self.source.rows, labels=seen.target)[0]
-        return pair, np.asarray(values[1] - values[0])
+        return self._directed(pair), np.asarray(values[1] - values[0])
+
+    def _directed(self, pair: Pair) -> Pair:
+        """The pair with the wins of whoever is better: of scores, of which more is better, those that are larger."""
+        if not getattr(self.loss, "higher_is_better", False) or self.of != "loss":
+            return pair
+        return replace(pair, win_rate=1.0 - pair.win_rate - pair.tie_rate)
 
     @property
     def _width(self) -> float:
@@ -255,6 +261,13 @@ class Study:
         if bounds is None or old is None:
             return difference_bounds(bounds)
         return bounds[0] - old.largest, bounds[1] - old.smallest
+
+
+def _right(spooled: Spooled) -> tuple[Any, ...]:
+    """Which rows each model has right, where rows have classes, or scores that are all 0 or 1; else ()."""
+    if spooled.right or any(report.right_scores is None for report in spooled.reports):
+        return spooled.right
+    return spooled.losses
 
 
 def _raised(interval: Interval, old: Population | None) -> Interval | None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from streameval.defaults import OF
 from streameval.errors import UsageError
 from streameval.losses.loss import Loss
+from streameval.scoring.right import RightScorer
 from streameval.scoring.scorer import Scorer
 from streameval.statistics.bounds import Bounds
 
@@ -23,6 +24,13 @@ def checked_quantity(of: str, *scorers: Scorer) -> str:
     if of == "accuracy" and any(scorer.classes is None for scorer in scorers):
         raise UsageError("of (--of) accuracy: these rows have no classes. Expected --of loss.")
     return of
+
+
+def measuring(of: str, scorer: Scorer) -> Scorer:
+    """The scorer of what a study is of: the one given, or one that scores whether its rows are right."""
+    if checked_quantity(of) == "loss":
+        return scorer
+    return RightScorer(scorer)
 
 
 def bounds_of(of: str, loss: Loss) -> Bounds | None:

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from streameval.arguments import integer
 from streameval.defaults import BATCH_SIZE, CHUNK_ROWS, LEVEL, METHOD, SEED, THESE_ROWS
 from streameval.errors import UsageError
-from streameval.evaluation.opening import open_rows
-from streameval.losses import choose_loss
+from streameval.evaluation.opening import subject
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
+from streameval.outputs.source import Outputs
 from streameval.scoring import make_scorer
 from streameval.scoring.scorer import Budget
 from streameval.statistics import samples
@@ -113,8 +113,8 @@ class Sampler:
 
     def __init__(
         self,
-        model: Model,
-        data: Any,
+        model: Model | Outputs,
+        data: Any = None,
         *,
         level: float = LEVEL,
         method: str = METHOD,
@@ -122,8 +122,8 @@ class Sampler:
         eps: float | None = None,
         threads: int | None = None,
     ) -> None:
-        self.data, (self.model,) = open_rows(data, model)
-        self.loss_function, self.level = choose_loss(loss, eps), checked_level(level)
+        self.model, self.data, self.loss_function = subject(model, data, loss, eps)
+        self.level = checked_level(level)
         self._method = lookup(method)
         self._losses = LossReader(
             make_scorer(self.model, self.data, self.loss_function, Budget(threads)), self.data

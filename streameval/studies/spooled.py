@@ -6,16 +6,15 @@ Knows the pass and the file. Does not know what statistics are made of the losse
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streameval.defaults import CHUNK_ROWS
+from streameval.defaults import CHUNK_ROWS, OF
 from streameval.evaluation.grouping import GroupSums
 from streameval.evaluation.memory import load_kernels, planned_scorers
 from streameval.evaluation.passes import compute
@@ -23,11 +22,12 @@ from streameval.evaluation.report import Report
 from streameval.evaluation.resources import Meter
 from streameval.evaluation.selection import Selection
 from streameval.evaluation.tally import Tally
-from streameval.files import storage_errors
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
 from streameval.scoring.scorer import Budget, Scorer
 from streameval.storage.source import Source, Span
+from streameval.storage.spool import column
+from streameval.studies.quantity import measuring
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +59,7 @@ def spooled_losses(
     *,
     groups: Any = None,
     right: bool = False,
+    of: str = OF[0],
     budget: Budget | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Spooled]:
@@ -69,6 +70,7 @@ def spooled_losses(
     can be given back by the system, so that memory does not grow with the rows.
 
     groups  as for `evaluate`: the reports' errors are clustered by them
+    of      "loss", or "accuracy": which rows are right, as scores in place of losses
     right   whether to keep which rows are predicted right, a byte a row and model
 
     Raises:
@@ -80,26 +82,27 @@ def spooled_losses(
     scorers, chunk_rows = planned_scorers(models, source, loss, budget, CHUNK_ROWS)
     # Whatever must be compiled is compiled by the first row, before the clock starts.
     load_kernels(scorers, source)
+    measured = [measuring(of, scorer) for scorer in scorers]
     whole = Span(0, source.rows)
     with contextlib.ExitStack() as stack:
-        columns = [stack.enter_context(_column(np.float64)) for _ in scorers]
-        labels = stack.enter_context(_column(np.int32))
+        columns = [stack.enter_context(column(np.float64)) for _ in scorers]
+        labels = stack.enter_context(column(np.int32))
         classes = all(scorer.classes is not None for scorer in scorers)
-        rights = [stack.enter_context(_column(np.bool_)) for _ in scorers] if right and classes else []
+        rights = [stack.enter_context(column(np.bool_)) for _ in scorers] if right and classes else []
         meter, tallies = Meter(budget.max_memory), [Tally.empty(0, scorer.classes) for scorer in scorers]
         everything = Selection(whole)
         by_group = (
             [] if groups is None else [GroupSums(groups, source, everything, k) for k in range(len(scorers))]
         )
         start = time.perf_counter()
-        for part in compute(scorers, source, everything.tasks([whole]), chunk_rows=chunk_rows):
-            for k, column in enumerate(columns):
-                column.write(part.losses[k])
+        for part in compute(measured, source, everything.tasks([whole]), chunk_rows=chunk_rows):
+            for k, one in enumerate(columns):
+                one.write(part.losses[k])
                 tallies[k] += part.tallies[k]
             if part.target is not None:
                 labels.write(part.target)
-            for column, predicted in zip(rights, part.predicted, strict=False):
-                column.write(np.asarray(predicted == part.target))
+            for one, predicted in zip(rights, part.predicted, strict=False):
+                one.write(np.asarray(predicted == part.target))
             for sums in by_group:
                 sums.add(part)
             meter.look()
@@ -108,7 +111,7 @@ def spooled_losses(
         seconds = (time.perf_counter() - start) / source.rows
         reports = tuple(
             Report(
-                tallies[k].state, loss, models[k], source,
+                tallies[k].state, measured[k].loss, models[k], source,
                 meter.resources(source.rows, scorer.threads), scorer.name,
                 clusters=by_group[k].clusters() if by_group else None,
             )
@@ -116,11 +119,11 @@ def spooled_losses(
         )  # fmt: skip
         yield Spooled(
             reports,
-            tuple(column.mapped() for column in columns),
+            tuple(one.mapped() for one in columns),
             labels.mapped() if classes else None,
-            tuple(scorers),
+            tuple(measured),
             seconds,
-            tuple(column.mapped() for column in rights),
+            tuple(one.mapped() for one in rights),
         )
 
 
@@ -128,30 +131,7 @@ def spooled_losses(
 def spooled_array(pieces: Iterator[NDArray[np.float64]]) -> Iterator[NDArray[np.float64]]:
     """Lend the pieces, one after another, as one mapped array (n,) float64; StorageError if there is no room."""
     with contextlib.ExitStack() as stack:
-        column = stack.enter_context(_column(np.float64))
+        spooled = stack.enter_context(column(np.float64))
         for piece in pieces:
-            column.write(piece)
-        yield column.mapped()
-
-
-@contextlib.contextmanager
-def _column(dtype: type[np.generic]) -> Iterator[_Column]:
-    with storage_errors(tempfile.gettempdir()), tempfile.TemporaryFile(prefix="streameval-") as file:
-        yield _Column(file, np.dtype(dtype))
-
-
-class _Column:
-    """A growing nameless file of numbers of one kind."""
-
-    def __init__(self, file: IO[bytes], dtype: np.dtype[Any]) -> None:
-        self._file, self._dtype = file, dtype
-
-    def write(self, values: NDArray[Any]) -> None:
-        # Written, not stored through a mapping: a full disk is then an error and not the end of the process.
-        with storage_errors(tempfile.gettempdir()):
-            self._file.write(np.ascontiguousarray(values, self._dtype).data)
-
-    def mapped(self) -> NDArray[Any]:
-        with storage_errors(tempfile.gettempdir()):
-            self._file.flush()
-            return np.asarray(np.memmap(self._file, self._dtype, "r"))
+            spooled.write(piece)
+        yield spooled.mapped()

@@ -9,19 +9,20 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from streameval.defaults import HALF_WIDTH, LEVEL, SEED, SEQUENTIAL_METHOD, THESE_ROWS
-from streameval.evaluation.opening import open_rows
+from streameval.defaults import HALF_WIDTH, LEVEL, OF, SEED, SEQUENTIAL_METHOD, THESE_ROWS
+from streameval.evaluation.opening import subject
 from streameval.evaluation.report import data_dict, model_dict
 from streameval.evaluation.state import LossSums, fold_losses
-from streameval.losses import choose_loss
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
+from streameval.outputs.source import Outputs
 from streameval.scoring import make_scorer
 from streameval.scoring.scorer import Budget
 from streameval.statistics.seeds import number
 from streameval.statistics.until import Step, StoppingResult, until
 from streameval.storage.source import Source
 from streameval.studies.looks import recorder
+from streameval.studies.quantity import measuring
 from streameval.studies.reading import LossReader
 
 SCHEMA = "streameval/until/1"
@@ -99,13 +100,14 @@ class Until:
 
 
 def evaluate_until(
-    model: Model,
-    data: Any,
+    model: Model | Outputs,
+    data: Any = None,
     *,
     half_width: float = HALF_WIDTH,
     level: float = LEVEL,
     seed: int | np.random.Generator = SEED,
     method: str = SEQUENTIAL_METHOD,
+    of: str = OF[0],
     loss: Loss | None = None,
     eps: float | None = None,
     threads: int | None = None,
@@ -116,6 +118,7 @@ def evaluate_until(
     half_width  in nats
     method      "betting", "predictable" (wider, a little faster), "asymptotic" (no bounds needed; an approximation
                 that shows nothing before 500 rows and promises nothing where few rows of huge losses decide)
+    of          "loss", or "accuracy": the share of rows that are right, half_width and `loss` of the result with it
     on_step     called at every look with a `Step`: rows_read, fraction, loss, low, high
 
     With probability `level`, over the random order of the rows, every interval shown on the way holds the loss of
@@ -125,9 +128,10 @@ def evaluate_until(
         UsageError: a half-width or level that cannot mean anything; eps = 0 with a method that needs bounds.
         DataError: a data set without rows; and the errors of `evaluate`.
     """
-    (source, (model,)), loss = open_rows(data, model), choose_loss(loss, eps)
+    network, source, loss = subject(model, data, loss, eps)
     steps, record = recorder(on_step)
-    read = _Summed(LossReader(make_scorer(model, source, loss, Budget(threads)), source))
+    scorer = measuring(of, make_scorer(network, source, loss, Budget(threads)))
+    read, loss = _Summed(LossReader(scorer, source)), scorer.loss
     result = until(
         read,
         source.rows,
@@ -140,7 +144,7 @@ def evaluate_until(
     )
     source.check_unchanged()
     result = read.exact(result) if result.stopped == "exhausted" else result
-    return Until(result, half_width, tuple(steps), loss, model, source)
+    return Until(result, half_width, tuple(steps), loss, network, source)
 
 
 Looked = TypeVar("Looked", Step, StoppingResult)

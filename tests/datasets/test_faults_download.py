@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import small_mnist
 
-from streameval.datasets import downloading, fetch, mnist
+from streameval.datasets import downloading, fetch, mnist, requesting
 from streameval.errors import StorageError
 from streameval.files import storage_errors
 
@@ -32,7 +32,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         _, kind, name = self.path.split("/", 2)
         self.server.asked.append(f"{kind}/{name}")
-        content = ZIPPED.get(name, FILES.get(name))
+        content = ZIPPED.get(name.rstrip("x"), FILES.get(name.rstrip("x")))
         if content is None:
             self.send_error(404)
         else:
@@ -66,6 +66,31 @@ def drip(handler: Handler, content: bytes) -> None:
             return
         handler.wfile.write(content[i : i + 1])
         handler.wfile.flush()
+
+
+def drip_headers(handler: Handler, content: bytes) -> None:
+    """One header after another, and never the last one."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
+    while not handler.server.over.wait(0.05):
+        handler.wfile.write(b"X-More: yes\r\n" if handler.server.asked else b"")
+
+
+def drip_a_header(handler: Handler, content: bytes) -> None:
+    """One header without an end, byte by byte."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+    while not handler.server.over.wait(0.05):
+        handler.wfile.write(b"x")
+
+
+def drip_redirects(handler: Handler, content: bytes) -> None:
+    """From one place to the next, each of which takes its time."""
+    if not handler.server.over.wait(0.3):
+        handler.answer(b"", code=302, Location=f"{handler.path}x")
+
+
+def junk_after(handler: Handler, content: bytes) -> None:
+    """A gzip stream that ends, and what is not of it."""
+    handler.answer(gzip.compress(gzip.decompress(content)) + b"junk" if content[:2] == b"\x1f\x8b" else b"")
 
 
 def hang(handler: Handler, content: bytes) -> None:
@@ -129,6 +154,10 @@ FAULTS: dict[str, Misbehave] = {
     "round": lambda handler, content: handler.answer(b"", code=302, Location=handler.path),
     "hang": hang,
     "drip": drip,
+    "drip_headers": drip_headers,
+    "drip_a_header": drip_a_header,
+    "drip_redirects": drip_redirects,
+    "junk_after": junk_after,
     "endless": endless,
     "trailing": trailing,
     "bomb": bomb,
@@ -157,6 +186,10 @@ SAYS = {
     "round": "infinite loop",
     "hang": "timed out",
     "drip": "not there after",
+    "drip_headers": "no answer within",
+    "drip_a_header": "no answer within",
+    "drip_redirects": "no answer within",
+    "junk_after": "more bytes were sent than the gzip stream has",
     "endless": "more than",
     "trailing": "bytes were sent",
     "bomb": "more than the expected",
@@ -187,8 +220,9 @@ class Server(ThreadingHTTPServer):
 def server(monkeypatch) -> Iterator[Server]:
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setattr(mnist, "SPLITS", small_mnist.splits())
-    monkeypatch.setattr(downloading, "TIMEOUT", 0.5)
-    monkeypatch.setattr(downloading, "DEADLINE", 0.8)
+    monkeypatch.setattr(requesting, "TIMEOUT", 0.5)
+    monkeypatch.setattr(requesting, "OPENING", 0.8)
+    monkeypatch.setattr(requesting, "DEADLINE", 3.0)
     with Server() as running:
         thread = threading.Thread(target=running.serve_forever, args=(0.01,))
         thread.start()
@@ -314,6 +348,55 @@ def test_a_full_disk_ends_at_once_and_is_not_blamed_on_the_mirror(tmp_path, serv
         fetch(tmp_path)
     assert server.asked == [f"good/{FIRST}"]
     assert everything_in(tmp_path) == []
+
+
+def test_a_tls_handshake_that_never_ends_is_given_up(tmp_path, monkeypatch):
+    """A server that takes the connection, and says a byte now and then which is no TLS."""
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(requesting, "OPENING", 0.8)
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            taken = []
+            while not over.is_set():
+                with contextlib.suppress(OSError):
+                    taken.append(listening.accept()[0])
+                    taken[-1].sendall(b"\x16\x03\x03\x40\x00")
+                    while not over.wait(0.05):
+                        taken[-1].sendall(b"\x02")
+            for one in taken:
+                one.close()
+
+        listening.settimeout(0.1)
+        thread = threading.Thread(target=serve)
+        thread.start()
+        begun = time.monotonic()
+        try:
+            with pytest.raises(StorageError, match=r"no answer within|SSL"):
+                fetch(tmp_path, source=f"https://127.0.0.1:{listening.getsockname()[1]}/")
+        finally:
+            over.set()
+            thread.join()
+    assert time.monotonic() - begun < 10
+
+
+def test_what_else_lies_in_the_hidden_folder_is_kept(tmp_path, server):
+    (tmp_path / ".mnist").mkdir()
+    (tmp_path / ".mnist" / "mine").write_text("kept")
+
+    fetch(tmp_path, source=server.url("good"))
+
+    assert everything_in(tmp_path) == [".mnist", ".mnist/mine", "test.arrow", "train.arrow"]
+
+
+def test_no_thread_is_left_of_a_download(tmp_path, server):
+    before = threading.active_count()
+
+    fetch(tmp_path, source=server.url("good"))
+
+    assert not [one for one in threading.enumerate() if isinstance(one, threading.Timer)]
+    assert threading.active_count() <= before + 1  # the server's own
 
 
 def test_ctrl_c_in_the_middle_leaves_nothing_half_written(tmp_path, server, monkeypatch):

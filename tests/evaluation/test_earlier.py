@@ -76,7 +76,7 @@ def test_state_files_merge_with_each_other_and_with_those_of_today(tmp_path: Pat
         assert merged.blocks == whole.blocks
         assert merged.loss_function == CrossEntropy()
         ours, theirs = merged.to_dict(), whole.to_dict()
-        assert {name for name in ours if ours[name] != theirs[name]} <= {"resources", "sha256"}
+        assert {name for name in ours if ours[name] != theirs[name]} <= {"resources", "rounding", "sha256"}
         assert se.verify(ours, network(), drawn(ROWS)).whole
 
 

@@ -57,7 +57,8 @@ def test_every_false_field_is_found(report: dict[str, Any]) -> None:
     seed = next(one for one in range(99) if se.verify(report, model, data, blocks=1, seed=one).blocks == (1,))
     believed = []
     for place, lie in sample(report):
-        if unknown(place):
+        # Nothing said of rounding is nothing false: shards of an earlier version did not measure it.
+        if unknown(place) or (place, lie) == (("rounding",), None):
             continue
         try:
             se.verify(altered(report, place, lie), model, data, blocks=1, seed=seed)
@@ -78,8 +79,9 @@ def test_no_field_can_be_left_out(report: dict[str, Any]) -> None:
         except (CheckError, DataError):
             continue
         believed.append(place)
-    # How much memory there was may be said or not.
-    assert set(believed) <= {("resources", "max_memory_bytes"), ("resources", "base_bytes")}
+    # How much memory there was may be said or not, and what had to be decided to read the model.
+    allowed = {("resources", "max_memory_bytes"), ("resources", "base_bytes"), ("model", "notes")}
+    assert set(believed) <= allowed
 
 
 def test_what_verify_cannot_know_it_says(report: dict[str, Any]) -> None:

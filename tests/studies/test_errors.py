@@ -70,6 +70,18 @@ def test_compare_gives_the_full_report_its_groups(model, losses, digits_file):
     assert found.full.stderr_clustered == pytest.approx(clustered(losses, GROUPS).stderr, rel=1e-9)
 
 
+def test_compare_gives_the_tail_of_these_rows_and_of_further_data(model, losses, digits_file):
+    found = se.compare(model, digits_file, sizes=(10,), trials=10)
+    said = found.to_dict()["tails"]
+    for one in said["quantiles"]:
+        assert one["loss"] == np.quantile(losses, one["share"], method="inverted_cdf")
+        assert one["interval"]["low"] <= one["loss"] <= one["interval"]["high"]
+    top = np.sort(losses)[-30:]
+    assert said["worst"]["mean"] == pytest.approx(top.mean(), rel=1e-9)
+    assert said["worst"]["part_interval"]["estimates"] == "further data"
+    assert se.compare(model, digits_file, sizes=(10,), trials=10, eps=0.0).to_dict()["tails"]["worst"] is None
+
+
 def test_groups_that_cannot_be_added_up_are_refused(model, digits_file, tmp_path):
     with pytest.raises(UsageError, match="2999 for the 3000 rows"):
         se.evaluate(model, digits_file, groups=GROUPS[1:])
@@ -112,3 +124,48 @@ def test_the_commands_say_it(network_file, grouped_file):
     assert "standard error" in shown.stdout
     assert "accuracy" in shown.stdout
     assert in_process("compare", network_file, grouped_file, "--group", "nothing").returncode == 2
+
+
+def test_accuracy_is_known_well_enough_as_a_loss_is(model, digits_file):
+    truth = right_rows(model, digits_file).mean()
+    found = se.evaluate_until(model, digits_file, half_width=0.02, of="accuracy", seed=3)
+    assert (found.stopped, found.loss_function.detail) == ("precision", "score accuracy")
+    assert found.low <= truth <= found.high  # seed 3: 95 of 100 would do
+    assert found.high <= 1.0
+    assert found.rows_read < 2500
+    exact = se.evaluate_until(model, digits_file, half_width=0.0001, of="accuracy")
+    assert (exact.stopped, exact.loss) == ("exhausted", truth)
+    with pytest.raises(UsageError, match="Expected loss or accuracy"):
+        se.evaluate_until(model, digits_file, of="speed")
+
+
+def test_intervals_of_the_accuracy_hold_at_every_look(model, digits_file):
+    """200 orders at 95 %: some shown interval misses in at most 5 % and 4 standard errors."""
+    from streameval.statistics.until import until_steps
+
+    right = right_rows(model, digits_file).astype(float)
+    missed = 0
+    for seed in range(200):
+        steps = until_steps(lambda rows: right[rows], 3000, half_width=0.02, seed=seed, bounds=(0.0, 1.0))
+        missed += not all(one.low <= right.mean() <= one.high for one in steps)
+    assert missed / 200 <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / 200)
+
+
+def test_mini_batches_are_compared_with_the_full_accuracy(model, digits_file):
+    right = right_rows(model, digits_file)
+    found = se.compare(model, digits_file, sizes=(10, 100), trials=200, of="accuracy")
+    assert found.full.loss == right.mean() == found.full.accuracy
+    assert found.batches[1].predicted_sd == pytest.approx(right.std() / 10, rel=1e-9)
+    assert found.batches[1].coverage["betting"].covered >= 0.95
+    assert found.to_dict()["budget"]["rounding"] is None
+    plain = se.compare(model, digits_file, sizes=(10,), trials=5)
+    assert plain.full.loss != found.full.loss
+
+
+def test_the_commands_estimate_the_accuracy(network_file, digits_file):
+    shown = in_process("until", network_file, digits_file, "--of", "accuracy", "--half-width", "0.02")
+    assert "nats" not in shown.stdout
+    assert "holds the mean accuracy of these 3,000 rows" in " ".join(shown.stdout.split())
+    shown = in_process("compare", network_file, digits_file, "--of", "accuracy", "--trials", "20")
+    assert shown.returncode == 0, shown.stderr
+    assert "full accuracy" in shown.stdout

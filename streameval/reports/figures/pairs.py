@@ -81,8 +81,8 @@ def classes(contest: PairedResult, name: str) -> Figure | None:
     )
 
 
-def gain(contest: PairedResult, name: str) -> Figure:
-    """Half-widths of what the same rows say as pairs, and of two separate samples."""
+def gain(contest: PairedResult, name: str, more: bool = False) -> Figure:
+    """Half-widths of what the same rows say as pairs, and of two separate samples; `more`: more is better."""
     pair, half = contest.pair, contest.difference.half_width
     normal = quantile(contest.difference.level) * pair.sd / pair.rows**0.5
     wanted = [
@@ -96,7 +96,7 @@ def gain(contest: PairedResult, name: str) -> Figure:
     x = logarithmic("half-width of the difference, nats", 0.5 * min(values), 1.5 * max(values))
     points = tuple((value, len(shown) - k - 0.5) for k, (_, value) in enumerate(shown))
     said = (
-        f"Second - first is {small(pair.difference)} ± {half:.2g}: {verdict(contest.difference)}, on "
+        f"Second - first is {small(pair.difference)} ± {half:.2g}: {verdict(contest.difference, more)}, on "
         f"{contest.estimates}. "
         f"Two separate samples of as many rows would leave ± {pair.unpaired_half_width:.2g}."
     )

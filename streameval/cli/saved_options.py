@@ -1,0 +1,160 @@
+"""What a command is about: MODEL and DATA, or the saved outputs of a model alone, as the options below say it.
+
+Knows which of them go together. Does not know what is made of the values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+from click.core import ParameterSource
+
+from streameval.cli import options
+from streameval.errors import UsageError
+
+if TYPE_CHECKING:
+    from streameval.cli.input_options import InputOptions
+    from streameval.outputs.source import Outputs
+
+# Options of models and data that mean nothing for saved outputs.
+OF_MODELS: Final = ("scale", "activation", "io", "runtime")
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is evaluated: a model on a data set, or saved outputs, then without `data`.
+
+    eps     of the cross-entropy, None where the values are what was saved
+    rows    that there are
+    groups  the column of the rows' groups in the data set; that of saved outputs was read with them
+    """
+
+    model: Any
+    data: Any
+    eps: float | None
+    rows: int
+    groups: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SavedOptions:
+    """What was given of the options for saved outputs."""
+
+    loss_column: str | None
+    score_column: str | None
+    metric: str | None
+    logits: str | None
+    probabilities: str | None
+    label_column: str | None
+    row_id: str | None
+    bounds: str | None
+    format: str | None
+
+    def subject(
+        self,
+        model: str,
+        data: str | None,
+        inputs: InputOptions,
+        *,
+        group: str | None = None,
+        allow_nonfinite: bool = False,
+        evaluating: bool = False,
+    ) -> Subject:
+        """The model and the data set, or the outputs where no DATA was given. Errors are those of opening them."""
+        if data is not None:
+            self.check_models(allow_nonfinite and not evaluating)
+            network = inputs.model(model, allow_nonfinite=allow_nonfinite)
+            source = inputs.data(data)
+            return Subject(network, source, inputs.eps, source.rows, group)
+        outputs = self.open(model, group=group, allow_nonfinite=allow_nonfinite)
+        return Subject(outputs, None, self.eps(outputs, inputs), outputs.rows)
+
+    def open(self, path: str, *, group: str | None = None, allow_nonfinite: bool = False) -> Outputs:
+        """Open the saved outputs at `path`."""
+        from streameval.outputs.opening import open_outputs
+
+        _refuse([name for name in OF_MODELS if _given(name)], "a model and its data", "saved outputs")
+        return open_outputs(
+            path,
+            loss=self.loss_column,
+            score=self.score_column,
+            metric=self.metric,
+            logits=self.logits,
+            probabilities=self.probabilities,
+            label=self.label_column,
+            row_id=self.row_id,
+            group=group,
+            bounds=parse_bounds(self.bounds),
+            format=self.format,
+            allow_nonfinite=allow_nonfinite,
+        )
+
+    def eps(self, outputs: Outputs, inputs: InputOptions) -> float | None:
+        """The eps of the cross-entropy; None for values that were saved, which have none."""
+        if outputs.value is None:
+            return inputs.eps
+        if _given("eps"):
+            raise UsageError(
+                f"--eps: {outputs.value.detail} of {outputs.name} was saved, and has no eps any more."
+            )
+        return None
+
+    @property
+    def any_given(self) -> bool:
+        """Whether one of these options stands on the command line."""
+        return any(_given(field.name) for field in fields(self))
+
+    def alone(self, path: str) -> bool:
+        """Whether the first of several paths is a run's outputs, and no model: by these options, or by its name."""
+        from streameval.outputs.formats import is_models_name
+
+        return self.any_given or not (is_models_name(path) or _given("runtime"))
+
+    def check_models(self, allow_nonfinite: bool = False) -> None:
+        """Raise UsageError if one of these options, or another of saved outputs, was given with a model and data."""
+        if allow_nonfinite:
+            _refuse(["allow_nonfinite"], "saved outputs, or evaluate", "a model and its data")
+        named = [field.name for field in fields(self) if _given(field.name)]
+        _refuse(named, "saved outputs, which are given alone, without DATA", "a model and its data")
+
+
+def parse_bounds(text: str | None) -> tuple[float, float] | None:
+    """The two ends that `--bounds` names. Raises UsageError for anything else."""
+    if text is None:
+        return None
+    try:
+        low, high = map(float, text.split(":"))
+    except ValueError:
+        raise UsageError(f"--bounds {text}: expected LOW:HIGH, such as 0:1 or -3:2.5.") from None
+    return low, high
+
+
+def _given(name: str) -> bool:
+    """Whether an option stands on the command line itself; the environment sets defaults for all commands."""
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
+def _refuse(names: list[str], whose: str, what: str) -> None:
+    if names:
+        shown = ", ".join(f"--{name.replace('_', '-')}" for name in names)
+        raise UsageError(f"{shown}: for {whose}, but {what} were given. Leave it out.")
+
+
+saved_options = options.gathered(
+    "saved",
+    SavedOptions,
+    options.option("--loss-column", metavar="C", help="Of saved outputs: the column of losses."),
+    options.option("--score-column", metavar="C", help="The column of scores; more is better."),
+    options.option("--metric", metavar="NAME", help="The same by the name that an evaluation tool gave it."),
+    options.option("--logits", metavar="C", help="The column of lists of logits, or columns with commas."),
+    options.option("--probabilities", metavar="C", help="The same of probabilities."),
+    options.option("--label-column", metavar="C", help="True classes, of logits and probabilities."),
+    options.option("--row-id", metavar="C", help="Column, or columns, that tell rows apart."),
+    options.option("--bounds", metavar="LOW:HIGH", help="What no saved value can pass."),
+    # Of this command line alone: STREAMEVAL_FORMAT is what `convert` writes.
+    click.option(
+        "--format", metavar="NAME", help="Of saved outputs, where the content does not say: lm-eval, ..."
+    ),
+)

@@ -1,0 +1,113 @@
+"""How the columns of a row become the numbers that are kept of it: one for each kind of output, in a literal table.
+
+Knows columns and formulas. Does not know files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streameval.errors import DataError
+from streameval.outputs.columns import Roles
+from streameval.outputs.table import Values
+from streameval.outputs.values import classes, floats, matrix
+
+Floats = NDArray[np.float64]
+# Probabilities of float32, or of float16 once, sum to 1 within this.
+SUM_SLACK: Final = 1e-3
+
+
+class Rows(Protocol):
+    """What reduces rows, batch after batch: to `features` numbers each, with true classes out of `classes`."""
+
+    features: int
+    classes: int | None
+
+    def reduce(self, batch: Mapping[str, Values], first: int) -> tuple[Floats, NDArray[np.int64]]:
+        """The numbers (n, features), NaN for a row that has none, and the true classes (n,), 0 where there are none."""
+
+
+class SavedValues:
+    """A value a row, as it is."""
+
+    features = 1
+
+    def __init__(self, name: str, roles: Roles) -> None:
+        self.classes: int | None = None
+        self._column = roles.columns[0]
+        self._where = f"{name}, column {roles.named}"
+
+    def reduce(self, batch: Mapping[str, Values], first: int) -> tuple[Floats, NDArray[np.int64]]:
+        """See `Rows`."""
+        values = floats(self._where, batch[self._column], first)
+        return values[:, None], np.zeros(len(values), np.int64)
+
+
+class ClassOutputs:
+    """Logits or probabilities: the log-probability of the true class, and the class with the largest."""
+
+    features = 2
+
+    def __init__(self, name: str, roles: Roles) -> None:
+        self._name, self._roles = name, roles
+        self.classes: int | None = None
+
+    def reduce(self, batch: Mapping[str, Values], first: int) -> tuple[Floats, NDArray[np.int64]]:
+        """See `Rows`."""
+        roles, where = self._roles, f"{self._name}, column {self._roles.named}"
+        parts = [matrix(where, batch[one], first) for one in roles.columns]
+        given = parts[0] if len(parts) == 1 else np.hstack(parts)
+        # One number a row is that of class 1 of two.
+        both = (
+            given if given.shape[1] > 1 else np.hstack([1.0 - given if self._shares else 0.0 * given, given])
+        )
+        if self.classes is None:
+            self.classes = both.shape[1]
+        if both.shape[1] != self.classes:
+            raise DataError(
+                f"{where}, row {first}: {both.shape[1]} classes, but {self.classes} in the rows before. Correct "
+                "the file."
+            )
+        label = roles.label or ""
+        target = classes(f"{self._name}, column {label}", batch[label], first, self.classes)
+        if self._shares:
+            _check_probabilities(where, both, first)
+        kept = np.empty((len(both), 2))
+        kept[:, 0] = self._logs(both)[np.arange(len(both)), target]
+        kept[:, 1] = np.argmax(both, axis=1)
+        return kept, target
+
+    @property
+    def _shares(self) -> bool:
+        return self._roles.kind == "probabilities"
+
+    def _logs(self, given: Floats) -> Floats:
+        """The logarithms of the probabilities (n, classes); NaN where a row has none."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if self._shares:
+                return np.asarray(np.log(given))
+            below = given - given.max(axis=1, keepdims=True)
+            return np.asarray(below - np.log(np.exp(below).sum(axis=1, keepdims=True)))
+
+
+def _check_probabilities(where: str, given: Floats, first: int) -> None:
+    """Raise DataError for a row that is no distribution; one with NaN is told elsewhere."""
+    sums = given.sum(axis=1)
+    bad = (given < 0).any(axis=1) | (np.abs(sums - 1.0) > SUM_SLACK)
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise DataError(
+            f"{where}, row {first + row}: smallest {given[row].min():.6g}, sum {sums[row]:.6g}, expected probabilities "
+            "that sum to 1. If these are logits: logits= (--logits)."
+        )
+
+
+KINDS: Final[dict[str, Callable[[str, Roles], Rows]]] = {
+    "values": SavedValues,
+    "logits": ClassOutputs,
+    "probabilities": ClassOutputs,
+}

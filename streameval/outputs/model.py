@@ -1,0 +1,35 @@
+"""The stand-in for a model that is not here: whose outputs were saved. Knows what a report says of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SavedModel:
+    """What computed the outputs of a run, as far as the file tells. Fulfils `Model`.
+
+    path     of the file
+    sha256   of the values that are used, and of their rows' classes
+    outputs  classes; 1 where a row has a value alone
+    column   of the source's values, where this run's begin
+    saved    what a report says of the file: format, column, rows left out, ...
+    notes    what a reader must know
+    """
+
+    path: str | None
+    sha256: str
+    outputs: int
+    column: int
+    saved: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """See `Model`."""
+        return f"not here: {self.saved.get('kind', 'values')} saved as {self.saved.get('format', 'a table')}"
+
+    def describe(self) -> dict[str, Any]:
+        """See `Model`; no layers are known."""
+        return {"layers": [self.outputs], "activations": [], "saved": self.saved}

@@ -1,0 +1,1 @@
+"""What evaluation tools write for each sample: one file for each tool, a row in `formats.FORMATS`."""

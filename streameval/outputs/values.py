@@ -1,0 +1,133 @@
+"""From the values of a column to numbers, classes and names, or an error that says which row is none.
+
+Knows what can stand for a number. Does not know files.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streameval.errors import DataError, LabelError
+from streameval.outputs.table import Values
+
+Floats = NDArray[np.float64]
+
+
+def floats(where: str, values: Values, first: int) -> Floats:
+    """Numbers (n,) float64, NaN for what is missing; true is 1.
+
+    where  file and column, for messages · first: number of the first row
+
+    Raises DataError, naming the row, for what is no number.
+    """
+    if isinstance(values, np.ndarray):
+        if values.ndim == 1 and values.dtype.kind in "biuf":
+            return np.asarray(values, np.float64)
+        raise DataError(
+            f"{where}, row {first}: {_shape(values)}, expected one number a row. Lists of logits or probabilities: "
+            "logits= (--logits), probabilities= (--probabilities)."
+        )
+    out = np.empty(len(values))
+    for k, value in enumerate(values):
+        number = _number(value)
+        if number is None:
+            raise DataError(
+                f"{where}, row {first + k}: {_short(value)}, expected a number. Name another column, or correct the "
+                "file."
+            )
+        out[k] = number
+    return out
+
+
+def matrix(where: str, values: Values, first: int) -> Floats:
+    """Rows of numbers (n, classes) float64; NaN for all of a row that is missing. Single numbers give (n, 1).
+
+    Raises DataError, naming the row, for lists of different lengths and for what is no number.
+    """
+    if isinstance(values, np.ndarray):
+        if values.ndim in (1, 2) and values.dtype.kind in "biuf":
+            return np.asarray(values, np.float64).reshape(len(values), -1)
+        raise DataError(f"{where}, row {first}: {_shape(values)}, expected a list of numbers for each row.")
+    there = [row for row in values if row is not None]
+    if there and not any(isinstance(row, list) for row in there):
+        return floats(where, values, first)[:, None]
+    width = max((len(row) for row in there if isinstance(row, list)), default=1)
+    out = np.full((len(values), width), np.nan)
+    for k, row in enumerate(values):
+        if row is None:
+            continue
+        numbers = [_number(value) for value in row] if isinstance(row, list) else [None]
+        if len(numbers) != width or None in numbers:
+            raise DataError(
+                f"{where}, row {first + k}: {_short(row)}, expected a list of {width} numbers as in other rows. "
+                "Correct the file."
+            )
+        out[k] = numbers
+    return out
+
+
+def classes(where: str, values: Values, first: int, count: int) -> NDArray[np.int64]:
+    """True classes (n,) int64 in [0, count). Raises LabelError, naming the row, for anything else."""
+    if isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "biu":
+        numbers: NDArray[np.float64] = values.astype(np.float64)
+    else:
+        given = values.tolist() if isinstance(values, np.ndarray) else values
+        numbers = np.array([math.nan if isinstance(one, str) else _class(one) for one in given], np.float64)
+    bad = ~((numbers >= 0) & (numbers < count) & (numbers == np.floor(numbers)))
+    if bad.any():
+        k = int(np.argmax(bad))
+        raise LabelError(
+            f"{where}, row {first + k}: label {_short(values[k])}, expected the number of a class, 0 to {count - 1}. "
+            "Name the column of class numbers: label= (--label-column)."
+        )
+    return numbers.astype(np.int64)
+
+
+def texts(values: Values) -> list[str | None]:
+    """What names rows or groups, as text: whole numbers without a point, None for what is missing."""
+    given = values.tolist() if isinstance(values, np.ndarray) else values
+    return [_text(value) for value in given]
+
+
+def _text(value: Any) -> str | None:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return value if isinstance(value, str) else str(value)
+
+
+def _number(value: Any) -> float | None:
+    """The value as a float, None for what is no number."""
+    if value is None:
+        return math.nan
+    if isinstance(value, bool | int | float):
+        return _class(value)
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return None
+    return None
+
+
+def _class(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def _short(value: Any) -> str:
+    text = repr(value.item() if isinstance(value, np.generic) else value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _shape(values: NDArray[Any]) -> str:
+    return f"{values.dtype} of shape {values.shape[1:]} in each row"

@@ -1,0 +1,28 @@
+"""A ratio of sums as text: of these rows, and what it says of further data. Does not know how it was computed."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from streameval.reports.numbers import count, nats, percent
+from streameval.reports.terminal import TextStyle, fields, paragraph
+
+if TYPE_CHECKING:
+    from streameval.statistics.ratios import Ratio
+
+
+def ratio(result: Ratio, style: TextStyle) -> str:
+    """A ratio with its error."""
+    interval = result.interval
+    ends = "none: one group says nothing of others"
+    if math.isfinite(interval.high):
+        ends = f"{nats(interval.low)} … {nats(interval.high)} for further data, about"
+    pairs = [
+        (result.unit, f"{nats(result.estimate, 6)}, of these rows: exact"),
+        ("standard error", "unknown" if result.stderr is None else nats(result.stderr)),
+        (f"{percent(interval.level, 0)} interval", ends),
+        ("rows", f"{count(result.rows)} in {count(result.groups)} groups, weight {result.weight:,.10g}"),
+    ]
+    said = f"{interval.assumes}{'' if interval.warning is None else f' Warning: {interval.warning}'}"
+    return style.finish([style.bold(result.unit), "", *fields(pairs, style), "", *paragraph(said, style)])

@@ -1,0 +1,54 @@
+"""Whether rows are predicted right, as a score a row: what a study of the accuracy reads in place of losses.
+
+Knows another scorer. Does not know who computes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from streameval.errors import UsageError
+from streameval.losses import Recorded
+from streameval.losses.loss import Loss
+from streameval.scoring.scorer import Scorer, Scores
+from streameval.storage.source import Chunk
+
+ACCURACY = Recorded("accuracy", score=True, low=0.0, high=1.0)
+
+
+class RightScorer:
+    """Scores 1 for a row that another scorer's model predicts right, else 0; NaN where its loss is not finite.
+
+    Raises UsageError for rows that have no classes.
+    """
+
+    def __init__(self, scorer: Scorer) -> None:
+        if scorer.classes is None:
+            raise UsageError("of (--of) accuracy: these rows have no classes. Expected --of loss.")
+        self._scorer = scorer
+        self.name, self.model = scorer.name, scorer.model
+        self.classes: int | None = scorer.classes
+        self.loss: Loss = ACCURACY
+
+    @property
+    def threads(self) -> int:
+        """See `Scorer`."""
+        return self._scorer.threads
+
+    @threads.setter
+    def threads(self, threads: int) -> None:
+        self._scorer.threads = threads
+
+    def score(self, chunk: Chunk) -> Scores:
+        """See `Scorer`."""
+        scores = self._scorer.score(chunk)
+        right = np.asarray(scores.target == scores.predicted, np.float64)
+        return Scores(np.where(np.isfinite(scores.loss), right, np.nan), scores.target, scores.predicted)
+
+    def reference(self, chunk: Chunk) -> None:
+        """See `Scorer`: a share of rows has no rounding."""
+        return
+
+    def footprint(self, chunk_rows: int, threads: int) -> int:
+        """See `Scorer`."""
+        return self._scorer.footprint(chunk_rows, threads) + 16 * chunk_rows

@@ -1,0 +1,20 @@
+"""The readers that are fuzzed, by the name that the command takes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.fuzz.target import Target
+from tests.fuzz.targets import arrow, idx, npy, npz, onnx, pickle, safetensors
+
+TARGETS: Final[dict[str, Target]] = {
+    "idx": idx.TARGET,
+    "idx.gz": idx.ZIPPED,
+    "npy": npy.TARGET,
+    "arrow": arrow.TARGET,
+    "arrow-compressed": arrow.COMPRESSED,
+    "pickle": pickle.TARGET,
+    "npz": npz.TARGET,
+    "safetensors": safetensors.TARGET,
+    "onnx": onnx.TARGET,
+}

@@ -1,0 +1,113 @@
+"""Some damaged inputs of each reader, always the same ones; and the fuzzers find what they are there to find."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from streameval.errors import DataError
+from tests.fuzz import cases, processes
+from tests.fuzz.table import TARGETS
+from tests.fuzz.target import Case, Target
+
+# Inputs of each reader: about two seconds, or less.
+INPUTS = 150
+SEED = 11
+
+
+def result(running: Iterator[tuple[int, cases.Outcome]]) -> cases.Outcome:
+    """What has come of all inputs."""
+    return list(running)[-1][1]
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_every_damaged_input_is_refused_or_read_as_others_read_it(name, tmp_path):
+    outcome = result(cases.run(name, TARGETS[name], SEED, iter(range(INPUTS)), tmp_path))
+
+    assert outcome.failures == []
+    assert outcome.counts.total() == INPUTS
+    assert outcome.counts["refused"] > INPUTS // 10  # the inputs are damaged where it matters
+    assert outcome.counts["agreed"] >= INPUTS // 20  # whole ones are read, and the oracle reads them too
+
+
+def _read(folder: Path, _: Random) -> bytes:
+    """A reader with one fault of each kind."""
+    content = (folder / "file").read_bytes()
+    if content == b"refused":
+        raise DataError("no")
+    if content == b"traceback":
+        raise KeyError("field")
+    if content == b"hang":
+        time.sleep(60)
+    if content == b"memory":
+        try:
+            raise MemoryError
+        except MemoryError:
+            raise DataError("no memory") from None
+    if content == b"long":
+        raise DataError("x" * 10_000)
+    if content == b"crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return b"wrong" if content == b"differs" else content
+
+
+FAULTS = ("traceback", "hang", "memory", "long", "differs")
+
+
+def faulty(*contents: str) -> Target:
+    """A target whose inputs are `contents`, one after another, behind a whole one."""
+    order = itertools.cycle(contents)
+
+    def mutate(_: Random, __: Case) -> Case:
+        return {"file": next(order).encode()}
+
+    return Target(
+        lambda: [{"file": b"whole"}],
+        mutate,
+        _read,
+        (DataError,),
+        lambda folder: (folder / "file").read_bytes(),
+    )
+
+
+def test_each_kind_of_fault_is_found_named_and_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(cases, "SECONDS", 1)
+    target = faulty("refused", *FAULTS)
+    outcome = result(cases.run("faulty", target, 0, iter(range(7)), tmp_path / "s", tmp_path / "kept"))
+
+    kinds = [failure.kind for failure in outcome.failures]
+    assert kinds == ["exception", "hang", "memory", "message", "differs"]
+    assert outcome.counts == {"agreed": 1, "refused": 3, "exception": 1, "hang": 1, "differs": 1}
+    assert (tmp_path / "kept" / "faulty-0-2-exception" / "file").read_bytes() == b"traceback"
+    assert "KeyError" in (tmp_path / "kept" / "faulty-0-2-exception" / "what.txt").read_text()
+
+
+def test_a_whole_input_that_is_refused_is_a_failure(tmp_path):
+    target = faulty("refused")
+    broken = Target(lambda: [{"file": b"refused"}], target.mutate, _read, (DataError,))
+    outcome = result(cases.run("faulty", broken, 0, iter([0]), tmp_path))
+    assert [failure.text for failure in outcome.failures] == ["a whole seed was refused"]
+
+
+def test_a_crash_of_a_process_is_counted_and_its_input_is_kept(tmp_path, capfd):
+    """The reader of IDX files is told to die at the third input, in a process of its own."""
+    code = (
+        "import os, signal, sys; from pathlib import Path; from tests.fuzz import cases, table; "
+        "from tests.fuzz.__main__ import worker; judge = cases.judge; "
+        "cases.judge = lambda *a: os.kill(os.getpid(), signal.SIGSEGV) if a[-1] == 2 else judge(*a); "
+        "worker(sys.argv[1:])"
+    )
+    failed = processes.fuzz("idx", 4.0, 0, tmp_path, code)
+
+    said = capfd.readouterr().out
+    assert failed == 1
+    assert "crash, 1 alike, the first at input 2:\n    SIGSEGV" in said
+    assert (tmp_path / "idx-0-2-crash" / "images").exists()
+    assert int(said.split(" inputs")[0].split(", ")[-1]) > 3  # it went on after the crash

@@ -1,0 +1,193 @@
+"""Logits, probabilities, losses and scores: what a row is worth, against plain formulas."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import naive
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import streameval as se
+from streameval.errors import DataError, LabelError, UsageError
+
+ROWS, CLASSES = 257, 5
+RNG = np.random.default_rng(11)
+Z = RNG.normal(scale=3, size=(ROWS, CLASSES)).astype(np.float32)
+T = RNG.integers(0, CLASSES, ROWS)
+P = naive.softmax(Z.astype(np.float64))
+
+
+def columns(**more: Any) -> dict[str, Any]:
+    return {"z": Z, "p": P, "t": T, **more}
+
+
+@pytest.mark.parametrize("eps", [1e-7, 0.0, 0.1])
+@pytest.mark.parametrize("kind", ["logits", "probabilities"])
+def test_the_cross_entropy_of_saved_outputs_is_that_of_plain_formulas(kind: str, eps: float) -> None:
+    asked: dict[str, Any] = {kind: "z" if kind == "logits" else "p"}
+    outputs = se.open_outputs(columns(), label="t", **asked)
+    expected = naive.cross_entropy(Z.astype(np.float64), T, eps)
+    np.testing.assert_allclose(se.per_sample_losses(outputs, eps=eps), expected, rtol=1e-12, atol=1e-12)
+    report = se.evaluate(outputs, eps=eps)
+    assert report.accuracy == (Z.argmax(axis=1) == T).mean()
+    assert [list(row) for row in report.state.confusion] == naive.confusion(T, Z.argmax(axis=1), CLASSES)
+    assert report.scorer == "saved"
+
+
+def test_outputs_give_what_the_network_gives_that_made_them(digits_file: Path, network_file: Path) -> None:
+    model, data = se.load_model(network_file), se.open(digits_file)
+    chunk = data.take(np.arange(data.rows))
+    outputs = se.open_outputs({"p": se.predict(model, chunk.x), "t": chunk.t}, probabilities="p", label="t")
+    computed, saved = se.evaluate(model, data), se.evaluate(outputs)
+    assert saved.loss == pytest.approx(computed.loss, abs=1e-6)
+    assert saved.state.confusion == computed.state.confusion
+
+
+def test_columns_of_their_own_are_put_together() -> None:
+    apart = {f"c{k}": Z[:, k] for k in range(CLASSES)} | {"t": T}
+    together = se.open_outputs(columns(), logits="z", label="t")
+    for names in ("c0,c1,c2,c3,c4", [f"c{k}" for k in range(CLASSES)]):
+        assert se.open_outputs(apart, logits=names, label="t").fingerprint == together.fingerprint
+
+
+@pytest.mark.parametrize("kind", ["logits", "probabilities"])
+def test_one_number_a_row_is_that_of_class_1_of_two(kind: str) -> None:
+    z, t = Z[:, 0].astype(np.float64), T % 2
+    given_ = z if kind == "logits" else 1 / (1 + np.exp(-z))
+    outputs = se.open_outputs({"x": given_, "t": t}, label="t", **{kind: "x"})
+    expected = np.log1p(np.exp(-z * (2 * t - 1)))
+    np.testing.assert_allclose(se.per_sample_losses(outputs, eps=0.0), expected, rtol=1e-9)
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40))
+def test_values_of_either_sign_add_up_exactly(values: list[float]) -> None:
+    """Differences and log-likelihoods are below 0: the sums are those of the rounded values, to the last bit."""
+    report = se.evaluate(se.open_outputs({"v": np.array(values)}, loss="v"))
+    units = [round(Fraction(v) * 2**40) for v in values]
+    assert report.state.sums.units == sum(units)
+    assert report.state.sums.units_squared == sum(q * q for q in units)
+    # A state of such rows is a possible one, and its parts join to the same.
+    halves = [
+        se.open_outputs({"v": np.array(part)}, loss="v") for part in (values[::2], values[1::2]) if part
+    ]
+    states = [se.evaluate(one).state.sums for one in halves]
+    assert sum(one.units for one in states) == report.state.sums.units
+    assert type(report.state).from_dict(report.state.to_dict()) == report.state
+
+
+def test_scores_within_0_and_1_have_these_bounds_and_others_none() -> None:
+    for values, bounds in (([0.0, 1.0, 0.5], (0.0, 1.0)), ([0.0, 1.5], None), ([-0.1, 0.3], None)):
+        assert se.open_outputs({"v": np.array(values)}, score="v").value.bounds == bounds
+    assert se.open_outputs({"v": np.array([0.5])}, loss="v").value.bounds is None
+
+
+def test_methods_with_a_guarantee_ask_for_bounds_by_name() -> None:
+    values = RNG.exponential(size=500)
+    with pytest.raises(UsageError, match=r"bounds=.*--bounds LOW:HIGH"):
+        se.evaluate_until(se.open_outputs({"loss": values}), half_width=0.1)
+    bounded = se.open_outputs({"loss": values}, bounds=(0, 20))
+    found = se.evaluate_until(bounded, half_width=0.3)
+    assert found.low <= values.mean() <= found.high
+    compared = se.compare(bounded, sizes=(20,), trials=20)
+    assert "betting" in compared.batches[0].coverage
+    unbounded = se.compare(se.open_outputs({"loss": values}), sizes=(20,), trials=20)
+    assert "betting" not in unbounded.batches[0].coverage
+
+
+@pytest.mark.parametrize(
+    ("given_", "asked", "error", "said"),
+    [
+        ({"v": [1.0, 2.0, 9.0]}, {"loss": "v", "bounds": (0, 5)}, DataError, r"row 2: v is 9\.0, outside .* 0 to 5"),
+        ({"v": [1.0]}, {"loss": "v", "bounds": (5, 0)}, UsageError, "two finite numbers, the smaller first"),
+        ({"v": [1.0]}, {"loss": "v", "bounds": 5}, UsageError, r"bounds: 5, expected two finite numbers"),
+        ({"v": [1.0, 5e6]}, {"loss": "v"}, DataError, r"row 1: v is missing, .*beyond 4e6 \(1 such"),
+        ({"z": [[1.0, 2.0]], "t": [2]}, {"logits": "z", "label": "t"}, LabelError, r"column t, row 0: label 2.*0 to 1"),
+        ({"z": [[1.0, 2.0]], "t": [-1]}, {"logits": "z", "label": "t"}, LabelError, r"row 0: label -1"),
+        ({"z": [[1.0, 2.0]], "t": [0.5]}, {"logits": "z", "label": "t"}, LabelError, r"row 0: label 0\.5"),
+        ({"p": [[0.5, 0.6]], "t": [0]}, {"probabilities": "p", "label": "t"}, DataError, r"sum 1\.1, .*--logits"),
+        ({"p": [[1.5, -0.5]], "t": [0]}, {"probabilities": "p", "label": "t"}, DataError, r"smallest -0\.5"),
+        ({"z": [[1.0, 2.0]], "t": [0]}, {"logits": "z"}, UsageError, r"true classes.*\(--label-column\).*z, t"),
+        ({"v": [1.0], "t": [0]}, {"loss": "v", "label": "t"}, UsageError, "a value that was saved needs none"),
+        ({"z": [[1.0, 2.0]]}, {"loss": "z"}, DataError, r"row 0: float64 of shape \(2,\).*--logits"),
+        ({"v": ["a", "b"]}, {"loss": "v"}, DataError, r"column v, row 0: 'a', expected a number"),
+        ({"v": [1.0]}, {"loss": "w"}, UsageError, r"no column 'w' for loss= \(--loss-column\)\. Its columns: v"),
+        ({"v": [1.0]}, {"loss": "v", "row_id": "i"}, UsageError, r"no column 'i' for row_id= \(--row-id\)"),
+        ({"v": [1.0]}, {"loss": "v", "group": "i"}, UsageError, r"no column 'i' for group= \(--group\)"),
+        ({"v": [1.0]}, {}, UsageError, r"which column holds what is wanted\?.*Its columns: v"),
+        ({"v": [1.0]}, {"loss": "v", "score": "v"}, UsageError, r"loss=.*and score=.*expected one of them"),
+        ({"v": [1.0]}, {"metric": "acc"}, UsageError, r"'acc', but this is no tool's file"),
+        ({"v": [1.0], "w": [1.0, 2.0]}, {"loss": "v"}, UsageError, "expected arrays of one length"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_used_is_refused_with_the_cure(
+    given_: dict[str, Any], asked: dict[str, Any], error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error, match=said):
+        se.open_outputs({name: np.array(values) for name, values in given_.items()}, **asked)
+
+
+def test_rows_without_a_value_are_counted_and_left_out_where_that_is_asked_for() -> None:
+    values = np.array([1.0, np.nan, 3.0, np.inf, -np.inf, 2.0])
+    with pytest.raises(DataError, match=r"row 1: .*\(3 such rows of 6\).*--allow-nonfinite"):
+        se.open_outputs({"loss": values})
+    outputs = se.open_outputs({"loss": values, "id": np.arange(6)}, row_id="id", allow_nonfinite=True)
+    report = se.evaluate(outputs)
+    assert (report.loss, report.rows) == (2.0, 3)
+    assert report.to_dict()["model"]["saved"]["left_out"] == 3
+    assert [outputs.ids.name(k) for k in range(3)] == ["0", "2", "5"]
+    assert outputs.model.notes == ("3 rows without a finite value were left out",)
+    with pytest.raises(DataError, match="no rows with a value"):
+        se.open_outputs({"loss": np.array([np.nan])}, allow_nonfinite=True)
+
+
+def test_logits_of_minus_infinity_are_probabilities_of_0() -> None:
+    z = np.array([[0.0, -np.inf], [-np.inf, 0.0], [np.nan, 0.0]])
+    outputs = se.open_outputs({"z": z, "t": np.array([0, 0, 1])}, logits="z", label="t", allow_nonfinite=True)
+    np.testing.assert_allclose(se.per_sample_losses(outputs), [-np.log1p(1e-7), -np.log(1e-7)], rtol=1e-12)
+    with pytest.raises(DataError, match="row 1"):
+        se.evaluate(outputs, eps=0.0)
+
+
+def test_losses_that_were_saved_are_no_other_loss() -> None:
+    outputs = se.open_outputs({"loss": np.array([1.0, 2.0])})
+    for asked in ({"eps": 0.0}, {"loss": se.CrossEntropy()}):
+        with pytest.raises(UsageError, match="was saved, and cannot be turned into another loss"):
+            se.evaluate(outputs, **asked)
+    with pytest.raises(UsageError, match="saved outputs were given with data"):
+        se.evaluate(outputs, (np.zeros((2, 3), np.float32), np.zeros(2, int)))
+    from streameval.engines.local import Local
+
+    with pytest.raises(UsageError, match="saved outputs need no workers"):
+        se.evaluate(outputs, options=se.PassOptions(engine=Local(1)))
+
+
+def test_shards_and_checkpoints_of_outputs_join_to_the_same_digest(tmp_path: Path) -> None:
+    outputs = se.open_outputs({"loss": RNG.exponential(size=1_000)})
+    whole = se.evaluate(outputs)
+    from streameval.evaluation.shards import write_state
+
+    states = []
+    for k in range(3):
+        report = se.evaluate(outputs, options=se.PassOptions(shard=(k, 3)))
+        states.append(tmp_path / f"{k}.json")
+        write_state(report, states[-1])
+    assert se.merge(states).digest == whole.digest
+    assert se.verify(whole.to_dict(), outputs.model, outputs).whole
+
+
+def test_the_standard_error_takes_groups_as_independent_where_they_were_opened() -> None:
+    values, groups = RNG.normal(size=300), np.repeat(np.arange(30), 10)
+    values += np.repeat(RNG.normal(size=30), 10)
+    report = se.evaluate(se.open_outputs({"loss": values, "g": groups}, group="g"))
+    sums = (values - values.mean()).reshape(30, 10).sum(axis=1)
+    # Miller 2024, equation 4; t's correction for few groups is 30/29.
+    expected = np.sqrt((sums**2).sum()) / 300
+    assert report.stderr_clustered == pytest.approx(expected * np.sqrt(30 / 29), rel=1e-6)
+    assert report.stderr < report.stderr_clustered
+    with pytest.raises(UsageError, match=r"groups: 'h', but .* was opened with those of 'g'"):
+        se.evaluate(se.open_outputs({"loss": values, "g": groups}, group="g"), groups="h")

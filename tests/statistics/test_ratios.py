@@ -1,0 +1,125 @@
+"""Losses by token and byte: the plain double sum, exact sums of these rows, and coverage over drawn documents."""
+
+from __future__ import annotations
+
+import math
+
+import naive_statistics as naive
+import numpy as np
+import pyarrow as pa
+import pytest
+from command_line import in_process, result
+
+import streameval as se
+from streameval.errors import DataError, UsageError
+from streameval.reports.json import dumps
+from streameval.statistics.ratios import bits_per_byte, loss_by_weight, perplexity
+
+
+def documents(rng, count, heavy=0.0):
+    """Summed losses and tokens: long documents are easier, each has a level of its own, few are very hard."""
+    tokens = rng.lognormal(3.0, 0.7, count).astype(int) + 1
+    level = 2.0 + 6.0 / np.sqrt(tokens) + rng.normal(0, 0.5, count)
+    level = np.where(rng.random(count) < heavy, 16.0, level)
+    return level * tokens, tokens
+
+
+def test_the_ratio_and_its_error_are_those_of_the_plain_double_sum():
+    rng = np.random.default_rng(0)
+    values, tokens = documents(rng, 40)
+    groups = rng.integers(0, 11, 40)
+    found = loss_by_weight(values, tokens, groups=groups)
+    mean, stderr = naive.clustered(values.tolist(), groups.tolist(), tokens.tolist())
+    assert (found.estimate, found.stderr) == pytest.approx((mean, stderr), rel=1e-10)
+    assert (found.rows, found.groups, found.weight) == (40, len(set(groups.tolist())), tokens.sum())
+
+
+def test_tokens_of_a_document_say_what_its_sums_say():
+    """One row a token with the document as its group, or one row a document: the same numbers."""
+    rng = np.random.default_rng(1)
+    lengths = rng.integers(1, 30, 50)
+    document = np.repeat(np.arange(50), lengths)
+    losses = rng.exponential(2.0, len(document)) + rng.exponential(1.0, 50)[document]
+    by_token = loss_by_weight(losses, np.ones(len(losses)), groups=document)
+    by_document = loss_by_weight(np.bincount(document, losses), lengths)
+    assert by_token.estimate == pytest.approx(losses.mean(), rel=1e-12)
+    assert by_token.stderr == pytest.approx(by_document.stderr, rel=1e-10)
+    assert by_token.interval.low == pytest.approx(by_document.interval.low, rel=1e-10)
+
+
+def test_perplexity_and_bits_per_byte_are_the_ratio_on_other_scales():
+    values, tokens = documents(np.random.default_rng(2), 100)
+    nats, ppl, bits = (f(values, tokens) for f in (loss_by_weight, perplexity, bits_per_byte))
+    assert ppl.estimate == pytest.approx(math.exp(values.sum() / tokens.sum()), rel=1e-12)
+    assert bits.estimate == pytest.approx(values.sum() / tokens.sum() / math.log(2), rel=1e-12)
+    assert (ppl.interval.low, ppl.interval.high) == pytest.approx(
+        (math.exp(nats.interval.low), math.exp(nats.interval.high))
+    )
+    step = 1e-6
+    slope = (math.exp(nats.estimate + step) - math.exp(nats.estimate - step)) / (2 * step)
+    assert ppl.stderr == pytest.approx(slope * nats.stderr, rel=1e-6)
+    assert bits.stderr == pytest.approx(nats.stderr / math.log(2), rel=1e-12)
+    assert '"estimates": "further data"' in dumps(ppl)
+
+
+@pytest.mark.parametrize(("count", "most_short"), [(50, 0.03), (400, 0.015)])
+def test_the_interval_covers_further_documents_where_one_of_tokens_does_not(count, most_short):
+    """1,000 samples of documents at 95 %: less the shortfall stated, at 4 standard errors; of tokens under half."""
+    rng = np.random.default_rng(3)
+    many = documents(np.random.default_rng(4), 2_000_000)
+    truth = math.exp(many[0].sum() / many[1].sum())
+    held = alone = 0
+    for _ in range(1000):
+        values, tokens = documents(rng, count)
+        held += truth in perplexity(values, tokens).interval
+        level = np.repeat(values / tokens, tokens)
+        half = 1.96 * level.std() / math.sqrt(len(level))
+        alone += abs(math.log(truth) - level.mean()) <= half
+    assert held / 1000 >= 0.95 - most_short - 4 * math.sqrt(0.95 * 0.05 / 1000)
+    assert alone / 1000 < 0.5
+
+
+def test_rare_hard_documents_are_beyond_it_and_it_says_approximately():
+    """1 % of documents at 16 nats a token: of 50 documents most samples see none, and their intervals are too low."""
+    rng = np.random.default_rng(5)
+    many = documents(np.random.default_rng(6), 2_000_000, heavy=0.01)
+    truth = math.exp(many[0].sum() / many[1].sum())
+    found = [perplexity(*documents(rng, 50, heavy=0.01)) for _ in range(500)]
+    assert np.mean([truth in one.interval for one in found]) < 0.9
+    assert all("approximately" in one.interval.assumes for one in found)
+
+
+def test_weights_that_cannot_be_are_refused():
+    with pytest.raises(DataError, match="weights, row 1"):
+        perplexity([1.0, 2.0], np.array([1, -1]))
+    with pytest.raises(UsageError, match="no weight"):
+        perplexity(np.array([1.0, 2.0]), np.array([0, 0]))
+    with pytest.raises(DataError, match="values, row 0"):
+        perplexity(np.array([math.nan, 2.0]), np.array([1, 1]))
+    two = perplexity(np.array([1.0, 900.0]), np.array([1, 1]))
+    assert two.interval.high == math.inf
+    one = perplexity(np.array([2.0]), np.array([1]))
+    assert one.stderr is None
+    assert one.interval.high == math.inf
+
+
+def test_the_command_reads_columns_and_says_of_which_rows(tmp_path):
+    values, tokens = documents(np.random.default_rng(7), 200)
+    groups = [f"d{k // 2}" for k in range(200)]
+    table = pa.table({"nll": values, "tokens": tokens, "document": groups, "text": ["x"] * 200})
+    place = tmp_path / "saved.arrow"
+    with pa.ipc.new_file(place, table.schema) as writer:
+        writer.write_table(table, max_chunksize=64)
+    common = ("perplexity", place, "--loss-column", "nll", "--weight-column", "tokens")
+    for per, function in (("token", se.perplexity), ("byte", se.bits_per_byte), ("weight", loss_by_weight)):
+        found = result(*common, "--per", per, "--group", "document")
+        assert found == function(values, tokens, groups=groups).to_dict()
+    assert found["groups"] == 100
+    assert found["interval"]["estimates"] == "further data"
+    shown = " ".join(in_process(*common).stdout.split())
+    assert "of these rows: exact" in shown
+    assert "for further data" in shown
+    assert in_process("perplexity", place, "--loss-column", "no", "--weight-column", "tokens").returncode == 2
+    assert (
+        in_process("perplexity", place, "--loss-column", "text", "--weight-column", "tokens").returncode == 3
+    )

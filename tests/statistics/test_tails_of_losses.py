@@ -1,0 +1,163 @@
+"""Quantiles, bands and the worst rows: ranks by exact fractions, coverage on skew losses and on ties."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import naive_statistics as naive
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streameval.errors import DataError, UsageError
+from streameval.statistics.quantiles import (
+    distribution_band,
+    order_statistics,
+    quantile_interval,
+    quantile_ranks,
+    rank_of,
+)
+from streameval.statistics.worst import worst
+
+R = 16.0
+
+
+def skewed(rng, size):
+    """Half a percent of rows at 8 to 16 nats, the others small, many of them equal."""
+    values = np.round(rng.exponential(0.1, size), 2)
+    heavy = rng.random(size) < 0.005
+    values[heavy] = rng.uniform(8, 16, heavy.sum())
+    return values
+
+
+@given(
+    st.lists(st.floats(-1e6, 1e6) | st.sampled_from([0.0, -0.0, 1e-300, -1e-300]), min_size=1, max_size=60),
+    st.data(),
+)
+def test_order_statistics_are_those_of_sorting(values, data):
+    ranks = data.draw(st.lists(st.integers(1, len(values)), min_size=1, max_size=4))
+    assert order_statistics(np.array(values), ranks) == [sorted(values)[rank - 1] for rank in ranks]
+
+
+def test_order_statistics_of_more_rows_than_a_piece():
+    values = np.random.default_rng(0).normal(size=150_000)
+    ranks = [1, 75_000, 149_999, 150_000]
+    assert order_statistics(values, ranks) == np.sort(values)[np.array(ranks) - 1].tolist()
+
+
+@pytest.mark.parametrize("population", [None, 40, 200])
+@pytest.mark.parametrize("share", [Fraction(1, 2), Fraction(9, 10), Fraction(1, 40)])
+@pytest.mark.parametrize("n", [1, 7, 39])
+def test_ranks_are_those_of_exact_fractions(n, share, population):
+    expected = naive.quantile_ranks(n, share, Fraction(1, 10), population)
+    assert quantile_ranks(n, float(share), level=0.9, population=population) == expected
+
+
+@pytest.mark.parametrize("replace", [True, False])
+@pytest.mark.parametrize("share", [0.5, 0.95, 0.996])
+def test_quantile_intervals_hold_as_often_as_they_say(share, replace):
+    """2,000 samples of 300 of 4,000 skew losses with ties: at least 95 % less 4 standard errors."""
+    rng = np.random.default_rng(1)
+    losses = skewed(rng, 4000)
+    truth = np.sort(losses)[math.ceil(share * 4000) - 1]
+    held = 0
+    for _ in range(2000):
+        drawn = losses[rng.integers(0, 4000, 300) if replace else rng.permutation(4000)[:300]]
+        low, high = quantile_ranks(300, share, population=None if replace else 4000)
+        ordered = np.concatenate([[-math.inf], np.sort(drawn), [math.inf]])
+        held += ordered[low] <= truth <= ordered[high]
+    assert held / 2000 >= 0.95 - 4 * math.sqrt(0.95 * 0.05 / 2000)
+    found = quantile_interval(drawn, share, population=None if replace else 4000)
+    assert (found.low, found.high) == (ordered[low], ordered[high])
+
+
+def test_a_share_of_rows_is_not_one_row_more_by_rounding():
+    assert 0.07 * 100 > 7
+    assert [rank_of(share, 100) for share in (0.07, 0.14, 0.28, 0.55, 0.001, 0.999)] == [
+        7,
+        14,
+        28,
+        55,
+        1,
+        100,
+    ]
+
+
+def test_all_rows_give_the_quantile_itself():
+    losses = skewed(np.random.default_rng(2), 500)
+    found = quantile_interval(losses, 0.9, population=500)
+    assert found.low == found.high == np.sort(losses)[449]
+
+
+@pytest.mark.parametrize("looks", [None, (100, 200, 400, 800)])
+def test_bands_hold_for_all_losses_together_and_at_all_looks(looks):
+    """1,000 samples, at 90 %: shares at every loss at once; with several looks, at all of them; 4 standard errors."""
+    rng = np.random.default_rng(3)
+    losses = np.sort(skewed(rng, 5000))
+    truth = np.searchsorted(losses, losses, side="right") / 5000
+    held = 0
+    for _ in range(1000):
+        drawn = losses[rng.integers(0, 5000, 800)]
+        inside = True
+        for k, rows in enumerate(looks or (800,), start=1):
+            band = distribution_band(drawn[:rows], level=0.9, look=None if looks is None else k)
+            seen = np.searchsorted(band.losses, losses, side="right") / rows
+            inside &= bool((np.abs(seen - truth) <= band.reach).all())
+        held += inside
+    assert held / 1000 >= 0.9 - 4 * math.sqrt(0.09 / 1000)
+    low, high = band.quantile(0.5)
+    assert band.share(low)[1] >= 0.5 - 1e-9
+    assert band.share(high)[0] <= 0.5 + band.reach
+    assert band.quantile(0.9999)[1] == math.inf
+    assert band.share(-1.0) == (0.0, band.reach)
+
+
+@pytest.mark.parametrize(
+    ("size", "share"), [(100, Fraction(1, 10)), (777, Fraction(1, 100)), (50, Fraction(1, 3))]
+)
+def test_the_worst_rows_cost_what_sorting_says(size, share):
+    losses = np.random.default_rng(4).exponential(size=size).round(1)
+    found = worst(losses, float(share), bounds=(0.0, R))
+    expected = naive.worst_mean(losses.tolist(), share)
+    assert found.mean == pytest.approx(float(expected), rel=1e-9)
+    assert found.part == pytest.approx(float(expected * share * size) / losses.sum(), rel=1e-9)
+
+
+@pytest.mark.parametrize("size", [60, 600])
+def test_the_worst_of_further_data_lies_where_it_is_said(size):
+    """150 samples each, of a population where 0.5 % of rows hold most of the loss: misses in at most 5 %."""
+    rng = np.random.default_rng(5)
+    many = skewed(rng, 400_000)
+    share = 0.01
+    top = np.sort(many)[-int(share * len(many)) :]
+    mean, part = top.mean(), top.sum() / many.sum()
+    missed = np.zeros(2)
+    for seed in range(150):
+        found = worst(rng.choice(many, size), share, bounds=(0.0, R), seed=seed)
+        missed += (mean not in found.mean_interval, part not in found.part_interval)
+    assert (missed / 150 <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / 150)).all()
+
+
+def test_the_worst_percent_of_mnist_carries_23_percent(mnist_dir):
+    found = worst(naive.mnist_losses(mnist_dir), bounds=(0.0, -math.log(1e-7)))
+    assert found.part == pytest.approx(0.23, abs=0.001)
+    assert 0.15 < found.part_interval.low < found.part < found.part_interval.high < 0.27
+
+
+def test_what_has_no_tail_is_refused():
+    with pytest.raises(UsageError, match="share 1"):
+        quantile_interval(np.ones(3), 1.0)
+    with pytest.raises(UsageError, match="3 losses of 2 rows"):
+        quantile_interval(np.ones(3), 0.5, population=2)
+    with pytest.raises(DataError, match="losses, row 1"):
+        order_statistics(np.array([1.0, math.nan]), [1])
+    with pytest.raises(UsageError, match="look 0"):
+        distribution_band(np.ones(3), look=0)
+    with pytest.raises(UsageError, match="needs bounds"):
+        worst(np.ones(3), bounds=None)
+    with pytest.raises(UsageError, match="share 0"):
+        worst(np.ones(3), 0.0, bounds=(0.0, 1.0))
+    assert worst(np.ones(1), bounds=(0.0, 2.0)).mean_interval.high == 2.0
+    assert worst(np.zeros(100), bounds=(0.0, 2.0)).part == 0.01
