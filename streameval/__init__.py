@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from streameval.storage.opening import open as open
     from streameval.storage.source import Source as Source
     from streameval.storage.source import Span as Span
+    from streameval.studies.calibration import calibration as calibration
     from streameval.studies.comparison import compare as compare
     from streameval.studies.minibatch import minibatch as minibatch
     from streameval.studies.paired import paired as paired
@@ -76,6 +77,7 @@ _HOMES = {
     "Span": ("storage.source", "Span"),
     "Step": ("evaluation.streaming", "Step"),
     "bits_per_byte": ("statistics.ratios", "bits_per_byte"),
+    "calibration": ("studies.calibration", "calibration"),
     "compare": ("studies.comparison", "compare"),
     "convert": ("storage.converting", "convert"),
     "cross_entropy_error": ("evaluation.predict", "cross_entropy_error"),
@@ -121,6 +123,7 @@ __all__ = [
     "Step",
     "__version__",
     "bits_per_byte",
+    "calibration",
     "compare",
     "convert",
     "cross_entropy_error",

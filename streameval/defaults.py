@@ -43,6 +43,9 @@ DRAWS = ("uniform", "weighted")
 # What the weights of a ratio count.
 PER = ("token", "byte", "weight")
 
+# Bins of a calibration error.
+BINS = 15
+
 # What a claim is about: the rows there are, or further data of the same kind, of which they are a sample.
 THESE_ROWS = "these rows"
 FURTHER_DATA = "further data"

@@ -348,3 +348,14 @@ def worst_mean(losses, share: Fraction) -> Fraction:
         part = min(left, Fraction(1))
         cost, left = cost + part * loss, left - part
     return cost / total
+
+
+def calibration_square(confidence, right, bins) -> float:
+    """Return the squared calibration error without its bias, bin by bin; `bins` says which bin each row is in."""
+    total = 0.0
+    for k in set(bins):
+        gaps = [c - y for c, y, b in zip(confidence, right, bins, strict=True) if b == k]
+        mean = sum(gaps) / len(gaps)
+        variance = sum((g - mean) ** 2 for g in gaps) / (len(gaps) - 1)
+        total += len(gaps) / len(bins) * (mean**2 - variance / len(gaps))
+    return total

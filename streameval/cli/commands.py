@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "compare": "Many mini-batches of several sizes against the full loss.",
     "until": "Read random rows until the loss is known well enough.",
     "paired": "Two or more models on the same rows.",
+    "calibration": "Whether probabilities mean what they say: Brier score, calibration error.",
     "perplexity": "Saved losses by token or byte, with errors that know documents.",
     "merge": "Put the shards of an evaluation together.",
     "verify": "Compare a report with its model and data, bit by bit.",

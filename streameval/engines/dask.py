@@ -10,6 +10,7 @@ import logging
 import signal
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import Any
 
@@ -167,15 +168,25 @@ class _Sent:
                     yield from (Failure(task.span, self._pulse.cause) for task, _, _ in self._tasks.values())
                     return
                 continue
-            self._pulse.felt()
             for future in done.next_batch(block=False):
+                # Its worker died before the result was fetched: whoever is left computes it again.
+                if future.status == "pending":
+                    done.add(future)
+                    continue
                 task, lost, shared = self._tasks.pop(future)
                 # The scheduler may lose a task with the worker that held what it depends on: it is sent again.
                 if future.status == "lost" and lost < self._retries:
                     self._shared = None if self._shared is shared else self._shared
                     done.add(self._send(task, lost + 1))
                     continue
-                yield _outcome(future, task)
+                try:
+                    outcome = _outcome(future, task)
+                except TimeoutError:
+                    self._tasks[future] = task, lost, shared
+                    done.add(future)
+                    continue
+                self._pulse.felt()
+                yield outcome
                 # Let the cluster forget the result: states of large passes would pile up there.
                 future.release()
 
@@ -236,13 +247,18 @@ class _Pulse:
 
 
 def _outcome(future: Any, task: Task) -> Part | Failure:
-    if future.status == "finished":
-        part: Part = future.result()
-        return part
-    error = future.exception() if future.status == "error" else None
-    if error is None:
+    """What came of a task. Raises TimeoutError if the worker that has the result does not give it."""
+    if future.status not in ("finished", "error"):
         return Failure(task.span, f"the Dask scheduler lost it ({future.status}).")
-    return Failure.of(task.span, error)
+    try:
+        if future.status == "error":
+            return Failure.of(task.span, future.exception(timeout=ANSWER))
+        part: Part = future.result(timeout=ANSWER)
+    except TimeoutError:
+        raise
+    except (OSError, RuntimeError, CancelledError) as error:
+        return Failure(task.span, f"the Dask scheduler lost it ({type(error).__name__}).")
+    return part
 
 
 def _hand_on(spec: bytes) -> bytes:

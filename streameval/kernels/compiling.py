@@ -15,10 +15,12 @@ import numba
 
 from streameval.errors import KernelError
 from streameval.kernels.caching import use_cache
+from streameval.kernels.linking import LinkedCompiler
 
 # They own no array, so they count no references: atomic additions at every step would cost 5 % of a pass.
-device = numba.njit(nogil=True, forceinline=True, _nrt=False)
-shared = numba.njit(nogil=True, _nrt=False)
+_LINKED = {"nogil": True, "_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+device = numba.njit(forceinline=True, pipeline_class=LinkedCompiler, **_LINKED)
+shared = numba.njit(pipeline_class=LinkedCompiler, **_LINKED)
 
 # One parallel kernel at a time: Numba's workqueue layer aborts the process when two threads enter it.
 _LOCK = threading.RLock()

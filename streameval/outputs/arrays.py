@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from streameval import npy_header
 from streameval.errors import DataError
 from streameval.files import storage_errors
+from streameval.outputs.sized import opened_zip
 from streameval.outputs.table import BATCH_ROWS, Table, Values
 
 # Of a single row: a thousand million classes are none.
@@ -37,7 +38,7 @@ def npy(path: str) -> Table:
 
 def npz(path: str) -> Table:
     """Several arrays of as many rows, each a column under its name."""
-    with _told(path), zipfile.ZipFile(path) as archive:
+    with _told(path), opened_zip(path) as archive:
         names = {
             one.filename.removesuffix(".npy"): one.filename
             for one in archive.infolist()
@@ -45,7 +46,7 @@ def npz(path: str) -> Table:
         }
 
     def read(wanted: Sequence[str]) -> Iterator[Mapping[str, Values]]:
-        with _told(path), zipfile.ZipFile(path) as archive, contextlib.ExitStack() as stack:
+        with _told(path), opened_zip(path) as archive, contextlib.ExitStack() as stack:
             pieces = {}
             for name in wanted:
                 file = stack.enter_context(archive.open(names[name]))

@@ -16,6 +16,7 @@ import numpy as np
 from streameval import losses
 from streameval.errors import DataError, UsageError
 from streameval.files import storage_errors
+from streameval.outputs.sized import SizedFile
 from streameval.outputs.table import BATCH_ROWS, Table, Values
 
 # The key and columns of the files that `evaluate --losses` writes.
@@ -26,13 +27,13 @@ CSV_BLOCK = 8 << 20
 
 def arrow(path: str) -> Table:
     """An Arrow IPC file or stream, Feather version 2."""
-    with _told(path):
-        schema = _batches(path)[0]
+    with _told(path), _opened(path) as (schema, _):
+        pass
     columns = _names(schema)
 
     def read(wanted: Sequence[str]) -> Iterator[Mapping[str, Values]]:
-        with _told(path):
-            for batch in _batches(path)[1]:
+        with _told(path), _opened(path) as (_, batches):
+            for batch in batches:
                 batch.validate(full=True)
                 yield from _cut(batch, wanted)
 
@@ -124,18 +125,20 @@ def _plain(values: Any) -> Values:
     return values if values.dtype.kind in "biuf" else list(values.tolist())
 
 
-def _batches(path: str) -> tuple[Any, Iterable[Any]]:
-    """The schema and the record batches of an IPC file or stream."""
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[tuple[Any, Iterable[Any]]]:
+    """Yield the schema and the record batches of an IPC file or stream."""
     import pyarrow as pa
 
     # Read, not mapped: a file that is cut short is then an error.
-    file = pa.OSFile(path)
-    if file.read(6) == b"ARROW1":
-        reader = pa.ipc.open_file(file)
-        return reader.schema, (reader.get_batch(k) for k in range(reader.num_record_batches))
-    file.seek(0)
-    stream = pa.ipc.open_stream(file)
-    return stream.schema, stream
+    with SizedFile(path) as sized, pa.PythonFile(sized, "r") as file:
+        if file.read(6) == b"ARROW1":
+            reader = pa.ipc.open_file(file)
+            yield reader.schema, (reader.get_batch(k) for k in range(reader.num_record_batches))
+        else:
+            file.seek(0)
+            stream = pa.ipc.open_stream(file)
+            yield stream.schema, stream
 
 
 @contextlib.contextmanager

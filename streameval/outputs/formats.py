@@ -108,8 +108,10 @@ def is_models_name(path: str) -> bool:
 def _in_zip(path: str) -> str:
     import zipfile
 
+    from streameval.outputs.sized import opened_zip
+
     try:
-        with storage_errors(path), zipfile.ZipFile(path) as archive:
+        with storage_errors(path), opened_zip(path) as archive:
             names = set(archive.namelist())
     except (zipfile.BadZipFile, NotImplementedError, UnicodeError) as error:
         raise DataError(f"{path}: a damaged archive ({error}). Write it again.") from None

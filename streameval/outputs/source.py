@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from streameval.losses import Recorded, choose_loss
 from streameval.losses.loss import Loss
 from streameval.outputs.ids import Ids
 from streameval.outputs.model import SavedModel
+from streameval.storage import block_hashes
 from streameval.storage.source import Chunk, Hashes, Span
 from streameval.storage.stored import row_numbers
 
@@ -39,6 +41,7 @@ class Outputs:
     target   true classes (rows,) int64, mapped; zeros where rows have none
     models   the runs
     value    what the values are; None for logits and probabilities, of which a loss is computed
+    sha256   of the run's values and classes
     ids, groups   of the rows, where they were named
     joined   how several runs were put together: rows, how, and of each run what was left out
     """
@@ -66,10 +69,17 @@ class Outputs:
         self.shape: tuple[int, ...] = (self.features,)
         self.dtype: np.dtype[Any] = self.values.dtype
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the values and classes, in the order of the rows."""
-        return f"sha256:{self.sha256}"
+        """SHA-256 of all values and classes, in the order of the rows: see `block_hashes`."""
+        blocks = Span(0, self.rows).cut(block_hashes.BLOCK_ROWS)
+        return block_hashes.fingerprint(
+            self,
+            (
+                block_hashes.hash_block((one.x, one.t) for one in self.chunks(block, block_hashes.BLOCK_ROWS))
+                for block in blocks
+            ),
+        )
 
     @property
     def model(self) -> SavedModel:

@@ -6,7 +6,8 @@ Knows what can stand for a number. Does not know files.
 from __future__ import annotations
 
 import math
-from typing import Any
+import re
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,10 @@ from streameval.errors import DataError, LabelError
 from streameval.outputs.table import Values
 
 Floats = NDArray[np.float64]
+# A number as text; Python's float would also take 1_5 for fifteen.
+NUMBER: Final = re.compile(
+    r"[-+]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|nan|inf|infinity)", re.IGNORECASE
+)
 
 
 def floats(where: str, values: Values, first: int) -> Floats:
@@ -107,12 +112,8 @@ def _number(value: Any) -> float | None:
         return math.nan
     if isinstance(value, bool | int | float):
         return _class(value)
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return None
-    return None
+    text = value.strip(" \t\r\n") if isinstance(value, str) else ""
+    return float(text) if NUMBER.fullmatch(text) else None
 
 
 def _class(value: Any) -> float:

@@ -54,6 +54,7 @@ CALLS = {
     "compare": ("compare {model} {here}/data.arrow --trials 5 --json", 0),
     "until": ("until {model} {here}/data.arrow --half-width 0.1 --json", 0),
     "paired": ("paired {model} {model} {here}/data.arrow --json", 0),
+    "calibration": ("calibration {model} {here}/data.arrow --json", 0),
     "perplexity": ("perplexity {here}/data.arrow --loss-column label --weight-column label --json", 0),
     "merge": ("merge {here}/0 {here}/1 --json", 0),
     "verify": ("verify {here}/report.json {model} {here}/data.arrow --json", 0),

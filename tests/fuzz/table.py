@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tests.fuzz.target import Target
-from tests.fuzz.targets import arrow, idx, npy, npz, onnx, pickle, safetensors
+from tests.fuzz.targets import arrow, idx, npy, npz, onnx, outputs, pickle, safetensors
 
 TARGETS: Final[dict[str, Target]] = {
     "idx": idx.TARGET,
@@ -17,4 +17,5 @@ TARGETS: Final[dict[str, Target]] = {
     "npz": npz.TARGET,
     "safetensors": safetensors.TARGET,
     "onnx": onnx.TARGET,
+    "outputs": outputs.TARGET,
 }

@@ -18,6 +18,7 @@ from streameval.errors import DataError
 from streameval.files import storage_errors
 from streameval.outputs import json_stream
 from streameval.outputs.records import Record, objects, tool_table
+from streameval.outputs.sized import SizedFile, opened_zip
 from streameval.outputs.table import Table
 from streameval.outputs.tools.directions import less_is_better
 
@@ -32,8 +33,8 @@ MOST_BYTES: Final = 4 << 30
 def inspect(path: str) -> Table:
     """A log. Scores are numbers, or letters (C 1, P 0.5, I and N 0); those of several values are "SCORER.NAME". The
     epochs of a sample are averaged; a sample without a score is missing one."""
-    with storage_errors(path):
-        zipped = zipfile.is_zipfile(path)
+    with storage_errors(path), SizedFile(path) as file:
+        zipped = file.read(4) == b"PK\3\4"
     samples = _zipped if zipped else _plain
 
     def records() -> Iterator[Record]:
@@ -80,7 +81,7 @@ def _plain(path: str) -> Iterator[Any]:
 def _zipped(path: str) -> Iterator[Any]:
     """The summaries of all samples; of a run that did not end, those that were written until then."""
     try:
-        with storage_errors(path), zipfile.ZipFile(path) as archive:
+        with storage_errors(path), opened_zip(path) as archive:
             there = {one.filename: one for one in archive.infolist()}
             names = (
                 [SUMMARIES] if SUMMARIES in there else sorted(n for n in there if "_journal/summaries/" in n)
@@ -111,7 +112,7 @@ def _member(path: str, archive: zipfile.ZipFile, one: zipfile.ZipInfo) -> IO[byt
         return archive.open(one)
     import pyarrow as pa
 
-    with Path(path).open("rb") as file:
+    with SizedFile(path) as file:
         file.seek(one.header_offset)
         header = file.read(LOCAL_HEADER)
         name, extra = struct.unpack_from("<HH", header, 26)

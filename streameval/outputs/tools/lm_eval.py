@@ -48,7 +48,7 @@ def _record(where: str, sample: dict[str, Any]) -> Record:
         raise DataError(f"{where}: no doc_id, expected a sample of lm-evaluation-harness (--log_samples).")
     used, weights = str(sample.get("filter", "none")), {}
     metrics: dict[str, Any] = {}
-    for name in _metric_names(sample):
+    for name in _metric_names(where, sample):
         value = sample.get(name)
         if name in ROLLING and isinstance(value, list) and len(value) == 2:
             metrics[NATS], weights[ROLLING[name]] = _negated(value[0]), value[1]
@@ -71,11 +71,15 @@ def _record(where: str, sample: dict[str, Any]) -> Record:
     }
 
 
-def _metric_names(sample: dict[str, Any]) -> list[str]:
+def _metric_names(where: str, sample: dict[str, Any]) -> list[str]:
     """As the sample lists them; earlier versions did not."""
     listed = sample.get("metrics")
     if isinstance(listed, list):
         return [str(name) for name in listed]
+    if listed is not None:
+        raise DataError(
+            f"{where}: metrics are {type(listed).__name__}, expected a list of names. Correct the file."
+        )
     return [name for name, value in sample.items() if isinstance(value, int | float) and name != "doc_id"]
 
 

@@ -1,0 +1,50 @@
+"""Calibration as text: two numbers, and the accuracy by confidence and by class. Does not know how."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from streameval.reports.numbers import count, nats, percent
+from streameval.reports.terminal import TextStyle, fields, paragraph, table
+
+if TYPE_CHECKING:
+    from streameval.statistics.calibration import Estimate, ShareBand
+    from streameval.studies.calibration import Calibration
+
+CLASSES = 20
+
+
+def calibration(result: Calibration, style: TextStyle) -> str:
+    """A finished measurement."""
+    level = percent(result.level, 0)
+    who = "rows" if result.groups is None else f"{count(result.groups)} groups"
+    pairs = [
+        ("Brier", _estimate(result.brier, level)),
+        ("error", _estimate(result.error, level)),
+        ("rows", f"{count(result.rows)}; claims take {who} as independent"),
+    ]
+    named = f"{result.model.path or 'the model'} on {result.data.name}: calibration"
+    lines = [style.bold(named), "", *fields(pairs, style), ""]
+    lines += table(
+        ("confidence", "rows", "accuracy", f"{level} for all bins", ""),
+        [(percent(one.confidence), *_band(one)) for one in result.bins],
+        style,
+    )
+    shown = sorted(result.classes, key=lambda one: one.right / one.rows)[:CLASSES]
+    lines += ["", *table(
+        ("class", "rows", "accuracy", f"{level} for all classes", ""),
+        [(str(one.label), *_band(one)) for one in sorted(shown, key=lambda one: one.label)],
+        style,
+    ), ""]  # fmt: skip
+    return style.finish([*lines, *paragraph(result.error.interval.assumes, style)])
+
+
+def _estimate(one: Estimate, level: str) -> str:
+    ends = f"{nats(one.interval.low)} to {nats(one.interval.high)}"
+    return f"{nats(one.value)} of these rows, {ends} of further data at about {level}"
+
+
+def _band(one: ShareBand) -> tuple[str, str, str, str]:
+    ends = f"{percent(one.interval.low, 1)} … {percent(one.interval.high, 1)}"
+    outside = one.confidence is not None and one.confidence not in one.interval
+    return count(one.rows), percent(one.right / one.rows), ends, "off" if outside else ""

@@ -1,0 +1,171 @@
+"""Brier score, calibration error and bands: plain formulas, and coverage where the truth is known."""
+
+from __future__ import annotations
+
+import math
+
+import naive_statistics as naive
+import numpy as np
+import pytest
+from command_line import in_process, result
+
+import streameval as se
+from streameval.errors import DataError, UsageError
+from streameval.reports.json import dumps
+from streameval.statistics.calibration import (
+    brier,
+    brier_scores,
+    calibration_error,
+    class_bands,
+    reliability,
+)
+
+GRID = np.array([0.3, 0.5, 0.7, 0.9, 0.97, 0.995])
+SHARES = np.array([0.05, 0.05, 0.1, 0.2, 0.3, 0.3])
+
+
+def drawn(rng, size, off):
+    """Confidences on a grid, and right rows at a chance that is lower by `off` times what is missing to the middle."""
+    c = rng.choice(GRID, size, p=SHARES)
+    return c, rng.random(size) < c - off * c * (1 - c)
+
+
+def truth(off):
+    return math.sqrt(np.sum(SHARES * (off * GRID * (1 - GRID)) ** 2))
+
+
+def test_the_brier_score_is_the_mean_squared_gap_to_the_one_hot_target():
+    rng = np.random.default_rng(0)
+    p, t = rng.dirichlet(np.ones(5), 200), rng.integers(0, 5, 200)
+    expected = ((p - np.eye(5)[t]) ** 2).sum(axis=1)
+    assert brier_scores(p, t) == pytest.approx(expected, rel=1e-12)
+    found = brier(brier_scores(p, t))
+    assert found.value == pytest.approx(expected.mean())
+    assert found.interval.low < expected.mean() < found.interval.high
+    grouped = brier(expected, groups=np.arange(200) // 4)
+    assert grouped.value == pytest.approx(expected.mean())
+    assert '"estimates": "further data"' in dumps(grouped)
+
+
+def test_guaranteed_brier_intervals_hold_where_few_rows_are_surely_wrong():
+    """200 samples of 60 rows, of which 1 % score 2: by betting at least 95 %, less 4 standard errors; by t far less."""
+    rng = np.random.default_rng(1)
+    held = np.zeros(2)
+    for _ in range(200):
+        scores = np.where(rng.random(60) < 0.01, 2.0, 0.001 * rng.random(60))
+        mean = 0.02 + 0.99 * 0.0005
+        held += [mean in brier(scores, guaranteed=True).interval, mean in brier(scores).interval]
+    assert held[0] / 200 >= 0.95 - 4 * math.sqrt(0.95 * 0.05 / 200)
+    assert held[1] / 200 < 0.65
+
+
+def test_the_calibration_error_is_that_of_plain_loops():
+    c, y = drawn(np.random.default_rng(2), 400, 0.8)
+    expected = naive.calibration_square(c.tolist(), y.tolist(), np.searchsorted(GRID, c).tolist())
+    assert calibration_error(c, y, bins=60).value == pytest.approx(math.sqrt(expected), rel=1e-9)
+    alone = calibration_error(c, y, bins=60, groups=np.arange(400))
+    assert alone.value == pytest.approx(math.sqrt(expected), rel=0.02)
+
+
+@pytest.mark.parametrize(("off", "size"), [(0.0, 500), (0.3, 500), (1.0, 500), (0.0, 5000), (0.5, 5000)])
+def test_its_interval_covers_what_is_known_and_its_bias_is_gone(off, size):
+    """1,000 samples at 95 %: at least 93 % less 4 standard errors; E^2 is right on average, 4 standard errors."""
+    rng = np.random.default_rng(3)
+    held, plain, squares = 0, [], []
+    for _ in range(1000):
+        c, y = drawn(rng, size, off)
+        found = calibration_error(c, y)
+        held += truth(off) in found.interval
+        bins = np.searchsorted(GRID, c)
+        gap = np.bincount(bins, c - y, 6) / np.bincount(bins, minlength=6)
+        plain.append(np.sum(np.bincount(bins, minlength=6) / size * gap**2))
+        squares.append(naive_square(c, y, bins))
+    assert held / 1000 >= 0.93 - 4 * math.sqrt(0.93 * 0.07 / 1000)
+    error = np.std(squares) / math.sqrt(1000)
+    assert np.mean(squares) == pytest.approx(truth(off) ** 2, abs=4 * error)
+    assert np.mean(plain) > truth(off) ** 2 + 4 * error
+
+
+def naive_square(c, y, bins):
+    """The debiased square by arrays; `test_the_calibration_error_is_that_of_plain_loops` has it by loops."""
+    rows = np.bincount(bins, minlength=6)
+    gap = c - y
+    mean = np.bincount(bins, gap, 6) / rows
+    variance = (np.bincount(bins, gap**2, 6) - rows * mean**2) / (rows - 1)
+    return float(np.sum(rows / len(c) * (mean**2 - variance / rows)))
+
+
+def test_groups_widen_the_interval_as_they_must():
+    """500 samples of 150 groups of eight rows that are right or wrong together: 95 % covers 91 % or more, 4 se."""
+    rng = np.random.default_rng(4)
+    held = plain = 0
+    for _ in range(500):
+        c = np.repeat(rng.choice(GRID, 150, p=SHARES), 8)
+        y = np.repeat(rng.random(150), 8) < c
+        groups = np.repeat(np.arange(150), 8)
+        held += calibration_error(c, y, groups=groups).interval.low == 0.0
+        plain += calibration_error(c, y).interval.low == 0.0
+    assert held / 500 >= 0.91 - 4 * math.sqrt(0.91 * 0.09 / 500)
+    assert plain / 500 < 0.5
+
+
+def test_bands_hold_for_all_bins_and_all_classes_together():
+    """500 samples at 90 %: all accuracies at once, less 4 standard errors."""
+    rng = np.random.default_rng(5)
+    held = np.zeros(2)
+    for _ in range(500):
+        c, y = drawn(rng, 300, 0.0)
+        bands = reliability(c, y, bins=40, level=0.9)
+        held[0] += all(one.confidence in one.interval for one in bands)
+        t = rng.integers(0, 8, 300)
+        classes = class_bands(rng.random(300) < 0.5 + 0.05 * t, t, level=0.9)
+        held[1] += all(0.5 + 0.05 * one.label in one.interval for one in classes)
+    assert (held / 500 >= 0.9 - 4 * math.sqrt(0.09 / 500)).all()
+    assert sum(one.rows for one in bands) == sum(one.rows for one in classes) == 300
+    assert sum(one.right for one in bands) == y.sum()
+
+
+def test_the_demo_network_is_measured(network_file, digits_file):
+    model, chunk = se.load_model(network_file), se.open(digits_file).take(np.arange(3000))
+    p = se.predict(model, chunk.x)
+    found = calibration_error(p.max(axis=1), p.argmax(axis=1) == chunk.t)
+    assert 0.0 <= found.interval.low <= found.value <= found.interval.high < 0.1
+    assert brier(brier_scores(p, chunk.t)).value < 0.1
+
+
+def test_the_command_gives_what_the_library_gives(network_file, digits_file):
+    model, groups = se.load_model(network_file), np.arange(3000) // 6
+    found = se.calibration(model, digits_file)
+    chunk = se.open(digits_file).take(np.arange(3000))
+    p = se.predict(model, chunk.x)
+    right = p.argmax(axis=1) == chunk.t
+    assert found.error == calibration_error(p.max(axis=1), right)
+    assert found.brier == brier(brier_scores(p, chunk.t))
+    assert found.classes == class_bands(right, chunk.t)
+    said = result("calibration", network_file, digits_file)
+    assert said["calibration_error"] == found.error.to_dict()
+    assert [one["label"] for one in said["classes"]] == list(range(10))
+    shown = in_process("calibration", network_file, digits_file, "--bins", "5").stdout
+    assert "of further data at about 95 %" in " ".join(shown.split())
+    grouped = se.calibration(model, digits_file, groups=groups)
+    assert grouped.groups == 500
+    assert grouped.error == calibration_error(p.max(axis=1), right, groups=groups)
+
+
+def test_what_are_no_probabilities_is_refused():
+    with pytest.raises(DataError, match="probabilities, row 1"):
+        brier_scores([[0.5, 0.5], [0.5, 0.6]], np.array([0, 1]))
+    with pytest.raises(DataError, match="labels, row 0: 2"):
+        brier_scores([[0.5, 0.5]], np.array([2]))
+    with pytest.raises(UsageError, match=r"\(n, classes\)"):
+        brier_scores([0.5, 0.5], np.array([0, 1]))
+    with pytest.raises(UsageError, match="one of each"):
+        calibration_error([0.5], [True, False])
+    with pytest.raises(DataError, match=r"confidence, row 0: 1\.5"):
+        calibration_error([1.5], [True])
+    with pytest.raises(UsageError, match="bins 0"):
+        reliability([0.5], [True], bins=0)
+    with pytest.raises(UsageError, match="guaranteed with groups"):
+        brier([0.5], groups=[0], guaranteed=True)
+    with pytest.raises(UsageError, match="labels from 0"):
+        class_bands([True], np.array([-1]))
