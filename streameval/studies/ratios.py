@@ -8,9 +8,9 @@ from typing import Final
 
 from streameval.arguments import describe_value
 from streameval.defaults import LEVEL, PER
-from streameval.errors import DataError, UsageError
+from streameval.errors import UsageError
+from streameval.outputs.numbers import open_numbers
 from streameval.statistics.ratios import Ratio, bits_per_byte, loss_by_weight, perplexity
-from streameval.storage.columns import read_column
 
 # What the weights count -> what is made of the ratio.
 RATIOS: Final[dict[str, Callable[..., Ratio]]] = {
@@ -29,17 +29,16 @@ def ratio_of_file(
     group: str | None = None,
     level: float = LEVEL,
 ) -> Ratio:
-    """Return perplexity (`per` "token"), bits per byte ("byte") or the weighted mean ("weight") of an Arrow file.
+    """Return perplexity (`per` "token"), bits per byte ("byte") or the weighted mean ("weight") of saved outputs.
 
-    loss    column of summed losses, in nats · weight: column of tokens, bytes or weights · group: column of documents
+    path    any file that `open_outputs` takes
+    loss    column, or a tool's metric, of summed losses, in nats
+    weight  column of tokens, bytes or weights · group: column of documents
 
     Raises UsageError for a column that is not there, DataError for one of other than numbers.
     """
     if per not in RATIOS:
         raise UsageError(f"per (--per): {describe_value(per)}, expected {', '.join(RATIOS)}.")
-    columns = {name: read_column(path, name) for name in (loss, weight)}
-    for name, values in columns.items():
-        if values.dtype.kind not in "iuf":
-            raise DataError(f"{os.fspath(path)}: column {name!r} is of {values.dtype}, expected numbers.")
-    groups = None if group is None else read_column(path, group)
-    return RATIOS[per](columns[loss], columns[weight], groups=groups, level=level)
+    values, groups = open_numbers(path, (loss, weight), group=group)
+    codes = None if groups is None else groups.codes
+    return RATIOS[per](values[:, 0], values[:, 1], groups=codes, level=level)
