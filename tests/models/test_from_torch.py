@@ -61,7 +61,8 @@ MODULES: dict[str, tuple[Any, tuple[int, ...], bool]] = {
     ),
     "padding by name": (
         lambda: nn.Sequential(
-            nn.Conv2d(2, 4, 3, padding="same"), nn.SELU(), nn.MaxPool2d(2, ceil_mode=True), nn.Flatten(), nn.Linear(64, 3)
+            nn.Conv2d(2, 4, 3, padding="same"), nn.SELU(), nn.MaxPool2d(2, ceil_mode=True), nn.Flatten(),
+            nn.Linear(64, 3),
         ),
         (2, 7, 7),
         True,
