@@ -34,7 +34,6 @@ from streameval.kernels.program import (
 )
 from streameval.kernels.rows import next_number
 
-
 # File systems take names of 255 bytes, of which Numba wants some.
 _LONGEST_NAME = 150
 
