@@ -115,6 +115,11 @@ BARS: Final = (
     Bar("relu", "784-512-256-10 ReLU, uint8", "as fast", "1.7 x faster", _ratio(1.0, 1.7)),
     Bar("tanh", "784-(128 x 6)-10 tanh, uint8", "as fast", "1.7 x faster", _ratio(1.0, 1.7)),
     Bar("floats", "64-256-256-4 ReLU, float32", "as fast", "1.2 x faster", _ratio(1.0, 1.2)),
+    Bar("lenet", "LeNet-5 (tanh, average pooling), 28 x 28 uint8", "2 x faster", "3 x", _ratio(2.0, 3.0)),
+    Bar("simpleconv", "SimpleConvNet, 28 x 28 uint8", "1.4 x faster", "2 x", _ratio(1.4, 2.0)),
+    Bar("pytorch-mnist", "PyTorch's MNIST example, 28 x 28 uint8", "1.3 x faster", "2 x", _ratio(1.3, 2.0)),
+    Bar("deepconv", "DeepConvNet, 28 x 28 uint8", "1.3 x faster", "2 x", _ratio(1.3, 2.0)),
+    Bar("resnet8", "ResNet-8, 32 x 32 x 3 uint8", "1.2 x faster", "1.8 x", _ratio(1.2, 1.8)),
     Bar(
         "minibatch",
         "one mini-batch of 100 random rows; streameval's with an interval",

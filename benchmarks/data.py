@@ -11,10 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from benchmarks.images import COLOUR, IMAGES, coloured
+from benchmarks.layers import Average, Conv, Dense, Layer, Pool, Shape, exact_logits
 
 ROOT = Path(__file__).resolve().parent.parent
 EPS = 1e-7
@@ -22,26 +25,20 @@ EPS = 1e-7
 FLOAT_FEATURES, FLOAT_CLASSES = 64, 4
 
 
-class Dense(NamedTuple):
-    """One layer: activation(x @ weight + bias); weight (inputs, outputs), bias (outputs,), float32."""
-
-    weight: NDArray[np.float32]
-    bias: NDArray[np.float32]
-    activation: str
-
-
 @dataclass(frozen=True, eq=False)
 class Task:
     """Rows and a network, as every contestant gets them.
 
     layers   the last one gives the logits
+    shape    of a row, as the first layer takes it: (features,), or (channels, height, width)
     x        (n, features) uint8, multiplied by `scale`, or float32, taken as it is; C-contiguous
     t        (n,) int64 labels
     threads  how many each contestant may use
     exact    eps -> (n,) float64: the loss of each row, -log(softmax(z)_t + eps), in nats
     """
 
-    layers: tuple[Dense, ...]
+    layers: tuple[Layer, ...]
+    shape: Shape
     x: NDArray[Any]
     t: NDArray[np.int64]
     scale: float
@@ -56,10 +53,21 @@ class Task:
 
 def task(network: str, rows: int, threads: int) -> Task:
     """The rows and the network that a workload names (a row of NETWORKS), with exact losses."""
-    layers = NETWORKS[network]()
+    layers, shape = network_of(network)
     x, t = floats(rows) if network == "floats" else pixels(rows)
+    if shape == COLOUR:
+        x = coloured(x)
     scale = 1.0 / 255.0 if x.dtype == np.uint8 else 1.0
-    return Task(layers, x, t, scale, threads, exact_losses(layers, x, t, scale))
+    return Task(layers, shape, x, t, scale, threads, exact_losses(layers, shape, x, t, scale))
+
+
+def network_of(name: str) -> tuple[tuple[Layer, ...], Shape]:
+    """The layers that a workload names, and the shape of a row."""
+    if name in IMAGES:
+        made, shape = IMAGES[name]
+        return made(), shape
+    dense = NETWORKS[name]()
+    return dense, (dense[0].weight.shape[0],)
 
 
 def mnist_folder() -> Path | None:
@@ -137,25 +145,18 @@ NETWORKS: dict[str, Callable[[], tuple[Dense, ...]]] = {
     "floats": lambda: random_network((FLOAT_FEATURES, 256, 256, FLOAT_CLASSES), "relu", 3),
 }
 
-_ACTIVATIONS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
-    "identity": lambda z: z,
-    "sigmoid": lambda z: 1.0 / (1.0 + np.exp(-z)),
-    "relu": lambda z: np.maximum(z, 0.0),
-    "tanh": np.tanh,
-}
-
 
 def exact_losses(
-    layers: tuple[Dense, ...], x: NDArray[Any], t: NDArray[np.int64], scale: float
+    layers: tuple[Layer, ...], shape: Shape, x: NDArray[Any], t: NDArray[np.int64], scale: float
 ) -> dict[float, NDArray[np.float64]]:
     """The loss of each row in float64, for eps = 0 (exact log-softmax) and eps = 1e-7 (the article's)."""
     out = {0.0: np.empty(len(x)), EPS: np.empty(len(x))}
-    for start in range(0, len(x), 2000):
-        part = slice(start, start + 2000)
+    # Windows of a convolution take as much memory as its kernel has places.
+    step = 2000 if len(shape) == 1 else 100
+    for start in range(0, len(x), step):
+        part = slice(start, start + step)
         a = x[part] / 255.0 if x.dtype == np.uint8 else x[part] * scale
-        a = a.astype(np.float64)
-        for weight, bias, activation in layers:
-            a = _ACTIVATIONS[activation](a @ weight.astype(np.float64) + bias.astype(np.float64))
+        a = exact_logits(layers, a.astype(np.float64).reshape(-1, *shape))
         below = a - a.max(axis=1, keepdims=True)
         logs = (below - np.log(np.exp(below).sum(axis=1, keepdims=True)))[np.arange(len(a)), t[part]]
         out[0.0][part] = -logs
@@ -163,13 +164,25 @@ def exact_losses(
     return out
 
 
-def model(layers: tuple[Dense, ...]) -> Any:
+def model(layers: tuple[Layer, ...], shape: Shape) -> Any:
     """The network as streameval's."""
     import streameval as se
 
-    return se.Mlp([se.Layer(*layer) for layer in layers])
+    made = [_native(layer) for layer in layers]
+    return se.Mlp(made) if len(shape) == 1 else se.Network(made, shape=shape)
 
 
-def dense_flops(layers: tuple[Dense, ...]) -> int:
-    """Floating point operations of one row, nothing skipped: two for each weight."""
-    return 2 * sum(layer.weight.size for layer in layers)
+def _native(layer: Layer) -> Any:
+    import streameval as se
+
+    if isinstance(layer, Dense):
+        return se.Layer(*layer)
+    if isinstance(layer, Conv):
+        weight, bias, activation, padding, stride = layer
+        return se.Conv2d(weight, bias, stride=stride, padding=padding, activation=activation)
+    if isinstance(layer, Pool):
+        return se.MaxPool2d(2) if layer.kind == "max" else se.AvgPool2d(2)
+    if isinstance(layer, Average):
+        return se.GlobalAvgPool2d()
+    body, shortcut = ([_native(one) for one in way] for way in (layer.body, layer.shortcut))
+    return se.Residual(body, shortcut, layer.activation)

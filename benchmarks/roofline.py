@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 import time
@@ -16,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.data import NETWORKS, ROOT, dense_flops
+from benchmarks.data import ROOT, network_of
+from benchmarks.layers import flops
 from benchmarks.racing import say
 from benchmarks.results import Results, fastest_peer, ours, rate
 from benchmarks.workloads import RACES
@@ -60,14 +62,13 @@ def places(results: Results, limits: Mapping[str, float]) -> list[Place]:
     for name, label in SHOWN.items():
         if name not in results:
             continue
-        layers = NETWORKS[RACES[name].network]()
-        features = layers[0].weight.shape[0]
-        row_bytes = features * (4 if name == "floats" else 1) + 8  # and an int64 label
+        layers, shape = network_of(RACES[name].network)
+        row_bytes = math.prod(shape) * (4 if name == "floats" else 1) + 8  # and an int64 label
         mine, peer = ours(results[name]), fastest_peer(results[name])
         found.append(
             Place(
                 label,
-                limits["flops"] / dense_flops(layers),
+                limits["flops"] / flops(layers, shape),
                 limits["bytes"] / row_bytes,
                 None if mine is None else rate(mine),
                 None if peer is None else rate(peer),

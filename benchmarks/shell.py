@@ -151,7 +151,7 @@ def _time(command: Command, environment: dict[str, str]) -> tuple[float, float]:
 
 def _exact(rows: int) -> dict[float, float]:
     x, t = data.pixels(rows)
-    losses = data.exact_losses(data.seed_network(), x, t, 1.0 / 255.0)
+    losses = data.exact_losses(data.seed_network(), (784,), x, t, 1.0 / 255.0)
     return {eps: float(values.mean()) for eps, values in losses.items()}
 
 

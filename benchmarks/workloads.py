@@ -63,12 +63,27 @@ _CHUNKED: Final = (
     Contestant("JAX, jit", "with_jax", chunks=(5000, 10000, 60000)),
     Contestant("PyTorch, eager", "with_torch", chunks=(500, 1000, 2000)),
 )
+_OPENVINO: Final = Contestant("OpenVINO", "with_openvino", chunks=(500, 1000, 2000, 5000))
+_COMPILED: Final = Contestant(
+    "PyTorch, torch.compile", "with_torch", "compiled", (500, 1000, 2000), slow=True
+)
 _ALL: Final = (
     *_CHUNKED,
-    Contestant("PyTorch, torch.compile", "with_torch", "compiled", (500, 1000, 2000), slow=True),
+    _OPENVINO,
+    _COMPILED,
     Contestant("NumPy", "with_numpy", chunks=(2000,)),
     Contestant("scikit-learn, predict_proba and log_loss", "with_sklearn"),
     Contestant("PyTorch, TensorDataset and DataLoader", "with_torch", "loader", (1000,)),
+)
+# Small chunks stay in cache: what convolutions are fastest with.
+_SMALL: Final = (50, 100, 200, 500, 1000)
+_IMAGES: Final = (
+    Contestant(OURS, "with_streameval"),
+    Contestant("ONNX Runtime", "with_onnxruntime", chunks=_SMALL),
+    Contestant("OpenVINO", "with_openvino", chunks=_SMALL),
+    Contestant("JAX, jit", "with_jax", chunks=(100, 500, 2000)),
+    Contestant("PyTorch, eager, channels last", "with_torch", chunks=_SMALL),
+    Contestant("PyTorch, torch.compile, channels last", "with_torch", "compiled", (100, 500), slow=True),
 )
 _MINIBATCH: Final = (
     Contestant(OURS, "with_streameval", "minibatches"),
@@ -102,4 +117,15 @@ RACES: Final[dict[str, Race]] = {
         _MINIBATCH,
         100,
     ),
+    "lenet": Race(
+        "LeNet-5, tanh, average pooling, {rows:,} uint8 rows of 28 x 28", "lenet", 20_000, _IMAGES, 20_000
+    ),
+    "simpleconv": Race(
+        "SimpleConvNet, {rows:,} uint8 rows of 28 x 28", "simpleconv", 20_000, _IMAGES, 20_000
+    ),
+    "pytorch-mnist": Race(
+        "PyTorch's MNIST example, {rows:,} uint8 rows of 28 x 28", "pytorch-mnist", 4_000, _IMAGES, 4_000
+    ),
+    "deepconv": Race("DeepConvNet, {rows:,} uint8 rows of 28 x 28", "deepconv", 4_000, _IMAGES, 4_000),
+    "resnet8": Race("ResNet-8, {rows:,} uint8 rows of 3 x 32 x 32", "resnet8", 4_000, _IMAGES, 4_000),
 }

@@ -24,11 +24,12 @@ if not (ROOT / "benchmarks").is_dir():
 # Last, so that `streameval` is still the installed one.
 sys.path.append(str(ROOT))
 
-bars, data, memory, page, racing, rates, roofline, shell, timing, workloads = (
+bars, data, layer_module, memory, page, racing, rates, roofline, shell, timing, workloads = (
     import_module(f"benchmarks.{name}")
     for name in [
         "bars",
         "data",
+        "layers",
         "memory",
         "page",
         "racing",
@@ -41,7 +42,7 @@ bars, data, memory, page, racing, rates, roofline, shell, timing, workloads = (
 )
 Files = import_module("benchmarks.files").Files
 
-PEERS = ("onnxruntime", "onnx", "jax", "torch", "sklearn")
+PEERS = ("onnxruntime", "onnx", "jax", "openvino", "torch", "sklearn")
 ROWS = 300
 
 
@@ -122,9 +123,50 @@ def test_the_reference_is_the_naive_loss(network: str) -> None:
         assert losses == pytest.approx(naive.losses(layers, x, given.t, eps), rel=1e-12, abs=1e-15)
 
 
+@pytest.mark.parametrize("network", data.IMAGES)
+def test_the_reference_of_images_is_the_naive_network(network: str) -> None:
+    layers, shape = data.network_of(network)
+    x = np.random.default_rng(1).random((2, *shape))
+
+    found = layer_module.exact_logits(layers, x)
+
+    expected = naive_network(layers, x).reshape(2, -1)
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+    assert found.shape == (2, 10)
+
+
+def naive_network(layers: Any, x: np.ndarray) -> np.ndarray:
+    """By the twins of the package's layers."""
+    for layer in layers:
+        kind = type(layer).__name__
+        if kind == "Dense":
+            x = x.reshape(len(x), -1) @ layer.weight.astype(float) + layer.bias
+        elif kind == "Conv":
+            sides, stride = (layer.padding,) * 4, (layer.stride,) * 2
+            x = naive.conv2d(x, layer.weight.astype(float), layer.bias.astype(float), stride, sides, 1)
+        elif kind == "Pool":
+            x = (naive.max_pool2d if layer.kind == "max" else naive.avg_pool2d)(x, (2, 2), (2, 2))
+        elif kind == "Average":
+            x = x.mean(axis=(2, 3), keepdims=True)
+        else:
+            x = naive_network(layer.body, x) + naive_network(layer.shortcut, x)
+        x = naive.ACTIVATIONS[getattr(layer, "activation", "identity")](x)
+    return x
+
+
+@pytest.mark.parametrize(
+    ("network", "millions"),
+    [("lenet", 0.83), ("simpleconv", 1.73), ("pytorch-mnist", 24.0), ("deepconv", 17.5)],
+)
+def test_the_networks_take_the_products_and_sums_that_they_are_known_for(
+    network: str, millions: float
+) -> None:
+    assert layer_module.flops(*data.network_of(network)) / 1e6 == pytest.approx(millions, rel=0.01)
+
+
 def test_rows_in_cache_are_evaluated_like_the_same_rows_in_an_array() -> None:
     x, t = data.pixels(70)
-    model = data.model(data.seed_network())
+    model = data.model(data.seed_network(), (784,))
     which = np.arange(ROWS) % 64
     source = se.open((x[which], t[which]))
 

@@ -19,6 +19,13 @@ def first_rows(rows: int) -> NDArray[np.int64]:
     return np.random.default_rng(SEED).integers(0, rows, SIZE)
 
 
+def parts_of(task: Task, chunk: int | None) -> list[dict[str, NDArray[Any]]]:
+    """The rows in chunks, as graphs take them: x (n, *shape) and t."""
+    step = min(chunk or task.rows, task.rows)
+    x = task.x.reshape(-1, *task.shape)
+    return [{"x": x[i : i + step], "t": task.t[i : i + step]} for i in range(0, task.rows, step)]
+
+
 def batches_of(
     task: Task, mean_loss: Callable[[NDArray[np.int64]], Any], eps: float, tolerance: float
 ) -> Ready:

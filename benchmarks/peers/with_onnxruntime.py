@@ -7,7 +7,7 @@ from typing import Any
 import onnxruntime
 
 from benchmarks.data import Task
-from benchmarks.peers.batches import batches_of
+from benchmarks.peers.batches import batches_of, parts_of
 from benchmarks.peers.graph import build
 from benchmarks.timing import Ready
 
@@ -17,8 +17,7 @@ TOLERANCE = 1e-5
 def whole(task: Task, chunk: int | None) -> Ready:
     """One `run` for each chunk."""
     session = _session(task, "sum")
-    step = min(chunk or task.rows, task.rows)
-    parts = [{"x": task.x[i : i + step], "t": task.t[i : i + step]} for i in range(0, task.rows, step)]
+    parts = parts_of(task, chunk)
 
     def run() -> float:
         return sum(float(session.run(None, part)[0]) for part in parts) / task.rows
@@ -37,5 +36,5 @@ def minibatches(task: Task, _: int | None) -> Ready:
 def _session(task: Task, reduction: str) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = task.threads
-    graph = build(task.layers, task.x.dtype, task.scale, reduction)
+    graph = build(task.layers, task.x.dtype, task.scale, reduction, task.shape)
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

@@ -16,7 +16,7 @@ SINGLE_CALLS = 50
 
 def whole(task: Task, _: int | None) -> Ready:
     """`se.evaluate`: loss, accuracy, confusion, per-class losses, digest and all."""
-    network, source = model(task.layers), se.open((task.x, task.t))
+    network, source = model(task.layers, task.shape), se.open((task.x, task.t))
     return Ready(
         lambda: _loss(se.evaluate(network, source, threads=task.threads).loss),
         float(task.exact[EPS].mean()),
@@ -26,7 +26,7 @@ def whole(task: Task, _: int | None) -> Ready:
 
 def minibatches(task: Task, _: int | None) -> Ready:
     """`se.minibatch`, many batches in one call, each with its interval."""
-    network, source = model(task.layers), se.open((task.x, task.t))
+    network, source = model(task.layers, task.shape), se.open((task.x, task.t))
     return Ready(
         lambda: se.minibatch(network, source, size=SIZE, batches=BATCHES, seed=SEED).loss,
         _exact(task),
@@ -37,7 +37,7 @@ def minibatches(task: Task, _: int | None) -> Ready:
 
 def minibatch(task: Task, _: int | None) -> Ready:
     """`se.minibatch`, one batch a call."""
-    network, source = model(task.layers), se.open((task.x, task.t))
+    network, source = model(task.layers, task.shape), se.open((task.x, task.t))
 
     def run() -> float:
         for _ in range(SINGLE_CALLS):

@@ -6,19 +6,21 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.data import Task
+from benchmarks.layers import Average, Branches, Conv, Dense, Layer, Pool
 from benchmarks.peers.batches import batches_of
 from benchmarks.timing import Ready
 
 TOLERANCE = 1e-5
-_ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
-    "identity": lambda z: z,
-    "sigmoid": torch.sigmoid,
-    "relu": torch.relu,
-    "tanh": torch.tanh,
+_ACTIVATIONS: dict[str, Callable[[], Any]] = {
+    "identity": nn.Identity,
+    "sigmoid": nn.Sigmoid,
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
 }
 
 
@@ -71,17 +73,58 @@ def _chunks(task: Task, chunk: int | None, total: Callable[[Any, Any], Any]) -> 
 
 def _sum_of_losses(task: Task) -> Callable[[Any, Any], Any]:
     torch.set_num_threads(task.threads)
-    # As nn.Linear keeps them: (outputs, inputs).
-    layers = [
-        (torch.tensor(weight.T.copy()), torch.tensor(bias), _ACTIVATIONS[name])
-        for weight, bias, name in task.layers
-    ]
+    network = _module(task.layers).eval()
+    images = len(task.shape) > 1
+    if images:
+        network = network.to(memory_format=torch.channels_last)
     scaled = task.x.dtype == "uint8"
 
     def total(x: Any, t: Any) -> Any:
         a = x.to(torch.float32) * task.scale if scaled else x
-        for weight, bias, activation in layers:
-            a = activation(functional.linear(a, weight, bias))
-        return functional.cross_entropy(a, t, reduction="sum")
+        if images:
+            a = a.reshape(-1, *task.shape).contiguous(memory_format=torch.channels_last)
+        return functional.cross_entropy(network(a), t, reduction="sum")
 
     return total
+
+
+class _Branches(nn.Module):
+    def __init__(self, layer: Branches) -> None:
+        super().__init__()
+        self.body, self.shortcut = _module(layer.body), _module(layer.shortcut)
+        self.activation = _ACTIVATIONS[layer.activation]()
+
+    def forward(self, x: Any) -> Any:
+        return self.activation(self.body(x) + self.shortcut(x))
+
+
+def _module(layers: tuple[Layer, ...]) -> Any:
+    """The network as anybody would write it: nn.Sequential."""
+    modules: list[Any] = []
+    flat = isinstance(layers[0], Dense) if layers else False
+    for layer in layers:
+        if isinstance(layer, Dense):
+            modules += [] if flat else [nn.Flatten()]
+            flat = True
+            modules.append(_filled(nn.Linear(*layer.weight.shape), layer.weight.T, layer.bias))
+        elif isinstance(layer, Conv):
+            outputs, inputs, *sides = layer.weight.shape
+            conv = nn.Conv2d(inputs, outputs, tuple(sides), layer.stride, layer.padding)
+            modules.append(_filled(conv, layer.weight, layer.bias))
+        elif isinstance(layer, Pool):
+            modules.append(nn.MaxPool2d(2) if layer.kind == "max" else nn.AvgPool2d(2))
+        elif isinstance(layer, Average):
+            modules.append(nn.AdaptiveAvgPool2d(1))
+        else:
+            modules.append(_Branches(layer))
+            continue
+        activation = getattr(layer, "activation", "identity")
+        modules += [] if activation == "identity" else [_ACTIVATIONS[activation]()]
+    return nn.Sequential(*modules)
+
+
+def _filled(module: Any, weight: Any, bias: Any) -> Any:
+    with torch.no_grad():
+        module.weight.copy_(torch.from_numpy(weight.copy()))
+        module.bias.copy_(torch.from_numpy(bias))
+    return module

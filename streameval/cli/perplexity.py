@@ -27,9 +27,9 @@ def command(
     level: float,
     as_json: bool,
 ) -> None:
-    """Print perplexity (or bits per byte) of the saved losses in OUTPUTS, an Arrow file.
+    """Print perplexity (or bits per byte) of the saved losses in OUTPUTS: Arrow, Parquet, CSV, JSONL, npz.
 
-    The losses of all rows over the tokens of all rows: of these rows exact, with a 95 % interval for further documents.
+    The losses of all rows over the tokens of all rows: of these rows exact, with an interval for further documents.
     """
     from streameval.cli import output
     from streameval.reports import text_ratio

@@ -231,8 +231,8 @@ def _bind(
         if not (hashed and checks):
             raise DataError(
                 f"{path}: its rows were read from another file, or {source.name} was written to, moved or copied "
-                f"since: (size, mtime_ns, ctime_ns, inode) were {shown(stored['stamps'])}, found {shown(stamps)}. "
-                f"{cure}"
+                f"since: (size, mtime_ns, ctime_ns, inode) were {str(stored['stamps'])[:200]}, found "
+                f"{str(stamps)[:200]}. {cure}"
             )
     if isinstance(source, CheckedSource) and stored.get("checked"):
         source.remember(stored["hashes"])

@@ -14,6 +14,7 @@ from streameval.errors import DataError
 
 # No count, sum or row number in a file is larger: sums of squares of 2**63 rows have 187 bits.
 LARGEST = 1 << 192
+LONGEST, LONGEST_PATH = 300, 8192
 SHA256 = re.compile(r"[0-9a-f]{64}")
 # What reading a content of another form may raise.
 UNSOUND = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RecursionError)
@@ -25,7 +26,7 @@ def intact(name: object, what: str) -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        said = str(error)
+        said = str(error) if len(str(error)) <= LONGEST_PATH // 4 else f"{str(error)[:LONGEST]}..."
         raise type(error)(said if said.startswith(str(name)) else f"{name}: {said}") from error
     except UNSOUND as error:
         raise DataError(f"{name}: {what} is damaged ({_told(error)}). Compute it again.") from error
@@ -48,9 +49,10 @@ def number(content: Any, name: str) -> float:
 
 
 def text(content: Any, name: str, *, none: bool = False) -> Any:
-    """A string, or with `none` null."""
+    """A string, no longer than a path can be, or with `none` null."""
     value = content[name]
-    if not (isinstance(value, str) or (none and value is None)):
+    most = LONGEST_PATH if name == "path" else LONGEST
+    if not ((isinstance(value, str) and len(value) <= most) or (none and value is None)):
         raise ValueError(f"{name} is {shown(value)}, expected a string")
     return value
 

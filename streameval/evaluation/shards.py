@@ -235,10 +235,9 @@ def _read(path: str | os.PathLike[str], key: bytes | None) -> _Shard:
             raise ValueError("model and data are not those of its identity")
         if identity.meaning != RESULT_VERSION:
             raise ValueError(f"its sums have meaning {identity.meaning}, here they have {RESULT_VERSION}")
-        if model.description["layers"][0] != data.features:
-            raise ValueError(
-                f"the model takes {model.description['layers'][0]} features, not {data.features}"
-            )
+        layers = model.description["layers"]
+        if len(layers) > 1 and layers[0] != data.features:
+            raise ValueError(f"the model takes {layers[0]} features, not {data.features}")
         if identity.rows == "all" and identity.total != data.rows:
             raise ValueError(f"all rows are {identity.total}, but the data have {data.rows}")
         scorer = text(content, "scorer") if "scorer" in content else "native"

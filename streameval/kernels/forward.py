@@ -41,8 +41,8 @@ def make_forward(
     """The kernel for rows of this dtype, programs of these operations, and a loss: its name and its tile function."""
     element = np.dtype(dtype).type
     run = link(operations)
+    name = _name(dtype, operations, loss, write_losses)
 
-    @shared
     def run_tiles(net, rows, space, targets, results, counter):
         """What one thread does: take tiles until none is left."""
         n, last = rows.offsets.shape[0], net.program.shape[0] - 1
@@ -60,7 +60,12 @@ def make_forward(
             write_losses(outputs, targets, tile, space.doubles, results)
             start = after
 
-    @kernel(parallel=True, name=_name(dtype, operations, loss, write_losses))
+    # Two kernels from the disk may have been compiled in two processes that counted their functions alike: without a
+    # name of its own, one of them would run the other's tiles.
+    run_tiles.__qualname__ = f"run_tiles {name}"
+    run_tiles = shared(run_tiles)
+
+    @kernel(parallel=True, name=name)
     def forward(
         address, size, offsets, labels, rows_of_targets, parameters, program, weights, factors, inputs, planes,
         floats, doubles, ints, places, counter, losses, predicted, probabilities,

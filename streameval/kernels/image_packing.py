@@ -11,11 +11,14 @@ from streameval.kernels.host import TILE_ROWS
 from streameval.kernels.packing import Builder, Slot, between
 from streameval.kernels.pointwise import ADD, AFFINE, LAYER_NORM
 from streameval.kernels.pooling import AVG_POOL, GLOBAL_AVG, MAX_POOL
+from streameval.kernels.winograd import PIECE, SIZE, WINOGRAD, WINOGRAD_POOL, transformed_filters
 
 Pair = tuple[int, int]
 Borders = tuple[int, int, int, int]
 # Activations that are max(floor, x), which steps do as they write.
 _FLOORS = {"identity": -np.inf, "relu": 0.0}
+# What the transforms of a piece cost for each channel and output, in products: 264 operations for two of them.
+_TRANSFORM_COST = 150
 
 
 def add_conv(
@@ -28,12 +31,13 @@ def add_conv(
     activation: str,
 ) -> Slot:
     """Add a convolution with outputs of this shape. window: (stride, padding, groups)"""
+    if window[0] == (1, 1) and window[2] == 1 and winograd_pays(shape, weight):
+        return _add_winograd(builder, source, shape, shape, weight, bias, window[1], activation)
     (sy, sx), padding, groups = window
     outputs, channels, tall, wide = weight.shape
     image = builder.image(source, *padding)
     own = outputs // groups
-    block = min(CONV_BLOCKS, key=lambda b: (-(-own // b) * b, -b))
-    padded = -(-own // block) * block
+    padded, block = _padding(own)
     target = builder.slot(*shape, padded=outputs - own + padded)
     full = np.zeros((groups, padded, channels * tall * wide), np.float32)
     full[:, :own] = weight.reshape(groups, own, -1)
@@ -49,14 +53,91 @@ def add_conv(
         """From the first value of the image to that of the first window."""
         return -padding[0] * image.row() - padding[1] * TILE_ROWS
 
-    floor = _FLOORS.get(activation, -np.inf)
     builder.add(
         CONV, image, target, *between(image, target),
         channels * tall * wide, offsets, sx * TILE_ROWS, lambda: sy * image.row(), padded, block, groups,
         lambda: channels * image.plane(), lambda: own * target.plane(),
-        builder.weights(blocks), builder.weights(biases), builder.weights(np.array([floor], np.float32)), start,
+        builder.weights(blocks), builder.weights(biases), _floor(builder, activation), start,
     )  # fmt: skip
-    return target if activation in _FLOORS else add_activation(builder, target, activation)
+    return _activated(builder, target, activation)
+
+
+def add_pooled_conv(
+    builder: Builder,
+    source: Slot,
+    shape: tuple[int, int, int],
+    weight: NDArray[np.float32],
+    bias: NDArray[np.float32],
+    window: tuple[Pair, Borders, int],
+    activation: str,
+) -> Slot:
+    """Add a convolution with outputs of this shape, and after it the largest value of each 2 x 2."""
+    pooled = (shape[0], shape[1] // 2, shape[2] // 2)
+    if activation in _FLOORS and window[0] == (1, 1) and window[2] == 1 and winograd_pays(shape, weight):
+        return _add_winograd(builder, source, shape, pooled, weight, bias, window[1], activation)
+    slot = add_conv(builder, source, shape, weight, bias, window, activation)
+    return add_max_pool(builder, slot, pooled, ((2, 2), (2, 2), (0, 0, 0, 0)))
+
+
+def winograd_pays(shape: tuple[int, int, int], weight: NDArray[np.float32]) -> bool:
+    """Whether F(4x4, 3x3) takes fewer operations than the sums themselves, transforms included, with some to spare."""
+    outputs, channels, tall, wide = weight.shape
+    if (tall, wide) != (3, 3):
+        return False
+    pieces = -(-shape[1] // SIZE) * -(-shape[2] // SIZE)
+    products = outputs * channels * PIECE**2
+    transforms = _TRANSFORM_COST * (outputs + channels)
+    return 1.2 * pieces * (products + transforms) < outputs * channels * 9 * shape[1] * shape[2]
+
+
+def _add_winograd(
+    builder: Builder,
+    source: Slot,
+    shape: tuple[int, int, int],
+    written: tuple[int, int, int],
+    weight: NDArray[np.float32],
+    bias: NDArray[np.float32],
+    padding: Borders,
+    activation: str,
+) -> Slot:
+    """The same by Winograd's way; `written` is `shape`, or half of it if the largest of each 2 x 2 is wanted."""
+    outputs, channels = weight.shape[:2]
+    down, across = -(-shape[1] // SIZE), -(-shape[2] // SIZE)
+    # Pieces reach over the end of the image, where there are zeros then.
+    top, left, bottom, right = padding
+    height, width = shape[1] + 2 - top - bottom, shape[2] + 2 - left - right
+    over = (SIZE * down + 2 - top - height, SIZE * across + 2 - left - width)
+    image = builder.image(source, top, left, *over)
+    padded, block = _padding(outputs)
+    filters = np.zeros((PIECE**2, padded, channels), np.float32)
+    filters[:, :outputs] = transformed_filters(weight).reshape(PIECE**2, outputs, channels)
+    blocks = filters.reshape(PIECE**2, padded // block, block, channels).transpose(0, 1, 3, 2)
+    target = builder.slot(*written)
+    builder.add(
+        WINOGRAD if written == shape else WINOGRAD_POOL, image, target, *between(image, target),
+        channels, padded, block, builder.offsets(np.arange(channels) * TILE_ROWS), builder.weights(blocks),
+        builder.weights(bias), _floor(builder, activation),
+        builder.weights(np.array([-np.inf, *[0.0] * block], np.float32)),
+        lambda: -top * image.row() - left * TILE_ROWS, down, across,
+        temporary=builder.slot(PIECE**2 * (channels + padded)),
+    )  # fmt: skip
+    return _activated(builder, target, activation)
+
+
+def _padding(outputs: int) -> tuple[int, int]:
+    """(outputs with padding, block): the block that pads least, the largest of equals."""
+    block = min(CONV_BLOCKS, key=lambda b: (-(-outputs // b) * b, -b))
+    return -(-outputs // block) * block, block
+
+
+def _floor(builder: Builder, activation: str) -> int:
+    """Where the number is below which an output does not go."""
+    return builder.weights(np.array([_FLOORS.get(activation, -np.inf)], np.float32))
+
+
+def _activated(builder: Builder, slot: Slot, activation: str) -> Slot:
+    """Apply what the floor was not."""
+    return slot if activation in _FLOORS else add_activation(builder, slot, activation)
 
 
 def add_max_pool(
@@ -115,9 +196,9 @@ def add_sum(builder: Builder, one: Slot, two: Slot, activation: str) -> Slot:
     """Add activation(one + two)."""
     first, second = builder.image(one), builder.image(two)
     target = builder.slot(*first.shape)
-    floor = builder.weights(np.array([_FLOORS.get(activation, -np.inf)], np.float32))
+    floor = _floor(builder, activation)
     builder.add(ADD, first, target, *between(first, target), second, second.row, second.plane, floor)
-    return target if activation in _FLOORS else add_activation(builder, target, activation)
+    return _activated(builder, target, activation)
 
 
 def add_copied_activation(builder: Builder, source: Slot, activation: str) -> Slot:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import fields
-from typing import Any, TypeVar
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -18,22 +18,60 @@ from streameval.layers.dense import Dense
 from streameval.layers.layer import Layer
 from streameval.layers.normalization import BatchNorm
 from streameval.layers.plain import Activation, Dropout
+from streameval.layers.pooling import MaxPool2d
+
+if TYPE_CHECKING:
+    from streameval.kernels.packing import Builder, PackableLayer, Slot
 
 _AnyLayer = TypeVar("_AnyLayer", bound=Layer)
 
 
-def fused(layers: Sequence[Layer]) -> tuple[Layer, ...]:
-    """The layers, each merged into the one before it where that gives the same."""
+@dataclass(frozen=True, eq=False, slots=True)
+class PooledConv2d:
+    """A convolution and the largest value of each 2 x 2 after it, for the kernels: no layer that users give."""
+
+    conv: Conv2d
+
+    @property
+    def inputs(self) -> None:
+        """Not settled by itself, see `Conv2d`."""
+
+    def pack(self, builder: Builder, source: Slot) -> Slot:
+        """See `Layer`."""
+        from streameval.kernels.image_packing import add_pooled_conv
+
+        c = self.conv
+        window = (c.stride, c.padding, c.groups)
+        return add_pooled_conv(builder, source, c.shape(source.shape), c.weight, c.bias, window, c.activation)
+
+
+def fused(layers: Sequence[Layer]) -> tuple[PackableLayer, ...]:
+    """The layers, each merged into the one before it where that gives the same, and pooling into convolutions."""
+    out: list[PackableLayer] = []
+    for layer in merged(layers):
+        if out and isinstance(out[-1], Conv2d) and isinstance(layer, MaxPool2d) and _halves(layer):
+            out[-1] = PooledConv2d(out[-1])
+        else:
+            out.append(layer)
+    return tuple(out)
+
+
+def _halves(pool: MaxPool2d) -> bool:
+    return pool.kernel == pool.stride == (2, 2) and not any(pool.padding) and not pool.ceil_mode
+
+
+def merged(layers: Sequence[Layer]) -> list[Layer]:
+    """The layers, each merged into the weights of the one before it where that gives the same."""
     out: list[Layer] = []
     for layer in layers:
         if isinstance(layer, Dropout) and layer.factor == 1.0:
             continue
-        merged = _merged(out[-1], layer) if out else None
-        if merged is None:
+        both = _merged(out[-1], layer) if out else None
+        if both is None:
             out.append(layer)
         else:
-            out[-1] = merged
-    return tuple(out)
+            out[-1] = both
+    return out
 
 
 def _merged(one: Layer, two: Layer) -> Layer | None:

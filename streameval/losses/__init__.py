@@ -49,7 +49,7 @@ def from_dict(stored: Any) -> Loss:
         loss: Loss = getattr(import_module(f"{__name__}.{module}"), kind).from_dict(stored)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(
-            f"a stored loss is damaged or not known here: {error!r}. Compute it again."
+            f"a stored loss is damaged or not known here: {error!r:.200}. Compute it again."
         ) from error
     return loss
 

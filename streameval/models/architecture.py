@@ -40,6 +40,7 @@ METADATA: Final = "architecture"
 EXAMPLE: Final = '{"shape": [784], "layers": [{"type": "Linear", "name": "fc1"}, {"type": "ReLU"}, ...]}'
 MOST_LAYERS: Final = 10_000
 MOST_DEPTH: Final = 8
+MOST_LETTERS: Final = 200
 AGAIN: Final = "the architecture names the same array again and again"
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -141,8 +142,8 @@ class _Reading:
             raise ModelError(f"{str(entry)[:80]}: expected an object with either a kind or a type.")
         settings = dict(entry)
         name = settings.pop("name", None)
-        if name is not None and not isinstance(name, str):
-            raise ModelError(f"name {str(name)[:60]!r}, expected text.")
+        if name is not None and not (isinstance(name, str) and len(name) <= MOST_LETTERS):
+            raise ModelError(f"name {str(name)[:60]!r}, expected text of at most {MOST_LETTERS} letters.")
         if "kind" in settings:
             return [Whole(self._own(str(settings.pop("kind")), name, settings, depth))]
         what = str(settings.pop("type"))

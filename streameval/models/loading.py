@@ -26,6 +26,7 @@ from streameval.objects import is_remote, read_object
 
 # A network is held in memory whole, several times while it is read.
 MOST: Final = 4 << 30
+MOST_LETTERS: Final = 2_000
 Reader = Callable[[ModelFile, Choices], Loaded]
 
 
@@ -76,10 +77,15 @@ def load(
         if dropout is not None and loaded.dropout is None:
             raise ModelError("it has no dropout that could be read in two ways. Leave --dropout out.")
     except ModelError as error:
-        raise ModelError(f"{name}: {error}") from error
+        raise ModelError(f"{name}: {shortened(str(error))}") from error
     if loaded.guessed is not None and network.sha256 not in RECOGNISED:
         warnings.warn(f"{name}: {loaded.guessed}", StreamevalWarning, stacklevel=2)
     return network
+
+
+def shortened(text: str) -> str:
+    """Return a message that a file may have made long, with names and shapes of its own, in at most so many letters."""
+    return text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}…"
 
 
 def check_dropout(dropout: str | None) -> str | None:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from streameval.errors import ModelError
 from streameval.layers import LAYERS, layer_classes
 from streameval.layers.fusing import fused
 from streameval.layers.layer import Layer, Shape
+
+if TYPE_CHECKING:
+    from streameval.kernels.packing import PackableLayer
 
 # What a layer gives for the rows that the float64 reference takes at a time, at most: 32 MiB.
 _REFERENCE_VALUES = 2**22
@@ -82,7 +85,7 @@ class Network:
         return math.prod(self.shape)
 
     @cached_property
-    def packable(self) -> tuple[Layer, ...]:
+    def packable(self) -> tuple[PackableLayer, ...]:
         """What the kernels compute: the layers, merged where that gives the same."""
         return fused(self.layers)
 

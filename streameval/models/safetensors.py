@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from streameval import json_text
 from streameval.errors import ModelError
 from streameval.models.architecture import METADATA, read
+from streameval.models.checksum import RECORDED, checksum
 from streameval.models.file import Choices, Loaded, ModelFile
 from streameval.models.naming import Weights, assemble, check_recorded
 
@@ -48,6 +49,11 @@ def load_layers(file: ModelFile, choices: Choices) -> Loaded:
     arrays = {name: _array(name, tensor) for name, tensor in tensors if not name.endswith(COUNTER)}
     # The library has checked by now that the header is an object, and that all values of its metadata are text.
     metadata = header.get("__metadata__") or {}
+    if RECORDED in metadata and metadata[RECORDED] != checksum(header, data[8 + size :]):
+        raise ModelError(
+            "its checksum is not the one that was recorded when it was saved: it is damaged, or was altered since. "
+            "Restore it from a good copy, or save it anew."
+        )
     if METADATA in metadata:
         loaded = read(metadata[METADATA], arrays, len(data))
         check_recorded(loaded.layers, choices.activation)

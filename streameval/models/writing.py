@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from streameval.errors import UsageError
 from streameval.files import atomic_file
 from streameval.models import architecture
+from streameval.models.checksum import RECORDED, checksum
 from streameval.models.formats import by_ending
 from streameval.models.mlp import Mlp
 
@@ -22,7 +24,8 @@ def save(model: Network, path: str | os.PathLike[str]) -> None:
     """Write `model` to `path`, whole or not at all.
 
     Dense layers alone: W1, b1, W2, b2, … and the activations as metadata; other layers: their arrays, and the layers
-    as metadata (see `architecture`). The same network gives the same bytes.
+    as metadata (see `architecture`). A checksum of all of it is recorded beside them, so that a damaged file is refused
+    when it is loaded. The same network gives the same bytes.
 
     Raises:
         UsageError: the name ends as another weight format's does.
@@ -39,7 +42,7 @@ def save(model: Network, path: str | os.PathLike[str]) -> None:
     else:
         text, arrays = architecture.describe(model.layers, model.shape)
         metadata = {architecture.METADATA: text}
-    content = serialize(arrays, metadata=metadata)
+    content = _with_metadata(serialize(arrays), metadata)
     with atomic_file(path) as file:
         file.write(content)
 
@@ -50,3 +53,13 @@ def _dense(model: Mlp) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
         arrays[f"W{number}"] = layer.weight
         arrays[f"b{number}"] = layer.bias
     return arrays, {"activations": ",".join(model.activations)}
+
+
+def _with_metadata(content: bytes, metadata: dict[str, str]) -> bytes:
+    """Return a safetensors file with metadata and the checksum, in an order that the library would change each time."""
+    size = int.from_bytes(content[:8], "little")
+    header = {"__metadata__": metadata, **json.loads(content[8 : 8 + size])}
+    metadata[RECORDED] = checksum(header, content[8 + size :])
+    raw = json.dumps(header, separators=(",", ":")).encode()
+    raw += b" " * (-len(raw) % 8)
+    return len(raw).to_bytes(8, "little") + raw + content[8 + size :]

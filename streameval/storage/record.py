@@ -18,7 +18,7 @@ from streameval import json_text
 from streameval.errors import DataError
 
 VERSION = 1
-MAX_DIMENSIONS, MAX_TEXT = 64, 4096
+MAX_DIMENSIONS, MAX_DTYPE, MAX_TEXT = 64, 20, 4096
 REWRITTEN = (
     "Restore it from a good copy, or convert it again. If it was made from another file with pyarrow, leave "
     "the metadata out: table.replace_schema_metadata(None)."
@@ -66,7 +66,7 @@ def parse(text: str, sha256: str | None, name: str) -> Record:
     computed = hashlib.sha256(text.encode()).hexdigest()
     if computed != sha256:
         raise DataError(
-            f"{name}: what is recorded beside the data has SHA-256 {computed}, expected {sha256}. It is "
+            f"{name}: what is recorded beside the data has SHA-256 {computed}, expected {str(sha256)[:64]}. It is "
             "damaged: restore the file from a good copy, or convert it again."
         )
     try:
@@ -92,6 +92,7 @@ def _sound(record: Record) -> bool:
         and record.version == VERSION
         and (record.classes is None or _count(record.classes, 1))
         and len(record.shape) <= MAX_DIMENSIONS
+        and len(str(record.dtype)) <= MAX_DTYPE
         and all(_count(side, 1) for side in record.shape)
         and type(record.scale) is float
         and math.isfinite(record.scale)

@@ -21,6 +21,9 @@ Located = tuple[NDArray[np.int64] | range, NDArray[Any]]
 SUM_SLACK = 1e-3
 """Soft rows of float32, or of float16 once, sum to 1 within this."""
 
+SHOWN = 200
+"""Letters of a target that a message shows."""
+
 
 def all_right(t: NDArray[Any], classes: int | None) -> bool:
     """Say whether every target is usable: labels in [0, classes), soft rows finite and not negative."""
@@ -61,7 +64,7 @@ def refuse(name: str, classes: int | None, located: Iterable[Located]) -> LabelE
         bad = _bad(t, classes)
         if count == 0 and bad.any():
             index = int(np.argmax(bad))
-            first, target = int(rows[index]), str(t[index].tolist())
+            first, target = int(rows[index]), str(t[index].tolist())[:SHOWN]
         count += int(np.count_nonzero(bad))
     if target.startswith("["):
         return LabelError(

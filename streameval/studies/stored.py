@@ -50,9 +50,7 @@ def stored_losses(path: str | os.PathLike[str], source: Source, loss: Loss) -> I
         reader = _opened(name, stack)
         record = _record(name, reader)
         _check_same(name, "data", record.get("data"), source.fingerprint)
-        # An earlier version knew cross-entropy alone, and wrote its eps.
-        earlier = {"name": "cross-entropy", "eps": float(record.get("eps") or 0.0).hex()}
-        _check_same(name, "loss", losses.from_dict(record.get("loss") or earlier), loss)
+        _check_same(name, "loss", losses.from_dict(record["loss"]), loss)
         array = stack.enter_context(spooled_array(_pieces(name, reader, source)))
         yield StoredLosses(array, name, str(record.get("model")))
 
@@ -64,9 +62,9 @@ def _opened(name: str, stack: contextlib.ExitStack) -> Any:
         file = stack.enter_context(pa.memory_map(name))
     try:
         return pa.ipc.open_file(file)
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(
-            f"{name}: not a file of losses: {error}. Expected what evaluate --losses writes."
+            f"{name}: not a file of losses: {str(error)[:200]}. Expected what evaluate --losses writes."
         ) from None
 
 
@@ -75,16 +73,21 @@ def _record(name: str, reader: Any) -> dict[str, Any]:
     import pyarrow as pa
 
     schema = reader.schema
-    raw = (schema.metadata or {}).get(RECORD)
-    if raw is None or schema.names != ["row", "loss"] or schema.types != [pa.int64(), pa.float64()]:
+    try:
+        names, raw = schema.names, (schema.metadata or {}).get(RECORD)
+    except UnicodeDecodeError:
+        names, raw = ["?"], None
+    if raw is None or names != ["row", "loss"] or schema.types != [pa.int64(), pa.float64()]:
         raise DataError(
-            f"{name}: columns {schema.names}, expected a file of losses with the columns row and loss. "
+            f"{name}: columns {str(names)[:200]}, expected a file of losses with the columns row and loss. "
             "Write one: streameval evaluate MODEL DATA --losses OUT.arrow"
         )
     try:
         record = json.loads(raw)
-        version = record["version"]
-    except (ValueError, KeyError, TypeError):
+        version, eps = record["version"], float(record.get("eps") or 0.0)
+        # An earlier version knew cross-entropy alone, and wrote its eps.
+        record.setdefault("loss", {"name": "cross-entropy", "eps": eps.hex()})
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise DataError(
             f"{name}: its record is damaged. Write the losses again: evaluate --losses."
         ) from None
@@ -95,8 +98,8 @@ def _record(name: str, reader: Any) -> dict[str, Any]:
 def _check_same(name: str, what: str, stated: Any, expected: Any) -> None:
     if stated != expected:
         raise DataError(
-            f"{name}: these losses have {what} {stated}, expected {expected}. Write them again for this data set: "
-            "streameval evaluate OLD_MODEL DATA --losses OUT.arrow"
+            f"{name}: these losses have {what} {str(stated)[:100]}, expected {expected}. Write them again for this "
+            "data set: streameval evaluate OLD_MODEL DATA --losses OUT.arrow"
         )
 
 
@@ -109,8 +112,10 @@ def _pieces(name: str, reader: Any, source: Source) -> Iterator[NDArray[np.float
         try:
             batch = reader.get_batch(k)
             batch.validate(full=True)
-        except pa.ArrowInvalid as error:
-            raise DataError(f"{name}: batch {k} is damaged: {error}. Write the losses again.") from None
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise DataError(
+                f"{name}: batch {k} is damaged: {str(error)[:200]}. Write the losses again."
+            ) from None
         rows = batch.column(0).to_numpy(zero_copy_only=False)
         losses = batch.column(1).to_numpy(zero_copy_only=False)
         if not np.array_equal(rows, np.arange(done, done + len(rows))):

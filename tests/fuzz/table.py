@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tests.fuzz.target import Target
-from tests.fuzz.targets import arrow, idx, npy, npz, onnx, outputs, pickle, safetensors
+from tests.fuzz.targets import arrow, idx, losses, npy, npz, onnx, outputs, pickle, safetensors, sealed_files
 
 TARGETS: Final[dict[str, Target]] = {
     "idx": idx.TARGET,
@@ -17,5 +17,9 @@ TARGETS: Final[dict[str, Target]] = {
     "npz": npz.TARGET,
     "safetensors": safetensors.TARGET,
     "onnx": onnx.TARGET,
+    "report": sealed_files.REPORT,
+    "state": sealed_files.STATE,
+    "checkpoint": sealed_files.CHECKPOINT,
+    "losses": losses.TARGET,
     "outputs": outputs.TARGET,
 }

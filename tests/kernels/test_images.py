@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import naive
 import numpy as np
 import pytest
 import small_images
@@ -10,8 +11,7 @@ from running_kernels import run
 
 import streameval as se
 from streameval.kernels.packing import pack
-
-SEEDS = range(16)
+from streameval.layers import fusing
 
 
 def rows(network: se.Network, kind: str, n: int) -> tuple[np.ndarray, float]:
@@ -23,7 +23,7 @@ def rows(network: se.Network, kind: str, n: int) -> tuple[np.ndarray, float]:
 @pytest.mark.parametrize("kind", ["mixed", "floats"])
 def test_any_network_on_images_is_near_float64_and_its_rows_do_not_see_each_other(kind: str) -> None:
     """Windows, strides, borders, groups, channels and sizes by chance; NaN and infinity are tested below."""
-    for seed in SEEDS:
+    for seed in small_images.SEEDS:
         network = small_images.network(seed)
         x, scale = rows(network, kind, 75)
         t = small.labels(75, network.outputs)
@@ -69,7 +69,7 @@ def test_merged_layers_give_what_the_layers_give() -> None:
         se.Dropout(0.7),
     ]
     network = se.Network(layers, shape=(2, 5, 5))
-    merged = se.Network(network.packable, shape=network.shape)
+    merged = se.Network(fusing.merged(layers), shape=network.shape)
     assert [layer.kind for layer in merged.layers] == ["conv2d", "flatten", "dense", "dense", "dropout"]
     x = small.floats(9, 50).astype(np.float64)
     assert merged.reference(x) == pytest.approx(network.reference(x), abs=2e-6)
@@ -87,6 +87,53 @@ def test_a_network_on_images_has_the_operations_that_it_uses_and_no_others() -> 
     assert "activate_tanh" in names
     flat = se.Network([se.Dense(np.ones((4, 2)), np.zeros(2), "tanh")])
     assert "conv" not in [one.name for one in pack(flat.packable, dtype=np.uint8, scale=1.0).operations]
+
+
+def test_one_kernel_computes_all_the_random_networks() -> None:
+    found = set()
+    for seed in small_images.SEEDS:
+        network = small_images.network(seed)
+        found.add(pack(network.packable, dtype=np.uint8, scale=1.0, shape=network.shape).operations)
+    (operations,) = found
+    assert {"conv", "winograd", "winograd_pool", "max_pool"} <= {one.name for one in operations}
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_winograds_way_gives_what_sums_in_order_give(pooled: bool) -> None:
+    """Channels, borders and sizes at all kinds of ends, against sums of float64."""
+    for seed, (h, w, border) in enumerate([(4, 4, 1), (9, 6, 0), (13, 17, 2), (8, 8, 1)]):
+        rng = np.random.default_rng(seed)
+        conv = small_images.conv(rng, 13 + seed, 11, (3, 3), padding=border, activation="relu")
+        layers = [conv, *([se.MaxPool2d(2)] if pooled else []), se.GlobalAvgPool2d()]
+        network = se.Network(layers, shape=(11, h, w))
+        names = [
+            one.name
+            for one in pack(network.packable, dtype=np.float32, scale=1.0, shape=(11, h, w)).operations
+        ]
+        assert ("winograd_pool" if pooled else "winograd") in names
+        x = small.floats(40, network.features, seed=seed)
+        t = small.labels(40, network.outputs)
+        exact = naive.relu(
+            naive.conv2d(x.reshape(-1, 11, h, w), conv.weight, conv.bias, padding=(border,) * 4)
+        )
+        if pooled:
+            exact = naive.max_pool2d(exact, (2, 2), (2, 2))
+        found = run([*network.packable], x, t, eps=0.0, shape=network.shape)
+        assert np.abs(found.loss - naive.cross_entropy(exact.mean(axis=(2, 3)), t, 0.0)).max() < 3e-6
+
+
+def test_the_transforms_are_those_of_the_formula() -> None:
+    """Exact: with small whole numbers on both sides no product is rounded in float64."""
+    from streameval.kernels.winograd import POINTS, transformed_filters
+
+    rng = np.random.default_rng(0)
+    g = rng.integers(-8, 9, (3, 2, 3, 3)).astype(np.float32)
+    found = transformed_filters(g)
+    assert found.shape == (6, 6, 3, 2)
+    # A filter is a polynomial in each direction: at infinity its last coefficients remain, at 0 its first.
+    zero = np.prod([-q for q in POINTS if q != 0])
+    assert np.array_equal(found[5, 5], g[:, :, 2, 2].astype(float))
+    assert found[0, 0] == pytest.approx(g[:, :, 0, 0].astype(float) / zero**2)
 
 
 def test_the_library_evaluates_such_a_network() -> None:

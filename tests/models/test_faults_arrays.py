@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import os
 import struct
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import ROOT
 from hostile_models import (
     Call,
     allocated,
@@ -26,7 +29,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streameval.errors import ModelError
+from streameval.layers import Conv2d, Dense, Flatten
 from streameval.models import load
+from streameval.models.network import Network
 
 # npz.
 
@@ -221,3 +226,49 @@ def test_more_members_than_a_network_has_are_refused_before_the_directory_is_rea
     monkeypatch.setattr(zipfile.ZipFile, "infolist", None)
     with pytest.raises(ModelError, match="more than 10000 members"):
         load(path)
+
+
+def image_network() -> Network:
+    conv = Conv2d(numbers(2, 1, 2, 2), numbers(2), padding=(1, 0, 0, 1))
+    return Network([conv, Flatten(), Dense(numbers(40, 3), numbers(3), "identity")], shape=(1, 5, 4))
+
+
+@pytest.mark.parametrize("network", [small_model(), image_network()], ids=["dense", "images"])
+def test_a_flipped_bit_anywhere_in_a_saved_network_is_refused_or_changes_nothing(tmp_path, network):
+    """One bit of every byte: names, shapes, offsets, settings of layers, and every number."""
+    path = tmp_path / "m.safetensors"
+    network.save(path)
+    content, whole = path.read_bytes(), load(path)
+    rng = np.random.default_rng(0)
+    refused = 0
+    for at in range(len(content)):
+        flipped = bytearray(content)
+        flipped[at] ^= 1 << int(rng.integers(8))
+        path.write_bytes(flipped)
+        try:
+            assert load(path, allow_nonfinite=True) == whole
+        except ModelError:
+            refused += 1
+    assert refused > 0.9 * len(content)
+
+
+def test_a_saved_network_that_was_altered_says_so(tmp_path):
+    path = tmp_path / "m.safetensors"
+    small_model().save(path)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match="recorded when it was saved: it is damaged"):
+        load(path)
+
+
+def test_a_network_is_saved_to_the_same_bytes_in_every_process(tmp_path):
+    code = "from hostile_models import small_model; import sys; small_model().save(sys.argv[1])"
+    for name in ("a", "b"):
+        subprocess.run(
+            [sys.executable, "-c", code, tmp_path / name],
+            check=True,
+            env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
+        )
+    small_model().save(tmp_path / "c")
+    assert len({(tmp_path / name).read_bytes() for name in "abc"}) == 1

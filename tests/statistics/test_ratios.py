@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import naive_statistics as naive
@@ -114,6 +115,18 @@ def test_the_command_reads_columns_and_says_of_which_rows(tmp_path):
     for per, function in (("token", se.perplexity), ("byte", se.bits_per_byte), ("weight", loss_by_weight)):
         found = result(*common, "--per", per, "--group", "document")
         assert found == function(values, tokens, groups=groups).to_dict()
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(table, tmp_path / "saved.parquet")
+    pyarrow.csv.write_csv(table, tmp_path / "saved.csv")
+    (tmp_path / "saved.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in table.to_pylist()))
+    for ending in ("parquet", "csv", "jsonl"):
+        other = result(
+            "perplexity", tmp_path / f"saved.{ending}", *common[2:], "--per", "weight", "--group", "document"
+        )
+        assert other["estimate"] == pytest.approx(found["estimate"], rel=1e-12)
+        assert other["stderr_clustered"] == pytest.approx(found["stderr_clustered"], rel=1e-12)
     assert found["groups"] == 100
     assert found["interval"]["estimates"] == "further data"
     shown = " ".join(in_process(*common).stdout.split())

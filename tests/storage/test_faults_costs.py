@@ -386,3 +386,17 @@ def test_a_large_file_without_hashes_is_opened_and_its_rows_are_read(tmp_path):
 def test_the_names_of_an_arrow_schema_are_those_of_the_reader():
     assert set(arrow.FEATURES) == set(arrow_schema.FEATURE_NAMES)
     assert set(arrow.TARGETS) == set(arrow_schema.TARGET_NAMES)
+
+
+def test_a_hash_or_a_target_of_any_length_makes_a_short_message(tmp_path):
+    folder = storage.create(tmp_path / "d", [(X, T)], rows=50, shape=(16,), dtype="uint8", classes=3)
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    manifest["sha256"] = "a" * 100_000
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(DataError, match="It is damaged") as caught:
+        storage.open(folder)
+    assert len(str(caught.value)) < 600
+    soft = np.full((50, 5_000), -1.0)
+    with pytest.raises(DataError, match="none of them negative") as caught:
+        storage.open((X, soft)).take(np.array([0]))
+    assert len(str(caught.value)) < 600
