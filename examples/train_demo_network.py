@@ -40,14 +40,14 @@ def main() -> None:
     print(f"written: {dest}")
 
 
-def train(x, t, rng):
-    """Return float32 weights and biases after EPOCHS passes of Adam over x (n, 784) uint8, labels t (n,)."""
-    weights = [rng.normal(0, m**-0.5, (m, n)).astype(np.float32) for m, n in pairwise(SIZES)]
-    biases = [np.zeros(n, np.float32) for n in SIZES[1:]]
+def train(x, t, rng, sizes=SIZES, epochs=EPOCHS):
+    """Return float32 weights and biases after `epochs` passes of Adam over x (n, 784) uint8, labels t (n,)."""
+    weights = [rng.normal(0, m**-0.5, (m, n)).astype(np.float32) for m, n in pairwise(sizes)]
+    biases = [np.zeros(n, np.float32) for n in sizes[1:]]
     parameters = weights + biases
     mean = [np.zeros_like(p) for p in parameters]
     square = [np.zeros_like(p) for p in parameters]
-    steps = EPOCHS * (len(x) // BATCH)
+    steps = epochs * (len(x) // BATCH)
     for step in range(steps):
         if step % (len(x) // BATCH) == 0:
             order = rng.permutation(len(x))

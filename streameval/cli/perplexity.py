@@ -27,7 +27,7 @@ def command(
     level: float,
     as_json: bool,
 ) -> None:
-    """Print perplexity (or bits per byte) of the saved losses in OUTPUTS: Arrow, Parquet, CSV, JSONL, npz.
+    """Print perplexity (or bits per byte) of the saved losses in OUTPUTS: Arrow, Parquet, CSV, JSONL, npz, lm-eval.
 
     The losses of all rows over the tokens of all rows: of these rows exact, with an interval for further documents.
     """

@@ -28,7 +28,7 @@ from streameval.outputs.kinds import KINDS, Rows
 from streameval.outputs.model import SavedModel
 from streameval.outputs.source import Groups, Outputs
 from streameval.outputs.table import Table, Values
-from streameval.outputs.values import texts
+from streameval.outputs.values import codes
 from streameval.storage.spool import Column, column
 
 # From here on a value does not fit into the exact sums: see `kernels.folding`.
@@ -164,7 +164,7 @@ class _Spool:
         roles = self._roles
         if roles.group is not None:
             where = f"{self._name}, column {roles.group}"
-            self._groups.write(_codes(where, batch[roles.group], usable, first, self._codes))
+            self._groups.write(codes(where, batch[roles.group], usable, first, self._codes))
         if roles.row_id:
             where = f"{self._name}, column {', '.join(roles.row_id)}"
             self._ids.add(where, [batch[one] for one in roles.row_id], first, usable)
@@ -177,22 +177,6 @@ class _Spool:
         values = self._values.mapped().reshape(-1, kind.features)
         ids = self._ids.finished() if roles.row_id else None
         return _Found(values, self._target.mapped(), kind.classes, ids, groups, left_out)
-
-
-def _codes(
-    where: str, values: Values, usable: NDArray[np.bool_], first: int, codes: dict[str, int]
-) -> NDArray[np.int64]:
-    """The codes of the groups of the usable rows; new groups get the next ones."""
-    found = []
-    for k, name in enumerate(texts(values)):
-        if not usable[k]:
-            continue
-        if name is None:
-            raise DataError(
-                f"{where}, row {first + k}: no group, expected one in each row. Name another column."
-            )
-        found.append(codes.setdefault(name, len(codes)))
-    return np.array(found, np.int64)
 
 
 def _averaged(table: Table, found: _Found) -> _Found:

@@ -98,6 +98,23 @@ def texts(values: Values) -> list[str | None]:
     return [_text(value) for value in given]
 
 
+def codes(
+    where: str, values: Values, usable: NDArray[np.bool_], first: int, known: dict[str, int]
+) -> NDArray[np.int64]:
+    """The codes of the groups of the usable rows; names that are not `known` get the next ones. DataError for a row
+    without a group."""
+    found = []
+    for k, name in enumerate(texts(values)):
+        if not usable[k]:
+            continue
+        if name is None:
+            raise DataError(
+                f"{where}, row {first + k}: no group, expected one in each row. Name another column."
+            )
+        found.append(known.setdefault(name, len(known)))
+    return np.array(found, np.int64)
+
+
 def _text(value: Any) -> str | None:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None

@@ -49,7 +49,7 @@ def minibatches(result: MiniBatches, style: TextStyle) -> str:
         "batch",
         called(result.loss_function),
         "standard error",
-        f"{level} interval for the loss of all rows",
+        f"{level} interval for the {called(result.loss_function)} of all rows",
     )
     rows = [
         (str(k), nats(one.loss), nats(one.stderr), span(one.interval), *(_accuracy(one) if right else ()))
@@ -81,7 +81,8 @@ def minibatches(result: MiniBatches, style: TextStyle) -> str:
 def _promise(result: MiniBatches) -> str:
     """Of which rows an interval speaks, with which probability, and how many there are."""
     first = result.batches[0].interval
-    level, rows = percent(first.level, 0), f"the mean loss of these {count(result.data.rows)} rows"
+    level = percent(first.level, 0)
+    rows = f"the mean {called(result.loss_function)} of these {count(result.data.rows)} rows"
     held = "guaranteed to hold" if first.method in GUARANTEED else "meant to hold, approximately,"
     alone = (
         f", each batch for itself: of {len(result.batches)} some may miss" if len(result.batches) > 1 else ""

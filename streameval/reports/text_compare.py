@@ -25,7 +25,9 @@ def comparison(result: Comparison, style: TextStyle) -> str:
     full, draws = result.full, result.draws
     how = "with" if draws.replace else "without"
     lines = [
-        style.bold(f"{subject(full.model, full.data)}: mini-batches against the full loss"),
+        style.bold(
+            f"{subject(full.model, full.data)}: mini-batches against the full {called(full.loss_function)}"
+        ),
         "",
         *fields(_full(result), style),
         "",
@@ -33,7 +35,8 @@ def comparison(result: Comparison, style: TextStyle) -> str:
         *_batches(result, style),
         "",
         style.dim(
-            f"{INDENT}how often the {percent(draws.level, 0)} interval held the full loss, ± its mean half-width"
+            f"{INDENT}how often the {percent(draws.level, 0)} interval held the full {called(full.loss_function)}, "
+            "± its mean half-width"
         ),
         *_coverage(result, style),
         *_counted(result, style),

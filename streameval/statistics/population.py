@@ -56,8 +56,8 @@ class Population:
             rows,
             mean,
             math.sqrt(powers[0] / (rows - 1)) if rows > 1 else 0.0,
-            0.0 if flat else third / second**1.5,
-            0.0 if flat else fourth / second**2 - 3.0,
+            0.0 if flat else third / second / math.sqrt(second),
+            0.0 if flat else fourth / second / second - 3.0,
             min(lows),
             max(highs),
         )

@@ -93,7 +93,7 @@ def pattern(rows: NDArray[np.int64]) -> str | None:
     if (steps == 1).mean() > 0.9:
         return (
             "The rows are whole blocks of the file, not a random draw: neighbours are often alike, and then the "
-            "interval is too short. Estimate with `blocks`, whose variance is honest."
+            "interval is too short. Estimate with `statistics.contiguous.blocks`, whose variance is honest."
         )
     return None
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from streameval.defaults import HALF_WIDTH, LEVEL, OF, SEED, SEQUENTIAL_METHOD
+from streameval.defaults import HALF_WIDTH, LEVEL, OF, SEED, SEQUENTIAL_METHOD, THESE_ROWS
 from streameval.evaluation.opening import subject
 from streameval.evaluation.report import data_dict, model_dict
 from streameval.evaluation.state import LossSums, fold_losses
@@ -25,7 +25,7 @@ from streameval.studies.looks import recorder
 from streameval.studies.quantity import measuring
 from streameval.studies.reading import LossReader
 
-SCHEMA = "streameval/until/1"
+SCHEMA = "streameval/until/2"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,6 +89,8 @@ class Until:
         return {
             "schema": SCHEMA,
             **self.found.to_dict(),
+            "estimates": THESE_ROWS,
+            "looks": len(self.steps),
             "wanted": self.half_width,
             "loss_name": self.loss_function.name,
             "eps": getattr(self.loss_function, "eps", None),

@@ -32,6 +32,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory, digits_file: Path, network_
     for name in "AB":
         (place / name).mkdir()
         saved_files.lm_eval(place / name / "samples_t.jsonl", VALUES, IDS, GROUPS)
+    common = {
+        "doc": {},
+        "target": "",
+        "filtered_resps": [],
+        "metrics": ["word_perplexity", "byte_perplexity"],
+    }
+    rolling = [
+        {"doc_id": k, **common, "word_perplexity": [-3.5 * k, 7 + k], "byte_perplexity": [-3.5 * k, 40 + k]}
+        for k in range(9)
+    ]
+    (place / "samples_rolling.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rolling))
     z = np.random.default_rng(0).normal(size=(12, 3))
     p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
     np.savez(place / "outputs.npz", z=z, p=p, t=np.arange(12) % 3)
@@ -76,6 +87,16 @@ def test_the_other_blocks_of_the_page_run_as_they_stand(
     monkeypatch.chdir(folder)
     for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
         exec(block, {})
+
+
+def test_perplexities_of_a_harness_are_those_that_it_reports(folder: Path) -> None:
+    """exp(-sum of log-likelihoods / sum of words), as its weighted_perplexity has it, of 36 * 3.5 nats."""
+    common = ("perplexity", "samples_rolling.jsonl", "--loss-column", "nats_per_document", "--weight-column")
+    assert result(*common, "weights.words", cwd=folder)["estimate"] == pytest.approx(np.exp(126 / 99))
+    bits = result(*common, "weights.bytes", "--per", "byte", cwd=folder)["estimate"]
+    assert bits == pytest.approx(126 / 396 / np.log(2))
+    done = in_process(*common, "weights.tokens", cwd=folder)
+    assert (done.returncode, "no column 'weights.tokens'" in done.stderr) == (2, True)
 
 
 def test_every_link_of_the_page_leads_somewhere() -> None:

@@ -150,6 +150,12 @@ def test_of_scores_the_larger_one_wins() -> None:
     assert result.to_dict()["higher_is_better"] is True
 
 
+def test_differences_whose_squares_vanish_are_compared() -> None:
+    """The square of a variance of 1e-182 is 0 in float64."""
+    result = se.paired([run([0.0, 0.0]), run([0.0, 1e-91])])
+    assert result.mean == pytest.approx(5e-92)
+
+
 def test_random_rows_of_joined_runs_give_the_difference_with_a_guarantee() -> None:
     rng = np.random.default_rng(9)
     first, second = rng.random(4_000), rng.random(4_000)

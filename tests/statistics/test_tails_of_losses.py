@@ -58,17 +58,17 @@ def test_ranks_are_those_of_exact_fractions(n, share, population):
 @pytest.mark.parametrize("replace", [True, False])
 @pytest.mark.parametrize("share", [0.5, 0.95, 0.996])
 def test_quantile_intervals_hold_as_often_as_they_say(share, replace):
-    """2,000 samples of 300 of 4,000 skew losses with ties: at least 95 % less 4 standard errors."""
+    """1,000 samples of 300 of 4,000 skew losses with ties: at least 95 % less 4 standard errors."""
     rng = np.random.default_rng(1)
     losses = skewed(rng, 4000)
     truth = np.sort(losses)[math.ceil(share * 4000) - 1]
     held = 0
-    for _ in range(2000):
+    for _ in range(1000):
         drawn = losses[rng.integers(0, 4000, 300) if replace else rng.permutation(4000)[:300]]
         low, high = quantile_ranks(300, share, population=None if replace else 4000)
         ordered = np.concatenate([[-math.inf], np.sort(drawn), [math.inf]])
         held += ordered[low] <= truth <= ordered[high]
-    assert held / 2000 >= 0.95 - 4 * math.sqrt(0.95 * 0.05 / 2000)
+    assert held / 1000 >= 0.95 - 4 * math.sqrt(0.95 * 0.05 / 1000)
     found = quantile_interval(drawn, share, population=None if replace else 4000)
     assert (found.low, found.high) == (ordered[low], ordered[high])
 
@@ -125,19 +125,19 @@ def test_the_worst_rows_cost_what_sorting_says(size, share):
     assert found.part == pytest.approx(float(expected * share * size) / losses.sum(), rel=1e-9)
 
 
-@pytest.mark.parametrize("size", [60, 600])
+@pytest.mark.parametrize("size", [60, 300])
 def test_the_worst_of_further_data_lies_where_it_is_said(size):
-    """150 samples each, of a population where 0.5 % of rows hold most of the loss: misses in at most 5 %."""
+    """100 samples each, of a population where 0.5 % of rows hold most of the loss: misses in at most 5 %."""
     rng = np.random.default_rng(5)
     many = skewed(rng, 400_000)
     share = 0.01
     top = np.sort(many)[-int(share * len(many)) :]
     mean, part = top.mean(), top.sum() / many.sum()
     missed = np.zeros(2)
-    for seed in range(150):
+    for seed in range(100):
         found = worst(rng.choice(many, size), share, bounds=(0.0, R), seed=seed)
         missed += (mean not in found.mean_interval, part not in found.part_interval)
-    assert (missed / 150 <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / 150)).all()
+    assert (missed / 100 <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / 100)).all()
 
 
 def test_the_worst_percent_of_mnist_carries_23_percent(mnist_dir):

@@ -58,11 +58,11 @@ def test_a_flipped_bit_of_the_headers_is_refused_or_changes_nothing(tmp_path, fo
     assert found["refused"] > 100
 
 
-def footer_field(raw: bytes, add: int, place: int) -> bytes:
-    """Add to a number of the footer's first block: 0 its position, 8 the header's length, 16 the body's."""
+def footer_field(raw: bytes, add: int, place: int, number: int = 0) -> bytes:
+    """Add to a number of one of the footer's blocks: 0 its position, 8 the header's length, 16 the body's."""
     size = int.from_bytes(raw[-10:-6], "little")
     footer = bytearray(raw[-10 - size :])
-    block = root(bytes(footer)).structs(3, "qi4xq")[0]
+    block = root(bytes(footer)).structs(3, "qi4xq")[number]
     at = footer.find(struct.pack("<qi4xq", *block)) + place
     code = "<i" if place == 8 else "<q"
     struct.pack_into(code, footer, at, struct.unpack_from(code, footer, at)[0] + add)
@@ -71,11 +71,26 @@ def footer_field(raw: bytes, add: int, place: int) -> bytes:
 
 @pytest.mark.parametrize("add", [1, -1, 2, 4, 8, -8, 64])
 @pytest.mark.parametrize("place", [0, 8, 16])
-def test_lengths_in_the_footer_agree_with_the_message_to_the_byte(tmp_path, add, place):
+@pytest.mark.parametrize("number", [0, -1])
+def test_lengths_in_the_footer_agree_with_the_message_to_the_byte(tmp_path, add, place, number):
     path = tmp_path / "moved.arrow"
-    path.write_bytes(footer_field(FORMS["pyarrow"], add, place))
+    path.write_bytes(footer_field(FORMS["pyarrow"], add, place, number))
     with pytest.raises(DataError, match="not a usable Arrow file"):
         storage.open(path)
+
+
+def test_a_schema_in_the_footer_that_is_not_the_one_at_the_front_is_refused(tmp_path):
+    """Eight labels of 64 bits are 16 of 32, of which the padding would be let pass: the other copy tells."""
+    raw = FORMS["one batch of eight rows"]
+    footer_at = len(raw) - 10 - int.from_bytes(raw[-10:-6], "little")
+    path, said = tmp_path / "narrow.arrow", set()
+    for at in range(footer_at, len(raw) - 10):
+        if raw[at : at + 4] == struct.pack("<i", 64):
+            path.write_bytes(raw[:at] + struct.pack("<i", 32) + raw[at + 4 :])
+            with pytest.raises(DataError) as caught:
+                storage.open(path)
+            said.add("the schema at its front differs" in str(caught.value))
+    assert True in said
 
 
 def test_a_footer_that_leaves_out_a_batch_is_refused(tmp_path):

@@ -62,6 +62,7 @@ def test_sums_by_group_do_not_depend_on_chunks_and_follow_the_rows_selected(mode
     rows = np.random.default_rng(0).integers(0, 3000, 1500)
     one, two = (se.evaluate(model, digits_file, rows=rows, groups=GROUPS, chunk_rows=n) for n in (97, 16384))
     assert one.clusters == two.clusters
+    assert one.clusters.loss.mean == pytest.approx(one.loss, rel=1e-14)
     assert one.stderr_clustered == pytest.approx(clustered(losses[rows], GROUPS[rows]).stderr, rel=1e-9)
 
 

@@ -66,6 +66,8 @@ def test_the_json_has_the_names_of_the_contract(model, digits_file):
     assert names <= set(made)
     assert made["half_width"] == pytest.approx((made["high"] - made["low"]) / 2)
     assert made["half_width"] <= made["wanted"] == 0.1
+    assert made["estimates"] == "these rows"
+    assert made["looks"] >= 1
 
 
 def test_what_cannot_mean_anything_is_refused(model, digits_file):

@@ -124,11 +124,15 @@ def coverage(draws: Comparison) -> Figure:
         if short
         else f"None fell short of {percent(draws.level, 0)} by more than chance explains."
     )
+    said += (
+        f" Counted over {count(draws.batches[0].trials)} batches, each looked at once; after the sign ±: the standard "
+        "error of counting."
+    )
     rows = tuple(
         (
             name,
             count(one.size),
-            percent(one.coverage[name].covered, 2),
+            f"{percent(one.coverage[name].covered, 2)} ± {100 * one.coverage[name].stderr:.2f}",
             percent(one.coverage[name].miss_low, 2),
             percent(one.coverage[name].miss_high, 2),
             nats(one.coverage[name].half_width)

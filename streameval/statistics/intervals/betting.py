@@ -55,6 +55,7 @@ def log_capital(
     *,
     ever: bool,
     half_width: float | None = None,
+    prior: float = PRIOR,
 ) -> Floats:
     """Return the log-capital won against `truth`, (trials, 2): by betting that it is too low, too high.
 
@@ -69,7 +70,7 @@ def log_capital(
     goal = (truth - low) / (high - low)
     aimed = half_width is not None
     stake = half_width / (high - low) if half_width is not None else rate(batch, level)
-    betting_capital_trials(x, batch.population or 0, stake, aimed, PRIOR, goal, ever, np.empty_like(x), out)
+    betting_capital_trials(x, batch.population or 0, stake, aimed, prior, goal, ever, np.empty_like(x), out)
     return out
 
 
