@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from streameval.models.mlp import Layer as Layer
     from streameval.models.mlp import Mlp as Mlp
     from streameval.models.network import Network as Network
+    from streameval.models.torch import from_torch as from_torch
     from streameval.outputs.joining import join_outputs as join_outputs
     from streameval.outputs.opening import open_outputs as open_outputs
     from streameval.predictors.predictor import Predictor as Predictor
@@ -84,6 +85,7 @@ _HOMES = {
     "evaluate": ("evaluation.evaluate", "evaluate"),
     "evaluate_until": ("studies.until", "evaluate_until"),
     "join_outputs": ("outputs.joining", "join_outputs"),
+    "from_torch": ("models.torch", "from_torch"),
     "load_mnist": ("datasets.mnist", "load_mnist"),
     "load_model": ("models.loading", "load"),
     "merge": ("evaluation.shards", "merge"),
@@ -129,6 +131,7 @@ __all__ = [
     "cross_entropy_error",
     "evaluate",
     "evaluate_until",
+    "from_torch",
     "join_outputs",
     "load_mnist",
     "load_model",

@@ -120,22 +120,7 @@ def clip(node: Node) -> Value:
         float(node.made[name]) if name in node.made else node.number(k, name) if node.has(k) else end
         for k, name, end in ((1, "min", -math.inf), (2, "max", math.inf))
     )
-    return _clipped(node.rows, low, high)
-
-
-def _clipped(rows: Stream, low: float, high: float) -> Stream:
-    """min(max(x, low), high), by the rectifiers that there are."""
-    x = rows.formula
-    if not low < high:
-        raise ModelError(f"between {low:.6g} and {high:.6g}: expected room between them.")
-    # The ends of float32 are what exporters write for "no end".
-    lower, upper = low > -3.4e38, high < 3.4e38
-    if lower and upper:
-        width = high - low
-        return rows.mapped(x.plus(-low).times(6 / width).call("relu6").times(width / 6).plus(low))
-    if lower:
-        return rows.mapped(x.plus(-low).call("relu").plus(low))
-    return rows.mapped(x.times(-1.0).plus(high).call("relu").times(-1.0).plus(high)) if upper else rows
+    return node.rows.clipped(low, high)
 
 
 def extreme(node: Node) -> Value:
@@ -145,7 +130,7 @@ def extreme(node: Node) -> Value:
     if len(constants) != 1 or len(rows) != 1:
         raise ModelError("expected rows and one number.")
     number = node.number(constants[0], "the number")
-    return _clipped(rows[0], *((number, math.inf) if node.kind == "Max" else (-math.inf, number)))
+    return rows[0].clipped(*((number, math.inf) if node.kind == "Max" else (-math.inf, number)))
 
 
 def power(node: Node) -> Value:

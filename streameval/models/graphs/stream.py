@@ -35,6 +35,8 @@ from streameval.models.graphs.steps import (
 
 MOST_STEPS = 10_000
 MOST_DEPTH = 32
+# The ends of float32 are what exporters write for "no end".
+FARTHEST = 3.4e38
 
 
 class Stream:
@@ -108,6 +110,22 @@ class Stream:
     def call(self, function: str) -> Stream:
         """A function of every value."""
         return self.mapped(self.formula.call(function))
+
+    def clipped(self, low: float, high: float) -> Stream:
+        """min(max(x, low), high) of every value, by the rectifiers that there are; ends beyond float32 are none."""
+        x = self.formula
+        if not low < high:
+            raise ModelError(f"between {low:.6g} and {high:.6g}: expected room between them.")
+        lower, upper = low > -FARTHEST, high < FARTHEST
+        rectified = x.argument_of("relu")
+        if upper and not lower and rectified is not None and high > 0.0:
+            x, low, lower = rectified, 0.0, True
+        if lower and upper:
+            width = high - low
+            return self.mapped(x.plus(-low).times(6 / width).call("relu6").times(width / 6).plus(low))
+        if lower:
+            return self.mapped(x.plus(-low).call("relu").plus(low))
+        return self.mapped(x.times(-1.0).plus(high).call("relu").times(-1.0).plus(high)) if upper else self
 
     def scaled(self, scale: Numbers, shift: Numbers) -> Stream:
         """scale x + shift: numbers (), or one for each channel or value of a flat row (n,)."""
