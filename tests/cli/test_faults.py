@@ -137,7 +137,7 @@ def test_stdout_that_is_not_there_at_all_is_no_error(digits_file: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "code"),
-    [("info nothing", 5), ("evaluate a", 2), ("evaluat", 2), ("digits x --rows many", 2), ("", 2)],
+    [("info nothing", 5), ("evaluate", 2), ("evaluat", 2), ("digits x --rows many", 2), ("", 2)],
 )
 def test_errors_go_nowhere_where_stderr_is_closed_not_to_stdout(
     arguments: str, code: int, tmp_path: Path
