@@ -7,6 +7,7 @@ import json
 
 import naive
 import numpy as np
+import small_images
 import small_networks as small
 
 import streameval as se
@@ -47,6 +48,26 @@ def hashes() -> dict[str, str]:
             out[f"{name}, {kind}, soft"] = hashlib.sha256(losses.tobytes()).hexdigest()
             out[f"{name}, {kind}, probabilities"] = hashlib.sha256(se.predict(model, x).tobytes()).hexdigest()
     out["ragged shapes"] = ragged()
+    return out | images()
+
+
+def images() -> dict[str, str]:
+    """SHA-256 of the losses of networks on images, by kind of rows."""
+    out = {}
+    for kind in ("mixed", "floats"):
+        digest = hashlib.sha256()
+        for seed in small_images.SEEDS:
+            network = small_images.network(seed)
+            n = 75
+            x = (
+                small.floats(n, network.features)
+                if kind == "floats"
+                else small.pixels(kind, n, network.features)
+            )
+            digest.update(
+                se.per_sample_losses(network, (x, small.labels(n, network.outputs)), eps=0.0).tobytes()
+            )
+        out[f"images, {kind}"] = digest.hexdigest()
     return out
 
 

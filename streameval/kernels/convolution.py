@@ -24,9 +24,10 @@ from streameval.kernels.emitting import (
     place_pointer,
 )
 from streameval.kernels.host import TILE_ROWS, wide_registers
-from streameval.kernels.images import HEIGHT, REST, T_PLANE, T_ROW, WIDTH
-from streameval.kernels.lanes import broadcast, emit_fma
-from streameval.kernels.program import SOURCE, TARGET, Operation
+from streameval.kernels.images import HEIGHT, PLANES, REST, T_PLANE, T_ROW, WIDTH
+from streameval.kernels.lanes import broadcast, emit_fma, load_f32, store
+from streameval.kernels.pooling import larger
+from streameval.kernels.program import SOURCE, TARGET, TEMPORARY, Operation
 
 # Outputs whose sums are in registers at once, as in `dense`; a layer uses the size that pads it least.
 CONV_BLOCKS = (12, 10, 8, 6, 4) if wide_registers() else (6, 5, 4)
@@ -69,7 +70,44 @@ def _run(step, net, rows, space, tile):
     return 0
 
 
+@device
+def _run_pooled(step, net, rows, space, tile):
+    """target[o, y, x] = the largest of four such sums: two lines of a block lie in the cache until they are one."""
+    floats, taps, block, width = space.floats, step[TAPS], step[BLOCK], step[WIDTH]
+    vectors = (tile.count + 15) // 16
+    at_once = min(vectors, MOST_VECTORS)
+    floor = net.weights[step[FLOOR]]
+    line = 2 * width * TILE_ROWS
+    source = step[SOURCE] + step[START]
+    for y in range(step[HEIGHT]):
+        for j in range(0, step[PADDED], block):
+            for i in range(2):
+                for r in range(0, 16 * vectors, 16 * at_once):
+                    convolve_row(
+                        (at_once, block),
+                        (floats, source + (2 * y + i) * step[STEP_Y] + r),
+                        (net.inputs, step[LIST], taps),
+                        (net.weights, step[WEIGHTS] + j * taps),
+                        (net.weights, step[BIASES] + j),
+                        (floats, step[TEMPORARY] + i * line + r),
+                        (2 * width, step[STEP_X], 2 * line),
+                        floor,
+                    )
+            for k in range(min(block, step[PLANES] - j)):
+                lines = step[TEMPORARY] + k * 2 * line
+                to = step[TARGET] + (j + k) * step[T_PLANE] + y * step[T_ROW]
+                for x in range(width):
+                    for r in range(0, 16 * vectors, 16):
+                        at = lines + 2 * x * TILE_ROWS + r
+                        upper = larger(load_f32(floats, at), load_f32(floats, at + TILE_ROWS))
+                        lower = larger(load_f32(floats, at + line), load_f32(floats, at + line + TILE_ROWS))
+                        store(floats, to + x * TILE_ROWS + r, larger(upper, lower))
+    return 0
+
+
 CONV = Operation("conv", _run)
+# For one group. The columns PLANES, HEIGHT and WIDTH are those of what is written.
+CONV_POOL = Operation("conv_pool", _run_pooled)
 
 
 @intrinsic

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
-from streameval.kernels.convolution import CONV, CONV_BLOCKS
+from streameval.kernels.convolution import CONV, CONV_BLOCKS, CONV_POOL
 from streameval.kernels.dense_packing import add_activation
 from streameval.kernels.host import TILE_ROWS
 from streameval.kernels.packing import Builder, Slot, between
@@ -15,6 +18,26 @@ from streameval.kernels.winograd import PIECE, SIZE, WINOGRAD, WINOGRAD_POOL, tr
 
 Pair = tuple[int, int]
 Borders = tuple[int, int, int, int]
+Image = tuple[int, int, int]
+
+
+class Convolution(Protocol):
+    """What packing asks of a convolution, see `layers.conv2d`."""
+
+    @property
+    def weight(self) -> NDArray[np.float32]: ...
+    @property
+    def bias(self) -> NDArray[np.float32]: ...
+    @property
+    def stride(self) -> Pair: ...
+    @property
+    def padding(self) -> Borders: ...
+    @property
+    def groups(self) -> int: ...
+    @property
+    def activation(self) -> str: ...
+
+
 # Activations that are max(floor, x), which steps do as they write.
 _FLOORS = {"identity": -np.inf, "relu": 0.0}
 # What the transforms of a piece cost for each channel and output, in products: 264 operations for two of them.
@@ -22,64 +45,22 @@ _TRANSFORM_COST = 150
 
 
 def add_conv(
-    builder: Builder,
-    source: Slot,
-    shape: tuple[int, int, int],
-    weight: NDArray[np.float32],
-    bias: NDArray[np.float32],
-    window: tuple[Pair, Borders, int],
-    activation: str,
+    builder: Builder, source: Slot, conv: Convolution, shape: Image, *, pooled: bool = False
 ) -> Slot:
-    """Add a convolution with outputs of this shape. window: (stride, padding, groups)"""
-    if window[0] == (1, 1) and window[2] == 1 and winograd_pays(shape, weight):
-        return _add_winograd(builder, source, shape, shape, weight, bias, window[1], activation)
-    (sy, sx), padding, groups = window
-    outputs, channels, tall, wide = weight.shape
-    image = builder.image(source, *padding)
-    own = outputs // groups
-    padded, block = _padding(own)
-    target = builder.slot(*shape, padded=outputs - own + padded)
-    full = np.zeros((groups, padded, channels * tall * wide), np.float32)
-    full[:, :own] = weight.reshape(groups, own, -1)
-    biases = np.zeros((groups, padded), np.float32)
-    biases[:, :own] = bias.reshape(groups, own)
-    blocks = full.reshape(groups, padded // block, block, -1).transpose(0, 1, 3, 2)
-
-    def offsets() -> int:
-        c, i, j = np.ogrid[:channels, :tall, :wide]
-        return builder.offsets(c * image.plane() + i * image.row() + j * TILE_ROWS)
-
-    def start() -> int:
-        """From the first value of the image to that of the first window."""
-        return -padding[0] * image.row() - padding[1] * TILE_ROWS
-
-    builder.add(
-        CONV, image, target, *between(image, target),
-        channels * tall * wide, offsets, sx * TILE_ROWS, lambda: sy * image.row(), padded, block, groups,
-        lambda: channels * image.plane(), lambda: own * target.plane(),
-        builder.weights(blocks), builder.weights(biases), _floor(builder, activation), start,
-    )  # fmt: skip
-    return _activated(builder, target, activation)
+    """Add a convolution with sums of this shape; if `pooled`, the largest of each 2 x 2 of its outputs."""
+    plain = conv.groups == 1 and conv.activation in _FLOORS
+    if pooled and not plain:
+        slot = add_conv(builder, source, conv, shape)
+        return add_max_pool(builder, slot, _half(shape), ((2, 2), (2, 2), (0, 0, 0, 0)))
+    written = _half(shape) if pooled else shape
+    if conv.stride == (1, 1) and conv.groups == 1 and winograd_pays(shape, conv.weight):
+        target = _add_winograd(builder, source, conv, shape, written)
+    else:
+        target = _add_sums(builder, source, conv, written, pooled=pooled)
+    return target if conv.activation in _FLOORS else add_activation(builder, target, conv.activation)
 
 
-def add_pooled_conv(
-    builder: Builder,
-    source: Slot,
-    shape: tuple[int, int, int],
-    weight: NDArray[np.float32],
-    bias: NDArray[np.float32],
-    window: tuple[Pair, Borders, int],
-    activation: str,
-) -> Slot:
-    """Add a convolution with outputs of this shape, and after it the largest value of each 2 x 2."""
-    pooled = (shape[0], shape[1] // 2, shape[2] // 2)
-    if activation in _FLOORS and window[0] == (1, 1) and window[2] == 1 and winograd_pays(shape, weight):
-        return _add_winograd(builder, source, shape, pooled, weight, bias, window[1], activation)
-    slot = add_conv(builder, source, shape, weight, bias, window, activation)
-    return add_max_pool(builder, slot, pooled, ((2, 2), (2, 2), (0, 0, 0, 0)))
-
-
-def winograd_pays(shape: tuple[int, int, int], weight: NDArray[np.float32]) -> bool:
+def winograd_pays(shape: Image, weight: NDArray[np.float32]) -> bool:
     """Whether F(4x4, 3x3) takes fewer operations than the sums themselves, transforms included, with some to spare."""
     outputs, channels, tall, wide = weight.shape
     if (tall, wide) != (3, 3):
@@ -90,38 +71,63 @@ def winograd_pays(shape: tuple[int, int, int], weight: NDArray[np.float32]) -> b
     return 1.2 * pieces * (products + transforms) < outputs * channels * 9 * shape[1] * shape[2]
 
 
-def _add_winograd(
-    builder: Builder,
-    source: Slot,
-    shape: tuple[int, int, int],
-    written: tuple[int, int, int],
-    weight: NDArray[np.float32],
-    bias: NDArray[np.float32],
-    padding: Borders,
-    activation: str,
-) -> Slot:
+def _add_sums(builder: Builder, source: Slot, conv: Convolution, written: Image, *, pooled: bool) -> Slot:
+    """A convolution by sums in order."""
+    (sy, sx), padding, groups = conv.stride, conv.padding, conv.groups
+    outputs, channels, tall, wide = conv.weight.shape
+    image, own = builder.image(source, *padding), outputs // groups
+    padded, block = _padding(own)
+    target = builder.slot(*written, padded=0 if pooled else outputs - own + padded)
+    lines = builder.slot(block * 4 * written[2]) if pooled else None
+    full = np.zeros((groups, padded, channels * tall * wide), np.float32)
+    full[:, :own] = conv.weight.reshape(groups, own, -1)
+    biases = np.zeros((groups, padded), np.float32)
+    biases[:, :own] = conv.bias.reshape(groups, own)
+    blocks = full.reshape(groups, padded // block, block, -1).transpose(0, 1, 3, 2)
+
+    def offsets() -> int:
+        c, i, j = np.ogrid[:channels, :tall, :wide]
+        return builder.offsets(c * image.plane() + i * image.row() + j * TILE_ROWS)
+
+    return builder.add(
+        CONV_POOL if pooled else CONV, image, target, *between(image, target),
+        channels * tall * wide, offsets, sx * TILE_ROWS, lambda: sy * image.row(), padded, block, groups,
+        lambda: channels * image.plane(), lambda: own * target.plane(),
+        builder.weights(blocks), builder.weights(biases), _floor(builder, conv.activation), _start(image, padding),
+        temporary=lines,
+    )  # fmt: skip
+
+
+def _add_winograd(builder: Builder, source: Slot, conv: Convolution, shape: Image, written: Image) -> Slot:
     """The same by Winograd's way; `written` is `shape`, or half of it if the largest of each 2 x 2 is wanted."""
-    outputs, channels = weight.shape[:2]
+    outputs, channels = conv.weight.shape[:2]
     down, across = -(-shape[1] // SIZE), -(-shape[2] // SIZE)
     # Pieces reach over the end of the image, where there are zeros then.
-    top, left, bottom, right = padding
+    top, left, bottom, right = conv.padding
     height, width = shape[1] + 2 - top - bottom, shape[2] + 2 - left - right
     over = (SIZE * down + 2 - top - height, SIZE * across + 2 - left - width)
     image = builder.image(source, top, left, *over)
     padded, block = _padding(outputs)
     filters = np.zeros((PIECE**2, padded, channels), np.float32)
-    filters[:, :outputs] = transformed_filters(weight).reshape(PIECE**2, outputs, channels)
+    filters[:, :outputs] = transformed_filters(conv.weight).reshape(PIECE**2, outputs, channels)
     blocks = filters.reshape(PIECE**2, padded // block, block, channels).transpose(0, 1, 3, 2)
     target = builder.slot(*written)
-    builder.add(
+    return builder.add(
         WINOGRAD if written == shape else WINOGRAD_POOL, image, target, *between(image, target),
         channels, padded, block, builder.offsets(np.arange(channels) * TILE_ROWS), builder.weights(blocks),
-        builder.weights(bias), _floor(builder, activation),
-        builder.weights(np.array([-np.inf, *[0.0] * block], np.float32)),
-        lambda: -top * image.row() - left * TILE_ROWS, down, across,
+        builder.weights(conv.bias), _floor(builder, conv.activation),
+        builder.weights(np.array([-np.inf, *[0.0] * block], np.float32)), _start(image, conv.padding), down, across,
         temporary=builder.slot(PIECE**2 * (channels + padded)),
     )  # fmt: skip
-    return _activated(builder, target, activation)
+
+
+def _start(image: Slot, padding: Borders) -> Callable[[], int]:
+    """How far it is from the first value of an image to that of the first window, once the border is known."""
+    return lambda: -padding[0] * image.row() - padding[1] * TILE_ROWS
+
+
+def _half(shape: Image) -> Image:
+    return shape[0], shape[1] // 2, shape[2] // 2
 
 
 def _padding(outputs: int) -> tuple[int, int]:
@@ -135,14 +141,7 @@ def _floor(builder: Builder, activation: str) -> int:
     return builder.weights(np.array([_FLOORS.get(activation, -np.inf)], np.float32))
 
 
-def _activated(builder: Builder, slot: Slot, activation: str) -> Slot:
-    """Apply what the floor was not."""
-    return slot if activation in _FLOORS else add_activation(builder, slot, activation)
-
-
-def add_max_pool(
-    builder: Builder, source: Slot, shape: tuple[int, int, int], window: tuple[Pair, Pair, Borders]
-) -> Slot:
+def add_max_pool(builder: Builder, source: Slot, shape: Image, window: tuple[Pair, Pair, Borders]) -> Slot:
     """Add the largest values of windows: (kernel, stride, padding)."""
     image, target = builder.image(source), builder.slot(*shape)
     return builder.add(MAX_POOL, image, target, *between(image, target), *_window(image, window))
@@ -151,7 +150,7 @@ def add_max_pool(
 def add_avg_pool(
     builder: Builder,
     source: Slot,
-    shape: tuple[int, int, int],
+    shape: Image,
     window: tuple[Pair, Pair, Borders],
     counts: NDArray[np.float64],
 ) -> Slot:
@@ -192,13 +191,13 @@ def add_layer_norm(
     )  # fmt: skip
 
 
-def add_sum(builder: Builder, one: Slot, two: Slot, activation: str) -> Slot:
-    """Add activation(one + two)."""
+def add_sum(builder: Builder, one: Slot, two: Slot, activation: str, *, in_place: bool) -> Slot:
+    """Add activation(one + two), into the place of `one` if nobody else needs that."""
     first, second = builder.image(one), builder.image(two)
-    target = builder.slot(*first.shape)
+    target = first if in_place else builder.slot(*first.shape)
     floor = _floor(builder, activation)
     builder.add(ADD, first, target, *between(first, target), second, second.row, second.plane, floor)
-    return _activated(builder, target, activation)
+    return target if activation in _FLOORS else add_activation(builder, target, activation)
 
 
 def add_copied_activation(builder: Builder, source: Slot, activation: str) -> Slot:

@@ -126,7 +126,4 @@ class Conv2d:
         """See `Layer`."""
         from streameval.kernels.image_packing import add_conv
 
-        window = (self.stride, self.padding, self.groups)
-        return add_conv(
-            builder, source, self.shape(source.shape), self.weight, self.bias, window, self.activation
-        )
+        return add_conv(builder, source, self, self.shape(source.shape))

@@ -38,11 +38,9 @@ class PooledConv2d:
 
     def pack(self, builder: Builder, source: Slot) -> Slot:
         """See `Layer`."""
-        from streameval.kernels.image_packing import add_pooled_conv
+        from streameval.kernels.image_packing import add_conv
 
-        c = self.conv
-        window = (c.stride, c.padding, c.groups)
-        return add_pooled_conv(builder, source, c.shape(source.shape), c.weight, c.bias, window, c.activation)
+        return add_conv(builder, source, self.conv, self.conv.shape(source.shape), pooled=True)
 
 
 def fused(layers: Sequence[Layer]) -> tuple[PackableLayer, ...]:

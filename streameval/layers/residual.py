@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from streameval.errors import ModelError
 from streameval.layers.activations import activate, check_activation
+from streameval.layers.conv2d import Conv2d
 from streameval.layers.fusing import fused
 from streameval.layers.layer import Layer, Shape
 
@@ -104,11 +105,14 @@ class Residual:
         from streameval.kernels.image_packing import add_sum
 
         body = shortcut = source
-        for layer in fused(self.body):
+        layers = fused(self.body)
+        for layer in layers:
             body = layer.pack(builder, body)
         for layer in fused(self.shortcut):
             shortcut = layer.pack(builder, shortcut)
-        return add_sum(builder, body, shortcut, self.activation)
+        # Convolutions give a place of their own; what other layers give may be the source under another shape.
+        own = bool(layers) and isinstance(layers[-1], Conv2d) and body is not shortcut
+        return add_sum(builder, body, shortcut, self.activation, in_place=own)
 
     @staticmethod
     def _shapes(layers: tuple[Layer, ...], inputs: Shape) -> list[Shape]:

@@ -33,7 +33,7 @@ from streameval.studies.quantity import checked_quantity
 from streameval.studies.spooled import spooled_losses
 from streameval.studies.tails import Tails
 
-SCHEMA = "streameval/compare/1"
+SCHEMA = "streameval/compare/2"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

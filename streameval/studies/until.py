@@ -25,7 +25,7 @@ from streameval.studies.looks import recorder
 from streameval.studies.quantity import measuring
 from streameval.studies.reading import LossReader
 
-SCHEMA = "streameval/until/1"
+SCHEMA = "streameval/until/2"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

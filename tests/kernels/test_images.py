@@ -98,19 +98,20 @@ def test_one_kernel_computes_all_the_random_networks() -> None:
     assert {"conv", "winograd", "winograd_pool", "max_pool"} <= {one.name for one in operations}
 
 
-@pytest.mark.parametrize("pooled", [False, True])
-def test_winograds_way_gives_what_sums_in_order_give(pooled: bool) -> None:
-    """Channels, borders and sizes at all kinds of ends, against sums of float64."""
+@pytest.mark.parametrize("way", ["winograd", "winograd_pool", "conv_pool"])
+def test_each_way_to_convolve_gives_what_sums_of_float64_give(way: str) -> None:
+    """Channels, borders and sizes at all kinds of ends."""
+    pooled, size = way.endswith("pool"), (5, 2) if way == "conv_pool" else (3, 3)
     for seed, (h, w, border) in enumerate([(4, 4, 1), (9, 6, 0), (13, 17, 2), (8, 8, 1)]):
         rng = np.random.default_rng(seed)
-        conv = small_images.conv(rng, 13 + seed, 11, (3, 3), padding=border, activation="relu")
+        conv = small_images.conv(rng, 13 + seed, 11, size, padding=border, activation="relu")
         layers = [conv, *([se.MaxPool2d(2)] if pooled else []), se.GlobalAvgPool2d()]
         network = se.Network(layers, shape=(11, h, w))
         names = [
             one.name
             for one in pack(network.packable, dtype=np.float32, scale=1.0, shape=(11, h, w)).operations
         ]
-        assert ("winograd_pool" if pooled else "winograd") in names
+        assert way in names
         x = small.floats(40, network.features, seed=seed)
         t = small.labels(40, network.outputs)
         exact = naive.relu(
