@@ -24,6 +24,7 @@ INDENT = "  "
 # Around a code of colour until the text is finished: no name in a file can hold what is drawn anew for each process.
 _OPEN, _CLOSE = (chr(one) for one in random.SystemRandom().sample(range(0x100000, 0x10FFFE), 2))
 COLOUR = re.compile(f"{_OPEN}([\\d;]*){_CLOSE}")
+FINISHED = re.compile(r"\x1b\[[\d;]*m")
 # Where a line may be cut: at a space, but not after "±", nor before "%" or one word in brackets.
 CUT = re.compile(r"(?<!±) (?!%|\([^ ()]*\))")
 
@@ -105,7 +106,7 @@ def table(
 
 def visible(line: str) -> int:
     """Columns that a line takes: colour takes none."""
-    return len(COLOUR.sub("", line))
+    return len(FINISHED.sub("", COLOUR.sub("", line)))
 
 
 def wrapped(text: str, width: int) -> list[str]:

@@ -79,7 +79,9 @@ def measure(model: object, source: Source, loss: Loss) -> Rounding | None:
     try:
         scorer = make_scorer(model, plain, loss, Budget(threads=1))
         chunk = plain.take(np.linspace(0, source.rows - 1, count).astype(np.int64))
-        found, wanted = scorer.score(chunk).loss, scorer.reference(chunk)
+        found = scorer.score(chunk).loss
+        with np.errstate(all="ignore"):  # rows that are not finite are left out below
+            wanted = scorer.reference(chunk)
     except StreamevalError:
         return None  # rows that cannot be read any more: what was computed of them is not less true
     if wanted is None or not count:
@@ -89,7 +91,8 @@ def measure(model: object, source: Source, loss: Loss) -> Rounding | None:
     finite = np.isfinite(apart)
     if not finite.any():
         return None
-    bounds = _bounds(model, plain, loss, chunk, wanted)
+    with np.errstate(all="ignore"):
+        bounds = _bounds(model, plain, loss, chunk, wanted)
     bound = math.inf if bounds is None else float(bounds[finite].max())
     return Rounding(int(finite.sum()), float(apart[finite].max()), bound if math.isfinite(bound) else None)
 
