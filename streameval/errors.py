@@ -83,3 +83,9 @@ class KernelError(StreamevalError, RuntimeError):
 
 class StreamevalWarning(UserWarning):
     """Something the user should know, that does not stop the work."""
+
+
+class UnwrittenWarning(StreamevalWarning):
+    """The result is given, but something else that was asked for could not be written (5)."""
+
+    exit_code = StorageError.exit_code

@@ -30,7 +30,12 @@ IN_FLIGHT = 8
 PART_BYTES = 2 << 20
 # A request is tried so often, after longer and longer pauses: this one first, each at most so many times the last.
 TRIES, PAUSE, LONGER = 4, 0.5, 3
-SECONDS: Final = {"connect_timeout": 10, "read_timeout": 30, "timeout": 300}
+# A store that is silent is given up within 20 seconds: it has so long to be connected to and to say anything, and is
+# not asked again after AGAIN. The last bounds answers that keep coming.
+SECONDS: Final = {"connect_timeout": 5, "read_timeout": 6, "timeout": 300}
+AGAIN = 8
+# What an answer brings, at the least, in each of so many seconds: with eight in flight, 64 kbit/s in all.
+SLOWEST_BYTES, WINDOW = 1024, 10
 SMALL, ALL_SMALL = 64 << 10, 64 << 20
 
 _log = logging.getLogger("streameval")
@@ -94,7 +99,7 @@ class Location:
         }
         pauses = {"init_backoff": timedelta(seconds=PAUSE), "base": LONGER}
         # Tried again are answers of 5xx, lost connections, bodies that break off, and silence.
-        retries = {"max_retries": TRIES - 1, "backoff": pauses}
+        retries = {"max_retries": TRIES - 1, "backoff": pauses, "retry_timeout": timedelta(seconds=AGAIN)}
         return S3Store(self.bucket, client_options=client, retry_config=retries, **config)
 
 
@@ -129,12 +134,15 @@ class Object:
         self._pool: ThreadPoolExecutor | None = None
         self._creating = threading.Lock()
         self._expected: dict[tuple[int, int], bytes] = {}
+        # What was said of a store that was silent, and until when it is asked nothing more: what waits fails as well.
+        self._silent = "", 0.0
+        begun = time.monotonic()
         try:
             self._identity = self._look()
         except FileNotFoundError as error:
             raise StorageError(f"{self.path}: no such object. Check bucket, key and region.") from error
         except Exception as error:
-            raise self._failed(error, "be opened") from error
+            raise self._failed(error, "be opened", time.monotonic() - begun) from error
         self.size: int = self._identity[0]
 
     def read(self, at: int, size: int) -> bytes:
@@ -179,6 +187,7 @@ class Object:
 
     def check_unchanged(self) -> None:
         """Raise DataError when the object is not the one that was opened, by size, ETag and time of change."""
+        begun = time.monotonic()
         try:
             identity = self._look()
         except FileNotFoundError as error:
@@ -186,7 +195,7 @@ class Object:
         except StorageError:
             raise
         except Exception as error:
-            raise self._failed(error, "be looked at") from error
+            raise self._failed(error, "be looked at", time.monotonic() - begun) from error
         self._check(identity)
 
     @property
@@ -216,36 +225,60 @@ class Object:
         _check_process(self.path)
         if not len(out):
             return
+        begun = time.monotonic()
         for number in range(TRIES):
             time.sleep(PAUSE * LONGER ** (number - 1) if number else 0.0)
+            said, until = self._silent
+            if time.monotonic() < until:
+                raise StorageError(said)
             try:
-                data = self._get(at, len(out))
+                got = self._get(out, at)
             except Exception as error:
-                self._explain(error, f"be read at {at}")
-            if len(data) == len(out):
-                out[:] = data
+                self._explain(error, f"be read at {at}", time.monotonic() - begun)
+            if got == len(out):
                 return
-            _log.warning("%s: %d of %d bytes at %d came", self.path, len(data), len(out), at)
+            _log.warning("%s: %d of %d bytes at %d came", self.path, got, len(out), at)
+            if time.monotonic() > begun + AGAIN:
+                break
         raise self._failed(OSError(f"fewer than the {len(out)} bytes at {at} came"), f"be read at {at}")
 
-    def _get(self, at: int, size: int) -> memoryview:
-        """The bytes of one answer, which is of the object that was opened."""
+    def _get(self, out: memoryview, at: int) -> int:
+        """Fill `out` from one answer, which is of the object that was opened; return how many bytes came.
+
+        Raises TimeoutError for an answer that comes in so slowly that it would have no end.
+        """
         import obstore
 
-        options: dict[str, Any] = {"range": (at, at + size)}
+        options: dict[str, Any] = {"range": (at, at + len(out))}
         if self._identity[1]:
             options["if_match"] = self._identity[1]
         answer = obstore.get(self._store, self._location.key, options=options)
         self._check(_identity(answer.meta))
-        return memoryview(answer.bytes())
+        got = counted = 0
+        end = time.monotonic() + WINDOW
+        for piece in answer.stream(min_chunk_size=1):
+            size = len(piece)
+            if got + size > len(out):
+                raise OSError(f"more than the {len(out)} bytes at {at} came")
+            out[got : got + size] = memoryview(piece)
+            got += size
+            if time.monotonic() > end and got < len(out):
+                if got - counted < SLOWEST_BYTES * WINDOW:
+                    raise TimeoutError(f"{got - counted} bytes came in {WINDOW} s")
+                counted, end = got, time.monotonic() + WINDOW
+        return got
 
-    def _explain(self, error: Exception, what: str) -> NoReturn:
-        """Raise DataError if the object changed, else StorageError."""
+    def _explain(self, error: Exception, what: str, after: float) -> NoReturn:
+        """Raise DataError if the object changed, else StorageError; one that took long is not asked about."""
         if isinstance(error, DataError | StorageError):
             raise error
-        with contextlib.suppress(StorageError):
-            self.check_unchanged()
-        raise self._failed(error, what) from error
+        if after < AGAIN:
+            with contextlib.suppress(StorageError):
+                self.check_unchanged()
+        failed = self._failed(error, what, after)
+        if after >= AGAIN:
+            self._silent = str(failed), time.monotonic() + 1
+        raise failed from error
 
     def _check(self, identity: tuple[int, str, str]) -> None:
         if identity != self._identity:
@@ -257,9 +290,9 @@ class Object:
             "and run again."
         )
 
-    def _failed(self, error: Exception, what: str) -> StorageError:
+    def _failed(self, error: Exception, what: str, after: float = 0) -> StorageError:
         refused = type(error).__name__ in ("PermissionDeniedError", "UnauthenticatedError")
-        often = "" if refused else f", {TRIES} times"
+        often = "" if refused else f", {TRIES} times" if after < AGAIN else f" within {after:.0f} s"
         return StorageError(
             f"{self.path}: could not {what}{often}: {_first_line(error)}. Check the network, the credentials "
             "and the store, and run again; with --checkpoint nothing that was done is lost."

@@ -54,7 +54,8 @@ def moto_server() -> Iterator[int]:
 class Proxy:
     """Hands requests on to a store.
 
-    `fault(method, range)` may return "503", "403", "short", "drop", "careless" (no conditions) or None for each.
+    `fault(method, range)` may return "503", "403", "short", "drop", "careless" (no conditions), "silent",
+    "drip" (two bytes a second) or None for each.
     """
 
     def __init__(self, port: int) -> None:
@@ -63,7 +64,7 @@ class Proxy:
         self.seen: list[tuple[str, str | None]] = []
         self.most = 0
         self._now = 0
-        self._lock = threading.Lock()
+        self._lock, self._ended = threading.Lock(), threading.Event()
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -101,6 +102,9 @@ class Proxy:
             request.send_header("Content-Length", "0")
             request.end_headers()
             return
+        if fault == "silent":
+            self._ended.wait(60)
+            return
         connection = http.client.HTTPConnection("127.0.0.1", self.store, timeout=30)
         headers = dict(request.headers.items())
         if fault == "careless":
@@ -124,8 +128,15 @@ class Proxy:
             request.wfile.flush()
             request.connection.close()
             return
+        if fault == "drip":
+            with contextlib.suppress(OSError):
+                for k in range(len(body)):
+                    request.wfile.write(body[k : k + 1])
+                    if self._ended.wait(0.5):
+                        return
         request.wfile.write(body)
 
     def close(self) -> None:
+        self._ended.set()
         self.server.shutdown()
         self.server.server_close()

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any, NoReturn, TextIO
 
-from streameval.errors import StorageError, StreamevalError, StreamevalWarning
+from streameval.errors import StorageError, StreamevalError, StreamevalWarning, UnwrittenWarning
 from streameval.escaping import escaped
 
 PROGRAM = "streameval"
@@ -30,11 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """
     _keep_streams_apart()
     _never_fail_to_print()
-    _one_line_warnings()
+    unwritten = _one_line_warnings()
     signals = _Signals()
     try:
         code = _run(sys.argv[1:] if arguments is None else list(arguments))
         _flush()
+        code = code or max(unwritten, default=0)
     except KeyboardInterrupt:
         code = signals.exit_code
     except BrokenPipeError:
@@ -114,9 +115,12 @@ def _never_fail_to_print() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _one_line_warnings() -> None:
-    """Show each warning of the project once, as one line; those of others as Python does."""
-    usual, shown = warnings.showwarning, set()
+def _one_line_warnings() -> set[int]:
+    """Show each warning of the project once, as one line; those of others as Python does.
+
+    The set that is returned gets the exit codes of warnings that have one: then there is a result, and not all else.
+    """
+    usual, shown, codes = warnings.showwarning, set(), set()
 
     def show(
         message: Warning | str,
@@ -131,9 +135,12 @@ def _one_line_warnings() -> None:
         elif str(message) not in shown:
             shown.add(str(message))
             _tell(f"warning: {message}")
+        if issubclass(category, UnwrittenWarning):
+            codes.add(category.exit_code)
 
     warnings.simplefilter("always", StreamevalWarning)
     warnings.showwarning = show
+    return codes
 
 
 def _flush() -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import signal
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,23 +73,30 @@ class Dask:
         if not tasks:
             return
         with self._connected() as client:
-            try:
-                client.wait_for_workers(1, timeout=PATIENCE)
-            except TimeoutError as error:
-                raise StorageError(
-                    f"{self.address or 'this machine'}: no Dask worker came within {PATIENCE} s. Start some with: "
-                    "dask worker ADDRESS --nworkers 2"
-                ) from error
+            self._wait_for_a_worker(client)
             sent = _Sent(client, spec, self.retries)
             try:
                 yield from sent.outcomes(tasks)
             finally:
                 sent.cancel()
 
+    def _wait_for_a_worker(self, client: Any) -> None:
+        """Dask's own waiting has no end where the scheduler stops to answer."""
+        end = time.monotonic() + PATIENCE
+        trouble = _trouble(client)
+        while trouble and time.monotonic() < end:
+            time.sleep(PAUSE)
+            trouble = _trouble(client)
+        if trouble:
+            raise StorageError(
+                f"{self.address or 'this machine'}: no Dask worker came within {PATIENCE} s: {trouble} Start some "
+                "with: dask worker ADDRESS --nworkers 2"
+            )
+
     @contextlib.contextmanager
     def _connected(self) -> Iterator[Any]:
         try:
-            import distributed
+            import distributed  # noqa: F401
         except ImportError as error:
             raise UsageError(
                 f"the dask engine needs Dask ({error}). Type: pip install 'streameval[dask]'"
@@ -99,7 +107,7 @@ class Dask:
         with contextlib.ExitStack() as stack:
             try:
                 place = self.address or stack.enter_context(self._own_workers())
-                client = distributed.Client(place, timeout=PATIENCE, set_as_default=False)
+                client = _client(place)
                 stack.callback(_leave, client)
                 if self.address is None:
                     _deafen(client)
@@ -120,10 +128,38 @@ class Dask:
         return private_cluster(self.workers, max(1, available() // self.workers))
 
 
+def _client(place: Any) -> Any:
+    """A client of a scheduler. Dask's own patience is for the connection alone, and not for an answer over it."""
+    from distributed import Client
+
+    made: Future[Any] = Future()
+
+    def connect() -> None:
+        try:
+            made.set_result(Client(place, timeout=PATIENCE, set_as_default=False))
+        except BaseException as error:
+            made.set_exception(error)
+
+    threading.Thread(target=connect, name="streameval-dask", daemon=True).start()
+    try:
+        return made.result(PATIENCE + ANSWER)
+    except TimeoutError:
+        made.add_done_callback(_leave_late)
+        raise TimeoutError(f"it takes connections, and says nothing for {PATIENCE + ANSWER} s") from None
+
+
+def _leave_late(made: Future[Any]) -> None:
+    if made.exception() is None:
+        _leave(made.result())
+
+
 def _leave(client: Any) -> None:
     """Close a client, which does not wait long for a scheduler that is not there any more."""
-    with contextlib.suppress(OSError, TimeoutError):
+    try:
         client.close(timeout=ANSWER)
+    except (OSError, TimeoutError):
+        # It would try again, for longer, when it is deleted.
+        client.status = "closed"
 
 
 def _deafen(client: Any) -> None:
@@ -161,34 +197,40 @@ class _Sent:
 
         done = as_completed([self._send(task, 0) for task in tasks], loop=self._client.loop)
         while not done.is_empty():
-            if not done.has_ready():
+            if done.has_ready():
+                outcome = self._taken(next(done), done)
+            else:
                 time.sleep(PAUSE)
-                yield None
-                if self._pulse.stopped():
-                    yield from (Failure(task.span, self._pulse.cause) for task, _, _ in self._tasks.values())
-                    return
-                continue
-            for future in done.next_batch(block=False):
-                # Its worker died before the result was fetched: whoever is left computes it again.
-                if future.status == "pending":
-                    done.add(future)
-                    continue
-                task, lost, shared = self._tasks.pop(future)
-                # The scheduler may lose a task with the worker that held what it depends on: it is sent again.
-                if future.status == "lost" and lost < self._retries:
-                    self._shared = None if self._shared is shared else self._shared
-                    done.add(self._send(task, lost + 1))
-                    continue
-                try:
-                    outcome = _outcome(future, task)
-                except TimeoutError:
-                    self._tasks[future] = task, lost, shared
-                    done.add(future)
-                    continue
-                self._pulse.felt()
-                yield outcome
-                # Let the cluster forget the result: states of large passes would pile up there.
-                future.release()
+                outcome = None
+            yield outcome
+            # Also while results are ready that nobody hands on.
+            if outcome is None and self._pulse.stopped():
+                yield from (Failure(task.span, self._pulse.cause) for task, _, _ in self._tasks.values())
+                return
+
+    def _taken(self, future: Any, done: Any) -> Part | Failure | None:
+        """What came of a task that is done; None if it is computed, or its result asked for, once more."""
+        # Its worker died before the result was fetched: whoever is left computes it again.
+        if future.status == "pending":
+            done.add(future)
+            return None
+        task, lost, shared = self._tasks[future]
+        # The scheduler may lose a task with the worker that held what it depends on: it is sent again.
+        if future.status == "lost" and lost < self._retries:
+            del self._tasks[future]
+            self._shared = None if self._shared is shared else self._shared
+            done.add(self._send(task, lost + 1))
+            return None
+        try:
+            outcome = _outcome(future, task)
+        except TimeoutError:
+            done.add(future)
+            return None
+        del self._tasks[future]
+        self._pulse.felt()
+        # Let the cluster forget the result: states of large passes would pile up there.
+        future.release()
+        return outcome
 
     def cancel(self) -> None:
         """Let the cluster forget what is not needed any more, if it is there."""
@@ -230,7 +272,7 @@ class _Pulse:
         now = time.monotonic()
         if now < self._asked + ASK:
             return False
-        trouble = self._trouble()
+        trouble = _trouble(self._client)
         self._asked = time.monotonic()
         if not trouble:
             self._well = self._asked
@@ -238,12 +280,14 @@ class _Pulse:
             self.cause = trouble
         return bool(self.cause)
 
-    def _trouble(self) -> str:
-        try:
-            info = self._client.sync(self._client.scheduler.identity, callback_timeout=ANSWER)
-        except Exception as error:  # Whatever Dask raises: the connection is lost, or the client closed.
-            return f"the Dask scheduler does not answer any more ({type(error).__name__})."
-        return "" if info["workers"] else "no Dask worker is left."
+
+def _trouble(client: Any) -> str:
+    """Why nothing is to be expected of a cluster; "" if its scheduler answers and has a worker."""
+    try:
+        info = client.sync(client.scheduler.identity, callback_timeout=ANSWER)
+    except Exception as error:  # Whatever Dask raises: the connection is lost, or the client closed.
+        return f"the Dask scheduler does not answer any more ({type(error).__name__})."
+    return "" if info["workers"] else "no Dask worker is left."
 
 
 def _outcome(future: Any, task: Task) -> Part | Failure:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from streameval.errors import DataError, StreamevalWarning
+from streameval.errors import DataError, StorageError, StreamevalWarning, UnwrittenWarning
 from streameval.evaluation import sealed
 from streameval.evaluation.fields import flag, intact, integer, only, sha256, shown
 from streameval.evaluation.identity import Identity
@@ -62,21 +62,40 @@ class CheckpointWriter:
     beside: Callable[[], dict[str, Any]] = dict
     key: bytes | None = None
     _next: float = 0.0
+    _missed: str = ""
 
     def __post_init__(self) -> None:
         self._next = time.monotonic() + self.every
 
     def add(self, part: Part) -> None:
-        """Write the file if the last time is long enough ago."""
-        if time.monotonic() >= self._next:
-            self.save()
+        """Write the file if the last time is long enough ago; where there is no room, warn, and go on without."""
+        if time.monotonic() < self._next:
+            return
+        content = self._content()
+        try:
+            self._write(content)
+        except StorageError as error:
+            if not self._missed:
+                warnings.warn(
+                    f"{error} The checkpoint stays as it was, the pass goes on, and will try again.",
+                    StreamevalWarning,
+                    stacklevel=5,
+                )
+            self._missed = str(error)
+            self._next = time.monotonic() + self.every
 
     def save(self) -> None:
-        """Write the file now. Raises DataError if the data changed: then what was computed is worth nothing."""
+        """Write the file now.
+
+        Raises DataError if the data changed: then what was computed is worth nothing; and StorageError.
+        """
+        self._write(self._content())
+
+    def _content(self) -> dict[str, Any]:
         self.source.check_unchanged()
         beside = self.beside()
         span = self.results.span
-        content = {
+        return {
             "schema": SCHEMA,
             "identity": self.identity.to_dict(),
             "start": span.start,
@@ -86,12 +105,23 @@ class CheckpointWriter:
             "checked": self.checked,
             "hashes": self.source.hashes() if isinstance(self.source, CheckedSource) else [],
         } | beside
+
+    def _write(self, content: dict[str, Any]) -> None:
         sealed.write(self.path, content, self.key)
-        _log.debug("%s: %d of %d rows are done", self.path, self.results.rows, len(span))
+        _log.debug("%s: %d of %d rows are done", self.path, self.results.rows, len(self.results.span))
+        self._missed = ""
         self._next = time.monotonic() + self.every
 
     def remove(self) -> None:
-        """Remove the file: the pass is complete."""
+        """Remove the file: the pass is complete. One that could not be written at the last try stays as it was."""
+        if self._missed:
+            warnings.warn(
+                f"{self._missed} The checkpoint could not be written. The pass is complete, and its result holds; what "
+                "an earlier run left there is as it was.",
+                UnwrittenWarning,
+                stacklevel=5,
+            )
+            return
         self.path.unlink(missing_ok=True)
 
 

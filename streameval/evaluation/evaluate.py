@@ -11,7 +11,7 @@ from typing import Any
 from streameval.arguments import integer
 from streameval.defaults import CHUNK_ROWS
 from streameval.deprecation import gathered
-from streameval.errors import IncompleteError, UsageError
+from streameval.errors import IncompleteError, StorageError, UsageError
 from streameval.evaluation.checkpoint import Checkpoint, CheckpointWriter, resumed
 from streameval.evaluation.events import Callback, EventFile, Listeners
 from streameval.evaluation.grouping import GroupSums
@@ -274,7 +274,10 @@ def _drive(
             if deferred is not None and deferred.waiting and writer is not None:
                 writer.save()
                 deferred.deliver()
-    except IncompleteError:
+    except IncompleteError as error:
         if writer is not None:
-            writer.save()
+            try:
+                writer.save()
+            except StorageError as full:
+                raise StorageError(f"{error} This time they are not: {full}") from error
         raise

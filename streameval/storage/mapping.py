@@ -29,6 +29,8 @@ FOLIO = 2 << 20
 MADV_WILLNEED = 3
 MADV_DONTNEED = 4
 
+_mapped: weakref.WeakSet[File] = weakref.WeakSet()
+
 
 class File:
     """A regular file opened for reading, with what identified it at that moment."""
@@ -71,11 +73,12 @@ class File:
         """Fill each row of `out` (n, numbers) from position `at[i]` on, as `read_into` does."""
         handle, size = self._descriptor(), out.itemsize * out.shape[1]
         raw = out.reshape(-1).view(np.uint8).data
-        for start, position in zip(range(0, len(raw), size), at.tolist(), strict=True):
-            row = raw[start : start + size]
-            # Nearly every read comes whole; what happens otherwise is the business of `read_into`.
-            if os.preadv(handle, (row,), position) != size:
-                self.read_into(row, position)
+        with storage_errors(self.path):
+            for start, position in zip(range(0, len(raw), size), at.tolist(), strict=True):
+                row = raw[start : start + size]
+                # Nearly every read comes whole; what happens otherwise is the business of `read_into`.
+                if os.preadv(handle, (row,), position) != size:
+                    self.read_into(row, position)
 
     def prefetch(self, at: int, size: int) -> None:
         """Ask the system to begin reading these bytes into its cache."""
@@ -127,6 +130,7 @@ class File:
         self.check_size()
         with storage_errors(self.path):
             mapped = mmap.mmap(self._descriptor(), self.size, access=mmap.ACCESS_READ)
+        _mapped.add(self)
         return Mapping(self, np.frombuffer(mapped, np.uint8))
 
     def tells_cached(self) -> bool:
@@ -187,6 +191,11 @@ class Mapping:
         first = start - start % unit
         if self._madvise is not None and first < stop:
             self._madvise(self._address + first, stop - first, advice)
+
+
+def mapped_files() -> list[tuple[int, int]]:
+    """The descriptor of every open file that was mapped, and the bytes that it had when it was opened."""
+    return sorted((one._handle, one.size) for one in _mapped if one._handle >= 0)
 
 
 def _identity(status: os.stat_result) -> tuple[int, int, int, int, int]:

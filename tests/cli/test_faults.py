@@ -67,7 +67,8 @@ def test_a_mapped_file_cut_short_in_the_middle_of_a_kernel_ends_with_3_and_says_
 ) -> None:
     model, data = slow[0], copied(slow[1], tmp_path / "data")
     out = tmp_path / "losses.arrow"
-    process = start("evaluate", model, data, "--chunk-rows", ROWS, "--losses", out, "--json")
+    known = ("--activation", "sigmoid", "--json")
+    process = start("evaluate", model, data, "--chunk-rows", ROWS, "--losses", out, *known)
     wait_until_mapped(process, data / "images.npy", 200)
     process.send_signal(signal.SIGSTOP)
     os.truncate(data / "images.npy", 4096)

@@ -12,7 +12,7 @@ import pytest
 from long_runs import drawn, network, write
 
 import streameval as se
-from streameval.errors import CheckError, DataError, UsageError
+from streameval.errors import CheckError, DataError, ModelError, UsageError
 from streameval.evaluation import sealed
 from streameval.evaluation.evaluate import PassOptions
 from streameval.evaluation.shards import merge, write_state
@@ -102,13 +102,19 @@ def test_a_flipped_bit_in_data_without_recorded_hashes_is_found(folder: Path, tm
 
 
 def test_a_flipped_bit_in_the_model_is_found(folder: Path, tmp_path: Path) -> None:
-    """The lowest bit of one weight is enough."""
+    """The lowest bit of one weight is enough: by the checksum of a saved file, and by the report without one."""
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     size = (folder / "model.safetensors").stat().st_size
     for at in (size - 1, size - 100, size - 333):
         flipped(folder / "model.safetensors", tmp_path / "model.safetensors", at, 0)
-        with pytest.raises(CheckError, match=r"model.safetensors: SHA-256 .* is about"):
+        with pytest.raises(ModelError, match="checksum is not the one"):
             check(tmp_path)
+    first, second = network().layers
+    weight = first.weight.copy()
+    weight.view(np.uint32)[3, 2] ^= 1
+    other = se.Mlp([se.Layer(weight, first.bias, first.activation), second])
+    with pytest.raises(CheckError, match=r"SHA-256 .* is about"):
+        verify(folder / "report.json", other, folder / "drawn.arrow")
 
 
 def test_every_flipped_bit_in_a_report_is_found(folder: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import saved_files
 
 import streameval as se
 from streameval.errors import DataError, StreamevalError, UsageError
+from streameval.outputs.sized import SizedFile
 
 DEEP = '{"v": ' + "[" * 200_000 + "]" * 200_000 + "}"
 LONG = "9" * 100_000
@@ -220,3 +221,20 @@ def test_a_gzip_bomb_fills_no_memory(tmp_path: Path) -> None:
             file.write(b"0" * (1 << 20))
     with pytest.raises(DataError, match="cannot be read"):
         se.open_outputs(path, loss="v")
+
+
+def test_a_length_that_lies_costs_no_memory(tmp_path: Path) -> None:
+    """Where a reader asks for more than there is, as of a size in a damaged file, nothing is set aside for it."""
+    path = tmp_path / "short"
+    path.write_bytes(b"0123456789")
+    with SizedFile(str(path)) as file:
+        assert file.read(4) == b"0123"
+        assert file.read(1 << 62) == b"456789"
+        assert (file.read(), file.seek(8), file.read(-1)) == (b"", 8, b"89")
+    # An Arrow stream whose first message says 2 GB, and a log whose member says 4.
+    path.write_bytes(b"\xff\xff\xff\xff" + (2_000_000_000).to_bytes(4, "little") + b"\0" * 64)
+    tracemalloc.start()
+    with pytest.raises(DataError, match="cannot be read"):
+        se.open_outputs(path, format="arrow", loss="v")
+    assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    tracemalloc.stop()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import random
+import re
 import subprocess
 import sys
+import textwrap
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -151,6 +154,55 @@ def test_a_fault_that_stays_ends_after_bounded_tries(proxy: Proxy) -> None:
     assert len(proxy.seen) - begin < 1000
     with pytest.raises(StorageError, match="could not be opened, 4 times"):
         se.open(uri(proxy.port))  # type: ignore[attr-defined]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [("silent", r"could not be read at \d+ within 1\d s: "), ("drip", r"\d+ bytes came in 10 s")],
+)
+def test_a_store_that_says_nothing_or_next_to_nothing_is_given_up_within_20_seconds(
+    store: int, fault: str, said: str
+) -> None:
+    """In the middle of a pass, in a process of its own, which ends: 5, and no thread waits on."""
+    code = """
+        import sys, time
+        from long_runs import network
+        import streameval as se
+        from streameval import objects
+        from streameval.evaluation.evaluate import PassOptions
+        from object_store import Proxy, settings
+        proxy = Proxy(int(sys.argv[1]))
+        objects.PART_BYTES = 20_000  # many are waiting when the first is given up
+        source = se.open(f"s3://data/drawn.arrow{settings(proxy.port)}")
+        proxy.fault = lambda method, wanted: sys.argv[2]
+        begun = time.monotonic()
+        try:
+            se.evaluate(network(), source)
+        except se.errors.StorageError as error:
+            print(error.exit_code, error, flush=True)
+        source.close()
+        proxy.close()
+        import atexit
+        atexit.register(lambda: print(time.monotonic() - begun))
+    """
+    done = run(
+        f"import sys; sys.path.insert(0, {str(ROOT / 'tests')!r})\n" + textwrap.dedent(code), store, fault
+    )
+    assert done.returncode == 0, done.stderr
+    message, took = done.stdout.splitlines()
+    assert re.match(rf"5 s3://data/drawn\.arrow: .*{said}", message)
+    assert 5 < float(took) < 20
+
+
+@pytest.mark.slow
+def test_a_store_that_is_silent_from_the_beginning_is_given_up_within_20_seconds(proxy: Proxy) -> None:
+    proxy.fault = lambda method, wanted: "silent"
+    begun = time.monotonic()
+    with pytest.raises(StorageError, match=r"could not be opened within \d+ s: ") as caught:
+        se.open(uri(proxy.port))  # type: ignore[attr-defined]
+    assert time.monotonic() - begun < 20
+    assert caught.value.exit_code == 5
 
 
 def test_answers_that_stay_short_end_too(proxy: Proxy) -> None:
