@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from streameval.cli import options
@@ -16,6 +18,9 @@ from streameval.cli.saved_options import SavedOptions, saved_options
 @options.optional_data_argument
 @options.option("--rows", metavar="FILE|START:STOP", help="Only these rows; repeats count. Default: all.")
 @options.group
+@options.option(
+    "--images", is_flag=True, help="Show the worst rows as pictures, with true and predicted class."
+)
 @pass_options
 @pass_input_options
 @saved_options
@@ -26,6 +31,7 @@ def command(
     data: str | None,
     rows: str | None,
     group: str | None,
+    images: bool,
     run: PassOptions,
     max_memory: str | None,
     inputs: InputOptions,
@@ -67,4 +73,4 @@ def command(
             options=settings,
         )
     figures.write(pages.report, report)
-    output.show(report, as_json, text.report, run.signing())
+    output.show(report, as_json, partial(text.report, images=images), run.signing())

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from streameval import npy_header
 from streameval.errors import ModelError
+from streameval.models import state_dict
 from streameval.models.file import Choices, Loaded, ModelFile
 from streameval.models.naming import Weights, assemble
 
@@ -50,6 +51,8 @@ def load_layers(file: ModelFile, choices: Choices) -> Loaded:
         raise ModelError(f"the npz file has more than {MAX_MEMBERS} members, far more than a network needs.")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if state_dict.is_one(archive):
+                return state_dict.load_layers(archive, len(data), choices)
             arrays = _arrays(archive, len(data))
     except (zipfile.BadZipFile, zlib.error, EOFError, struct.error) as error:
         raise ModelError(f"the npz file is damaged ({str(error)[:200]}).") from None
@@ -64,10 +67,6 @@ def load_layers(file: ModelFile, choices: Choices) -> Loaded:
 
 def _arrays(archive: zipfile.ZipFile, size: int) -> dict[str, NDArray[Any]]:
     members = archive.infolist()
-    if any(member.filename.endswith("/data.pkl") for member in members):
-        raise ModelError(
-            "a PyTorch checkpoint, not an npz file. Save its state_dict with safetensors.torch.save_file."
-        )
     allowed = MAX_RATIO * size + 65536
     unpacked = sum(member.file_size for member in members)
     if unpacked > allowed:

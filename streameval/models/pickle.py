@@ -109,10 +109,10 @@ def read(data: bytes) -> Any:
     Raises:
         ModelError: a global or opcode that is not on the list, named; or a damaged file.
     """
-    return _Machine(data).run()
+    return Machine(data).run()
 
 
-class _Machine:
+class Machine:
     """The state of one reading: position, stack, marks, memo, and what may still be allocated."""
 
     def __init__(self, data: bytes) -> None:
@@ -127,7 +127,7 @@ class _Machine:
         for _ in range(MAX_OPCODES):
             start = self.at
             code = self.take(1)
-            step = _STEPS.get(code)
+            step = self.step(code)
             if step is None:
                 name = _REFUSED.get(code, f"opcode {code!r}")
                 raise ModelError(
@@ -142,6 +142,20 @@ class _Machine:
             except (ValueError, KeyError, OverflowError, struct.error) as error:
                 raise ModelError(f"the pickle is damaged at byte {start} ({type(error).__name__}).") from None
         raise ModelError(f"the pickle takes more than {MAX_OPCODES} steps, far more than a network needs.")
+
+    def step(self, code: bytes) -> Callable[[Machine], object] | None:
+        """What an opcode does, None if it is not read."""
+        return _STEPS.get(code)
+
+    def callee(self, module: str, name: str) -> Callee:
+        """The global of this name, which is only ever compared. Raises ModelError for one that is not on the list."""
+        return _callee(module, name)
+
+    def call(self, callee: Callee, args: tuple[Any, ...]) -> Any:
+        """What a global on the list makes of its arguments."""
+        if callee.name not in CALLS:
+            raise ModelError("a call of something that is not one of NumPy's array rebuilders")
+        return CALLS[callee.name](args)
 
     def finish(self) -> Any:
         """Return the one value left, with every array complete."""
@@ -219,23 +233,23 @@ class _Machine:
 
     def name_line(self) -> None:
         module, name = self.line(), self.line()
-        self.push(_callee(module.decode("latin-1"), name.decode("latin-1")))
+        self.push(self.callee(module.decode("latin-1"), name.decode("latin-1")))
 
     def name_from_stack(self) -> None:
         name, module = self.pop(), self.pop()
         if type(name) is not str or type(module) is not str:
             raise ModelError("a global whose name is not text")
-        self.push(_callee(module, name))
+        self.push(self.callee(module, name))
 
     def reduce(self) -> None:
         args, callee = self.pop(), self.pop()
-        if type(callee) is not Callee or type(args) is not tuple or callee.name not in CALLS:
+        if type(callee) is not Callee or type(args) is not tuple:
             raise ModelError("a call of something that is not one of NumPy's array rebuilders")
         if callee.name == "_codecs encode" and args and type(args[0]) is str:
             self.budget.spend(len(args[0]), "the same text again and again")
         if callee.name == "numpy dtype" and args and type(args[0]) is bytes:
             self.budget.spend(len(args[0]), "the same text again and again")
-        self.push(CALLS[callee.name](args))
+        self.push(self.call(callee, args))
 
     def build(self) -> None:
         state, target = self.pop(), self.top()
@@ -313,16 +327,16 @@ def _unescape(match: re.Match[bytes]) -> bytes:
 
 
 # One row per opcode, in the order of pickletools. What is not here or in _REFUSED does not exist.
-_STEPS: dict[bytes, Callable[[_Machine], object]] = {
-    b"\x80": _Machine.protocol,
-    b"\x95": _Machine.frame,
-    b"I": _Machine.integer_line,
-    b"L": _Machine.integer_line,
+_STEPS: dict[bytes, Callable[[Machine], object]] = {
+    b"\x80": Machine.protocol,
+    b"\x95": Machine.frame,
+    b"I": Machine.integer_line,
+    b"L": Machine.integer_line,
     b"J": lambda m: m.push(m.number("<i")),
     b"K": lambda m: m.push(m.number("<B")),
     b"M": lambda m: m.push(m.number("<H")),
     b"\x8a": lambda m: m.push(int.from_bytes(m.take(m.number("<B")), "little", signed=True)),
-    b"S": _Machine.string_line,
+    b"S": Machine.string_line,
     b"T": lambda m: m.push(m.take(m.number("<i"))),
     b"U": lambda m: m.push(m.take(m.number("<B"))),
     b"B": lambda m: m.push(m.take(m.number("<I"))),
@@ -333,7 +347,7 @@ _STEPS: dict[bytes, Callable[[_Machine], object]] = {
     b"N": lambda m: m.push(None),
     b"\x88": lambda m: m.push(True),
     b"\x89": lambda m: m.push(False),
-    b"V": _Machine.unicode_line,
+    b"V": Machine.unicode_line,
     b"X": lambda m: m.push(m.take(m.number("<I")).decode("utf-8", "surrogatepass")),
     b"\x8c": lambda m: m.push(m.take(m.number("<B")).decode("utf-8", "surrogatepass")),
     b"\x8d": lambda m: m.push(m.take(m.number("<Q")).decode("utf-8", "surrogatepass")),
@@ -349,24 +363,24 @@ _STEPS: dict[bytes, Callable[[_Machine], object]] = {
     b"\x86": lambda m: m.small_tuple(2),
     b"\x87": lambda m: m.small_tuple(3),
     b"}": lambda m: m.push({}),
-    b"d": _Machine.new_dict,
+    b"d": Machine.new_dict,
     b"s": lambda m: m.set_items([m.pop(), m.pop()][::-1]),
     b"u": lambda m: m.set_items(m.since_mark()),
     b"0": lambda m: m.pop(),
-    b"1": _Machine.since_mark,
+    b"1": Machine.since_mark,
     b"2": lambda m: m.push(m.top()),
     b"(": lambda m: m.marks.append(len(m.stack)),
-    b"g": _Machine.get_line,
+    b"g": Machine.get_line,
     b"h": lambda m: m.get(m.number("<B")),
     b"j": lambda m: m.get(m.number("<I")),
-    b"p": _Machine.put_line,
+    b"p": Machine.put_line,
     b"q": lambda m: m.put(m.number("<B")),
     b"r": lambda m: m.put(m.number("<I")),
     b"\x94": lambda m: m.put(len(m.memo)),
-    b"c": _Machine.name_line,
-    b"\x93": _Machine.name_from_stack,
-    b"R": _Machine.reduce,
-    b"b": _Machine.build,
+    b"c": Machine.name_line,
+    b"\x93": Machine.name_from_stack,
+    b"R": Machine.reduce,
+    b"b": Machine.build,
     b".": lambda m: _STOP,
 }
 

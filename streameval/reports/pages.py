@@ -43,7 +43,7 @@ def report(result: Report) -> Page:
         f"{_called(result)} of {subject(result.model, result.data)}",
         f"{in_unit(nats(result.loss, 10), result.loss_function)} over {count(result.rows)} rows{_right(result)}.",
         (_loss(result), *_costs(result), *_what(result.model, result.data), ("digest", result.digest)),
-        _there(classes.losses(result), classes.confusion(result), worst.worst(result)),
+        _there(classes.losses(result), worst.worst(result), classes.confusion(result)),
     )
 
 

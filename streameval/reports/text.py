@@ -25,8 +25,8 @@ CONFUSIONS = 8
 WORST = 5
 
 
-def report(result: Report, style: TextStyle) -> str:
-    """A finished evaluation."""
+def report(result: Report, style: TextStyle, *, images: bool = False) -> str:
+    """A finished evaluation; `images`: with the worst rows as pictures."""
     lines = [
         style.bold(subject(result.model, result.data)),
         "",
@@ -35,6 +35,12 @@ def report(result: Report, style: TextStyle) -> str:
     if result.rows and result.correct is not None:
         lines += ["", *_classes(result, style)]
         lines += ["", *_confusion(result, style)]
+    if images:
+        from streameval.evaluation.worst import worst_rows
+        from streameval.reports import pictures
+
+        drawn = pictures.worst(worst_rows(result), style)
+        lines += ["", *(drawn or _heading("no pictures: the rows are no small images of bytes", style))]
     lines += ["", *fields(_background(result), style)]
     return style.finish(lines)
 

@@ -23,7 +23,7 @@ from streameval.errors import UsageError
 from streameval.reports import html, pages, pyplot, svg
 from streameval.reports.figures import plot
 from streameval.reports.figures.batches import falls_short
-from streameval.reports.png import grey
+from streameval.reports.png import encode
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
@@ -202,7 +202,7 @@ def test_rows_that_are_no_images_and_no_rows_have_pages_too():
 def test_an_image_survives_the_way_through_png():
     """Read back by hand: signature, checksums, one filter byte a line."""
     image = np.random.default_rng(0).integers(0, 256, (7, 5), dtype=np.uint8)
-    data = grey(image)
+    data = encode(image)
     assert data[:8] == b"\x89PNG\r\n\x1a\n"
     place, parts = 8, {}
     while place < len(data):
@@ -222,7 +222,7 @@ def test_the_worst_rows_are_shown_as_they_are(made, digits_file, network_file):
     report = se.evaluate(se.load_model(network_file), digits_file)
     chunk = se.open(digits_file).take(np.array([row for _, row in report.state.sums.worst]))
     images = re.findall(r"data:image/png;base64,([^\"]+)", html.render(made["report"]))
-    assert [base64.b64decode(one) for one in images] == [grey(x.reshape(28, 28)) for x in chunk.x]
+    assert [base64.b64decode(one) for one in images] == [encode(x.reshape(28, 28)) for x in chunk.x]
 
 
 @pytest.mark.parametrize("low", [1e-9, 0.003, 0.9, 1.0, 57.0])

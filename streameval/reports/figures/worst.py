@@ -1,50 +1,40 @@
-"""The rows with the largest losses, as images. Knows rows of grey bytes in two dimensions, and no others."""
+"""The rows with the largest losses, as images. Knows grey and coloured images of bytes, and no others."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from streameval.evaluation.report import DataName
 from streameval.reports.figures.plot import Figure, Gallery, Image, Table
 from streameval.reports.numbers import count, nats
-from streameval.reports.png import grey
+from streameval.reports.pictures import classes
+from streameval.reports.png import encode
 
 if TYPE_CHECKING:
     from streameval.evaluation.report import Report
 
-LARGEST_SIDE = 256
-
 
 def worst(report: Report) -> Figure | None:
-    """The worst rows; None if there are none, or if they are no small grey images of bytes."""
-    source, losses = report.data, report.state.sums.worst
-    if (
-        isinstance(source, DataName)
-        or not losses
-        or len(source.shape) != 2
-        or source.dtype != np.uint8
-        or max(source.shape) > LARGEST_SIDE
-    ):
-        return None
-    chunk = source.take(np.array([row for _, row in losses], np.int64))
-    pixels = chunk.x.reshape(-1, *source.shape)
-    labels = np.argmax(chunk.t, axis=1) if chunk.t.ndim == 2 else chunk.t
+    """The worst rows; None if there are none, or if they are no small images of bytes."""
+    from streameval.evaluation.worst import worst_rows
+
+    found = worst_rows(report)
     images = tuple(
         Image(
-            grey(image),
-            f"Row {row}, class {label}, loss {loss:.2f} nats",
-            f"row {count(row)}\nclass {label} · {nats(loss, 2)}",
+            encode(one.image),
+            f"Row {one.row}, {classes(one)}, loss {one.loss:.2f} nats",
+            f"row {count(one.row)}\n{classes(one)}\n{nats(one.loss, 2)} nats",
         )
-        for image, label, (loss, row) in zip(pixels, labels.tolist(), losses, strict=True)
+        for one in found
+        if one.image is not None
     )
-    most, least = nats(losses[0][0], 2), nats(losses[-1][0], 2)
-    said = f"The {len(losses)} rows with the largest losses: {most} down to {least} nats."
-    rows = tuple(
-        (count(row), str(label), nats(loss))
-        for label, (loss, row) in zip(labels.tolist(), losses, strict=True)
-    )
-    return Figure(
-        "worst", "The worst rows", said, said, Gallery(images), Table(("row", "class", "loss"), rows)
-    )
+    if not images:
+        return None
+    most, least = nats(found[0].loss, 2), nats(found[-1].loss, 2)
+    said = f"The {len(found)} rows with the largest losses: {most} down to {least} nats."
+    rows = tuple((count(one.row), _class(one.label), _class(one.predicted), nats(one.loss)) for one in found)
+    table = Table(("row", "class", "predicted", "loss"), rows)
+    return Figure("worst", "The worst rows", said, said, Gallery(images), table)
+
+
+def _class(number: int | None) -> str:
+    return "–" if number is None else str(number)
