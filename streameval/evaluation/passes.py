@@ -225,6 +225,9 @@ def portable(data: Any, source: Source) -> Any:
         return text if "://" in str(text) else str(Path(os.fsdecode(text)).absolute())
     if isinstance(data, list | tuple) and all(isinstance(one, str | os.PathLike) for one in data):
         return type(data)(portable(one, source) for one in data)
+    # A pair of files is called after its first one.
+    if len(source.files) == 2 and source.path == source.files[0]:
+        return portable(tuple(source.files), source)
     if source.path is not None and _can_open(source.path):
         return portable(source.path, source)
     raise UsageError(

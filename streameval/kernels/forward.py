@@ -7,6 +7,7 @@ Threads take tiles of rows from a counter; a tile goes through the whole program
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +33,9 @@ from streameval.kernels.program import (
     link,
 )
 from streameval.kernels.rows import next_number
+
+# File systems take names of 255 bytes, of which Numba wants some.
+_LONGEST_NAME = 150
 
 
 @functools.cache
@@ -91,4 +95,7 @@ def _name(dtype: str, operations: tuple[Operation, ...], loss: str, write_losses
     functions = [*(operation.run for operation in operations), write_losses]
     if not all(function.py_func.__module__.startswith("streameval.") for function in functions):
         return ""
-    return "-".join(("forward", dtype, *(operation.name for operation in operations), loss))
+    parts = "-".join(operation.name for operation in operations)
+    if len(parts) > _LONGEST_NAME:
+        parts = hashlib.sha256(parts.encode()).hexdigest()
+    return f"forward-{dtype}-{parts}-{loss}"

@@ -42,6 +42,7 @@ class Convolution(Protocol):
 _FLOORS = {"identity": -np.inf, "relu": 0.0}
 # What the transforms of a piece cost for each channel and output, in products: 264 operations for two of them.
 _TRANSFORM_COST = 150
+_LARGEST = 1e18
 
 
 def add_conv(
@@ -63,7 +64,8 @@ def add_conv(
 def winograd_pays(shape: Image, weight: NDArray[np.float32]) -> bool:
     """Whether F(4x4, 3x3) takes fewer operations than the sums themselves, transforms included, with some to spare."""
     outputs, channels, tall, wide = weight.shape
-    if (tall, wide) != (3, 3):
+    # A weight that is not finite, or nearly so, would spoil the other sums of its piece.
+    if (tall, wide) != (3, 3) or not (np.abs(weight) < _LARGEST).all():
         return False
     pieces = -(-shape[1] // SIZE) * -(-shape[2] // SIZE)
     products = outputs * channels * PIECE**2

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval.errors import ModelError
 from streameval.kernels.activations import ACTIVATE, activation_operation
 from streameval.kernels.dense import DENSE
 from streameval.kernels.dense_bytes import DENSE_BYTES
@@ -26,6 +27,8 @@ USUAL = {
     "uint8": (DENSE_BYTES, DENSE, ACTIVATE),
     "float32": (DENSE_ROWS, DENSE, ACTIVATE, SPOIL),
 }
+# What a thread may need for the values of a tile: past it a file's network is a mistake, or an attack.
+_MOST_BYTES = 2**30
 _LINE = 16  # float32 in a cache line: every array in a pool begins at a multiple of it
 
 
@@ -259,6 +262,12 @@ class Builder:
         self._steps = self._with_borders()
         operations = self._operations()
         offsets, floats = plan([*(cells for _, cells in self._steps), (outputs,)], self.rows)
+        if 4 * floats > _MOST_BYTES:
+            raise ModelError(
+                f"the values of {TILE_ROWS} rows between the layers take {4 * floats / 2**20:,.0f} MiB for "
+                f"each thread; expected at most {_MOST_BYTES // 2**20:,}. Let another compute an ONNX file of it: "
+                "--with onnxruntime."
+            )
         program = np.zeros((len(self._steps) + 1, COLUMNS), np.int64)
         for row, (operation, cells) in zip(program, self._steps, strict=False):
             row[0] = operations.index(operation)

@@ -16,6 +16,7 @@ from dask_processes import Listener, shell
 from hypothesis import given
 from hypothesis import strategies as st
 from long_runs import drawn, network, write
+from small_files import idx_pair
 
 import streameval as se
 from streameval.engines import engine
@@ -243,6 +244,19 @@ def test_a_worker_that_sees_other_data_is_refused(data: Path, tmp_path: Path, wh
 
     with pytest.raises(IncompleteError, match="this worker sees data with fingerprint"):
         se.evaluate(network(), data, options=PassOptions(engine=Elsewhere()))
+
+
+def test_a_pair_of_files_that_is_open_already_is_a_pair_for_workers_too(tmp_path: Path) -> None:
+    """Of .npy files without a manifest, and of IDX files: the commands open data before they hand them on."""
+    x, t = drawn(1_000)
+    images, labels = tmp_path / "images.npy", tmp_path / "labels.npy"
+    np.save(images, x)
+    np.save(labels, t)
+    wide = se.Mlp([se.Layer(np.ones((20, 10), "f4"), np.arange(10, dtype="f4"), "identity")])
+    for pair, model in ((tmp_path, network()), ((images, labels), network()), (idx_pair(tmp_path, 20), wide)):
+        source = se.open(pair)  # type: ignore[attr-defined]
+        found = se.evaluate(model, source, options=PassOptions(engine=Local(7)))
+        assert found.digest == se.evaluate(model, source).digest
 
 
 def test_arrays_and_wrong_names_are_refused() -> None:

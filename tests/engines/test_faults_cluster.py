@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from command_line import ROOT
 from dask_processes import Listener, scheduler, worker
@@ -206,3 +207,24 @@ def test_an_engine_ends_with_the_code_that_a_pass_without_one_has(
             se.evaluate(network(), good, max_memory="1M", options=options)
     assert (data_error.value.exit_code, storage_error.value.exit_code) == (3, 5)
     assert isinstance(data_error.value, IncompleteError) == with_engine
+
+
+def test_workers_that_are_all_short_of_memory_end_the_pass_with_5(
+    network_file: Path, running: Running, tmp_path: Path
+) -> None:
+    """Each may have 6 GiB of addresses, and a chunk, of a file of holes, takes 8."""
+    rows = 10 << 20
+    for name, shape in (("images.npy", (rows, 28, 28)), ("labels.npy", (rows,))):
+        np.lib.format.open_memmap(tmp_path / name, "w+", np.uint8, shape).flush()
+    little = ("sh", "-c", 'ulimit -v 6291456 && exec "$0" "$@"')
+    given = replace(on(running[1]), span_rows=rows)
+    source = se.open(tmp_path, io="pread")  # type: ignore[attr-defined]
+    options, model = PassOptions(engine=given), se.load_model(network_file)
+    with (
+        worker(running[1], before=little),
+        worker(running[1], before=little),
+        pytest.raises(StorageError, match=r"1 spans with 10485760 .* Unable to allocate") as caught,
+    ):
+        se.evaluate(model, source, chunk_rows=rows, options=options)
+    assert caught.value.exit_code == 5
+    assert isinstance(caught.value, IncompleteError)

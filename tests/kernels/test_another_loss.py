@@ -82,6 +82,9 @@ def test_code_from_outside_the_package_is_not_kept_on_disk() -> None:
     assert forward._name("uint8", usual, "squared-error", _tile()) == ""
     kept = forward._name("uint8", usual, "cross-entropy", CrossEntropy().tile())
     assert kept == "forward-uint8-dense_bytes-dense-activate-cross-entropy"
+    many = forward._name("uint8", usual * 9, "cross-entropy", CrossEntropy().tile())
+    assert len(many) < 200
+    assert many != forward._name("uint8", usual * 10, "cross-entropy", CrossEntropy().tile())
     run(LAYERS, rows("bytes", 3)[0], np.zeros(3, int))
     folder = caching.cache_folder()
     assert folder is not None

@@ -10,6 +10,7 @@ import small_networks as small
 from running_kernels import run
 
 import streameval as se
+from streameval.errors import ModelError
 from streameval.kernels.packing import pack
 from streameval.layers import fusing
 
@@ -121,6 +122,26 @@ def test_each_way_to_convolve_gives_what_sums_of_float64_give(way: str) -> None:
             exact = naive.max_pool2d(exact, (2, 2), (2, 2))
         found = run([*network.packable], x, t, eps=0.0, shape=network.shape)
         assert np.abs(found.loss - naive.cross_entropy(exact.mean(axis=(2, 3)), t, 0.0)).max() < 3e-6
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
+def test_a_weight_without_a_meaning_stays_with_its_own_output(value: float) -> None:
+    """Winograd's way would spread it: such a convolution is computed by sums in order."""
+    conv = small_images.conv(np.random.default_rng(0), 16, 16, (3, 3), padding=1)
+    weight = conv.weight.copy()
+    ways = []
+    for one in (weight[0, 0, 0, 0], value):
+        weight[0, 0, 0, 0] = one
+        network = se.Network([se.Conv2d(weight, padding=1)], shape=(16, 8, 8), allow_nonfinite=True)
+        packed = pack(network.packable, dtype=np.uint8, scale=1.0, shape=network.shape)
+        ways.append({one.name for one in packed.operations} & {"conv", "winograd"})
+    assert ways == [{"winograd"}, {"conv"}]
+
+
+def test_a_network_that_takes_a_gibibyte_a_thread_is_refused() -> None:
+    network = se.Network([se.Conv2d(np.ones((64, 3, 3, 3)), padding=1)], shape=(3, 512, 512))
+    with pytest.raises(ModelError, match=r"the values of 32 rows .* take 2,1.. MiB for each thread"):
+        pack(network.packable, dtype=np.uint8, scale=1.0, shape=network.shape)
 
 
 def test_the_transforms_are_those_of_the_formula() -> None:
