@@ -95,6 +95,10 @@ class Identity:
 def inputs(source: Source, *models: Model) -> dict[str, tuple[str, ...]]:
     """The files that a pass reads, for `files.check_outputs`."""
     return {
-        "the model": tuple(path for model in models for path in input_files(model.path or ())),
+        "the model": tuple(
+            path
+            for model in models
+            for path in (*input_files(model.path or ()), *getattr(model, "files", ()))
+        ),
         "the data": input_files(source),
     }

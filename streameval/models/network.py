@@ -48,6 +48,8 @@ class Network:
     shape: Shape
     path: str | None = None
     notes: tuple[str, ...] = field(default=(), repr=False)
+    # Further files that it was read from, beside `path`: no output may be aimed at them.
+    files: tuple[str, ...] = field(default=(), repr=False)
 
     def __init__(
         self,

@@ -11,7 +11,8 @@ import pytest
 from hostile_models import allocated, numbers
 from onnx_files import graph
 
-from streameval.errors import ModelError
+import streameval as se
+from streameval.errors import ModelError, UsageError
 from streameval.models import load
 
 onnx = pytest.importorskip("onnx")
@@ -173,3 +174,12 @@ def test_one_range_of_a_file_cannot_be_read_for_ever(tmp_path):
 
     with pytest.raises(ModelError, match="again and again"):
         load(written(tmp_path, helper.make_model(made)))
+
+
+def test_no_output_may_be_aimed_at_the_second_file(tmp_path):
+    path = written(tmp_path, model())
+    x, t = np.zeros((3, 4), np.float32), np.zeros(3, np.int64)
+
+    with pytest.raises(UsageError, match=r"weights\.bin"):
+        se.evaluate(load(path), (x, t), options=se.PassOptions(checkpoint=tmp_path / DATA))
+    assert (tmp_path / DATA).read_bytes() == WEIGHT.tobytes()
