@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.data import ROOT, pixels_are
 
-PACKAGES = ("numpy", "numba", "pyarrow", "onnxruntime", "jax", "torch", "scikit-learn")
+PACKAGES = ("numpy", "numba", "pyarrow", "onnxruntime", "jax", "torch", "openvino", "scikit-learn")
 # What decides how fast a network is evaluated, as /proc/cpuinfo spells it.
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8")
 

@@ -23,7 +23,7 @@ from streameval.storage.source import Span
 
 _log = logging.getLogger("streameval")
 # Seconds to wait for a scheduler, and for its first worker.
-PATIENCE = 15
+PATIENCE = 12
 # Seconds without a scheduler that answers, or without any worker, after which a pass is given up.
 GRACE = 10
 # Seconds between looks at whether something came back; between questions whether anybody is left, while nothing does.

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streameval.errors import UsageError
 from streameval.files import atomic_file
+from streameval.layers.dense import Dense
 from streameval.models import architecture
 from streameval.models.checksum import RECORDED, checksum
 from streameval.models.formats import by_ending
-from streameval.models.mlp import Mlp
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,8 +38,13 @@ def save(model: Network, path: str | os.PathLike[str]) -> None:
         raise UsageError(
             f"{path}: a network is written as safetensors. Give a name that ends with .safetensors."
         )
-    if isinstance(model, Mlp):
-        arrays, metadata = _dense(model)
+    dense = [layer for layer in model.layers if isinstance(layer, Dense)]
+    if (
+        len(dense) == len(model.layers)
+        and model.shape == (dense[0].inputs,)
+        and dense[-1].activation == "identity"
+    ):
+        arrays, metadata = _dense(dense)
     else:
         text, arrays = architecture.describe(model.layers, model.shape)
         metadata = {architecture.METADATA: text}
@@ -47,12 +53,12 @@ def save(model: Network, path: str | os.PathLike[str]) -> None:
         file.write(content)
 
 
-def _dense(model: Mlp) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+def _dense(layers: Sequence[Dense]) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     arrays: dict[str, NDArray[Any]] = {}
-    for number, layer in enumerate(model.layers, start=1):
+    for number, layer in enumerate(layers, start=1):
         arrays[f"W{number}"] = layer.weight
         arrays[f"b{number}"] = layer.bias
-    return arrays, {"activations": ",".join(model.activations)}
+    return arrays, {"activations": ",".join(layer.activation for layer in layers)}
 
 
 def _with_metadata(content: bytes, metadata: dict[str, str]) -> bytes:

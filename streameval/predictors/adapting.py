@@ -34,10 +34,15 @@ def adapt(model: object) -> Predictor:
             return made
     if callable(model) and not isinstance(model, type):
         return Predictor(predict=model, name=_name(model))
+    raise not_a_model(model)
+
+
+def not_a_model(model: object) -> UsageError:
+    """The error about something that is no model, with what to write."""
     cure = "Give what streameval.load_model returns, or a function from rows (n, features) to logits or probabilities."
     if isinstance(model, str | os.PathLike):
         cure = f"Load it: streameval.load_model({os.fspath(model)!r})."
-    raise UsageError(f"model: {describe_value(model)}, expected a network or something to call. {cure}")
+    return UsageError(f"model: {describe_value(model)}, expected a network or something to call. {cure}")
 
 
 def itself(model: Predictor) -> Predictor:

@@ -6,9 +6,6 @@ import functools
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from streameval.arguments import describe_value
-from streameval.errors import UsageError
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -38,9 +35,9 @@ def make_scorer(model: Model, source: Source, loss: Loss, budget: Budget | None 
 
     row = _row(model)
     if row is None:
-        raise UsageError(
-            f"model: {describe_value(model)}, expected a network. Give what streameval.load_model returns."
-        )
+        from streameval.predictors.adapting import not_a_model
+
+        raise not_a_model(model)
     scorer: Scorer = _home(*row)(model, source, loss, Budget() if budget is None else budget)
     return scorer
 

@@ -27,6 +27,8 @@ class PredictorScorer:
     on the others, or come back in another order, is refused.
     """
 
+    name: str
+
     def __init__(self, model: Predictor, source: Source, loss: Loss, budget: Budget) -> None:
         if source.soft and source.classes != model.outputs:
             raise ModelError(

@@ -46,6 +46,8 @@ class StoredSource:
         self._files = access.files
         self.files = layout.read_whole or tuple(str(file.path) for file in self._files)
         self._warned = False
+        # What others prepared for this data set and want again, by their own keys: it goes when the data set goes.
+        self.kept: dict[object, Any] = {}
         self._t_dtype = np.dtype(np.float64 if layout.soft else np.int64)
 
     @cached_property

@@ -16,7 +16,7 @@ from streameval.outputs.source import Outputs
 from streameval.statistics.intervals import Interval
 from streameval.statistics.seeds import recorded
 from streameval.storage.source import Source
-from streameval.studies.sampler import MiniBatch, Sampler
+from streameval.studies.sampler import MiniBatch, kept_sampler
 
 SCHEMA = "streameval/minibatch/2"
 
@@ -83,7 +83,7 @@ def minibatch(
         DataError: a data set without rows; and the errors of `evaluate`.
     """
     size, batches = integer("size", size, least=1), integer("batches", batches, least=1)
-    sampler = Sampler(model, data, level=level, method=method, loss=loss, eps=eps, threads=threads)
+    sampler = kept_sampler(model, data, level=level, method=method, loss=loss, eps=eps, threads=threads)
     drawn = sampler.first(batches, size, seed=seed, replace=replace)
     return MiniBatches(
         tuple(drawn), replace, recorded(seed), sampler.loss_function, sampler.model, sampler.data

@@ -20,6 +20,7 @@ from streameval.errors import UsageError
 from streameval.evaluation.opening import subject
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
+from streameval.models.network import Network
 from streameval.outputs.source import Outputs
 from streameval.scoring import make_scorer
 from streameval.scoring.scorer import Budget
@@ -32,6 +33,7 @@ from streameval.studies.limits import known_bounds
 from streameval.studies.reading import LossReader
 
 Seed = int | np.random.Generator
+Key = tuple[object, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -209,6 +211,24 @@ class Sampler:
             return np.stack([samples.without_replacement(population, size, seed=one) for one in orders])
 
         return draw
+
+
+def kept_sampler(model: Any, data: Any, **settings: Any) -> Sampler:
+    """A sampler with these settings: that of the call before where model and open data set are the same.
+
+    It is kept with the data set, one for each, and goes with it.
+    """
+    kept = getattr(data, "kept", None)
+    # Networks are frozen; another library's model may have changed since.
+    if kept is None or not isinstance(model, Network):
+        return Sampler(model, data, **settings)
+    key = (id(model), *settings.values())
+    found: tuple[Key, Sampler] | None = kept.get(Sampler)
+    # The sampler holds the model, so that no other one can have its id.
+    if found is None or found[0] != key:
+        found = key, Sampler(model, data, **settings)
+        kept[Sampler] = found
+    return found[1]
 
 
 def _of_batch(seed: Seed, number: int) -> Seed:

@@ -92,7 +92,12 @@ def test_who_has_no_certificate_is_answered_at_no_port(running: Any) -> None:
 def test_without_certificates_anybody_would_be_answered() -> None:
     """What the test above would see, were it not for TLS."""
     with distributed.LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp://", dashboard_address=None
+        n_workers=1,
+        threads_per_worker=1,
+        processes=False,
+        protocol="tcp://",
+        dashboard_address=None,
+        scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
     ) as open_to_all:
         assert answering([open_to_all.scheduler_address], None) == [open_to_all.scheduler_address]
 

@@ -139,7 +139,7 @@ def test_the_pictures_asked_for_are_there(made):
     assert names["comparison"] == [
         "spread", "coverage", "precision", "order", "histogram", "share", "classes", "confusion", "worst",
     ]  # fmt: skip
-    assert names["report"] == ["classes", "confusion", "worst"]
+    assert names["report"] == ["classes", "worst", "confusion"]
     assert names["until"] == ["running", "narrowing"]
     assert names["sequential"] == ["gain", "classes", "running"]
     assert len(names["paired"]) == 4
