@@ -85,8 +85,8 @@ def paired(
     """Compare every further model with the first, row by row.
 
     losses      name -> (n,) losses in nats on the same rows; arrays or mapped files, read piece by piece
-    population  None judges the rows as a sample of all data of their kind, by Student's t; N as drawn without replacement
-                from N rows, so that the interval has width 0 when they are all there are
+    population  None judges the rows as a sample of all data of their kind, by Student's t; N as drawn without
+                replacement from N rows, so that the interval has width 0 when they are all there are
     labels      (n,) integer classes, for `per_class`
 
     Raises UsageError if there are fewer than two models or their lengths differ.
