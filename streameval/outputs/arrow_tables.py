@@ -165,8 +165,8 @@ def _damaged(path: str, error: Exception) -> DataError:
     said = " ".join(str(error).split())[:300]
     if "straddles two block boundaries" in said:
         return DataError(
-            f"{path}: it cannot be read: a row is longer than {CSV_BLOCK >> 20} MiB, or a quote is never closed. Correct "
-            "it, leave its texts out, or write Parquet."
+            f"{path}: it cannot be read: a row is longer than {CSV_BLOCK >> 20} MiB, or a quote is never closed. "
+            "Correct it, leave its texts out, or write Parquet."
         )
     return DataError(f"{path}: it cannot be read: {said}. Restore it from a good copy, or write it again.")
 
