@@ -15,7 +15,7 @@ from streameval.outputs.formats import file_of
 
 @contextlib.contextmanager
 def unchanged(data: Any) -> Iterator[None]:
-    """Raise DataError at the end of the block if the file at the path `data` changed in it; a table in memory cannot."""
+    """Raise DataError at the end of the block if the file at `data` changed in it; a table in memory cannot."""
     path = file_of(data) if isinstance(data, str | os.PathLike) else None
     before = None if path is None else _stat(path)
     yield
