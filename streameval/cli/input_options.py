@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from streameval.cli import options
 from streameval.defaults import EPS, NATIVE
+from streameval.errors import UsageError
 
 if TYPE_CHECKING:
     from streameval.models.model import Model
@@ -36,6 +37,11 @@ class InputOptions:
         if self.runtime != NATIVE:
             from streameval.predictors.runtimes import load
 
+            for name in ("activation", "dropout"):
+                if getattr(self, name) is not None:
+                    raise UsageError(
+                        f"--{name} with --with {self.runtime}: that library computes the file as it is. Leave one out."
+                    )
             return load(self.runtime, path, self.threads)
         return load_model(path, self.activation, self.dropout, allow_nonfinite=allow_nonfinite)
 

@@ -185,7 +185,14 @@ class _Sent:
 
         self._client = client
         # Read by a worker only when it has seen that it is of the same version.
-        self._spec = pickle.dumps(spec)
+        try:
+            self._spec = pickle.dumps(spec)
+        # What pickling another library's object may raise has no common ancestor.
+        except Exception as error:
+            raise UsageError(
+                f"the model, {spec.model.summary}, cannot be sent to workers: {str(error)[:200]}. Give a file "
+                "(--with), or evaluate it here, without an engine."
+            ) from error
         self._retries = retries
         self._tasks: dict[Any, tuple[Task, int, Any]] = {}
         self._shared: Any = None

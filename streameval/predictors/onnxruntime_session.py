@@ -7,7 +7,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from streameval.errors import ModelError, StorageError
-from streameval.predictors.content import file_sha256
+from streameval.predictors.content import identified
 from streameval.predictors.predictor import BATCH_ROWS, Predictor, RowShape
 
 # ONNX Runtime's name of an input's type -> NumPy's.
@@ -19,7 +19,7 @@ DTYPES = {
 }
 
 
-def adapt(session: Any, path: str | None = None, identity: str | None = None) -> Predictor:
+def adapt(session: Any, path: str | None = None) -> Predictor:
     """An `onnxruntime.InferenceSession` of one input; of several outputs, the one of numbers (rows, outputs).
 
     Raises ModelError: several inputs, an input or output of another kind.
@@ -33,6 +33,7 @@ def adapt(session: Any, path: str | None = None, identity: str | None = None) ->
             "streameval.Predictor(predict=lambda x: session.run(None, {...: x})[0])."
         )
     shapes, batch = _rows(inputs[0].shape)
+    identity, files = _content(path or getattr(session, "_model_path", None))
     return Predictor(
         predict=_Call(session, inputs[0].name, DTYPES[inputs[0].type], _output(name, outputs)),
         shapes=shapes,
@@ -41,8 +42,9 @@ def adapt(session: Any, path: str | None = None, identity: str | None = None) ->
         fixed=batch is not None,
         kind="onnxruntime",
         name=str(name),
-        identity=identity or _content(session),
+        identity=identity,
         path=path,
+        files=files,
     )
 
 
@@ -53,7 +55,6 @@ def load(path: str, threads: int | None = None) -> Predictor:
     """
     import onnxruntime
 
-    identity = file_sha256(path)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     if threads is not None:
@@ -63,7 +64,7 @@ def load(path: str, threads: int | None = None) -> Predictor:
     # ONNX Runtime's own kinds of errors have no common ancestor but Exception.
     except Exception as error:
         raise ModelError(f"{path}: ONNX Runtime does not take it: {str(error)[:300]}") from error
-    return adapt(session, path, identity)
+    return adapt(session, path)
 
 
 class _Call:
@@ -100,10 +101,9 @@ def _output(name: str, outputs: list[Any]) -> str:
     return str(usable[0])
 
 
-def _content(session: Any) -> str | None:
-    """SHA-256 of the file that a session was made from, None if it was made from bytes or the file is gone."""
-    path = getattr(session, "_model_path", None)
+def _content(path: str | None) -> tuple[str | None, tuple[str, ...]]:
+    """What identifies the file that a session was made from as it is now, None if that is gone or was never one."""
     try:
-        return file_sha256(str(path)) if path else None
+        return identified(str(path)) if path else (None, ())
     except StorageError:
-        return None
+        return None, ()

@@ -7,13 +7,15 @@ from typing import Any
 from numpy.typing import NDArray
 
 from streameval.errors import ModelError
-from streameval.predictors.content import file_sha256
+from streameval.predictors.content import identified
 from streameval.predictors.predictor import BATCH_ROWS, Predictor, RowShape
 
 DTYPES = ("f32", "f64", "f16", "u8")
 
 
-def adapt(model: Any, path: str | None = None, identity: str | None = None) -> Predictor:
+def adapt(
+    model: Any, path: str | None = None, identity: str | None = None, files: tuple[str, ...] = ()
+) -> Predictor:
     """An `openvino.CompiledModel` of one input and one output. Raises ModelError for another."""
     name = path or "the OpenVINO model"
     if len(model.inputs) != 1 or len(model.outputs) != 1:
@@ -40,6 +42,7 @@ def adapt(model: Any, path: str | None = None, identity: str | None = None) -> P
         name=name,
         identity=identity,
         path=path,
+        files=files,
     )
 
 
@@ -50,7 +53,7 @@ def load(path: str, threads: int | None = None) -> Predictor:
     """
     import openvino
 
-    identity = file_sha256(path)
+    identity, files = identified(path)
     settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
     if threads is not None:
         settings["INFERENCE_NUM_THREADS"] = threads
@@ -58,7 +61,7 @@ def load(path: str, threads: int | None = None) -> Predictor:
         model = openvino.Core().compile_model(path, "CPU", settings)
     except RuntimeError as error:
         raise ModelError(f"{path}: OpenVINO does not take it: {str(error)[:300]}") from error
-    return adapt(model, path, identity)
+    return adapt(model, path, identity, files)
 
 
 class _Call:

@@ -17,19 +17,19 @@ from streameval.errors import ModelError, UsageError
 Shape = tuple[int, ...]
 RowShape = Shape | Literal["image"]
 
-# What the numbers of a row may be. "values" are what a regression predicts.
-RETURNS = ("logits", "probabilities", "values")
+# What the numbers of a row may be.
+RETURNS = ("logits", "probabilities")
 BATCH_ROWS = 1024
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Predictor:
-    """Anything that turns a batch of rows into logits, probabilities or values, as a model.
+    """Anything that turns a batch of rows into logits or probabilities, as a model.
 
     predict     called with x (n, *shape), returns (n, outputs), or (n,) for one number a row: an array, or what NumPy
                 makes one of
-    returns     "logits", "probabilities" or "values"; None: seen at the first rows. Probabilities are not negative,
-                and sum to 1 in every row
+    returns     "logits" or "probabilities"; None: seen at the first rows. Probabilities are not negative, and sum to 1
+                in every row
     outputs     numbers of a row; None: seen at the first rows
     shapes      of a row as predict takes it: the first that works is taken. () stands for a flat row (features,),
                 "image" for channels first, (1, h, w) of a data set of (h, w)
@@ -38,7 +38,7 @@ class Predictor:
     kind, name  who computes, and what it is, for people and reports
     identity    what identifies its content: a hash of its weights, a version. None: not known, and then a pass of it
                 has no checkpoint and no shards
-    path        of the file it came from, or None
+    path        of the file it came from, or None · files: further ones that belong to it
 
     Its bits are its own: chunks and threads may change the last ones. Sums over them are exact.
     """
@@ -54,6 +54,7 @@ class Predictor:
     name: str = ""
     identity: str | None = None
     path: str | None = None
+    files: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -102,7 +103,8 @@ class Predictor:
             "layers": [self.outputs],
             "activations": [],
             "computed_by": self.kind,
-            "name": self.name,
+            # A copy at another path is the same model.
+            "name": self.name if self.path is None else None,
             "returns": self.returns,
             "row_shape": list(self.shape),
             "identified": self.identified,

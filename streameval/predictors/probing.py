@@ -54,10 +54,11 @@ def check_batches(
 ) -> None:
     """Raise ModelError if rows get other outputs than the `first` ones in a batch of their own, in another order."""
     again = model.call(x[::-1])[::-1]
-    scale = np.maximum(1.0, np.abs(first).max(axis=1, keepdims=True, initial=0.0))
+    finite = np.isfinite(first)
+    scale = np.maximum(1.0, np.abs(np.where(finite, first, 0.0)).max(axis=1, keepdims=True, initial=0.0))
     apart = np.abs(again - first) / scale
-    # Not finite in both is for others to tell.
-    wrong = ~(apart <= BATCH_TOLERANCE) & np.isfinite(first)
+    # What is not finite in both is for others to tell.
+    wrong = np.where(finite, ~(apart <= BATCH_TOLERANCE), np.isfinite(again))
     if wrong.any():
         i, k = (int(one) for one in np.argwhere(wrong)[0])
         raise ModelError(

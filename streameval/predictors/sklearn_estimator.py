@@ -1,4 +1,4 @@
-"""A fitted scikit-learn estimator as a predictor: `predict_proba` of a classifier, `predict` of a regressor."""
+"""A fitted scikit-learn classifier as a predictor, by its `predict_proba`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from streameval.predictors.predictor import Predictor
 
 
 def adapt(estimator: Any) -> Predictor:
-    """A classifier whose classes are 0, 1, 2, ..., or a regressor; a pipeline ends in one.
+    """A classifier whose classes are 0, 1, 2, ...; a pipeline that ends in one is another.
 
     Raises ModelError: no probabilities, other classes, not fitted.
     """
@@ -38,20 +38,18 @@ def adapt(estimator: Any) -> Predictor:
             predict=estimator.predict_proba, returns="probabilities", outputs=len(classes), kind="sklearn", name=name,
             identity=_content(estimator),
         )  # fmt: skip
-    if hasattr(estimator, "predict") and hasattr(estimator, "n_features_in_"):
-        return Predictor(
-            predict=estimator.predict,
-            returns="values",
-            kind="sklearn",
-            name=name,
-            identity=_content(estimator),
-        )
-    raise ModelError(f"{name} is not fitted, or neither classifier nor regressor. Call its fit first.")
+    raise ModelError(
+        f"{name} is no classifier that was fitted: it has no classes_. Fit it first; of a regressor there is no loss."
+    )
 
 
 def _content(estimator: Any) -> str | None:
-    """SHA-256 of its pickle, None where it has none."""
+    """SHA-256 of its pickle, None where that is another one when it is loaded and written again."""
     try:
-        return hashlib.sha256(pickle.dumps(estimator)).hexdigest()
-    except (pickle.PicklingError, TypeError, AttributeError):
+        once = pickle.loads(pickle.dumps(estimator))
+        stored = pickle.dumps(once)
+        settled = stored == pickle.dumps(pickle.loads(stored))
+    # What pickling someone else's object may raise has no common ancestor.
+    except Exception:
         return None
+    return hashlib.sha256(stored).hexdigest() if settled else None

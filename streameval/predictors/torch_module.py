@@ -53,9 +53,24 @@ class _Call:
         return getattr(out, "logits", out)
 
 
-def _content(module: Any, name: str) -> str:
-    """SHA-256 of what the module prints of itself and of its parameters and buffers."""
+def _content(module: Any, name: str) -> str | None:
+    """SHA-256 of the code, the plain attributes, the parameters and buffers of the module and of those in it.
+
+    None where an attribute is none of these: what it holds may decide what is computed, and cannot be read.
+    """
     digest = hashlib.sha256(f"{name}\n{module!r}\n".encode())
+    for path, one in module.named_modules():
+        code = getattr(getattr(type(one), "forward", None), "__code__", None)
+        said = {key: value for key, value in vars(one).items() if not key.startswith("_")}
+        if not all(_plain(value) for value in said.values()):
+            return None
+        digest.update(
+            f"{path} {type(one).__module__}.{type(one).__qualname__} {sorted(said.items())}\n".encode()
+        )
+        if code is not None:
+            digest.update(
+                code.co_code + repr((code.co_names, [c for c in code.co_consts if _plain(c)])).encode()
+            )
     for key, value in module.state_dict().items():
         if hasattr(value, "detach"):
             digest.update(f"{key} {tuple(value.shape)} {value.dtype}\n".encode())
@@ -63,6 +78,15 @@ def _content(module: Any, name: str) -> str:
             flat = value.detach().cpu().contiguous().reshape(-1)
             digest.update(flat.view(dtype=_bytes_dtype()).numpy().data if flat.numel() else b"")
     return digest.hexdigest()
+
+
+def _plain(value: Any) -> bool:
+    """Whether a value prints all that it is."""
+    if isinstance(value, list | tuple):
+        return all(map(_plain, value))
+    if isinstance(value, dict):
+        return all(map(_plain, value.values()))
+    return value is None or isinstance(value, bool | int | float | complex | str | bytes)
 
 
 def _bytes_dtype() -> Any:

@@ -77,8 +77,8 @@ class Driver:
     key      of that: what must never differ, comparable with ==
     loss     of that: the mean loss of all rows in nats
     accepts  which of chunk_rows, threads and max_memory it takes
-    keeps    whether one span that fails leaves the others to be done: then it ends with IncompleteError, which says
-             why, and not with that error itself
+    keeps    whether one span that fails leaves the others to be done: then it ends with an IncompleteError that says
+             why and has the cause's exit code, and not with that error itself
     """
 
     run: Callable[..., Any]
@@ -93,7 +93,8 @@ class Driver:
         expected = IncompleteError if self.keeps else error
         with pytest.raises(expected, match=message) as raised:
             yield
-        assert raised.value.exit_code == expected.exit_code == (7 if self.keeps else CODES[error])
+        # Whoever computes: the cause decides the exit code.
+        assert raised.value.exit_code == CODES[error]
 
 
 ZEROS = se.Mlp([se.Layer(np.zeros((FEATURES, CLASSES)), np.zeros(CLASSES), "identity")])

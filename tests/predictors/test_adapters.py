@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -165,8 +167,21 @@ def test_a_scikit_learn_classifier() -> None:
         se.evaluate(linear.LogisticRegression(C=1e-3).fit(FLAT, np.array([*"abcd"])[LABELS]), DATA)
     with pytest.raises(ModelError, match="no predict_proba"):
         se.evaluate(linear.RidgeClassifier().fit(FLAT, LABELS), DATA)
-    with pytest.raises(ModelError, match="not fitted"):
-        se.evaluate(linear.LogisticRegression(), DATA)
+    for wrong in (linear.LogisticRegression(), linear.LinearRegression().fit(FLAT, LABELS)):
+        with pytest.raises(ModelError, match=r"no classifier that was fitted"):
+            se.evaluate(wrong, DATA)
+
+
+def test_an_estimator_is_the_same_after_it_was_stored() -> None:
+    ensemble = pytest.importorskip("sklearn.ensemble")
+    pipeline = pytest.importorskip("sklearn.pipeline")
+    forest = ensemble.RandomForestClassifier(5, max_depth=3, random_state=0)
+    for model in (forest, pipeline.make_pipeline(forest)):
+        model.fit(FLAT, LABELS)
+        before = se.evaluate(model, DATA).model
+        after = se.evaluate(pickle.loads(pickle.dumps(model)), DATA).model
+        # Known and equal, or known not to be known: never another one.
+        assert not before.identified or before.sha256 == after.sha256
 
 
 def _torch_network(torch: Any) -> Any:
@@ -208,3 +223,72 @@ def test_a_torch_convolution_gets_images_and_bfloat16_its_own_dtype() -> None:
     assert report.to_dict()["model"]["row_shape"] == [1, SIDE, SIDE]
     assert report.loss == pytest.approx(float(own), abs=1e-5)
     assert se.evaluate(module.to(torch.bfloat16), DATA).loss == pytest.approx(float(own), abs=0.05)
+
+
+def test_torch_modules_that_compute_otherwise_are_others() -> None:
+    torch = pytest.importorskip("torch")
+
+    class Scaled(torch.nn.Module):
+        def __init__(self, factor: object) -> None:
+            super().__init__()
+            self.inner, self.factor = _torch_network(torch), factor
+
+        def forward(self, x: Any) -> Any:
+            return self.inner(x) * self.factor
+
+    one, two, same = (se.evaluate(Scaled(k).eval(), DATA).model for k in (1.0, 5.0, 1.0))
+    assert one.identified
+    assert one.sha256 == same.sha256 != two.sha256
+    # A tensor that is neither parameter nor buffer may hold anything.
+    assert not se.evaluate(Scaled(torch.tensor(2.0)).eval(), DATA).model.identified
+
+
+def _external(path: Path, factor: float) -> str:
+    """The network with its first weights, times a factor, in a file beside it."""
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(onnx_file(path))
+    for one in model.graph.initializer:
+        if one.name == "w1":
+            raw = (LAYERS[0].weight * np.float32(factor)).tobytes()
+            (path.parent / "w.data").write_bytes(raw)
+            one.ClearField("raw_data")
+            one.data_location = onnx.TensorProto.EXTERNAL
+            for key, value in {"location": "w.data", "offset": "0", "length": str(len(raw))}.items():
+                entry = one.external_data.add()
+                entry.key, entry.value = key, value
+    path.write_bytes(model.SerializeToString())
+    return str(path)
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_weights_in_a_second_file_belong_to_the_model(tmp_path: Path, runtime: str) -> None:
+    pytest.importorskip(runtime)
+    folders = [tmp_path / "one", tmp_path / "two", tmp_path / "same"]
+    models = []
+    for folder, factor in zip(folders, (1.0, 2.0, 1.0), strict=True):
+        folder.mkdir()
+        models.append(se.evaluate(load(runtime, _external(folder / "net.onnx", factor)), DATA).model)
+    assert models[0].files == (str(folders[0] / "w.data"),)
+    assert models[0].identified
+    assert models[0].sha256 != models[1].sha256
+    # A copy at another path is the same model, in all that a report says but its path.
+    assert models[0].sha256 == models[2].sha256
+    assert models[0].describe() == models[2].describe()
+
+
+def test_a_file_is_read_again_where_it_is_sent(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    path = onnx_file(tmp_path / "net.onnx")
+    sent = pickle.dumps(load("onnxruntime", path))
+    assert se.evaluate(pickle.loads(sent), DATA).digest == se.evaluate(load("onnxruntime", path), DATA).digest
+    shutil.copy(_external(tmp_path / "other.onnx", 2.0), path)
+    with pytest.raises(ModelError, match="another file than the one that the pass is of"):
+        se.evaluate(pickle.loads(sent), DATA)
+
+
+def test_options_that_only_the_project_can_use_are_refused_with_another_library(tmp_path: Path) -> None:
+    path = onnx_file(tmp_path / "net.onnx")
+    for option in (("--activation", "relu"), ("--dropout", "book")):
+        done = in_process("evaluate", path, tmp_path, "--with", "onnxruntime", *option)
+        assert done.returncode == 2
+        assert option[0] in done.stderr

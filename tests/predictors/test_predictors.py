@@ -146,6 +146,18 @@ def test_what_is_no_output_is_refused(predict, error: type, message: str) -> Non
         se.evaluate(predict, DATA)
 
 
+def test_rows_that_are_not_finite_can_be_left_out_of_a_models_too() -> None:
+    def sometimes(x: np.ndarray) -> np.ndarray:
+        y = logits(x)
+        y[x[:, 5] > 0.5, 0] = np.nan
+        return y
+
+    finite = PIXELS.reshape(ROWS, -1)[:, 5] / 255 <= 0.5
+    report = se.evaluate(sometimes, DATA, allow_nonfinite=True)
+    assert (report.rows, report.state.sums.left_out) == (finite.sum(), (~finite).sum())
+    assert report.loss == pytest.approx(expected()[finite].mean(), rel=1e-11)
+
+
 def test_probabilities_that_are_none_are_refused_with_their_row() -> None:
     def wrong(x: np.ndarray) -> np.ndarray:
         y = probabilities(x)
