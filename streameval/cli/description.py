@@ -38,6 +38,24 @@ def is_data(path: str) -> bool:
         return formats.is_data(target, file.read(formats.SNIFFED))
 
 
+def maybe_outputs(path: str) -> str:
+    """What to type if a file that is neither a data set nor a model holds saved outputs; nothing if it cannot."""
+    from streameval.errors import StreamevalError
+    from streameval.outputs.formats import open_table
+    from streameval.outputs.table import listed
+
+    try:
+        table = open_table(path) if Path(path).is_file() else None
+    except StreamevalError:
+        return ""
+    # Any text has a first line, which could be names.
+    if table is None or (table.format == "csv" and not {".csv", ".tsv"} & {*Path(path).suffixes}):
+        return ""
+    named = f"metrics {listed([*table.metrics])}" if table.metrics else f"columns {listed(table.columns)}"
+    asked = "--metric NAME" if table.metrics else "--loss-column C"
+    return f" Are these saved outputs ({table.format}, {named})? streameval evaluate {path} {asked}"
+
+
 def data_set(source: Source, *, check: bool = False) -> dict[str, Any]:
     """A data set; `check` compares its content with the recorded hashes. Raises DataError if it differs."""
     described = {

@@ -28,11 +28,14 @@ def command(
 ) -> None:
     """Say what DATA_OR_MODEL is: rows, shape and fingerprint, or layers, activations and parameters."""
     from streameval.cli import description, inputs, output
+    from streameval.errors import DataError, ModelError
 
-    if description.is_data(path):
-        info = description.data_set(inputs.open_data(path, io=io), check=check)
-    else:
-        info = description.model(
-            inputs.load_model(path, activation, dropout, allow_nonfinite=allow_nonfinite)
-        )
+    try:
+        if description.is_data(path):
+            info = description.data_set(inputs.open_data(path, io=io), check=check)
+        else:
+            network = inputs.load_model(path, activation, dropout, allow_nonfinite=allow_nonfinite)
+            info = description.model(network)
+    except (DataError, ModelError) as error:
+        raise type(error)(f"{error}{description.maybe_outputs(path)}") from None
     output.show(info, as_json, description.text)

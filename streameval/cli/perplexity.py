@@ -15,7 +15,11 @@ from streameval.defaults import PER
 @options.option(
     "--per", type=click.Choice(PER), default=PER[0], show_default=True, help="What the weights count."
 )
-@options.option("--group", metavar="C", help="Document of each row. Default: every row is one.")
+@options.option(
+    "--group",
+    metavar="C",
+    help="Document of each row. Default: every row is one; of a log with epochs, every sample.",
+)
 @options.level
 @options.as_json
 def command(

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from streameval.outputs.source import Outputs
 
 # Options of models and data that mean nothing for saved outputs.
-OF_MODELS: Final = ("scale", "activation", "io", "runtime")
+OF_MODELS: Final = ("scale", "activation", "dropout", "io", "runtime", "check")
+# Of several runs' saved outputs, beside those of `SavedOptions`.
+OF_RUNS: Final = ("least_joined",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,7 @@ class SavedOptions:
         """Raise UsageError if one of these options, or another of saved outputs, was given with a model and data."""
         if allow_nonfinite:
             _refuse(["allow_nonfinite"], "saved outputs, or evaluate", "a model and its data")
-        named = [field.name for field in fields(self) if _given(field.name)]
+        named = [name for name in (*(field.name for field in fields(self)), *OF_RUNS) if _given(name)]
         _refuse(named, "saved outputs, which are given alone, without DATA", "a model and its data")
 
 
@@ -138,7 +140,8 @@ def _given(name: str) -> bool:
 
 def _refuse(names: list[str], whose: str, what: str) -> None:
     if names:
-        shown = ", ".join(f"--{name.replace('_', '-')}" for name in names)
+        written = {one.name: one.opts[0] for one in click.get_current_context().command.params}
+        shown = ", ".join(written[name] for name in names)
         raise UsageError(f"{shown}: for {whose}, but {what} were given. Leave it out.")
 
 

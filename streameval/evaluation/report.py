@@ -19,6 +19,7 @@ from streameval.evaluation.state import UNITS, State
 from streameval.evaluation.tally import BLOCK_ROWS, Block, Tally
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
+from streameval.outputs.model import summary_of_saved
 from streameval.scoring.rounding import Rounding
 from streameval.statistics.accuracy import accuracy_interval
 from streameval.statistics.clusters import as_dict
@@ -49,6 +50,11 @@ class ModelName:
     @property
     def summary(self) -> str:
         """See `Model`."""
+        if "saved" in self.description:
+            return summary_of_saved(self.description["saved"])
+        if "computed_by" in self.description:
+            said = self.description
+            return f"{said.get('name')}, {self.outputs} {said.get('returns')} a row, computed by {said['computed_by']}"
         layers = "-".join(map(str, self.description["layers"]))
         return f"{layers}, {', '.join(self.description['activations'])}"
 
@@ -236,6 +242,8 @@ class Report:
 
     def _content(self) -> dict[str, Any]:
         sums = self.state.sums
+        # The state keeps the largest values, which of scores are the best.
+        scored = getattr(self.loss_function, "higher_is_better", False)
         return {
             "schema": SCHEMA,
             "loss": self.loss,
@@ -259,7 +267,7 @@ class Report:
                 for k, one in enumerate(self.state.classes)
             ],
             "confusion": [list(row) for row in self.state.confusion],
-            "worst": [{"row": row, "loss": loss} for loss, row in sums.worst],
+            "worst": None if scored else [{"row": row, "loss": loss} for loss, row in sums.worst],
             "model": model_dict(self.model),
             "data": data_dict(self.data, self.model.outputs),
             "scorer": self.scorer,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from streameval.outputs.table import BATCH_ROWS, Table, Values
 RECORD, OWN = b"streameval.losses", ("row", "loss")
 # A row of a CSV file is shorter than this.
 CSV_BLOCK = 8 << 20
+# Its first line, which goes on where a line breaks within quotes; and what stands in quotes.
+FIRST_LINE, QUOTED = re.compile(rb'(?:[^"\n]+|"[^"]*"?)*'), re.compile(rb'"[^"]*"?')
 
 
 def arrow(path: str) -> Table:
@@ -67,9 +70,9 @@ def csv(path: str) -> Table:
     with storage_errors(path), Path(path).open("rb"):
         pass
     with _told(path), pa.input_stream(path, compression="detect") as stream:
-        head = bytes(stream.read(CSV_BLOCK)).split(b"\n", 1)[0]
-    parting = max(b",\t;", key=head.count)
-    parsing = pacsv.ParseOptions(delimiter=chr(parting))
+        head = FIRST_LINE.match(bytes(stream.read(CSV_BLOCK)))
+    parting = max(b",\t;", key=QUOTED.sub(b"", head[0] if head else b"").count)
+    parsing = pacsv.ParseOptions(delimiter=chr(parting), newlines_in_values=True)
 
     def opened(wanted: Sequence[str] | None) -> Any:
         options = pacsv.ConvertOptions(
@@ -160,6 +163,11 @@ def _told(path: str) -> Iterator[None]:
 
 def _damaged(path: str, error: Exception) -> DataError:
     said = " ".join(str(error).split())[:300]
+    if "straddles two block boundaries" in said:
+        return DataError(
+            f"{path}: it cannot be read: a row is longer than {CSV_BLOCK >> 20} MiB, or a quote is never closed. "
+            "Correct it, leave its texts out, or write Parquet."
+        )
     return DataError(f"{path}: it cannot be read: {said}. Restore it from a good copy, or write it again.")
 
 

@@ -70,19 +70,22 @@ def open_table(data: Any, form: str | None = None) -> Table:
         raise UsageError(
             f"{type(data).__name__} was given as outputs, expected a path, a table or a dict of arrays."
         )
-    path = _file(os.fsdecode(os.fspath(data)))
+    path = file_of(data)
     module, function = FORMATS[recognise(path) if form is None else form]
     table: Table = getattr(import_module(f"streameval.outputs.{module}"), function)(path)
     return table
 
 
 def recognise(path: str) -> str:
-    """The row of FORMATS that a file's content says. Raises DataError for a file that cannot be outputs."""
+    """The row of FORMATS that a file's content says.
+
+    Raises UsageError for a model's file, DataError for another that cannot be outputs.
+    """
     with storage_errors(path), Path(path).open("rb") as file:
         head = file.read(SNIFFED)
     form = next((form for pattern, form in MAGIC if pattern.match(head)), "csv")
     if Path(path).suffix in MODELS:
-        raise DataError(
+        raise UsageError(
             f"{path}: its name is that of a model, expected saved outputs. To evaluate a model, name the data too: "
             "MODEL DATA."
         )
@@ -118,8 +121,9 @@ def _in_zip(path: str) -> str:
     return "inspect" if names & {"header.json", "summaries.json", "_journal/start.json"} else "npz"
 
 
-def _file(path: str) -> str:
+def file_of(data: str | os.PathLike[str]) -> str:
     """The file; of a folder, the one file of outputs that it holds, as tools write them."""
+    path = os.fsdecode(os.fspath(data))
     if not Path(path).is_dir():
         return path
     patterns = ("samples_*.jsonl", "*.eval", "details_*.parquet", "per_instance_stats.json")

@@ -22,7 +22,8 @@ from streameval.storage.spool import Column, column
 
 # Of an id that is no whole number, so much is kept for messages.
 TEXT_BYTES: Final = 120
-WHOLE: Final = re.compile(r"-?(0|[1-9]\d{0,17})")
+# Whole numbers of up to 18 digits are keys themselves; longer ones, which may fit no int64, are hashed as text.
+WHOLE, LARGE = re.compile(r"-?(0|[1-9][0-9]{0,17})"), 10**18
 HASHED: Final = np.uint64(1 << 63)
 
 
@@ -30,7 +31,7 @@ HASHED: Final = np.uint64(1 << 63)
 class Ids:
     """The ids of all rows, mapped.
 
-    keys     (n, 2) uint64: (0, number) of whole numbers, else 128 bits of BLAKE2b, the highest one set
+    keys     (n, 2) uint64: (0, number) of whole numbers within 10^18, else 128 bits of BLAKE2b, the highest one set
     offsets  (n + 1,) int64: where a row's text lies in `text`, uint8; whole numbers have none
     """
 
@@ -58,7 +59,7 @@ class IdWriter:
 
     def add(self, where: str, parts: list[Values], first: int, kept: NDArray[np.bool_]) -> None:
         """Add the ids of the rows that are kept; several columns together are one id. DataError for a missing one."""
-        if len(parts) == 1 and isinstance(parts[0], np.ndarray) and parts[0].dtype.kind in "iu":
+        if len(parts) == 1 and isinstance(parts[0], np.ndarray) and _small(parts[0]):
             numbers = parts[0][kept].astype(np.int64).view(np.uint64)
             self._write(np.stack([np.zeros_like(numbers), numbers], axis=1), b"", np.zeros(len(numbers), int))
             return
@@ -99,6 +100,13 @@ def grouped(keys: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int
     fresh = np.ones(len(order), bool)
     fresh[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
     return order, np.cumsum(fresh) - 1
+
+
+def _small(values: NDArray[Any]) -> bool:
+    """Whether all are whole numbers that are keys themselves."""
+    if values.dtype.kind not in "iu":
+        return False
+    return len(values) == 0 or (int(values.min()) > -LARGE and int(values.max()) < LARGE)
 
 
 def _key(name: str) -> tuple[np.uint64, np.uint64]:

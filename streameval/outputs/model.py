@@ -28,8 +28,13 @@ class SavedModel:
     @property
     def summary(self) -> str:
         """See `Model`."""
-        return f"not here: {self.saved.get('kind', 'values')} saved as {self.saved.get('format', 'a table')}"
+        return summary_of_saved(self.saved)
 
     def describe(self) -> dict[str, Any]:
         """See `Model`; no layers are known."""
         return {"layers": [self.outputs], "activations": [], "saved": self.saved}
+
+
+def summary_of_saved(saved: dict[str, Any]) -> str:
+    """One line on a model that is not here, by what a report says of its file."""
+    return f"not here: {saved.get('kind', 'values')} saved as {saved.get('format', 'a table')}"

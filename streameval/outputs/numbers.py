@@ -15,6 +15,7 @@ from streameval.errors import UsageError
 from streameval.outputs.formats import open_table
 from streameval.outputs.source import Groups
 from streameval.outputs.table import Table, listed
+from streameval.outputs.unchanged import unchanged
 from streameval.outputs.values import codes, floats
 from streameval.storage.spool import column
 
@@ -24,10 +25,21 @@ def open_numbers(
 ) -> tuple[NDArray[np.float64], Groups | None]:
     """Return columns, or metrics of a tool's file, as mapped (rows, len(columns)) float64, and the groups of the rows.
 
-    NaN is a number that is missing. Raises as `open_outputs`.
+    NaN is a number that is missing. Where no group is named and rows are repetitions of samples (epochs, trials), the
+    sample is the group. Raises as `open_outputs`.
     """
-    table = open_table(data, format)
-    names = [_column(table, name) for name in (*columns, *([] if group is None else [group]))]
+    with unchanged(data):
+        table = open_table(data, format)
+        if group is None and table.repeats:
+            group = table.row_id
+        names = [_column(table, name) for name in (*columns, *([] if group is None else [group]))]
+        return _read(table, columns, names, group)
+
+
+def _read(
+    table: Table, columns: Sequence[str], names: Sequence[str], group: str | None
+) -> tuple[NDArray[np.float64], Groups | None]:
+    """`names` are where the columns stand, and the group behind them."""
     known: dict[str, int] = {}
     first = 0
     with column(np.float64) as numbers, column(np.int64) as groups:

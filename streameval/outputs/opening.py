@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +17,6 @@ from numpy.typing import NDArray
 
 from streameval.arguments import real
 from streameval.errors import DataError, UsageError
-from streameval.files import storage_errors
 from streameval.losses import Recorded
 from streameval.outputs.columns import Roles, choose
 from streameval.outputs.formats import open_table
@@ -28,6 +25,7 @@ from streameval.outputs.kinds import KINDS, Rows
 from streameval.outputs.model import SavedModel
 from streameval.outputs.source import Groups, Outputs
 from streameval.outputs.table import Table, Values
+from streameval.outputs.unchanged import unchanged
 from streameval.outputs.values import codes
 from streameval.storage.spool import Column, column
 
@@ -72,18 +70,14 @@ def open_outputs(
         DataError, LabelError: a damaged file; a row without a finite value, a class or an id; a value over 4e6 or
             outside the bounds. StorageError: the file cannot be read, or there is no room in TMPDIR.
     """
-    before = _stat(data)
-    table = open_table(data, format)
-    roles = choose(
-        table,
-        {"loss": loss, "score": score, "metric": metric, "logits": logits, "probabilities": probabilities},
-        label=label, row_id=row_id, group=group,
-    )  # fmt: skip
-    found = _read(table, roles, allow_nonfinite)
-    if before != _stat(data):
-        raise DataError(
-            f"{table.name}: the file changed while it was read. Let no one write to it, and run again."
-        )
+    with unchanged(data):
+        table = open_table(data, format)
+        roles = choose(
+            table,
+            {"loss": loss, "score": score, "metric": metric, "logits": logits, "probabilities": probabilities},
+            label=label, row_id=row_id, group=group,
+        )  # fmt: skip
+        found = _read(table, roles, allow_nonfinite)
     if table.repeats and found.ids is not None:
         found = _averaged(table, found)
     return _outputs(table, roles, found, bounds)
@@ -100,14 +94,6 @@ class _Found:
     groups: Groups | None
     left_out: int
     averaged: int = 0
-
-
-def _stat(data: Any) -> tuple[int, int, int] | None:
-    if not isinstance(data, str | os.PathLike):
-        return None
-    with storage_errors(os.fspath(data)):
-        stat = Path(data).stat()
-    return stat.st_size, stat.st_mtime_ns, stat.st_ino
 
 
 def _read(table: Table, roles: Roles, allow_nonfinite: bool) -> _Found:

@@ -20,6 +20,8 @@ Floats = NDArray[np.float64]
 NUMBER: Final = re.compile(
     r"[-+]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|nan|inf|infinity)", re.IGNORECASE
 )
+# Truth as text, in any case: CSV files have nothing else.
+TRUTH: Final = {"true": 1.0, "false": 0.0}
 
 
 def floats(where: str, values: Values, first: int) -> Floats:
@@ -81,7 +83,8 @@ def classes(where: str, values: Values, first: int, count: int) -> NDArray[np.in
         numbers: NDArray[np.float64] = values.astype(np.float64)
     else:
         given = values.tolist() if isinstance(values, np.ndarray) else values
-        numbers = np.array([math.nan if isinstance(one, str) else _class(one) for one in given], np.float64)
+        found = (_number(one) for one in given)
+        numbers = np.array([math.nan if one is None else one for one in found], np.float64)
     bad = ~((numbers >= 0) & (numbers < count) & (numbers == np.floor(numbers)))
     if bad.any():
         k = int(np.argmax(bad))
@@ -124,22 +127,16 @@ def _text(value: Any) -> str | None:
 
 
 def _number(value: Any) -> float | None:
-    """The value as a float, None for what is no number."""
+    """The value as a float, 1 for true, NaN for what is missing, None for what is no number."""
     if value is None:
         return math.nan
     if isinstance(value, bool | int | float):
-        return _class(value)
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf if value > 0 else -math.inf
     text = value.strip(" \t\r\n") if isinstance(value, str) else ""
-    return float(text) if NUMBER.fullmatch(text) else None
-
-
-def _class(value: Any) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf if value > 0 else -math.inf
-    except (TypeError, ValueError):
-        return math.nan
+    return float(text) if NUMBER.fullmatch(text) else TRUTH.get(text.lower())
 
 
 def _short(value: Any) -> str:

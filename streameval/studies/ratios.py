@@ -33,7 +33,8 @@ def ratio_of_file(
 
     path    any file that `open_outputs` takes
     loss    column, or a tool's metric, of summed losses, in nats
-    weight  column of tokens, bytes or weights · group: column of documents
+    weight  column of tokens, bytes or weights
+    group   column of documents; None: every row is one, and of a log with epochs or trials every sample
 
     Raises UsageError for a column that is not there, DataError for one of other than numbers.
     """

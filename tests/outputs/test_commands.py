@@ -153,10 +153,25 @@ def test_pages_of_saved_outputs_speak_of_scores_and_no_nats(folder: Path, tmp_pa
         ("evaluate saved.csv --loss-column id", 3, r"column id, row 0: 's 0', expected a number"),
         ("evaluate saved.csv --loss-column v --eps 0", 2, r"--eps: loss v of saved\.csv was saved"),
         ("evaluate saved.csv --loss-column v --scale 2", 2, r"--scale: for a model and its data"),
+        ("evaluate saved.csv --loss-column v --check", 2, r"--check: for a model and its data"),
+        ("evaluate saved.csv --loss-column v --dropout book", 2, r"--dropout: for a model and its data"),
+        ("evaluate saved.csv --loss-column v --with torch", 2, r"--with: for a model and its data"),
+        ("compare saved.csv --loss-column v --check", 2, r"--check: for a model and its data"),
+        ("minibatch saved.csv --loss-column v --size 2 --check", 2, r"--check: for a model and its data"),
+        ("paired first.jsonl second.jsonl --score-column v --check", 2, r"--check: for a model and its data"),
+        (
+            "paired model.safetensors model.safetensors data.arrow --least-joined 0.5",
+            2,
+            r"--least-joined: for saved outputs",
+        ),
+        ("info saved.csv", 4, r"saved outputs \(csv, columns v, id, g\)\? streameval evaluate saved\.csv"),
+        ("info saved.parquet", 3, r"saved outputs \(parquet, columns v, id, g\)\?"),
+        ("info samples_t.jsonl", 4, r"\(lm-eval, metrics exact_match,strict, .*--metric NAME"),
+        ("info outputs.npz", 4, r"saved outputs \(npz, columns z, p, t\)\?"),
         ("evaluate saved.csv --loss-column v --bounds 1", 2, r"--bounds 1: expected LOW:HIGH"),
         ("evaluate saved.csv --loss-column v --format xls", 2, "format 'xls' is not known"),
         ("evaluate saved.csv --loss-column v --engine dask", 2, "saved outputs need no workers"),
-        ("evaluate model.safetensors", 3, r"its name is that of a model.*MODEL DATA"),
+        ("evaluate model.safetensors", 2, r"its name is that of a model.*MODEL DATA"),
         ("evaluate model.safetensors data.arrow --loss-column v", 2, r"--loss-column: for saved outputs"),
         ("until model.safetensors data.arrow --allow-nonfinite", 2, r"--allow-nonfinite: for saved outputs"),
         ("until saved.csv --loss-column v --half-width 0.2", 2, r"--bounds LOW:HIGH"),
@@ -194,6 +209,10 @@ def test_states_and_losses_of_saved_outputs_are_written_and_merged(folder: Path,
         )
     merged = result("merge", tmp_path / "0.json", tmp_path / "1.json")
     assert merged["digest"] == whole["digest"]
+    said = in_process("merge", tmp_path / "0.json", tmp_path / "1.json").stdout
+    assert "not here: scores saved as parquet" in said
+    assert "content" not in said
+    assert "--check" not in said
     target = tmp_path / "again.arrow"
     result("evaluate", "saved.parquet", "--score-column", "v", "--losses", target, cwd=folder)
     again = result("evaluate", target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import saved_files
 
 import streameval as se
+from streameval.errors import DataError
 from streameval.outputs.formats import FORMATS
 
 # Dyadic numbers, so that epochs and trials above and below average to them exactly.
@@ -133,3 +135,22 @@ def test_batches_of_a_long_file_are_put_together(tmp_path: Path) -> None:
     np.testing.assert_array_equal(se.per_sample_losses(outputs), values)
     assert outputs.ids is not None
     assert [outputs.ids.name(k) for k in (0, 9_999, 20_000)] == ["0", "9999", "20000"]
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_line_breaks_and_marks_within_quotes_part_nothing(ending: str, tmp_path: Path) -> None:
+    """Neither where a piece of 8 MiB ends, nor in the names, which say what parts the columns."""
+    texts = [f"answer {k}{ending}{ending.join(['words'] * (k % 37))}" for k in range(80_000)]
+    with (tmp_path / "long.csv").open("w", newline="") as file:
+        writer = csv.writer(file, delimiter=";", lineterminator=ending)
+        writer.writerow([f"a, b, c,{ending}d, e, f", "v"])
+        writer.writerows([text, k % 2] for k, text in enumerate(texts))
+    assert (tmp_path / "long.csv").stat().st_size > 9 << 20
+    outputs = se.open_outputs(tmp_path / "long.csv", score="v")
+    assert outputs.values[:, 0].tolist() == [k % 2 for k in range(80_000)]
+
+
+def test_a_row_over_the_limit_is_told_as_that(tmp_path: Path) -> None:
+    (tmp_path / "wide.csv").write_text(f'v,text\n1,short\n0,"{"x" * (24 << 20)}"\n1,short\n')
+    with pytest.raises(DataError, match=r"wide.csv: .*a row .*8 MiB.* Parquet"):
+        se.open_outputs(tmp_path / "wide.csv", score="v")

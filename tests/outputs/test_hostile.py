@@ -154,6 +154,27 @@ def test_a_file_that_changes_while_it_is_read_is_refused(
         se.open_outputs(path)
 
 
+@pytest.mark.parametrize("named", ["saved.jsonl", "."])
+def test_columns_of_a_file_that_changes_while_it_is_read_are_refused(
+    named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the name of its folder too, which stays what it is."""
+    from streameval.outputs import numbers
+    from streameval.outputs.numbers import open_numbers
+
+    path = tmp_path / ("samples_t.jsonl" if named == "." else named)
+    path.write_text('{"loss": 1, "n": 2}\n' * 3)
+    floats = numbers.floats
+
+    def changing(*given: object) -> object:
+        path.write_text('{"loss": 2, "n": 2}\n' * 4)
+        return floats(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(numbers, "floats", changing)
+    with pytest.raises(DataError, match="the file changed while it was read"):
+        open_numbers(tmp_path / named, ("loss", "n"))
+
+
 def test_a_zip_of_another_kind_and_a_log_that_is_cut_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "log.eval"
     saved_files.zstd_zip(
@@ -197,7 +218,7 @@ def test_names_that_are_not_there_and_models_are_told(tmp_path: Path) -> None:
         se.open_outputs("no/such.jsonl")
     model = tmp_path / "model.onnx"
     model.write_bytes(b"x")
-    with pytest.raises(DataError, match=r"its name is that of a model.*MODEL DATA"):
+    with pytest.raises(UsageError, match=r"its name is that of a model.*MODEL DATA"):
         se.open_outputs(model)
     with pytest.raises(UsageError, match=r"format 'xls' is not known\. Choose one of arrow"):
         se.open_outputs(model, format="xls")

@@ -53,6 +53,31 @@ def test_whole_numbers_are_the_same_ids_in_any_type() -> None:
         se.join_outputs([run([1], ["007"]), run([1], ["7"])])
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64, object, str])
+def test_ids_of_many_digits_are_the_same_in_any_type(dtype: Any) -> None:
+    """From 19 digits on an id is its text, in arrays of integers too, and none wraps around."""
+    ids = [10**18 - 1, 10**18, 2**63 - 1, *([2**63, 2**64 - 1] if dtype is not np.int64 else []), 7]
+    texts, numbers = (
+        run(range(len(ids)), [str(one) for one in ids]),
+        run(range(len(ids)), np.array(ids, dtype)),
+    )
+    joined = se.join_outputs([texts, numbers])
+    assert joined.values.tolist() == [[k, k] for k in range(len(ids))]
+    assert [numbers.ids.name(k) for k in range(len(ids))] == [str(one) for one in ids]
+    # What wrapped around would be.
+    if dtype is np.uint64:
+        with pytest.raises(DataError, match="0 rows match"):
+            se.join_outputs([run([1], ["-1"]), run([1], np.array([2**64 - 1], dtype))])
+
+
+def test_large_negative_ids_are_the_same_in_any_type() -> None:
+    ids = [-(10**18), 1 - 10**18, -(2**63), -1]
+    joined = se.join_outputs(
+        [run(range(4), [str(one) for one in ids]), run(range(4), np.array(ids, np.int64))]
+    )
+    assert joined.values.tolist() == [[k, k] for k in range(4)]
+
+
 def test_rows_without_their_like_are_counted_and_named() -> None:
     first, second = run([0] * 20, range(20)), run([1] * 19, [*range(1, 19), 99])
     joined = se.join_outputs([first, second])

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import naive
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.feather as feather
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -191,3 +196,45 @@ def test_the_standard_error_takes_groups_as_independent_where_they_were_opened()
     assert report.stderr < report.stderr_clustered
     with pytest.raises(UsageError, match=r"groups: 'h', but .* was opened with those of 'g'"):
         se.evaluate(se.open_outputs({"loss": values, "g": groups}, group="g"), groups="h")
+
+
+CARRIERS: dict[str, Any] = {
+    "csv": lambda path, table: pacsv.write_csv(table, path),
+    "parquet": lambda path, table: pq.write_table(table, path),
+    "arrow": lambda path, table: feather.write_feather(table, str(path)),
+    "jsonl": lambda path, table: path.write_text(
+        "".join(f"{json.dumps(row)}\n" for row in table.to_pylist())
+    ),
+    "json": lambda path, table: path.write_text(json.dumps(table.to_pylist())),
+    "npz": lambda path, table: np.savez(
+        path, **{name: table[name].to_numpy() for name in table.column_names}
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ["logits", "probabilities"])
+@pytest.mark.parametrize("form", CARRIERS)
+def test_classes_and_their_numbers_are_read_from_every_format(form: str, kind: str, tmp_path: Path) -> None:
+    given = Z.astype(np.float64) if kind == "logits" else P
+    table = pa.table({f"c{k}": given[:, k] for k in range(CLASSES)} | {"t": T})
+    path = tmp_path / f"outputs.{form}"
+    CARRIERS[form](path, table)
+    outputs = se.open_outputs(path, label="t", **{kind: ",".join(f"c{k}" for k in range(CLASSES))})
+    expected = naive.cross_entropy(Z.astype(np.float64), T, 0.0)
+    np.testing.assert_allclose(se.per_sample_losses(outputs, eps=0.0), expected, rtol=1e-9)
+    assert outputs.target.tolist() == T.tolist()
+
+
+@pytest.mark.parametrize("form", CARRIERS)
+def test_true_and_false_are_scores_in_every_format(form: str, tmp_path: Path) -> None:
+    path = tmp_path / f"outputs.{form}"
+    CARRIERS[form](path, pa.table({"right": [True, False, True, True]}))
+    assert se.open_outputs(path, score="right").values[:, 0].tolist() == [1.0, 0.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("label", ["one", "1.5", "3", "-1", ""])
+def test_a_label_in_text_that_is_no_class_is_refused_by_its_row(label: str, tmp_path: Path) -> None:
+    path = tmp_path / "lg.csv"
+    path.write_text(f"a,b,c,t\n1,2,3,2\n1,2,3,{label}\n")
+    with pytest.raises(LabelError, match=r"column t, row 1: label .*expected the number of a class, 0 to 2"):
+        se.open_outputs(path, logits="a,b,c", label="t")

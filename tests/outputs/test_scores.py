@@ -40,3 +40,9 @@ def test_two_runs_with_scores_of_0_and_1_are_compared_exactly() -> None:
     assert found.p_value == pytest.approx(stats.binomtest(1, 6).pvalue)
     graded = [se.open_outputs({"v": one / 2}, score="v") for one in (first, second)]
     assert se.paired(graded).results[0].mcnemar is None
+
+
+def test_the_highest_scores_are_not_listed_as_the_worst_rows() -> None:
+    assert scores([0.1, 0.9, 0.5]).to_dict()["worst"] is None
+    losses = se.evaluate(se.open_outputs({"v": np.array([0.1, 0.9])}, loss="v")).to_dict()
+    assert losses["worst"] == [{"row": 1, "loss": 0.9}, {"row": 0, "loss": 0.1}]

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -128,6 +129,27 @@ def test_epochs_are_averaged_within_a_sample_before_the_error_is_taken(tmp_path:
     assert report.stderr == pytest.approx(math.sqrt(0.25 * 10 / 9 / 10))
     assert [outputs.ids.name(k) for k in range(10)] == [str(k) for k in range(10)]
     assert report.model.notes == ("40 repetitions were averaged into 10 samples",)
+
+
+def test_epochs_of_a_sample_are_one_group_of_a_ratio(tmp_path: Path) -> None:
+    """Four epochs that agree say no more of further samples than one."""
+    from streameval.studies.ratios import ratio_of_file
+
+    values = np.random.default_rng(5).normal(2, 1, 40)
+    found = []
+    for epochs in (1, 4):
+        rows = [
+            {"id": k, "epoch": e, "scores": {"m": {"value": {"loss": float(values[k]), "tokens": 3 + k % 5}}}}
+            for e in range(epochs)
+            for k in range(40)
+        ]
+        path = tmp_path / f"{epochs}.eval"
+        saved_files.zstd_zip(path, {"header.json": b"{}", "summaries.json": json.dumps(rows).encode()})
+        found.append(ratio_of_file(path, "m.loss", "m.tokens"))
+    once, often = found
+    assert (once.groups, often.groups, often.rows) == (40, 40, 160)
+    assert often.estimate == pytest.approx(once.estimate, rel=1e-12)
+    assert often.stderr == pytest.approx(once.stderr, rel=1e-12)
 
 
 def test_a_log_of_a_run_that_did_not_end_has_the_samples_until_then(tmp_path: Path) -> None:
