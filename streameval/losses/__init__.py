@@ -36,9 +36,7 @@ def choose_loss(loss: Loss | None = None, eps: float | None = None) -> Loss:
             f"eps {eps!r} and loss {loss!r}: eps belongs to the loss. Give loss=streameval.CrossEntropy(eps=...) alone."
         )
     if not hasattr(loss, "parameters") or isinstance(loss, type):
-        raise UsageError(
-            f"loss: {loss!r}, expected one of {', '.join(_HOMES)}, such as CrossEntropy(eps=1e-7)."
-        )
+        raise UsageError(f"loss: {loss!r}, expected a loss as a value, such as CrossEntropy(eps=1e-7).")
     return loss
 
 

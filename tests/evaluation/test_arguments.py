@@ -99,7 +99,7 @@ def test_a_loss_is_given_as_a_value_or_by_its_eps_and_not_twice(
     with pytest.raises(UsageError, match=r"eps 1e-07 and loss CrossEntropy.*: eps belongs to the loss"):
         call(model, data, loss=CrossEntropy(), eps=1e-7)
     for wrong in ("cross-entropy", CrossEntropy, 3):
-        with pytest.raises(UsageError, match=r"^loss: .*, expected one of CrossEntropy, such as"):
+        with pytest.raises(UsageError, match=r"^loss: .*, expected a loss as a value, such as CrossEntropy"):
             call(model, data, loss=wrong)
 
 

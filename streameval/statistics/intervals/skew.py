@@ -32,7 +32,7 @@ def limits(batch: Batch, level: float, bounds: Bounds | None) -> tuple[Floats, F
     size = 6.0 * math.sqrt(batch.n * (1.0 - share))
     # Numbers and not arrays: a mini-batch in a call of its own has one interval, and thousands take milliseconds.
     ends = [
-        (m - s * _inverse(z, g / size, share) / root, m - s * _inverse(-z, g / size, share) / root)
+        (m - s * (_inverse(z, g / size, share) / root), m - s * (_inverse(-z, g / size, share) / root))
         for m, s, g in zip(batch.mean.tolist(), batch.sd.tolist(), batch.skewness.tolist(), strict=True)
     ]
     low, high = np.array(ends).T
