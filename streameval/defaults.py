@@ -14,7 +14,8 @@ CHUNK_ROWS = 16_384
 STREAM_ROWS = 4_096
 IO = ("auto", "mmap", "direct", "pread")
 # Who computes a model file.
-RUNTIMES = ("native", "onnxruntime", "openvino", "torch")
+NATIVE = "native"
+RUNTIMES = (NATIVE, "onnxruntime", "openvino", "torch")
 
 # A mini-batch, a comparison, a sequential estimate.
 BATCH_SIZE = 100

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from streameval.cli import options
-from streameval.cli.input_options import InputOptions, input_options
+from streameval.cli.input_options import InputOptions, probability_input_options
 from streameval.defaults import BINS
 
 
@@ -15,7 +15,7 @@ from streameval.defaults import BINS
 @options.option("--bins", type=int, default=BINS, show_default=True, help="Of the calibration error.")
 @options.group
 @options.level
-@input_options
+@probability_input_options
 @options.as_json
 def command(
     model: str,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from streameval.cli import options
-from streameval.defaults import RUNTIMES
+from streameval.defaults import EPS, NATIVE
 from streameval.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class InputOptions:
-    """What was given of the options that every command with a model and a data set takes."""
+    """What was given of the options that every command with a model and a data set takes; eps and check not by all."""
 
-    eps: float
     threads: int | None
     scale: float | None
     activation: str | None
     dropout: str | None
     io: str
     runtime: str
-    check: bool
+    eps: float = EPS
+    check: bool = False
 
     def model(self, path: str, *, allow_nonfinite: bool = False) -> Model:
         """Load the model at `path`. Errors are those of `inputs.load_model`, or of another library."""
         from streameval.cli.inputs import load_model
 
-        if self.runtime != RUNTIMES[0]:
+        if self.runtime != NATIVE:
             from streameval.predictors.runtimes import load
 
             for name in ("activation", "dropout"):
@@ -63,6 +63,30 @@ input_options = options.gathered(
     options.io,
     options.runtime,
     options.check,
+)
+# Of probabilities, which have no eps.
+probability_input_options = options.gathered(
+    "inputs",
+    InputOptions,
+    options.threads,
+    options.scale,
+    options.activation,
+    options.dropout,
+    options.io,
+    options.runtime,
+    options.check,
+)
+# Of a comparison with a report: it says its eps, and what is read is always hashed.
+verify_input_options = options.gathered(
+    "inputs",
+    InputOptions,
+    options.threads,
+    options.scale,
+    options.activation,
+    options.dropout,
+    options.allow_nonfinite,
+    options.io,
+    options.runtime,
 )
 # Of a pass over all rows: chunks and rows that are not finite are that command's own.
 pass_input_options = options.gathered(

@@ -151,13 +151,13 @@ def joined(*decorators: Decorator[Any]) -> Decorator[Any]:
 def gathered(name: str, kind: type[Any], *decorators: Decorator[Any]) -> Decorator[Any]:
     """Several options whose values reach the command as one argument, `name`, of the dataclass `kind`.
 
-    An option that is no field of `kind` reaches the command by itself.
+    An option that is no field of `kind` reaches the command by itself; a field without an option keeps its default.
     """
 
     def decorate(command: Any) -> Any:
         @functools.wraps(command)
         def together(**given: Any) -> Any:
-            mine = {field.name: given.pop(field.name) for field in fields(kind)}
+            mine = {field.name: given.pop(field.name) for field in fields(kind) if field.name in given}
             return command(**given, **{name: kind(**mine)})
 
         return joined(*decorators)(together)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from streameval.cli import options
+from streameval.cli.input_options import InputOptions, verify_input_options
+from streameval.defaults import NATIVE
 
 if TYPE_CHECKING:
     from streameval.evaluation.verify import Verified
@@ -22,11 +24,7 @@ if TYPE_CHECKING:
     "--seed", type=int, help="Chooses the blocks. Default: drawn anew, so that no one could know which."
 )
 @options.key
-@options.threads
-@options.scale
-@options.activation
-@options.allow_nonfinite
-@options.io
+@verify_input_options
 @options.as_json
 def command(
     report: str,
@@ -35,24 +33,21 @@ def command(
     blocks: int | None,
     seed: int | None,
     key: str | None,
-    threads: int | None,
-    scale: float | None,
-    activation: str | None,
+    inputs: InputOptions,
     allow_nonfinite: bool,
-    io: str,
     as_json: bool,
 ) -> None:
     """Compare REPORT.json, from `evaluate --json`, with MODEL and DATA: hashes, numbers, and blocks of rows again.
 
-    Ends with 6 if one bit differs.
+    Ends with 6 if one bit differs. Of a report of `evaluate --with`, the same --with is needed, and equal bits are
+    promised only in the same version of that library on the same machine.
     """
-    from streameval.cli import inputs, output
+    from streameval.cli import output
     from streameval.evaluation import verify
     from streameval.evaluation.sealed import read_key
     from streameval.reports import progress
 
-    network = inputs.load_model(model, activation, allow_nonfinite=allow_nonfinite)
-    source = inputs.open_data(data, io=io, scale=scale)
+    network, source = inputs.model(model, allow_nonfinite=allow_nonfinite), inputs.data(data)
     with progress.progress("verifying") as on_progress:
         verified = verify.verify(
             report,
@@ -60,7 +55,7 @@ def command(
             source,
             blocks=blocks,
             seed=seed,
-            threads=threads,
+            threads=inputs.threads,
             progress=on_progress,
             key=None if key is None else read_key(key),
         )
@@ -83,10 +78,20 @@ def text(verified: Verified, style: TextStyle) -> str:
         f"{recorded}.",
         style,
     )
+    if verified.scorer != NATIVE:
+        lines += ["", *paragraph(_others_bits(verified.scorer), style)]
     if not verified.whole:
         lines += ["", *paragraph(_unseen(verified), style)]
     lines += ["", *paragraph(_unknown(verified), style)]
     return style.finish([*lines, "", f"digest  {verified.digest}"])
+
+
+def _others_bits(scorer: str) -> str:
+    """What equality is worth where another library computed."""
+    return (
+        f"The losses were computed by {scorer}, which promises equal bits only in the same version on the same "
+        "machine: elsewhere a true report may end with 6."
+    )
 
 
 def _unknown(verified: Verified) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from streameval import losses
+from streameval.defaults import NATIVE
 from streameval.errors import CheckError, DataError
 from streameval.evaluation import sealed
 from streameval.evaluation.consistency import check_state
@@ -120,6 +121,7 @@ class Certificate:
 
         Needs only what is recorded beside the rows. Raises CheckError.
         """
+        self.check_scorer(str(model.describe().get("computed_by", NATIVE)))
         if model.sha256 != self.said["model"]["sha256"]:
             raise CheckError(
                 f"{model.path or 'the model'}: SHA-256 {model.sha256}, but {self.name} is about "
@@ -138,7 +140,10 @@ class Certificate:
                 f"{source.name}: fingerprint {fingerprint}, but {self.name} is about "
                 f"{self.said['data']['fingerprint']} ({self.said['data']['path']}). Give the data that were evaluated."
             )
-        for what, mine in (("model", model_dict(model)), ("data", data_dict(source, model.outputs))):
+        named = model_dict(model)
+        if model.path is not None and named.get("name") == model.path:
+            named["name"] = self.said["model"]["path"]  # called after its file, which may be a copy
+        for what, mine in (("model", named), ("data", data_dict(source, model.outputs))):
             for field in sorted((mine.keys() | self.said[what].keys()) - {"path", "notes"}):
                 self._compare(f"{what}.{field}", self.said[what].get(field), mine.get(field))
 
@@ -151,14 +156,17 @@ class Certificate:
 
     def check_scorer(self, name: str) -> None:
         """Compare who is stated to have computed the losses with who does here: others come to other bits."""
-        if self.said["schema"] == SCHEMA:
-            self._compare("scorer", self.said["scorer"], name)
+        if self.said["schema"] == SCHEMA and self.said["scorer"] != name:
+            raise CheckError(
+                f"{self.name}: its losses were computed by {shown(self.said['scorer'])}, but here by {name!r}, whose "
+                "bits are others. Let the same compute them again: --with (in Python, the model as it was given then)."
+            )
 
     def _compare(self, field: str, said: Any, mine: Any) -> None:
         if sealed.canonical(said) != sealed.canonical(mine):
             raise CheckError(
-                f"{self.name}: {field} is {shown(said)}, but of what was given it is {shown(mine)}. The report was "
-                "altered: evaluate again."
+                f"{self.name}: {field} is {shown(said)}, but of what was given it is {shown(mine)}. Either the report "
+                "was altered, or model and data were read in another way, with other options: evaluate again."
             )
 
 

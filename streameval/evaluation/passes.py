@@ -103,13 +103,13 @@ def _part(scorers: Sequence[Scorer], source: Source, chunk: Chunk, place: int, a
 
 
 def score_finite(scorers: Sequence[Scorer], source: Source, chunk: Chunk) -> list[Scores]:
-    """The scores of each scorer for rows that were picked, all of them finite: else DataError names the first."""
+    """The scores of each scorer for the rows of a chunk, all of them finite: else DataError names the first."""
     scores = [scorer.score(chunk) for scorer in scorers]
     # The sum is NaN or infinite if one loss is: one pass instead of two.
     if not all(np.isfinite(one.loss.sum()) for one in scores):
         finite = np.all([np.isfinite(one.loss) for one in scores], axis=0)
         if not finite.all():
-            row = int(np.asarray(chunk.rows)[np.argmin(finite)])
+            row = int(row_numbers(chunk)[np.argmin(finite)])
             raise nonfinite(source, row, int(np.count_nonzero(~finite)), len(chunk))
     return scores
 

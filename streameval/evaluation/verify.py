@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from streameval.arguments import integer
-from streameval.defaults import CHUNK_ROWS
+from streameval.defaults import CHUNK_ROWS, NATIVE
 from streameval.errors import CheckError, DataError
 from streameval.evaluation.certificate import Certificate, read_certificate
 from streameval.evaluation.opening import open_rows
@@ -38,6 +38,8 @@ class Verified:
     blocks, so that a false total takes a false block.
 
     seed     that the blocks were chosen by, None where all were
+    scorer   who computed the losses, then and now: "native", or another library, which promises equal bits only in the
+             same version on the same machine
     unknown  what the report says that cannot be compared with anything: paths, what it cost, errors by group
     signed   whether a key was given, and is the one that the report was signed with
     """
@@ -51,6 +53,7 @@ class Verified:
     seed: int | None = None
     unknown: Mapping[str, Any] = field(default_factory=dict)
     signed: bool = False
+    scorer: str = NATIVE
 
     @property
     def missed(self) -> float:
@@ -77,6 +80,7 @@ class Verified:
             "missed": self.missed,
             "unknown": dict(self.unknown),
             "signed": self.signed,
+            "scorer": self.scorer,
         }
 
 
@@ -119,7 +123,6 @@ def verify(
     source = CheckedSource(source)
     certificate.check_named(model, source)
     scorer = make_scorer(model, source, certificate.loss, Budget(threads))
-    certificate.check_scorer(scorer.name)
     certificate.check_rounding(measure(model, source, certificate.loss))
     count = len(certificate.blocks)
     chosen = _choose(count, blocks, drawn)
@@ -127,13 +130,14 @@ def verify(
     if len(chosen) == count and total.state.digest != certificate.said["digest"]:
         raise CheckError(
             f"{certificate.name}: digest {certificate.said['digest']}, but all rows together give "
-            f"{total.state.digest}. The report is not that of this model and data: evaluate again."
+            f"{total.state.digest}. {_blame(scorer)}"
         )
     _check_content(certificate, source)
     rows = sum(len(certificate.rows_of(block)) for block in chosen)
     return Verified(
         tuple(chosen), count, rows, source.compared(), certificate.adds_up, certificate.state.digest,
         None if len(chosen) == count else drawn, certificate.unknown, key is not None,
+        scorer.name,
     )  # fmt: skip
 
 
@@ -183,8 +187,7 @@ def _check_blocks(
             raise CheckError(
                 f"{source.name}, block {number}, rows {rows.start}:{rows.stop}: computed again their digest is "
                 f"{true.digest}, and their loss {true.sums and true.sums.mean}; in {certificate.name} it is "
-                f"{stated.digest}, and {stated.sums and stated.sums.mean}. The report was not computed from this model "
-                "and these data, or one of the two computations was disturbed: evaluate again."
+                f"{stated.digest}, and {stated.sums and stated.sums.mean}. {_blame(scorer)}"
             )
         if total is None:
             total = tally
@@ -194,6 +197,20 @@ def _check_blocks(
             progress(done, len(chosen))
     assert total is not None
     return total
+
+
+def _blame(scorer: Scorer) -> str:
+    """What other bits tell: of a library that promises none, not that anything is false."""
+    if scorer.name == NATIVE:
+        return (
+            "The report was not computed from this model and these data, or one of the two computations was disturbed: "
+            "evaluate again."
+        )
+    return (
+        f"{scorer.name} promises equal bits only in the same version, on the same machine, with the same threads and "
+        "--chunk-rows: if one of these is another than then, this does not say that the report is false. Compare both "
+        "losses."
+    )
 
 
 def _again(scorer: Scorer, source: Source, rows: Span, *, allow_nonfinite: bool) -> Tally:

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from streameval.errors import UsageError
 from streameval.statistics.bounds import Bounds, difference_bounds
-from streameval.statistics.intervals.interval import Interval, checked_level, quantile
+from streameval.statistics.intervals.interval import Interval, checked_level
 from streameval.statistics.intervals.normal import FEWEST_ROWS, NORMAL, ROWS_FOR_SKEWNESS
 from streameval.statistics.population import PIECE, Population
+from streameval.statistics.student import t_quantile
 from streameval.statistics.until import Step, StoppingResult, until
 
 DIFFERENCE_PRIOR = 1e-4  # differences are small against their range of twice the largest loss
@@ -37,6 +38,8 @@ class Pair:
 
     sd                   of the differences, ddof 1
     interval             of the mean difference, from the rows as pairs
+    freedom              of Student's t in both widths: rows - 1 for further data, infinite (the normal quantile) for
+                         rows drawn from a known number
     unpaired_half_width  what two separate samples of as many rows would have given
     correlation          of the two losses, None if one does not vary
     win_rate, tie_rate   shares of rows on which the second's loss is smaller, and equal
@@ -55,15 +58,18 @@ class Pair:
     win_rate: float
     tie_rate: float
     per_class: tuple[PairedClass, ...]
+    freedom: float = math.inf
 
     def interval_at(self, level: float) -> Interval:
         """Return the same interval at another level."""
-        half = quantile(level) / quantile(self.interval.level) * self.interval.half_width
+        half = self.interval.half_width
+        if math.isfinite(half):
+            half *= t_quantile(level, self.freedom) / t_quantile(self.interval.level, self.freedom)
         return replace(self.interval, low=self.difference - half, high=self.difference + half, level=level)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        plain = {name: getattr(self, name) for name in self.__slots__}
+        plain = {name: getattr(self, name) for name in self.__slots__ if name != "freedom"}
         plain["interval"] = self.interval.to_dict()
         plain["per_class"] = [asdict(row) for row in self.per_class]
         return plain
@@ -79,8 +85,8 @@ def paired(
     """Compare every further model with the first, row by row.
 
     losses      name -> (n,) losses in nats on the same rows; arrays or mapped files, read piece by piece
-    population  None judges the rows as a sample of all data of their kind; N as drawn without replacement
-                from N rows, so that the interval has width 0 when they are all there are
+    population  None judges the rows as a sample of all data of their kind, by Student's t; N as drawn without
+                replacement from N rows, so that the interval has width 0 when they are all there are
     labels      (n,) integer classes, for `per_class`
 
     Raises UsageError if there are fewer than two models or their lengths differ.
@@ -169,7 +175,10 @@ def _pair(
     gap = Population.of(gaps)
     wins, ties, product, classes = _counts(losses[first_name], losses[name], labels, first.mean, second.mean)
     rows = gap.rows
-    reach = quantile(level) * math.sqrt((1.0 - rows / population if population else 1.0) / rows)
+    freedom = math.inf if population else rows - 1.0
+    left = 1.0 - rows / population if population else 1.0
+    # One row of more tells no spread; all rows there are need none.
+    reach = math.inf if rows == 1 and left else t_quantile(level, freedom) * math.sqrt(left / rows)
     both = first.sd * second.sd * (rows - 1)
     return Pair(
         first_name,
@@ -180,16 +189,17 @@ def _pair(
         gap.mean,
         gap.sd,
         _interval(gap, reach, level, population),
-        reach * math.hypot(first.sd, second.sd),
+        reach * math.hypot(first.sd, second.sd) if math.isfinite(reach) else math.inf,
         product / both if both > 0 else None,
         wins / rows,
         ties / rows,
         _per_class(classes),
+        freedom,
     )
 
 
 def _interval(gap: Population, reach: float, level: float, population: int | None) -> Interval:
-    if gap.rows == 1 and population != 1:
+    if math.isinf(reach):
         return Interval(
             -math.inf, math.inf, level, NORMAL.name, NORMAL.assumes, "One row says nothing of the spread."
         )

@@ -12,6 +12,7 @@ from streameval.defaults import BINS, CHUNK_ROWS, LEVEL
 from streameval.errors import UsageError
 from streameval.evaluation.grouping import row_groups
 from streameval.evaluation.opening import subject
+from streameval.evaluation.passes import score_finite
 from streameval.evaluation.report import data_dict, model_dict
 from streameval.models.model import Model
 from streameval.scoring import make_scorer
@@ -98,7 +99,7 @@ def calibration(
     place = 0
     for chunk in source.chunks(Span(0, source.rows), CHUNK_ROWS):
         part = slice(place, place + len(chunk))
-        told, chances = scorer.score(chunk), probabilities(chunk)
+        told, chances = score_finite([scorer], source, chunk)[0], probabilities(chunk)
         labels[part] = np.asarray(told.target, np.int64)
         right[part] = told.target == told.predicted
         scores[part] = brier_scores(chances, labels[part])

@@ -128,6 +128,8 @@ def test_every_flipped_bit_in_a_report_is_found(folder: Path, tmp_path: Path) ->
     for place in range(0, 8 * len(raw), 23):
         changed = bytearray(raw)
         changed[place // 8] ^= 1 << place % 8
+        if same(changed, raw):
+            continue
         path.write_bytes(changed)
         with pytest.raises((CheckError, DataError)):
             verify(path, model, (x, t))
@@ -171,6 +173,14 @@ FORGERIES: dict[str, Any] = {
     "no loss": lambda report: report.pop("loss"),
     "no name of the loss": lambda report: report.pop("loss_name"),
 }
+
+
+def same(changed: bytearray, raw: bytes) -> bool:
+    """Whether both say the same numbers: 1e-05 and 1E-05, or two spellings of one float64."""
+    try:
+        return bool(json.loads(changed) == json.loads(raw))
+    except ValueError:
+        return False
 
 
 def moved(parts: list[Any]) -> None:

@@ -15,7 +15,8 @@ import small_networks as small
 from command_line import in_process
 
 import streameval as se
-from streameval.errors import ModelError, UsageError
+from streameval.errors import CheckError, ModelError, UsageError
+from streameval.evaluation.verify import verify
 from streameval.predictors.runtimes import load
 
 ROWS, SIDE, CLASSES = 301, 6, 4
@@ -71,6 +72,47 @@ def test_a_session_with_two_outputs_of_floats_is_refused(tmp_path: Path) -> None
     path = onnx_file(tmp_path / "net.onnx", extra="floats")
     with pytest.raises(ModelError, match=r"outputs y .*, h .*Wrap the session"):
         se.evaluate(onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]), DATA)
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_a_report_of_another_library_is_verified_by_the_same(tmp_path: Path, runtime: str) -> None:
+    pytest.importorskip(runtime)
+    path = onnx_file(tmp_path / "net.onnx")
+    copy, report = tmp_path / "copy.onnx", tmp_path / "report.json"
+    copy.write_bytes(Path(path).read_bytes())
+    np.save(tmp_path / "images.npy", PIXELS)
+    np.save(tmp_path / "labels.npy", LABELS)
+    data = tmp_path
+    report.write_text(in_process("evaluate", path, data, "--with", runtime, "--json").stdout)
+    for same in (path, copy):
+        done = in_process("verify", report, same, data, "--with", runtime)
+        assert done.returncode == 0, done.stderr
+    assert f"computed by {runtime}, which promises equal bits only in the same version" in " ".join(
+        done.stdout.split()
+    )
+    other = in_process("verify", report, path, data)
+    assert other.returncode == 6
+    assert f"computed by '{runtime}', but here by 'native'" in other.stderr
+    assert "--with" in other.stderr
+    assert "altered" not in other.stderr
+    onnx = pytest.importorskip("onnx")
+    changed = onnx.load(path)
+    changed.graph.node[2].op_type = "Sigmoid"
+    copy.write_bytes(changed.SerializeToString())
+    assert in_process("verify", report, copy, data, "--with", runtime).returncode == 6
+
+
+def test_other_bits_of_another_library_are_no_accusation(tmp_path: Path) -> None:
+    """Called by one name, but with other bits, as another version of a library has them."""
+    true = se.Predictor(predict=lambda x: x[:, :CLASSES], returns="logits", kind="library", identity="net")
+    other = se.Predictor(
+        predict=lambda x: x[:, :CLASSES] * (1 + 1e-6), returns="logits", kind="library", identity="net"
+    )
+    data = (FLAT.astype(np.float32), LABELS)
+    report = se.evaluate(true, data).to_dict()
+    assert verify(report, true, data).scorer == "library"
+    with pytest.raises(CheckError, match="does not say that the report is false"):
+        verify(report, other, data)
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])

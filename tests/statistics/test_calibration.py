@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import naive_statistics as naive
 import numpy as np
@@ -150,6 +151,22 @@ def test_the_command_gives_what_the_library_gives(network_file, digits_file):
     grouped = se.calibration(model, digits_file, groups=groups)
     assert grouped.groups == 500
     assert grouped.error == calibration_error(p.max(axis=1), right, groups=groups)
+
+
+def test_a_row_that_is_not_finite_is_named_by_its_number_and_file(network_file, tmp_path):
+    x = np.random.default_rng(0).random((16_500, 784), np.float32)
+    x[16_391, 5] = np.nan
+    np.save(tmp_path / "images.npy", x)
+    np.save(tmp_path / "labels.npy", np.zeros(len(x), np.int64))
+    done = in_process("calibration", network_file, tmp_path)
+    assert done.returncode == 3
+    assert re.search(r"images\.npy, row 16391: .*NaN", done.stderr)
+
+
+def test_probabilities_have_no_eps(network_file, digits_file):
+    done = in_process("calibration", network_file, digits_file, "--eps", "0")
+    assert done.returncode == 2
+    assert "--eps" in done.stderr
 
 
 def test_what_are_no_probabilities_is_refused():

@@ -333,10 +333,10 @@ def test_a_pair_is_the_obvious_numbers(population, monkeypatch):
         assert pair.tie_rate == np.mean(two == one)
         share = 0.0 if population is None else 4000 / population
         both = (one.var(ddof=1) + two.var(ddof=1)) * (1 - share) / 4000
-        assert pair.unpaired_half_width == pytest.approx(1.959963984540054 * math.sqrt(both), rel=1e-9)
-        low, high = (gap.mean(),) * 2
-        if population != 4000:
-            low, high = naive.normal(gap, 0.95, population, None)
+        times = 1.959963984540054 if population else stats.t.ppf(0.975, 3999)
+        assert pair.unpaired_half_width == pytest.approx(times * math.sqrt(both), rel=1e-9)
+        half = times * math.sqrt(gap.var(ddof=1) * (1 - share) / 4000)
+        low, high = gap.mean() - half, gap.mean() + half
         assert (pair.interval.low, pair.interval.high) == pytest.approx((low, high), rel=1e-9)
         for row in pair.per_class:
             inside = gap[labels == row.label]
@@ -353,7 +353,8 @@ def test_pairs_of_few_or_equal_rows_have_answers():
     assert (same.difference, same.tie_rate, same.win_rate, same.interval.half_width) == (0.0, 1.0, 0.0, 0.0)
     assert "too few" in same.interval.warning
     one = paired({"a": np.array([0.1]), "b": np.array([0.3])}, labels=[0])[0]
-    assert one.interval.low == -math.inf
+    assert (one.interval.low, one.unpaired_half_width) == (-math.inf, math.inf)
+    assert one.interval_at(0.5).high == math.inf
     assert one.correlation is None
     assert one.per_class[0].stderr is None
     for losses, said in [
@@ -364,6 +365,16 @@ def test_pairs_of_few_or_equal_rows_have_answers():
             paired(losses)
     with pytest.raises(UsageError, match="labels: 1 for 3 rows"):
         paired({"a": np.zeros(3), "b": np.zeros(3)}, labels=[0])
+
+
+@pytest.mark.parametrize("level", [0.6, 0.95, 0.99])
+def test_the_interval_of_few_pairs_is_that_of_student_s_test(level):
+    gaps = np.array([0.5, 0.0, 0.6, -0.1, 0.4])
+    pair = paired({"a": np.ones(5), "b": 1.0 + gaps}, level=0.95)[0]
+    told = stats.ttest_1samp(gaps, 0.0).confidence_interval(level)
+    asked = paired({"a": np.ones(5), "b": 1.0 + gaps}, level=level)[0].interval
+    for interval in (pair.interval_at(level), asked):
+        assert (interval.low, interval.high) == pytest.approx((told.low, told.high), rel=1e-9)
 
 
 def test_a_pair_read_until_known_finds_the_difference():

@@ -148,6 +148,16 @@ def test_intervals_of_several_hold_together_as_often_as_promised():
     assert held / 2000 >= 0.95 - 4 * math.sqrt(0.95 * 0.05 / 2000)
 
 
+@pytest.mark.parametrize("groups", [None, [0, 1, 2, 3, 4]])
+@pytest.mark.parametrize("level", [0.85, 0.9, 0.95])
+def test_the_interval_leaves_out_0_where_the_p_value_says_so(level, groups):
+    gaps = np.array([0.5, 0.0, 0.6, -0.1, 0.4])  # p = 0.115 by Student's t, 0.04 by the normal distribution
+    runs = [se.open_outputs({"loss": one}, loss="loss") for one in (np.ones(5), 1.0 + gaps)]
+    result = se.paired(runs, level=level, groups=groups).results[0]
+    assert result.p_approximate == pytest.approx(stats.ttest_1samp(gaps, 0.0).pvalue, rel=1e-9)
+    assert (result.difference.low > 0) == (result.p_approximate < 1 - level)
+
+
 @pytest.mark.parametrize("how", [{"until": "decided"}, {"half_width": 0.1}])
 def test_rows_drawn_by_stored_losses_say_the_same_from_fewer_rows(
     worse, models, digits_file, losses, old, how
