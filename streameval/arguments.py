@@ -8,9 +8,13 @@ from __future__ import annotations
 import operator
 import sys
 from numbers import Real
-from typing import Any
+from typing import Any, Final
 
 from streameval.errors import UsageError
+
+# Probabilities of float32, or of float16 once: by so much one may lie below 0, and a row's sum from 1.
+BELOW_ZERO: Final = 1e-6
+SUM_SLACK: Final = 1e-3
 
 
 def integer(name: str, value: Any, *, least: int | None = None) -> int:
@@ -54,6 +58,11 @@ def is_masked(array: Any) -> bool:
     # Who has not loaded numpy.ma has no such array, and it takes a while to load.
     masked = sys.modules.get("numpy.ma")
     return masked is not None and bool(masked.is_masked(array))
+
+
+def no_distributions(rows: Any) -> Any:
+    """Which rows (n,) of an array (n, classes) are no probabilities: negative, NaN, or of another sum than 1."""
+    return ~((rows.min(axis=1, initial=0.0) >= -BELOW_ZERO) & (abs(rows.sum(axis=1) - 1.0) <= SUM_SLACK))
 
 
 def describe_value(value: Any) -> str:

@@ -24,6 +24,7 @@ from streameval.evaluation.state import State
 from streameval.evaluation.tally import BLOCK_ROWS, Block, add_up
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
+from streameval.scoring.outputs import OutputsScorer
 from streameval.scoring.rounding import Rounding
 from streameval.storage.source import Source, Span
 
@@ -121,7 +122,9 @@ class Certificate:
 
         Needs only what is recorded beside the rows. Raises CheckError.
         """
-        self.check_scorer(str(model.describe().get("computed_by", NATIVE)))
+        described = model.describe()
+        computing = OutputsScorer.name if "saved" in described else described.get("computed_by", NATIVE)
+        self.check_scorer(str(computing))
         if model.sha256 != self.said["model"]["sha256"]:
             raise CheckError(
                 f"{model.path or 'the model'}: SHA-256 {model.sha256}, but {self.name} is about "

@@ -11,14 +11,13 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval.arguments import no_distributions
 from streameval.errors import DataError
 from streameval.outputs.columns import Roles
 from streameval.outputs.table import Values
 from streameval.outputs.values import classes, floats, matrix
 
 Floats = NDArray[np.float64]
-# Probabilities of float32, or of float16 once, sum to 1 within this.
-SUM_SLACK: Final = 1e-3
 
 
 class Rows(Protocol):
@@ -89,20 +88,19 @@ class ClassOutputs:
         """The logarithms of the probabilities (n, classes); NaN where a row has none."""
         with np.errstate(divide="ignore", invalid="ignore"):
             if self._shares:
-                return np.asarray(np.log(given))
+                return np.asarray(np.log(np.maximum(given, 0.0)))
             below = given - given.max(axis=1, keepdims=True)
             return np.asarray(below - np.log(np.exp(below).sum(axis=1, keepdims=True)))
 
 
 def _check_probabilities(where: str, given: Floats, first: int) -> None:
     """Raise DataError for a row that is no distribution; one with NaN is told elsewhere."""
-    sums = given.sum(axis=1)
-    bad = (given < 0).any(axis=1) | (np.abs(sums - 1.0) > SUM_SLACK)
+    bad = no_distributions(given) & ~np.isnan(given).any(axis=1)
     if bad.any():
         row = int(np.argmax(bad))
         raise DataError(
-            f"{where}, row {first + row}: smallest {given[row].min():.6g}, sum {sums[row]:.6g}, expected probabilities "
-            "that sum to 1. If these are logits: logits= (--logits)."
+            f"{where}, row {first + row}: smallest {given[row].min():.6g}, sum {given[row].sum():.6g}, expected "
+            "probabilities that sum to 1. If these are logits: logits= (--logits)."
         )
 
 

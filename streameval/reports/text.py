@@ -55,7 +55,7 @@ def minibatches(result: MiniBatches, style: TextStyle) -> str:
         "batch",
         called(result.loss_function),
         "standard error",
-        f"{level} interval for the {called(result.loss_function)} of all rows",
+        f"{level} interval",
     )
     rows = [
         (str(k), nats(one.loss), nats(one.stderr), span(one.interval), *(_accuracy(one) if right else ()))
@@ -215,7 +215,11 @@ def _background(result: Report) -> list[tuple[str, str]]:
         ("model", result.model.summary),
     ]
     pairs += about.notes(result.model)
-    pairs += [("data", result.data.fingerprint), *_content(result), ("digest", result.digest)]
+    pairs += [
+        ("data", result.data.fingerprint.removeprefix("sha256:")),
+        *_content(result),
+        ("digest", result.digest),
+    ]
     return pairs
 
 

@@ -6,6 +6,7 @@ Knows what a reader looks for. Does not know how anything was computed.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from streameval.reports import about
@@ -105,9 +106,10 @@ def _tails(result: Comparison) -> list[tuple[str, str]]:
         pairs.append(
             (
                 f"worst {percent(worst.share, 0)}",
-                f"of these rows cost {nats(worst.mean)} on average and carry {percent(worst.part, 1)} of the loss; of "
-                f"further data {nats(cost.low)} to {nats(cost.high)}, and {percent(part.low, 1)} to "
-                f"{percent(part.high, 1)}, guaranteed at {level} each if rows are independent",
+                f"of these rows cost {nats(worst.mean)} on average and carry {percent(worst.part, 1)} of the "
+                f"{called(result.full.loss_function)}; of further data {nats(cost.low)} to {nats(cost.high)}, and "
+                f"{percent(part.low, 1)} to {percent(part.high, 1)}, guaranteed at "
+                f"{level} each if rows are independent",
             )
         )
     return pairs
@@ -149,7 +151,11 @@ def _batches(result: Comparison, style: TextStyle) -> list[str]:
                 f"{nats(one.quantiles['0.025'])} … {nats(one.quantiles['0.975'])}",
             )
         )
-    return table(("size", "mean", "sd", "predicted", "of the loss", "central 95 %"), rows, style)
+    return table(
+        ("size", "mean", "sd", "predicted", f"of the {called(result.full.loss_function)}", "central 95 %"),
+        rows,
+        style,
+    )
 
 
 def _coverage(result: Comparison, style: TextStyle) -> list[str]:
@@ -171,7 +177,7 @@ def _counted(result: Comparison, style: TextStyle) -> list[str]:
         f"Each counted over {count(trials)} batches, of one size and looked at once: a share near {percent(level, 0)} "
         f"has a standard error of {100 * error:.2g} points; the column of means one of its sd / {trials**0.5:.3g}."
     )
-    return [f"{INDENT}{line}" for line in paragraph(said, style)]
+    return [f"{INDENT}{line}" for line in paragraph(said, replace(style, width=style.width - len(INDENT)))]
 
 
 def _half(value: float) -> str:

@@ -18,7 +18,7 @@ def until(result: Until, style: TextStyle) -> str:
     """Where reading stopped."""
     loss = result.found
     why = (
-        "all rows were read: the loss is exact"
+        f"all rows were read: the {called(result.loss_function)} is exact"
         if loss.stopped == "exhausted"
         else f"± {result.half_width:g} is reached"
     )

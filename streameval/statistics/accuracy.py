@@ -67,14 +67,15 @@ def _clopper_pearson(correct: int, rows: int, tail: float) -> float:
 
 def _fewest(correct: int, rows: int, population: int, tail: float) -> int:
     """Return the smallest K with P(X >= correct) > tail, X the right ones among `rows` of N with K right."""
-    return _first(
+    return first(
         lambda right: hypergeometric_tail(correct, rows, right, population) > tail,
         correct,
         population - rows + correct,
     )
 
 
-def _first(holds: Callable[[int], bool], low: int, high: int) -> int:
+def first(holds: Callable[[int], bool], low: int, high: int) -> int:
+    """Return the first k of low..high at which it holds, high if at none before: by bisection, it holds from k on."""
     while low < high:
         middle = (low + high) // 2
         if holds(middle):

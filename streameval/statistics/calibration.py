@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval.arguments import BELOW_ZERO, SUM_SLACK, no_distributions
 from streameval.defaults import BINS, FURTHER_DATA, LEVEL
 from streameval.errors import DataError, UsageError
 from streameval.statistics.accuracy import accuracy_interval
@@ -21,7 +22,6 @@ from streameval.statistics.intervals.interval import Interval, checked_level, qu
 
 Floats = NDArray[np.float64]
 
-SLACK = 1e-3  # by which the probabilities of a row may miss a sum of 1: float16 does
 ASSUMES = (
     "For further data, approximately: rows (or groups) are independent, and many in every bin. It is about the error "
     "that these bins show, which is no larger than that of the probabilities themselves."
@@ -76,7 +76,7 @@ def brier_scores(probabilities: Any, labels: Any) -> Floats:
             f"probabilities of shape {p.shape}, labels {t.dtype} of shape {t.shape}: (n, classes) and integers (n,) "
             "were expected."
         )
-    bad = ~(np.abs(p.sum(axis=1) - 1.0) <= SLACK) | (p < -SLACK).any(axis=1)
+    bad = no_distributions(p)
     if bad.any():
         row = int(np.argmax(bad))
         raise DataError(
@@ -220,7 +220,8 @@ def _pair(confidence: Any, right: Any) -> tuple[Floats, Floats]:
     c, y = finite(confidence, "confidence", 0), np.asarray(right, np.float64)
     if c.ndim != 1 or y.shape != c.shape or len(c) == 0:
         raise UsageError(f"confidence {c.shape}, right {y.shape}: one of each for a row (n,) was expected.")
-    if ((c < -SLACK) | (c > 1.0 + SLACK)).any():
-        row = int(np.argmax((c < -SLACK) | (c > 1.0 + SLACK)))
+    outside = (c < -BELOW_ZERO) | (c > 1.0 + SUM_SLACK)
+    if outside.any():
+        row = int(np.argmax(outside))
         raise DataError(f"confidence, row {row}: {c[row]}, expected a probability.")
     return c, y

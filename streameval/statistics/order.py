@@ -14,6 +14,7 @@ import numpy as np
 from streameval.errors import UsageError
 from streameval.statistics import periods, repeats, tiles
 from streameval.statistics.intervals.interval import quantile
+from streameval.statistics.intervals.unseen import rough_percent
 from streameval.statistics.looks import Finding, Look
 from streameval.statistics.population import Population
 from streameval.statistics.residues import Residues
@@ -178,7 +179,7 @@ def _found(flagged: list[Finding], even: float, odd: float | None) -> str:
     if kinds["repeat"]:
         one = kinds["repeat"][0]
         said.append(
-            f"about {100 * one.price:.2g} % of the rows lie in stretches that come twice, as if files were joined "
+            f"about {rough_percent(one.price)} of the rows lie in stretches that come twice, as if files were joined "
             "that share rows"
         )
     return f"The order is not random: {'; '.join(said)}. Draw rows at random, never by stride or block."
@@ -193,7 +194,7 @@ def _looked_at(findings: tuple[Finding, ...], whole: Population, unnoticed: floa
     seen += [f"blocks of {', '.join(map(str, blocks))} rows"] if blocks else []
     seen += ["trend"] * ("trend" in kinds) + ["repeated stretches"] * ("repeat" in kinds)
     weak = "" if unnoticed is None else (
-        f" An error of up to {100 * unnoticed:.2g} % in a sample of every second row could have gone unnoticed."
+        f" An error of up to {rough_percent(unnoticed)} in a sample of every second row could have gone unnoticed."
     )  # fmt: skip
     return (
         f"Nothing that was looked at in these {whole.rows:,} rows speaks against a random order "

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from streameval.arguments import real
 from streameval.errors import UsageError
-from streameval.statistics.accuracy import hypergeometric_tail, incomplete_beta
+from streameval.statistics.accuracy import first, hypergeometric_tail, incomplete_beta
 from streameval.statistics.clusters import finite
 from streameval.statistics.intervals.interval import Interval, checked_level
 from streameval.statistics.population import PIECE
@@ -62,7 +62,7 @@ def quantile_ranks(
         fewer = lambda k: hypergeometric_tail(rows - k + 1, rows, population - below, population)  # noqa: E731
         more = lambda k: hypergeometric_tail(k, rows, below - 1, population)  # noqa: E731
     # P(X < k) grows with k: the largest k at which it is small; P(X >= k) falls: the first at which it is.
-    return _first(lambda k: fewer(k) > tail, 1, rows + 1) - 1, _first(lambda k: more(k) <= tail, 1, rows + 1)
+    return first(lambda k: fewer(k) > tail, 1, rows + 1) - 1, first(lambda k: more(k) <= tail, 1, rows + 1)
 
 
 def rank_of(share: float, rows: int) -> int:
@@ -152,14 +152,6 @@ def _checked(values: Any, share: float, population: int | None) -> int:
 def _binomial_tail(least: int, rows: int, chance: float) -> float:
     """Return P(X >= least), X binomial."""
     return 1.0 if least <= 0 else 0.0 if least > rows else incomplete_beta(least, rows - least + 1, chance)
-
-
-def _first(holds: Callable[[int], bool], low: int, high: int) -> int:
-    """Return the first k of low..high at which it holds, high if at none before."""
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if holds(middle) else (middle + 1, high)
-    return low
 
 
 def _keys(values: NDArray[np.float64]) -> NDArray[np.uint64]:

@@ -238,3 +238,40 @@ def test_a_label_in_text_that_is_no_class_is_refused_by_its_row(label: str, tmp_
     path.write_text(f"a,b,c,t\n1,2,3,2\n1,2,3,{label}\n")
     with pytest.raises(LabelError, match=r"column t, row 1: label .*expected the number of a class, 0 to 2"):
         se.open_outputs(path, logits="a,b,c", label="t")
+
+
+@pytest.mark.parametrize("row", [
+    [0.5, 0.5 + 5e-7, -5e-7], [0.0, 1.0 + 9e-4, 0.0], [0.0, 1.0 - 9e-4, 0.0],
+    [0.5, 0.5 + 2e-6, -2e-6], [0.0, 1.0 + 2e-3, 0.0], [0.0, 1.0 - 2e-3, 0.0], [0.5, 0.6, -0.1],
+])  # fmt: skip
+def test_all_mean_the_same_by_probabilities(row: list[float]) -> None:
+    """Saved ones, those of a predictor, and those of a Brier score."""
+    from streameval.predictors.probing import check_probabilities
+    from streameval.statistics.calibration import brier_scores
+
+    given_ = np.array([[0.25, 0.25, 0.5], row])
+    sound = min(row) >= -1e-6 and abs(sum(row) - 1.0) <= 1e-3
+    for check in (
+        lambda: se.open_outputs({"p": given_, "t": np.array([0, 2])}, probabilities="p", label="t"),
+        lambda: check_probabilities(given_, np.arange(2), "data"),
+        lambda: brier_scores(given_, np.array([0, 2])),
+    ):
+        if sound:
+            check()
+        else:
+            with pytest.raises(DataError, match="row 1: "):
+                check()
+
+
+def test_a_probability_a_rounding_below_0_counts_as_0() -> None:
+    outputs = se.open_outputs(
+        {"p": np.array([[1.0 + 5e-7, -5e-7]]), "t": np.array([1])}, probabilities="p", label="t"
+    )
+    assert se.evaluate(outputs, eps=1e-7).loss == pytest.approx(-np.log(1e-7), abs=1e-9)
+
+
+def test_probabilities_of_both_infinities_are_refused() -> None:
+    with np.errstate(invalid="ignore"), pytest.raises(DataError, match="expected probabilities"):
+        se.open_outputs(
+            {"p": np.array([[np.inf, -np.inf]]), "t": np.array([0])}, probabilities="p", label="t"
+        )

@@ -9,6 +9,11 @@ from streameval.statistics.bounds import Bounds
 from streameval.statistics.intervals.batch import Batch
 
 
+def rough_percent(share: float) -> str:
+    """A share as percent with two digits that mean something: 0.3 %, 12 %, 100 %."""
+    return f"{100 * share:.0f} %" if share >= 0.095 else f"{100 * share:.2g} %"
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What was drawn: how many of how many (None: with replacement), their mean, the smallest and the largest.
@@ -61,7 +66,7 @@ class Seen:
         known = "the worst there can be" if bounded else "the worst one drawn, and no bound is known"
         cure = "'betting' is guaranteed" if bounded else "with a bound (eps > 0) 'betting' is guaranteed"
         return (
-            f"{self.draws} {self.what} can miss a kind that makes up {100 * share:.2g} % of all {self.what}; at "
-            f"{worst:.3g} nats, {known}, it would move the mean by {reach:.2g}, more than the half-width of "
+            f"{self.draws} {self.what} can miss a kind that makes up {rough_percent(share)} of all {self.what}; at "
+            f"{worst:.3g}, {known}, it would move the mean by {reach:.2g}, more than the half-width of "
             f"{half_width:.2g}. If there may be such {self.what}, {cure}."
         )
