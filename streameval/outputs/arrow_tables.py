@@ -31,8 +31,8 @@ FIRST_LINE, QUOTED = re.compile(rb'(?:[^"\n]+|"[^"]*"?)*'), re.compile(rb'"[^"]*
 def arrow(path: str) -> Table:
     """An Arrow IPC file or stream, Feather version 2."""
     with _told(path), _opened(path) as (schema, _):
-        pass
-    columns = _names(schema)
+        # Names are decoded here: they may be no text.
+        columns, names = _names(schema), tuple(schema.names)
 
     def read(wanted: Sequence[str]) -> Iterator[Mapping[str, Values]]:
         with _told(path), _opened(path) as (_, batches):
@@ -41,7 +41,7 @@ def arrow(path: str) -> Table:
                 yield from _cut(batch, wanted)
 
     metadata = schema.metadata or {}
-    if RECORD in metadata and tuple(schema.names) == OWN:
+    if RECORD in metadata and names == OWN:
         return Table(path, path, "arrow", columns, read, row_id="row", bounds=_bounds(path, metadata[RECORD]))
     return Table(path, path, "arrow", columns, read)
 

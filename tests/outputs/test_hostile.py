@@ -11,6 +11,8 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import saved_files
 
@@ -20,6 +22,23 @@ from streameval.outputs.sized import SizedFile
 
 DEEP = '{"v": ' + "[" * 200_000 + "]" * 200_000 + "}"
 LONG = "9" * 100_000
+
+
+@pytest.mark.parametrize("form", ["arrow", "parquet"])
+@pytest.mark.parametrize("said", [True, False])
+def test_names_that_are_no_text_are_refused(form: str, said: bool, tmp_path: Path) -> None:
+    table = pa.table({"value_of_it": [0.5, 1.5], "other": [{"a": 1.0}, {"a": 2.0}]})
+    path = tmp_path / f"saved.{form}"
+    if form == "arrow":
+        with pa.ipc.new_file(path, table.schema) as writer:
+            writer.write_table(table)
+    else:
+        pq.write_table(table, path, store_schema=False)
+    content = path.read_bytes()
+    assert b"value_of_it" in content
+    path.write_bytes(content.replace(b"value_of_it", b"value\xff\x80f_it"))
+    with pytest.raises(DataError, match=rf"saved\.{form}: "):
+        se.open_outputs(path, loss="value_of_it", format=form if said else None)
 
 
 @pytest.mark.parametrize(

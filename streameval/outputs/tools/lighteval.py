@@ -25,10 +25,12 @@ def is_lighteval(path: str) -> bool:
     try:
         with storage_errors(path):
             schema = pq.read_schema(path)
-    except (pa.ArrowException, OSError):
+        names = {*schema.names}
+        structs = {field.name for field in schema if pa.types.is_struct(field.type)}
+    # Names that are no text: who reads the file refuses it.
+    except (pa.ArrowException, OSError, UnicodeDecodeError):
         return False
-    structs = {field.name for field in schema if pa.types.is_struct(field.type)}
-    return bool(structs & {*METRICS}) and bool({*schema.names} & {*DOCS, EARLIER})
+    return bool(structs & {*METRICS}) and bool(names & {*DOCS, EARLIER})
 
 
 def lighteval(path: str) -> Table:

@@ -219,7 +219,7 @@ def oracle(folder: Path) -> bytes | None:
 
 
 def _reference(path: Path) -> tuple[np.ndarray, str] | None:
-    """Return what ONNX's own evaluator gives for INPUT, and its last operator; None where it cannot, or for NaN."""
+    """Return what ONNX's own evaluator gives for INPUT, and the operator that it comes from; None where it cannot, or for NaN."""
     import onnx
     from onnx.reference import ReferenceEvaluator
 
@@ -230,7 +230,9 @@ def _reference(path: Path) -> tuple[np.ndarray, str] | None:
             out = ReferenceEvaluator(model).run(None, {model.graph.input[0].name: INPUT})[0]
     except Exception:  # whatever it raises, it does not read this file
         return None
-    last = str(model.graph.node[-1].op_type)
+    # The one that gives the output: a Softmax may lead nowhere.
+    makers = {name: node.op_type for node in model.graph.node for name in node.output}
+    last = str(makers.get(model.graph.output[0].name, ""))
     kind = np.asarray(out).dtype.kind
     return (
         (out.astype(np.float64), last) if kind == "f" and np.isfinite(out).all() and out.ndim == 2 else None
