@@ -219,7 +219,7 @@ def oracle(folder: Path) -> bytes | None:
 
 
 def _reference(path: Path) -> tuple[np.ndarray, str] | None:
-    """Return what ONNX's own evaluator gives for INPUT, and the operator that it comes from; None where it cannot, or for NaN."""
+    """Return what ONNX's own evaluator gives for INPUT, and by which operator; None where it cannot, or for NaN."""
     import onnx
     from onnx.reference import ReferenceEvaluator
 
