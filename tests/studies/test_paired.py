@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 from mnist_file import nudged, rounded
 
 import streameval as se
@@ -71,7 +72,7 @@ def test_all_rows_give_the_plain_numbers(models, digits_file, losses):
         pair = result.pair
         assert pair.rows == 3000
         assert pair.difference == pytest.approx(gap.mean(), rel=1e-10)
-        half = 1.959963984540054 * gap.std(ddof=1) / math.sqrt(3000)
+        half = scipy.stats.t.ppf(0.975, 2999) * gap.std(ddof=1) / math.sqrt(3000)
         assert result.difference.half_width == pytest.approx(half, rel=1e-10)
         assert pair.correlation == pytest.approx(np.corrcoef(losses[0], second)[0, 1], rel=1e-10)
         assert pair.win_rate == np.mean(second < losses[0])
