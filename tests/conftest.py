@@ -31,7 +31,8 @@ def pytest_configure(config: pytest.Config) -> None:
             folder = tempfile.mkdtemp(prefix="streameval-kernels-")
         os.environ["STREAMEVAL_CACHE_DIR"] = str(folder)
     # Examples are not timed: the first one may compile, and other processes test at the same time.
-    hypothesis.settings.register_profile("untimed", deadline=None)
+    slow = [hypothesis.HealthCheck.too_slow]
+    hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=slow)
     hypothesis.settings.load_profile("untimed")
 
 
