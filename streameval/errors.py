@@ -35,6 +35,10 @@ class ModelError(StreamevalError, ValueError):
     exit_code = 4
 
 
+class DamagedModelError(ModelError):
+    """A model file that is not what it was when it was saved (4); `verify` makes a `CheckError` of it."""
+
+
 class StorageError(StreamevalError, OSError):
     """Reading or writing failed: no such path, no permission, disk full, download failed (5)."""
 
@@ -54,19 +58,19 @@ class IncompleteError(StreamevalError):
 
 
 class IncompleteDataError(IncompleteError, DataError):
-    """The work stopped part way because of the data, and what was done is kept (3)."""
+    """The work stopped part way because of the data, and nothing of it is kept (3)."""
 
     exit_code = DataError.exit_code
 
 
 class IncompleteModelError(IncompleteError, ModelError):
-    """The work stopped part way because of the model, and what was done is kept (4)."""
+    """The work stopped part way because of the model, and nothing of it is kept (4)."""
 
     exit_code = ModelError.exit_code
 
 
 class IncompleteStorageError(IncompleteError, StorageError):
-    """The work stopped part way for want of memory, or of a file, and what was done is kept (5)."""
+    """The work stopped part way for want of memory, or of a file, and nothing of it is kept (5)."""
 
     exit_code = StorageError.exit_code
 

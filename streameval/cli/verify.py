@@ -47,7 +47,9 @@ def command(
     from streameval.evaluation.sealed import read_key
     from streameval.reports import progress
 
-    network, source = inputs.model(model, allow_nonfinite=allow_nonfinite), inputs.data(data)
+    with verify.loading_model():
+        network = inputs.model(model, allow_nonfinite=allow_nonfinite)
+    source = inputs.data(data)
     with progress.progress("verifying") as on_progress:
         verified = verify.verify(
             report,

@@ -107,7 +107,8 @@ def evaluate(
         DataError, LabelError: a data set without rows; a row with a label outside the classes or features that
             are not finite; a file that changed during the pass; a checkpoint of another pass.
         StorageError: `max_memory` is too little for one row; a file cannot be written.
-        IncompleteError: an engine could not compute some spans.
+        IncompleteError: an engine could not compute some spans. With a checkpoint the others are kept, and the pass
+            can go on (7); where nothing is kept, the error is one of the cause's kind as well, with its code.
         LockedError: another process uses the checkpoint or writes the losses.
         UsageError: an argument that cannot mean anything; an output that is read as well.
     """
@@ -275,9 +276,11 @@ def _drive(
                 writer.save()
                 deferred.deliver()
     except IncompleteError as error:
-        if writer is not None:
-            try:
-                writer.save()
-            except StorageError as full:
-                raise StorageError(f"{error} This time they are not: {full}") from error
-        raise
+        if writer is None or not writer.results.rows:
+            raise  # Nothing is kept: what was wrong is all there is to say.
+        try:
+            writer.save()
+        except StorageError as full:
+            raise StorageError(f"{error} This time they are not: {full}") from error
+        # The others are kept: whatever was wrong, the pass is incomplete and can go on.
+        raise IncompleteError(str(error)) from error

@@ -157,7 +157,7 @@ class Failure:
 
     @classmethod
     def of(cls, span: Span, error: BaseException) -> Failure:
-        """From what was raised where the span was computed: it ends the pass as it would end one without an engine."""
+        """From what was raised where the span was computed: a pass that keeps nothing ends as one without an engine."""
         kind = next(
             (kind for cause, kind in _INCOMPLETE.items() if isinstance(error, cause)), IncompleteError
         )

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,12 +16,13 @@ import numpy as np
 
 from streameval.arguments import integer
 from streameval.defaults import CHUNK_ROWS, NATIVE
-from streameval.errors import CheckError, DataError
+from streameval.errors import CheckError, DamagedModelError, DataError
 from streameval.evaluation.certificate import Certificate, read_certificate
 from streameval.evaluation.opening import open_rows
 from streameval.evaluation.passes import compute
 from streameval.evaluation.selection import Selection
 from streameval.evaluation.tally import Block, Tally
+from streameval.models.loading import load
 from streameval.models.model import Model
 from streameval.scoring import check_model, make_scorer
 from streameval.scoring.rounding import measure
@@ -86,7 +88,7 @@ class Verified:
 
 def verify(
     report: str | os.PathLike[str] | dict[str, Any],
-    model: Model,
+    model: Model | str | os.PathLike[str],
     data: Any,
     *,
     blocks: int | None = None,
@@ -98,6 +100,7 @@ def verify(
     """Compare a report of `evaluate` over all rows with the model and the data that it names.
 
     report   path of its JSON, or what `Report.to_dict` returned
+    model    or the path of one, as `load_model` takes it: a file that is not what was saved is one that differs
     blocks   how many random blocks of 65,536 rows are computed again; None: all of them, and the total
     seed     chooses them; None: drawn anew, so that who made the report could not know which. With a seed that others
              could guess, `Verified.missed` promises nothing
@@ -114,7 +117,7 @@ def verify(
         DataError: no report of this kind, or one over a part of the rows; data that cannot be opened.
         UsageError: blocks below 1. StorageError: a file cannot be read.
     """
-    check_model(model)
+    model = _loaded(model) if isinstance(model, str | os.PathLike) else check_model(model)
     if blocks is not None:
         integer("blocks", blocks, least=1)
     drawn = secrets.randbits(48) if seed is None else integer("seed", seed, least=0)
@@ -139,6 +142,23 @@ def verify(
         None if len(chosen) == count else drawn, certificate.unknown, key is not None,
         scorer.name,
     )  # fmt: skip
+
+
+@contextmanager
+def loading_model() -> Iterator[None]:
+    """While a model is loaded to be compared: a damaged file is none that no one could read, but one that differs.
+
+    Raises CheckError instead of DamagedModelError.
+    """
+    try:
+        yield
+    except DamagedModelError as error:
+        raise CheckError(str(error)) from error
+
+
+def _loaded(path: str | os.PathLike[str]) -> Model:
+    with loading_model():
+        return load(path)
 
 
 def _check_content(certificate: Certificate, source: CheckedSource) -> None:

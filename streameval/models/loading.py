@@ -77,7 +77,7 @@ def load(
         if dropout is not None and loaded.dropout is None:
             raise ModelError("it has no dropout that could be read in two ways. Leave --dropout out.")
     except ModelError as error:
-        raise ModelError(f"{name}: {shortened(str(error))}") from error
+        raise type(error)(f"{name}: {shortened(str(error))}") from error
     object.__setattr__(network, "files", tuple(loaded.files))
     if loaded.guessed is not None and network.sha256 not in RECOGNISED:
         warnings.warn(f"{name}: {loaded.guessed}", StreamevalWarning, stacklevel=2)

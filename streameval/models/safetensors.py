@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval import json_text
-from streameval.errors import ModelError
+from streameval.errors import DamagedModelError, ModelError
 from streameval.models.architecture import METADATA, read
 from streameval.models.checksum import RECORDED, checksum
 from streameval.models.file import Choices, Loaded, ModelFile
@@ -31,26 +31,27 @@ def load_layers(file: ModelFile, choices: Choices) -> Loaded:
     """Return the layers in a safetensors file, and what had to be decided.
 
     Raises:
-        ModelError: damaged, numbers that are not floating point; or see `naming.assemble`.
+        DamagedModelError: not what was saved. ModelError: numbers that are not floating point; or see
+            `naming.assemble`.
     """
     data = file.data
     library: Any = import_module("safetensors")  # it comes without types
     size = int.from_bytes(data[:8], "little")
     if size > MAX_HEADER:
-        raise ModelError(f"the safetensors header claims {size} bytes, expected at most {MAX_HEADER}.")
+        raise DamagedModelError(f"the safetensors header claims {size} bytes, expected at most {MAX_HEADER}.")
     try:
         header = json_text.parse(data[8 : 8 + size])
         tensors = library.deserialize(data)
     except library.SafetensorError as error:
-        raise ModelError(f"the safetensors file is damaged ({str(error)[:200]}).") from None
+        raise DamagedModelError(f"the safetensors file is damaged ({str(error)[:200]}).") from None
     except json_text.MalformedJsonError as error:
-        raise ModelError(f"the safetensors header is {error}.") from None
+        raise DamagedModelError(f"the safetensors header is {error}.") from None
     # PyTorch counts batches beside each normalisation: no weight.
     arrays = {name: _array(name, tensor) for name, tensor in tensors if not name.endswith(COUNTER)}
     # The library has checked by now that the header is an object, and that all values of its metadata are text.
     metadata = header.get("__metadata__") or {}
     if RECORDED in metadata and metadata[RECORDED] != checksum(header, data[8 + size :]):
-        raise ModelError(
+        raise DamagedModelError(
             "its checksum is not the one that was recorded when it was saved: it is damaged, or was altered since. "
             "Restore it from a good copy, or save it anew."
         )

@@ -78,7 +78,7 @@ class Driver:
     loss     of that: the mean loss of all rows in nats
     accepts  which of chunk_rows, threads and max_memory it takes
     keeps    whether one span that fails leaves the others to be done: then it ends with an IncompleteError that says
-             why and has the cause's exit code, and not with that error itself
+             why, and not with that error itself; without a checkpoint, as here, it has the cause's exit code
     """
 
     run: Callable[..., Any]

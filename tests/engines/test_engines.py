@@ -152,7 +152,7 @@ def test_a_worker_that_is_killed_in_mid_run_changes_nothing(
 
 
 def test_a_span_that_always_fails_leaves_the_others_in_the_checkpoint(tmp_path: Path, cluster: Any) -> None:
-    """A label that the model does not know: the row is named, and everything else is kept."""
+    """A label that the model does not know: the row is named, and everything else is kept (7)."""
     x, t = drawn(60_000)
     t[12_345] = 4
     path = create(tmp_path / "bad.arrow", [(x, t)], rows=len(x), shape=(4, 4), dtype="u1", classes=5)
@@ -161,9 +161,13 @@ def test_a_span_that_always_fails_leaves_the_others_in_the_checkpoint(tmp_path: 
         IncompleteError, match=r"1 spans with 9999 of 60000 rows .* row 12345: label 4"
     ) as caught:
         se.evaluate(network(), path, options=PassOptions(engine=dask(cluster), checkpoint=kept))
-    assert caught.value.exit_code == 3  # as without an engine
+    assert caught.value.exit_code == 7
     spans = [(one["start"], one["stop"]) for one in json.loads(kept.read_bytes())["tallies"]]
     assert spans == [(0, 9_999), (19_998, 60_000)]
+    # Where nothing is kept, it is a bad row as in a pass without an engine.
+    with pytest.raises(IncompleteError, match=r"row 12345: label 4") as caught:
+        se.evaluate(network(), path, options=PassOptions(engine=dask(cluster)))
+    assert (caught.value.exit_code, isinstance(caught.value, DataError)) == (3, True)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pytest
 from long_runs import drawn, network, write
 
 import streameval as se
-from streameval.errors import CheckError, DataError, ModelError, UsageError
+from streameval.errors import CheckError, DamagedModelError, DataError, UsageError
 from streameval.evaluation import sealed
 from streameval.evaluation.evaluate import PassOptions
 from streameval.evaluation.shards import merge, write_state
@@ -107,8 +107,11 @@ def test_a_flipped_bit_in_the_model_is_found(folder: Path, tmp_path: Path) -> No
     size = (folder / "model.safetensors").stat().st_size
     for at in (size - 1, size - 100, size - 333):
         flipped(folder / "model.safetensors", tmp_path / "model.safetensors", at, 0)
-        with pytest.raises(ModelError, match="checksum is not the one"):
+        with pytest.raises(DamagedModelError, match="checksum is not the one") as refused:
             check(tmp_path)
+        assert refused.value.exit_code == 4
+        with pytest.raises(CheckError, match="checksum is not the one"):
+            verify(tmp_path / "report.json", tmp_path / "model.safetensors", tmp_path / "drawn.arrow")
     first, second = network().layers
     weight = first.weight.copy()
     weight.view(np.uint32)[3, 2] ^= 1
