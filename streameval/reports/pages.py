@@ -12,7 +12,7 @@ from streameval.reports.figures.plot import Figure
 from streameval.reports.numbers import assumed, count, nats, percent
 from streameval.reports.page import Page
 from streameval.reports.text_compare import budget
-from streameval.reports.text_paired import small, title, verdict
+from streameval.reports.text_paired import small, span, title, verdict
 from streameval.reports.text_until import promise
 from streameval.reports.words import called, in_unit, in_words_of, more_is_better, subject
 
@@ -130,10 +130,8 @@ def paired(result: Paired) -> Page:
 
 
 def _contest(result: Paired, contest: PairedResult, name: str) -> list[Figure | None]:
-    drawn: list[Figure | None] = [
-        pairs.gain(contest, name, more_is_better(result.loss_function)),
-        pairs.classes(contest, name),
-    ]
+    more = more_is_better(result.loss_function) and result.of == "loss"
+    drawn: list[Figure | None] = [pairs.gain(contest, name, more), pairs.classes(contest, name, more)]
     if contest.steps and result.half_width is not None:
         what = "difference" if contest.loss is None else "loss"
         drawn.append(
@@ -153,8 +151,8 @@ def _figures_of(result: Paired) -> list[tuple[str, str]]:
             (
                 f"{pair.second} against {pair.first}",
                 f"{small(pair.difference)}, {percent(contest.difference.level, 0)} interval "
-                f"{small(contest.difference.low)} … {small(contest.difference.high)}; correlation {correlation}; "
-                f"for {contest.estimates}; better on {percent(pair.win_rate, 1)} of rows",
+                f"{span(contest.difference, contest.estimates)}; correlation {correlation}; the second better on "
+                f"{percent(pair.win_rate, 1)} of the rows read",
             )
         )
     return said

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from streameval.studies.paired_result import PairedResult
 
 CLASSES = 20
+METHODS = {"student": "Student's t", "clustered": "Student's t over groups", "normal": "the normal law"}
 
 
 def paired(result: Paired, style: TextStyle) -> str:
@@ -76,7 +77,7 @@ def small(value: float) -> str:
 
 def _contest(result: Paired, contest: PairedResult, style: TextStyle) -> list[str]:
     pair, gap = contest.pair, contest.difference
-    more = more_is_better(result.loss_function)
+    more = more_is_better(result.loss_function) and result.of == "loss"
     unit, what = result.loss_function.unit, called(result.loss_function)
     if result.of != "loss":
         unit, what = "of the rows", "error rate"
@@ -85,14 +86,14 @@ def _contest(result: Paired, contest: PairedResult, style: TextStyle) -> list[st
             ("first", f"{pair.first}: {what} {nats(pair.first_loss, 7)}{_known(contest)}"),
             ("second", f"{pair.second}: {what} {nats(pair.second_loss, 7)}"),
             ("second - first", f"{small(pair.difference)}{unit and ' '}{unit}, on the rows read"),
-            (f"{percent(gap.level, 0)} interval", _span(gap, contest.estimates)),
+            (f"{percent(gap.level, 0)} interval", span(gap, contest.estimates)),
             ("which is better", f"{verdict(gap, more)}, on {contest.estimates}{_stopped(contest)}"),
             *_evidence(contest),
             *_several(contest),
             *_further(contest),
             (
                 "unpaired",
-                f"± {pair.unpaired_half_width:.3g} from two separate samples of as many rows{_gain(contest)}",
+                f"{reach(pair.unpaired_half_width)} from two separate samples of as many rows{_gain(contest)}",
             ),
             ("correlation", "–" if pair.correlation is None else f"{pair.correlation:.6f}"),
             ("wins", f"second {percent(pair.win_rate, 1)}, ties {percent(pair.tie_rate, 1)}"),
@@ -106,8 +107,21 @@ def _contest(result: Paired, contest: PairedResult, style: TextStyle) -> list[st
     return lines
 
 
-def _span(interval: Interval, estimates: str) -> str:
-    return f"{small(interval.low)} … {small(interval.high)} for {estimates}, by {interval.method}"
+def span(interval: Interval, estimates: str) -> str:
+    """From where to where, of which rows, and how it was made."""
+    if math.isinf(interval.half_width):
+        return f"unknown for {estimates}"
+    return f"{small(interval.low)} … {small(interval.high)} for {estimates}, by {method(interval)}"
+
+
+def method(interval: Interval) -> str:
+    """How an interval of a difference was made, in words."""
+    return METHODS.get(interval.method, interval.method)
+
+
+def reach(half_width: float, digits: int = 3) -> str:
+    """A half-width; one without end is of a spread that is not known, from one row."""
+    return "unknown" if math.isinf(half_width) else f"± {half_width:.{digits}g}"
 
 
 def _known(contest: PairedResult) -> str:

@@ -15,7 +15,7 @@ from streameval.statistics.bounds import Bounds, difference_bounds
 from streameval.statistics.intervals.interval import Interval, checked_level
 from streameval.statistics.intervals.normal import FEWEST_ROWS, NORMAL, ROWS_FOR_SKEWNESS
 from streameval.statistics.population import PIECE, Population
-from streameval.statistics.student import t_quantile
+from streameval.statistics.student import STUDENT, t_quantile
 from streameval.statistics.until import Step, StoppingResult, until
 
 DIFFERENCE_PRIOR = 1e-4  # differences are small against their range of twice the largest loss
@@ -199,9 +199,11 @@ def _pair(
 
 
 def _interval(gap: Population, reach: float, level: float, population: int | None) -> Interval:
+    # Both rest on the same: a mean that is nearly normally distributed. They differ in what the spread is known from.
+    method = STUDENT if population is None else NORMAL.name
     if math.isinf(reach):
         return Interval(
-            -math.inf, math.inf, level, NORMAL.name, NORMAL.assumes, "One row says nothing of the spread."
+            -math.inf, math.inf, level, method, NORMAL.assumes, "One row says nothing of the spread."
         )
     needed = max(FEWEST_ROWS, ROWS_FOR_SKEWNESS * gap.skewness**2)
     warning = None
@@ -210,7 +212,7 @@ def _interval(gap: Population, reach: float, level: float, population: int | Non
             f"{gap.rows} rows are too few for differences as skew as these: about {needed:.0f} are needed."
         )
     half = reach * gap.sd
-    return Interval(gap.mean - half, gap.mean + half, level, NORMAL.name, NORMAL.assumes, warning)
+    return Interval(gap.mean - half, gap.mean + half, level, method, NORMAL.assumes, warning)
 
 
 def _counts(

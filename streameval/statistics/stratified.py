@@ -15,7 +15,7 @@ from streameval.statistics.intervals.interval import Interval, checked_level
 from streameval.statistics.intervals.unseen import Seen
 from streameval.statistics.samples import Permutation
 from streameval.statistics.seeds import number, spawn_stream
-from streameval.statistics.student import t_quantile
+from streameval.statistics.student import STUDENT, t_quantile
 
 ASSUMES = "The draw was random by its design, and the estimate is nearly normally distributed."
 
@@ -46,10 +46,10 @@ class Estimate:
         checked_level(level)
         if math.isnan(self.variance):
             warning = "A class or the file gave a single draw, so the variance is unknown."
-            return Interval(-math.inf, math.inf, level, "student", ASSUMES, warning)
+            return Interval(-math.inf, math.inf, level, STUDENT, ASSUMES, warning)
         half = t_quantile(level, self.freedom) * self.stderr
         unseen = None if self.seen is None else self.seen.warning(level, bounds, half)
-        return Interval(self.mean - half, self.mean + half, level, "student", ASSUMES, unseen)
+        return Interval(self.mean - half, self.mean + half, level, STUDENT, ASSUMES, unseen)
 
 
 def one_per_row(losses: Any, rows: int) -> NDArray[np.float64]:

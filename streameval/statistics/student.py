@@ -7,6 +7,8 @@ import math
 from streameval.statistics.accuracy import incomplete_beta
 from streameval.statistics.intervals.interval import checked_level, quantile
 
+STUDENT = "student"  # the method of an interval by it
+
 
 def t_quantile(level: float, freedom: float) -> float:
     """Return t with P(|T| < t) = level for Student's T with `freedom` degrees of freedom: 2.776 for 0.95 and 4.

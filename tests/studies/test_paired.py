@@ -74,6 +74,7 @@ def test_all_rows_give_the_plain_numbers(models, digits_file, losses):
         assert pair.difference == pytest.approx(gap.mean(), rel=1e-10)
         half = scipy.stats.t.ppf(0.975, 2999) * gap.std(ddof=1) / math.sqrt(3000)
         assert result.difference.half_width == pytest.approx(half, rel=1e-10)
+        assert result.difference.method == pair.to_dict()["interval"]["method"] == "student"
         assert pair.correlation == pytest.approx(np.corrcoef(losses[0], second)[0, 1], rel=1e-10)
         assert pair.win_rate == np.mean(second < losses[0])
         for row in pair.per_class:

@@ -18,7 +18,7 @@ from streameval.reports.figures.plot import (
     logarithmic,
 )
 from streameval.reports.numbers import count, percent
-from streameval.reports.text_paired import small, verdict
+from streameval.reports.text_paired import method, reach, small, verdict
 from streameval.statistics.intervals.interval import quantile
 
 if TYPE_CHECKING:
@@ -27,11 +27,12 @@ if TYPE_CHECKING:
 MOST = 40
 
 
-def classes(contest: PairedResult, name: str) -> Figure | None:
-    """The mean difference of each class with its standard interval; None without classes."""
+def classes(contest: PairedResult, name: str, more: bool = False) -> Figure | None:
+    """The mean difference of each class with its standard interval; None without classes; `more`: more is better."""
     shown = list(contest.pair.per_class)
     if not shown:
         return None
+    wins, of = sum(row.difference > 0 if more else row.difference < 0 for row in shown), len(shown)
     if len(shown) > MOST:
         shown = sorted(shown, key=lambda row: -abs(row.difference))[:MOST]
     z = quantile(contest.difference.level)
@@ -41,9 +42,8 @@ def classes(contest: PairedResult, name: str) -> Figure | None:
     overall = contest.pair.difference
     low, high = min([a for a, _ in ends] + [0.0, overall]), max([b for _, b in ends] + [0.0, overall])
     worst = max(shown, key=lambda row: abs(row.difference))
-    better = sum(row.difference < 0 for row in shown)
     said = (
-        f"The second model is better on {better} of {len(shown)} classes; the largest difference is "
+        f"On the rows read the second model is better on {wins} of {of} classes; the largest difference is "
         f"{small(worst.difference)} nats, on class {worst.label}."
     )
     rows = tuple(
@@ -70,7 +70,7 @@ def classes(contest: PairedResult, name: str) -> Figure | None:
         f"classes{name}",
         f"Difference by class{_of(contest, name)}",
         said,
-        said + " Below 0 the second is better.",
+        f"{said} {'Above' if more else 'Below'} 0 the second is better.",
         Plot(
             categories("true class", [str(row.label) for row in shown]),
             linear("difference, nats", low, high),
@@ -86,20 +86,23 @@ def gain(contest: PairedResult, name: str, more: bool = False) -> Figure:
     pair, half = contest.pair, contest.difference.half_width
     normal = quantile(contest.difference.level) * pair.sd / pair.rows**0.5
     wanted = [
-        (f"pairs, {contest.difference.method}", half),
+        (f"pairs, {method(contest.difference)}", half),
         ("pairs, normal", normal),
         ("two samples", pair.unpaired_half_width),
     ]
-    kept = wanted if contest.difference.method != "normal" else [wanted[0], wanted[2]]
+    # Student's t tells the normal law's width with another quantile.
+    kept = [wanted[0], wanted[2]] if contest.difference.method in ("normal", "student") else wanted
     shown = [(label, value) for label, value in kept if 0 < value < math.inf]
     values = [value for _, value in shown] or [1.0]
     x = logarithmic("half-width of the difference, nats", 0.5 * min(values), 1.5 * max(values))
     points = tuple((value, len(shown) - k - 0.5) for k, (_, value) in enumerate(shown))
     said = (
-        f"Second - first is {small(pair.difference)} ± {half:.2g}: {verdict(contest.difference, more)}, on "
+        f"Second - first is {small(pair.difference)} {reach(half, 2)}: {verdict(contest.difference, more)}, on "
         f"{contest.estimates}. "
-        f"Two separate samples of as many rows would leave ± {pair.unpaired_half_width:.2g}."
+        f"Two separate samples of as many rows would leave {reach(pair.unpaired_half_width, 2)}."
     )
+    if math.isinf(half):
+        said = f"Second - first is {small(pair.difference)}, with an error that is unknown from one row or group."
     dots = Dots(
         points, "half-width", "green", "square", tuple((x.low, value) for value in values), across=True
     )
