@@ -359,3 +359,24 @@ def calibration_square(confidence, right, bins) -> float:
         variance = sum((g - mean) ** 2 for g in gaps) / (len(gaps) - 1)
         total += len(gaps) / len(bins) * (mean**2 - variance / len(gaps))
     return total
+
+
+def running_reach(rows: int, first: int, miss: float) -> float:
+    """Howard & Ramdas (2022), theorem 2, with A = 0.85: the least C by small steps, the best eta by trying many."""
+    a = 0.85
+
+    def chance(c: float) -> float:
+        found = math.inf
+        for k in range(1, 2000):
+            eta = 1.0 + k * (2 * a * a - 1.0) / 2000
+            inner = a - math.sqrt(2 * (eta - 1) / c)
+            gamma2 = 2 / eta * inner**2
+            if inner > 0 and gamma2 > 1:
+                found = min(found, 4 * math.exp(-gamma2 * c) * (1 + 1 / ((gamma2 - 1) * math.log(eta))))
+        return found
+
+    c = 1.0
+    for step in (1.0, 0.1, 0.01, 0.001, 0.0001):
+        while chance(c + step) > miss:
+            c += step
+    return a * math.sqrt((math.log(math.log(math.e * rows / first)) + c) / rows)

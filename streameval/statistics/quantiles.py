@@ -122,6 +122,8 @@ class Band:
 def distribution_band(values: Any, *, level: float = 0.95, look: int | None = None) -> Band:
     """Return the band of Dvoretzky, Kiefer and Wolfowitz with Massart's constant: reach = sqrt(ln(2/a) / (2n)).
 
+    It is for looks that were planned: `running_band.running_band` may be looked at after every row.
+
     values  (n,) losses of independent rows: drawn with replacement, or all rows as a sample of further data
     look    None for one look at a number of rows that was fixed before. At the k-th of several looks, each at a number
             of rows fixed before, give k: it spends a / (k (k + 1)) of the error, and all bands hold at `level` together

@@ -19,6 +19,7 @@ from streameval.statistics.quantiles import (
     quantile_ranks,
     rank_of,
 )
+from streameval.statistics.running_band import running_band, running_reach
 from streameval.statistics.worst import worst
 
 R = 16.0
@@ -114,6 +115,40 @@ def test_bands_hold_for_all_losses_together_and_at_all_looks(looks):
     assert band.share(-1.0) == (0.0, band.reach)
 
 
+@pytest.mark.parametrize(("rows", "first", "level"), [(1000, 100, 0.95), (50, 50, 0.9), (10**6, 32, 0.99)])
+def test_the_reach_of_the_running_band_is_that_of_plain_formulas(rows, first, level):
+    expected = naive.running_reach(rows, first, 1 - level)
+    assert running_reach(rows, first=first, level=level) == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_reach_of_the_running_band_is_that_of_the_authors():
+    """The number in the tests of their own program, and the closed form in their paper, which is rounded upward."""
+    assert running_reach(1000, first=100) == pytest.approx(0.08204769, rel=1e-5)
+    rounded = 0.85 * math.sqrt((math.log(math.log(math.e * 10)) + 0.8 * math.log(1612 / 0.05)) / 1000)
+    assert 0.98 * rounded < running_reach(1000, first=100) <= rounded
+
+
+def test_the_running_band_holds_after_every_row_where_that_of_one_look_does_not():
+    """1,000 samples, looked at after every row from 50 to 2,000, at 90 %; 4 standard errors. Losses with ties, so that
+    every share can be counted after every row."""
+    rng, looks = np.random.default_rng(6), np.arange(50, 2001)
+    levels = np.array([0.0, 0.01, 0.05, 0.1, 0.2, 0.5, 1.0, 3.0, 8.0, 16.0])
+    chances = np.array([0.3, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.05, 0.045, 0.005])
+    truth = np.cumsum(chances)
+    reach = np.array([running_reach(rows, first=50, level=0.9) for rows in looks])
+    fixed = np.sqrt(math.log(2 / 0.1) / (2 * looks))
+    missed = np.zeros(2)
+    for _ in range(1000):
+        drawn = rng.choice(len(levels), 2000, p=chances)
+        seen = np.cumsum(drawn[:, None] <= np.arange(len(levels)), axis=0)[49:] / looks[:, None]
+        far = np.abs(seen - truth).max(axis=1)
+        missed += [(far > reach).any(), (far > fixed).any()]
+    band = running_band(levels[drawn], first=50, level=0.9)
+    assert (band.reach, band.level, len(band.losses)) == (reach[-1], 0.9, 2000)
+    assert missed[0] / 1000 <= 0.1 + 4 * math.sqrt(0.09 / 1000)
+    assert missed[1] / 1000 > 0.2
+
+
 @pytest.mark.parametrize(
     ("size", "share"), [(100, Fraction(1, 10)), (777, Fraction(1, 100)), (50, Fraction(1, 3))]
 )
@@ -155,6 +190,10 @@ def test_what_has_no_tail_is_refused():
         order_statistics(np.array([1.0, math.nan]), [1])
     with pytest.raises(UsageError, match="look 0"):
         distribution_band(np.ones(3), look=0)
+    with pytest.raises(UsageError, match="the band begins at first=4"):
+        running_band(np.ones(3), first=4)
+    with pytest.raises(DataError, match="losses, row 1"):
+        running_band(np.array([1.0, math.nan]), first=1)
     with pytest.raises(UsageError, match="needs bounds"):
         worst(np.ones(3), bounds=None)
     with pytest.raises(UsageError, match="share 0"):
