@@ -21,6 +21,7 @@ from streameval.defaults import BATCH_SIZE, METHOD, METHODS
 @options.option(
     "--method", type=click.Choice(METHODS), default=METHOD, show_default=True, help="Of the interval."
 )
+@options.group
 @input_options
 @saved_options
 @options.allow_nonfinite
@@ -34,6 +35,7 @@ def command(
     without_replacement: bool,
     level: float,
     method: str,
+    group: str | None,
     inputs: InputOptions,
     saved: SavedOptions,
     allow_nonfinite: bool,
@@ -44,7 +46,7 @@ def command(
     from streameval.reports import text
     from streameval.studies import minibatch
 
-    subject = saved.subject(model, data, inputs, allow_nonfinite=allow_nonfinite)
+    subject = saved.subject(model, data, inputs, group=group, allow_nonfinite=allow_nonfinite)
     result = minibatch.minibatch(
         subject.model,
         subject.data,
@@ -55,6 +57,7 @@ def command(
         level=level,
         method=method,
         eps=subject.eps,
+        groups=subject.groups,
         threads=inputs.threads,
     )
     output.show(result, as_json, text.minibatches)

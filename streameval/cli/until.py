@@ -27,6 +27,7 @@ from streameval.defaults import HALF_WIDTH, SEQUENTIAL_METHOD, SEQUENTIAL_METHOD
     show_default=True,
     help="Of the interval.",
 )
+@options.group
 @input_options
 @saved_options
 @options.allow_nonfinite
@@ -40,6 +41,7 @@ def command(
     level: float,
     seed: int,
     method: str,
+    group: str | None,
     inputs: InputOptions,
     saved: SavedOptions,
     allow_nonfinite: bool,
@@ -49,13 +51,14 @@ def command(
     """Read random rows of DATA until the loss of all of them is known to ± HALF_WIDTH.
 
     The interval may be looked at at any time: at the level given, every one shown on the way holds the full loss.
+    With --group whole groups are drawn and read instead of rows.
     """
     from streameval.cli import kernels, output
     from streameval.reports import live, pages, text_until
     from streameval.studies import until
 
     figures.check({"MODEL": model, "DATA": data})
-    subject = saved.subject(model, data, inputs, allow_nonfinite=allow_nonfinite)
+    subject = saved.subject(model, data, inputs, group=group, allow_nonfinite=allow_nonfinite)
     kernels.ready(subject.data, subject.model)
     with live.live("loss") as on_step:
         result = until.evaluate_until(
@@ -67,6 +70,7 @@ def command(
             method=method,
             of=of,
             eps=subject.eps,
+            groups=subject.groups,
             threads=inputs.threads,
             on_step=on_step,
         )

@@ -49,16 +49,24 @@ def minibatches(result: MiniBatches, style: TextStyle) -> str:
     """Mini-batches with their intervals, and what to make of them."""
     first = result.batches[0]
     how = "with" if result.replace else "without"
-    right = first.accuracy_interval is not None
+    right, grouped = first.accuracy_interval is not None, first.clustered is not None
     level = percent(first.interval.level, 0)
     head = (
         "batch",
         called(result.loss_function),
         "standard error",
+        *(("by groups",) if grouped else ()),
         f"{level} interval",
     )
     rows = [
-        (str(k), nats(one.loss), nats(one.stderr), span(one.interval), *(_accuracy(one) if right else ()))
+        (
+            str(k),
+            nats(one.loss),
+            nats(one.stderr),
+            *((_by_groups(one),) if grouped else ()),
+            span(one.interval),
+            *(_accuracy(one) if right else ()),
+        )
         for k, one in enumerate(result.batches, start=1)
     ]
     lines = [
@@ -71,6 +79,12 @@ def minibatches(result: MiniBatches, style: TextStyle) -> str:
     ]
     basis = f"Interval: {first.interval.method}, {_promise(result)} {assumed(first.interval.assumes)}"
     lines += paragraph(f"Rows drawn {how} replacement, seed {result.seed}. {basis}", style)
+    if grouped:
+        lines += paragraph(
+            "By groups: the standard error for further data if the groups drawn, in brackets, are independent and rows "
+            "of one need not be. The interval is of these rows, at random: it assumes nothing of which are alike.",
+            style,
+        )
     warned = [(k, one.interval.warning) for k, one in enumerate(result.batches, 1) if one.interval.warning]
     if warned:
         batch, warning = warned[0]
@@ -94,6 +108,11 @@ def _promise(result: MiniBatches) -> str:
         f", each batch for itself: of {len(result.batches)} some may miss" if len(result.batches) > 1 else ""
     )
     return f"{held} {rows} in {level} of draws{alone}."
+
+
+def _by_groups(one: MiniBatch) -> str:
+    found = one.clustered
+    return "–" if found is None else f"{nats(found.stderr)} ({count(found.groups)})"
 
 
 def _accuracy(one: MiniBatch) -> tuple[str, str]:

@@ -27,6 +27,7 @@ def until(result: Until, style: TextStyle) -> str:
         (called(result.loss_function), in_unit(nats(loss.loss), result.loss_function)),
         (f"{percent(loss.level, 0)} interval", ends),
         ("rows read", f"{count(loss.rows_read)} of {count(result.data.rows)}, {percent(loss.fraction)}"),
+        *_groups(result),
         ("stopped", why),
     ]
     said = f"{promise(result)} {assumed(loss.assumes)} Seed {loss.seed}."
@@ -36,6 +37,21 @@ def until(result: Until, style: TextStyle) -> str:
     return style.finish(lines)
 
 
+def _looks(number: int) -> str:
+    return (
+        "one look was taken" if number == 1 else f"all {count(number)} looks together, this last one included"
+    )
+
+
+def _groups(result: Until) -> list[tuple[str, str]]:
+    groups = result.groups
+    if groups is None:
+        return []
+    return [
+        ("groups read", f"{count(groups.read)} of {count(groups.groups)}, in {count(groups.draws)} draws")
+    ]
+
+
 def promise(result: Until) -> str:
     """Of which rows the intervals speak, with which probability, at how many looks."""
     loss, rows, what = result.found, count(result.data.rows), called(result.loss_function)
@@ -43,7 +59,8 @@ def promise(result: Until) -> str:
     if loss.stopped == "exhausted" and len(result.steps) == 1:
         return f"Method: {loss.method}; nothing was shown before the {what} of these {rows} rows was exact."
     how = "with a probability of" if loss.method in GUARANTEED else "approximately with a probability of"
+    drawn = "over the random order" if result.groups is None else "over the draw of groups"
     return (
-        f"Method: {loss.method}; {how} {level}, over the random order, every interval shown on the way holds the mean "
-        f"{what} of these {rows} rows: all {len(result.steps)} looks together, this last one included."
+        f"Method: {loss.method}; {how} {level}, {drawn}, every interval shown on the way holds the mean "
+        f"{what} of these {rows} rows: {_looks(len(result.steps))}."
     )

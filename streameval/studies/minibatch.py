@@ -68,6 +68,7 @@ def minibatch(
     method: str = METHOD,
     loss: Loss | None = None,
     eps: float | None = None,
+    groups: Any = None,
     threads: int | None = None,
 ) -> MiniBatches:
     """Draw random rows, as in the article, and return their mean loss with an interval for the full loss.
@@ -77,13 +78,17 @@ def minibatch(
     replace  True: `Generator.integers(0, rows, size)` for each batch in turn, repeats happen, as in the article.
              False: the rows of a batch differ
     method   a row of `streameval.statistics.intervals.INTERVALS`
+    groups   as in `evaluate`: the error for further data of which groups, not rows, are independent, beside the
+             interval, which is for the rows that there are
 
     Raises:
         UsageError: a size or count below 1, or over the number of rows without replacement.
         DataError: a data set without rows; and the errors of `evaluate`.
     """
     size, batches = integer("size", size, least=1), integer("batches", batches, least=1)
-    sampler = kept_sampler(model, data, level=level, method=method, loss=loss, eps=eps, threads=threads)
+    sampler = kept_sampler(
+        model, data, level=level, method=method, loss=loss, eps=eps, groups=groups, threads=threads
+    )
     drawn = sampler.first(batches, size, seed=seed, replace=replace)
     return MiniBatches(
         tuple(drawn), replace, recorded(seed), sampler.loss_function, sampler.model, sampler.data

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from streameval.arguments import integer
 from streameval.defaults import BATCH_SIZE, CHUNK_ROWS, LEVEL, METHOD, SEED, THESE_ROWS
 from streameval.errors import UsageError
-from streameval.evaluation.opening import subject
+from streameval.evaluation.grouping import row_groups
+from streameval.evaluation.opening import groups_of, subject
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
 from streameval.models.network import Network
@@ -26,6 +27,7 @@ from streameval.scoring import make_scorer
 from streameval.scoring.scorer import Budget
 from streameval.statistics import samples
 from streameval.statistics.accuracy import accuracy_interval
+from streameval.statistics.clusters import Clustered, as_dict, of_sums
 from streameval.statistics.intervals import Batch, Interval, lookup
 from streameval.statistics.intervals.interval import checked_level
 from streameval.statistics.seeds import generator, spawn_stream
@@ -40,7 +42,7 @@ Key = tuple[object, ...]
 class MiniBatch:
     """One mini-batch: its mean loss in nats, its row numbers (size,) int64, its losses (size,) float64, and where
     that puts the loss of all rows; how many rows are right, None where rows have no classes; how many rows there are
-    to draw from, None where they may repeat."""
+    to draw from, None where they may repeat; the error for further data by groups, None where there are none."""
 
     loss: float
     rows: NDArray[np.int64]
@@ -48,6 +50,7 @@ class MiniBatch:
     interval: Interval
     correct: int | None = None
     population: int | None = None
+    clustered: Clustered | None = None
 
     @property
     def size(self) -> int:
@@ -87,6 +90,7 @@ class MiniBatch:
             "loss": self.loss,
             "size": self.size,
             "stderr": self.stderr,
+            **as_dict(self.clustered),
             "rows": self.rows.tolist(),
             "interval": self.interval.to_dict() | {"estimates": THESE_ROWS},
             "correct": self.correct,
@@ -103,7 +107,9 @@ class Sampler:
             ...
 
     method      a row of `streameval.statistics.intervals.INTERVALS` · level: how sure its intervals are
-    loss, eps   as in `evaluate` · threads: that compute, default as many as this process may use
+    loss, eps, groups  as in `evaluate`: of groups, each batch has the error for further data of which groups, not rows,
+                are independent; its interval is for the rows that there are, to which groups do not matter
+    threads: that compute, default as many as this process may use
 
     Each interval holds for its batch alone: looking at many until one of them is narrow, or pleasant, is another
     question (`evaluate_until`).
@@ -122,10 +128,13 @@ class Sampler:
         method: str = METHOD,
         loss: Loss | None = None,
         eps: float | None = None,
+        groups: Any = None,
         threads: int | None = None,
     ) -> None:
         self.model, self.data, self.loss_function = subject(model, data, loss, eps)
         self.level = checked_level(level)
+        groups = groups_of(self.data, groups)
+        self._groups = None if groups is None else row_groups(groups, self.data)[0]
         self._method = lookup(method)
         self._losses = LossReader(
             make_scorer(self.model, self.data, self.loss_function, Budget(threads)), self.data
@@ -189,7 +198,16 @@ class Sampler:
         intervals = self._method.intervals(batch, self.level, known_bounds(self.loss_function))
         counts = [None] * len(rows) if right is None else right.reshape(rows.shape).sum(axis=1).tolist()
         populations = [batch.population] * len(rows)
-        return list(map(MiniBatch, batch.mean.tolist(), rows, batch.values, intervals, counts, populations))
+        errors = [self._clustered(*one) for one in zip(rows, batch.values, strict=True)]
+        return list(
+            map(MiniBatch, batch.mean.tolist(), rows, batch.values, intervals, counts, populations, errors)
+        )
+
+    def _clustered(self, rows: NDArray[np.int64], losses: NDArray[np.float64]) -> Clustered | None:
+        if self._groups is None:
+            return None
+        codes = np.unique(self._groups[rows], return_inverse=True)[1].reshape(-1)
+        return of_sums(np.bincount(codes, losses).astype(np.float64), np.bincount(codes).astype(np.float64))
 
     def _drawing(self, size: int, seed: Seed, *, replace: bool) -> Any:
         """What draws the rows (count, size) of the next batches: one stream with replacement, else one order each."""
@@ -219,8 +237,8 @@ def kept_sampler(model: Any, data: Any, **settings: Any) -> Sampler:
     It is kept with the data set, one for each, and goes with it.
     """
     kept = getattr(data, "kept", None)
-    # Networks are frozen; another library's model may have changed since.
-    if kept is None or not isinstance(model, Network):
+    # Networks are frozen; another library's model may have changed since, and so may an array of groups.
+    if kept is None or not isinstance(model, Network) or not isinstance(settings["groups"], str | None):
         return Sampler(model, data, **settings)
     key = (id(model), *settings.values())
     found: tuple[Key, Sampler] | None = kept.get(Sampler)

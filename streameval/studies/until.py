@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.defaults import HALF_WIDTH, LEVEL, OF, SEED, SEQUENTIAL_METHOD, THESE_ROWS
-from streameval.evaluation.opening import subject
+from streameval.evaluation.grouping import row_groups
+from streameval.evaluation.opening import groups_of, subject
 from streameval.evaluation.report import data_dict, model_dict
 from streameval.evaluation.state import LossSums, fold_losses
 from streameval.losses.loss import Loss
@@ -18,6 +19,7 @@ from streameval.models.model import Model
 from streameval.outputs.source import Outputs
 from streameval.scoring import make_scorer
 from streameval.scoring.scorer import Budget
+from streameval.statistics.grouped import GroupsRead, grouped_until
 from streameval.statistics.seeds import number
 from streameval.statistics.until import Step, StoppingResult, until
 from streameval.storage.source import Source
@@ -35,6 +37,7 @@ class Until:
     found       the result in full; the properties below are read off it
     half_width  what was asked for, in nats
     steps       what was known at every look, the last one being where it stopped
+    groups      how many were read, where whole groups were drawn; else None
     """
 
     found: StoppingResult
@@ -43,6 +46,7 @@ class Until:
     loss_function: Loss
     model: Model
     data: Source
+    groups: GroupsRead | None = None
 
     @property
     def loss(self) -> float:
@@ -91,6 +95,8 @@ class Until:
             **self.found.to_dict(),
             "estimates": THESE_ROWS,
             "looks": len(self.steps),
+            "groups": None if self.groups is None else self.groups.groups,
+            "groups_read": None if self.groups is None else self.groups.read,
             "wanted": self.half_width,
             "loss_name": self.loss_function.name,
             "eps": getattr(self.loss_function, "eps", None),
@@ -110,6 +116,7 @@ def evaluate_until(
     of: str = OF[0],
     loss: Loss | None = None,
     eps: float | None = None,
+    groups: Any = None,
     threads: int | None = None,
     on_step: Callable[[Step], None] | None = None,
 ) -> Until:
@@ -119,32 +126,39 @@ def evaluate_until(
     method      "betting", "predictable" (wider, a little faster), "asymptotic" (no bounds needed; an approximation
                 that shows nothing before 500 rows and promises nothing where few rows of huge losses decide)
     of          "loss", or "accuracy": the share of rows that are right, half_width and `loss` of the result with it
+    groups      as for `evaluate`: whole groups are drawn and read, a group the more often the more rows it has, and it
+                goes on until the loss of all rows is known. None draws single rows, which take no row as independent of
+                another either, and are fewer unless the rows of a group are hardly alike; see `statistics.grouped`
     on_step     called at every look with a `Step`: rows_read, fraction, loss, low, high
 
-    With probability `level`, over the random order of the rows, every interval shown on the way holds the loss of
-    all rows: it may be looked at at any time. The result depends on the seed, not on threads or on how rows are read.
+    With probability `level`, over the random order of the rows (of groups: over their draw), every interval shown on
+    the way holds the loss of all rows: it may be looked at at any time. The result depends on the seed, not on threads
+    or on how rows are read.
 
     Raises:
         UsageError: a half-width or level that cannot mean anything; eps = 0 with a method that needs bounds.
         DataError: a data set without rows; and the errors of `evaluate`.
     """
     network, source, loss = subject(model, data, loss, eps)
+    groups = groups_of(source, groups)
     steps, record = recorder(on_step)
     scorer = measuring(of, make_scorer(network, source, loss, Budget(threads)))
     read, loss = _Summed(LossReader(scorer, source)), scorer.loss
-    result = until(
-        read,
-        source.rows,
-        half_width=half_width,
-        level=level,
-        seed=number(seed),
-        bounds=loss.bounds,
-        method=method,
-        on_step=lambda step: record(read.exact(step) if step.rows_read == source.rows else step),
-    )
+    settings: dict[str, Any] = {
+        "half_width": half_width,
+        "level": level,
+        "seed": number(seed),
+        "bounds": loss.bounds,
+        "method": method,
+        "on_step": lambda step: record(read.exact(step) if step.rows_read == source.rows else step),
+    }
+    if groups is None:
+        result, counted = until(read, source.rows, **settings), None
+    else:
+        result, counted = grouped_until(read, row_groups(groups, source)[0], **settings)
     source.check_unchanged()
     result = read.exact(result) if result.stopped == "exhausted" else result
-    return Until(result, half_width, tuple(steps), loss, network, source)
+    return Until(result, half_width, tuple(steps), loss, network, source, counted)
 
 
 Looked = TypeVar("Looked", Step, StoppingResult)

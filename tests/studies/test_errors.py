@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import naive_statistics
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -170,3 +171,42 @@ def test_the_commands_estimate_the_accuracy(network_file, digits_file):
     shown = in_process("compare", network_file, digits_file, "--of", "accuracy", "--trials", "20")
     assert shown.returncode == 0, shown.stderr
     assert "full accuracy" in shown.stdout
+
+
+def test_until_draws_whole_groups(model, losses, digits_file, grouped_file):
+    """By the column or by an array: the same rows, the same words; and the exact loss when all were read."""
+    known = se.evaluate_until(model, grouped_file, half_width=0.15, groups="document")
+    again = se.evaluate_until(model, digits_file, half_width=0.15, groups=GROUPS)
+    assert known.groups == again.groups
+    assert known.to_dict()["groups"] == len(set(GROUPS))
+    assert 0 < known.to_dict()["groups_read"] <= known.groups.draws
+    assert (known.low, known.high) == (again.low, again.high)
+    assert known.rows_read % 7 in (0, 3000 % 7)
+    assert known.low <= losses.mean() <= known.high
+    assert se.evaluate_until(model, digits_file, half_width=0.15).to_dict()["groups"] is None
+    whole = se.evaluate_until(model, digits_file, half_width=1e-6, groups=GROUPS)
+    assert (whole.loss, whole.stopped) == (se.evaluate(model, digits_file).loss, "exhausted")
+
+
+def test_a_mini_batch_has_the_error_by_groups_of_its_rows(model, losses, digits_file, grouped_file):
+    by_column = se.minibatch(model, grouped_file, size=200, batches=2, groups="document")
+    by_array = se.minibatch(model, digits_file, size=200, batches=2, groups=GROUPS)
+    for one, other in zip(by_column.batches, by_array.batches, strict=True):
+        _, error = naive_statistics.clustered(losses[one.rows].tolist(), GROUPS[one.rows].tolist())
+        assert one.clustered.stderr == pytest.approx(error, rel=1e-9)
+        assert one.to_dict()["stderr_clustered"] == other.to_dict()["stderr_clustered"]
+        assert one.to_dict()["groups"] == len(set(GROUPS[one.rows]))
+        # The interval is of these rows, at random: groups change nothing of it.
+    plain = se.minibatch(model, digits_file, size=200, batches=2)
+    assert [one.interval for one in plain.batches] == [one.interval for one in by_column.batches]
+    assert plain.batches[0].to_dict()["groups"] is None
+
+
+def test_commands_say_what_groups_mean(network_file, grouped_file):
+    until = in_process("until", network_file, grouped_file, "--group", "document", "--half-width", "0.15")
+    assert (until.returncode, "groups read" in until.stdout) == (0, True), until.stderr
+    assert "over the draw of groups" in " ".join(until.stdout.split())
+    batch = in_process("minibatch", network_file, grouped_file, "--group", "document")
+    assert (batch.returncode, "by groups" in batch.stdout) == (0, True), batch.stderr
+    wrong = in_process("until", network_file, grouped_file, "--group", "author")
+    assert (wrong.returncode, "author" in wrong.stderr) == (2, True)
