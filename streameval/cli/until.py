@@ -15,7 +15,11 @@ from streameval.defaults import HALF_WIDTH, SEQUENTIAL_METHOD, SEQUENTIAL_METHOD
 @options.model_argument
 @options.optional_data_argument
 @options.option(
-    "--half-width", type=float, default=HALF_WIDTH, show_default=True, help="Stop at ± this, in nats."
+    "--half-width",
+    type=float,
+    default=HALF_WIDTH,
+    show_default=True,
+    help="Stop at ± this, in nats (of accuracy: a share).",
 )
 @options.of
 @options.level

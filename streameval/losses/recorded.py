@@ -61,7 +61,8 @@ class Recorded:
     @property
     def detail(self) -> str:
         """See `Loss`."""
-        return f"{'score' if self.score else 'loss'} {self.column}"
+        kind = "score" if self.score else "loss"
+        return f"column {self.column}" if self.column == kind else f"{kind} {self.column}"
 
     def to_dict(self) -> dict[str, Any]:
         """See `Loss`; bounds in hexadecimal."""

@@ -16,6 +16,15 @@ def nats(value: float | None, digits: int = 4) -> str:
     return f"{value:.{digits - 1}e}"
 
 
+def ends(low: float, high: float) -> str:
+    """Two ends of an interval, in nats; one that nothing bounds is told in words."""
+    if math.isinf(low) and math.isinf(high):
+        return "unknown"
+    if math.isinf(low) or math.isinf(high):
+        return f"at most {nats(high)}" if math.isinf(low) else f"at least {nats(low)}"
+    return f"{nats(low)} … {nats(high)}"
+
+
 def percent(share: float | None, digits: int = 2) -> str:
     """A share as percent."""
     return "–" if share is None else f"{100 * share:.{digits}f} %"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from streameval.defaults import GUARANTEED
 from streameval.reports import about
-from streameval.reports.numbers import assumed, bytes_, count, nats, percent
+from streameval.reports.numbers import assumed, bytes_, count, ends, nats, percent
 from streameval.reports.terminal import INDENT, TextStyle, fields, paragraph, table, visible, wrapped
 from streameval.reports.words import called, in_unit, more_is_better, subject
 
@@ -77,8 +77,7 @@ def minibatches(result: MiniBatches, style: TextStyle) -> str:
         *table((*head, *(("accuracy", f"{level} interval") if right else ())), rows, style),
         "",
     ]
-    basis = f"Interval: {first.interval.method}, {_promise(result)} {assumed(first.interval.assumes)}"
-    lines += paragraph(f"Rows drawn {how} replacement, seed {result.seed}. {basis}", style)
+    lines += paragraph(f"Rows drawn {how} replacement, seed {result.seed}. {_basis(result)}", style)
     if grouped:
         lines += paragraph(
             "By groups: the standard error for further data if the groups drawn, in brackets, are independent and rows "
@@ -96,6 +95,14 @@ def minibatches(result: MiniBatches, style: TextStyle) -> str:
         lines += paragraph(f"Warning{of}: {warning}", style)
     lines += fields(about.notes(result.model), style)
     return style.finish(lines)
+
+
+def _basis(result: MiniBatches) -> str:
+    """What the intervals are, and rest on."""
+    first, rows = result.batches[0], result.data.rows
+    if first.population == first.size:
+        return f"Each batch is all {count(rows)} rows: its {called(result.loss_function)} is exact."
+    return f"Interval: {first.interval.method}, {_promise(result)} {assumed(first.interval.assumes)}"
 
 
 def _promise(result: MiniBatches) -> str:
@@ -124,7 +131,7 @@ def _accuracy(one: MiniBatch) -> tuple[str, str]:
 
 def span(interval: Interval) -> str:
     """The two ends of an interval."""
-    return f"{nats(interval.low)} … {nats(interval.high)}"
+    return ends(interval.low, interval.high)
 
 
 def _figures(result: Report) -> list[tuple[str, str]]:

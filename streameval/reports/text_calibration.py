@@ -36,7 +36,12 @@ def calibration(result: Calibration, style: TextStyle) -> str:
         [(str(one.label), *_band(one)) for one in sorted(shown, key=lambda one: one.label)],
         style,
     ), ""]  # fmt: skip
-    return style.finish([*lines, *paragraph(result.error.interval.assumes, style)])
+    tables = (
+        f"Both tables: shares of these rows, with intervals for further data that hold for all bins, or all classes, "
+        f"together in {level} of samples of independent rows. Off: the confidence lies outside. Brier and error: "
+    )
+    assumes = result.error.interval.assumes
+    return style.finish([*lines, *paragraph(tables + assumes[:1].lower() + assumes[1:], style)])
 
 
 def _estimate(one: Estimate, level: str) -> str:

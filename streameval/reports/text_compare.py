@@ -9,9 +9,10 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from streameval.defaults import GUARANTEED
 from streameval.reports import about
 from streameval.reports.figures.batches import falls_short
-from streameval.reports.numbers import bytes_, count, nats, percent, rate, seconds
+from streameval.reports.numbers import bytes_, count, ends, nats, percent, rate, seconds
 from streameval.reports.terminal import INDENT, TextStyle, fields, paragraph, table
 from streameval.reports.words import called, in_unit, subject
 from streameval.statistics.trials import share_stderr
@@ -45,6 +46,7 @@ def comparison(result: Comparison, style: TextStyle) -> str:
         "",
         style.dim(f"{INDENT}about the rows for a wanted precision (share to time: {_until_method(result)})"),
         *_precision(result, style),
+        *_looked(result, style),
         "",
         *fields(
             [
@@ -94,12 +96,11 @@ def _tails(result: Comparison) -> list[tuple[str, str]]:
         return []
     level = percent(result.draws.level, 0)
     said = [
-        f"{percent(one.share, 0)} below {nats(one.loss)} ({nats(one.interval.low)} to {nats(one.interval.high)})"
+        f"{percent(one.share, 0)} below {nats(one.loss)} ({ends(one.interval.low, one.interval.high)})"
         for one in result.tails.quantiles
     ]
-    pairs = [
-        ("quantiles", f"{', '.join(said)}; of these rows, and in brackets of further data at {level} each")
-    ]
+    what = f"of these rows, and in brackets of further data at {level} each if rows are independent"
+    pairs = [("quantiles", f"{', '.join(said)}; {what}")]
     worst = result.tails.worst
     if worst is not None:
         cost, part = worst.mean_interval, worst.part_interval
@@ -222,6 +223,17 @@ def _precision(result: Comparison, style: TextStyle) -> list[str]:
         )
     head = ("", "normal", method, "share", "bytes", "time", *(f"of {_power(size)}" for size in larger))
     return table(head, rows, style)
+
+
+def _looked(result: Comparison, style: TextStyle) -> list[str]:
+    """What each column's rows are worth."""
+    method, level = _until_method(result), percent(result.draws.level, 0)
+    kind = "guaranteed" if method in GUARANTEED else "approximately"
+    said = (
+        f"Of the mean of these rows at {level}: normal looked at once, approximately; {method} at every look, {kind}. "
+        "Of more rows, if they were like these."
+    )
+    return [f"{INDENT}{line}" for line in paragraph(said, replace(style, width=style.width - len(INDENT)))]
 
 
 def _until_method(result: Comparison) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from streameval.defaults import FURTHER_DATA
 from streameval.reports import about
-from streameval.reports.numbers import count, nats, percent
+from streameval.reports.numbers import assumed, count, nats, percent
 from streameval.reports.terminal import INDENT, TextStyle, fields, paragraph, table
 from streameval.reports.words import called, more_is_better
 
@@ -84,12 +85,12 @@ def _contest(result: Paired, contest: PairedResult, style: TextStyle) -> list[st
     lines = fields(
         [
             ("first", f"{pair.first}: {what} {nats(pair.first_loss, 7)}{_known(contest)}"),
-            ("second", f"{pair.second}: {what} {nats(pair.second_loss, 7)}"),
-            ("second - first", f"{small(pair.difference)}{unit and ' '}{unit}, on the rows read"),
+            ("second", f"{pair.second}: {what} {nats(pair.second_loss, 7)}{_estimated(contest)}"),
+            ("second - first", f"{small(pair.difference)}{unit and ' '}{unit}, {seen(contest)}"),
             (f"{percent(gap.level, 0)} interval", span(gap, contest.estimates)),
-            ("which is better", f"{verdict(gap, more)}, on {contest.estimates}{_stopped(contest)}"),
+            ("which is better", f"{verdict(gap, more)}, on {contest.estimates}{_sure(contest)}"),
             *_evidence(contest),
-            *_several(contest),
+            *_several(contest, len(result.results)),
             *_further(contest),
             (
                 "unpaired",
@@ -103,15 +104,50 @@ def _contest(result: Paired, contest: PairedResult, style: TextStyle) -> list[st
         style,
     )
     lines += ["", *_classes(contest, style), ""] if pair.per_class else [""]
-    lines += paragraph(gap.assumes + (f" Warning: {gap.warning}" if gap.warning else ""), style)
+    said = gap.assumes if contest.stopped is None else f"{_promise(result, contest)} {assumed(gap.assumes)}"
+    lines += paragraph(said + (f" Warning: {gap.warning}" if gap.warning else ""), style)
     return lines
+
+
+def seen(contest: PairedResult) -> str:
+    """What the numbers of a pair are about."""
+    if not contest.weighted:
+        return "on the rows read"
+    return "on all rows" if _exhausted(contest) else "estimated for all rows"
+
+
+def _estimated(contest: PairedResult) -> str:
+    return f", {seen(contest)}" if contest.weighted else ""
+
+
+def _exhausted(contest: PairedResult) -> bool:
+    return contest.stopped is not None and contest.stopped.stopped == "exhausted"
+
+
+def _promise(result: Paired, contest: PairedResult) -> str:
+    """Of which rows the intervals of a sequential form speak, with which probability, at how many looks."""
+    rows, looks = count(result.data.rows), len(contest.steps)
+    if _exhausted(contest) and looks <= 1:
+        return f"All {rows} rows were read: the difference is exact."
+    alone = ", each model for itself" if contest.simultaneous is not None else ""
+    together = f"all {count(looks)} looks together" if looks > 1 else "one look was taken"
+    return (
+        f"With a probability of {percent(contest.difference.level, 0)}{alone}, over the random draw of rows, every "
+        f"interval on the way holds the mean difference of these {rows} rows: {together}."
+    )
 
 
 def span(interval: Interval, estimates: str) -> str:
     """From where to where, of which rows, and how it was made."""
     if math.isinf(interval.half_width):
-        return f"unknown for {estimates}"
-    return f"{small(interval.low)} … {small(interval.high)} for {estimates}, by {method(interval)}"
+        return f"{_ends(interval)} for {estimates}"
+    return f"{_ends(interval)} for {estimates}, by {method(interval)}"
+
+
+def _ends(interval: Interval) -> str:
+    if math.isinf(interval.half_width):
+        return "unknown"
+    return f"{small(interval.low)} … {small(interval.high)}"
 
 
 def method(interval: Interval) -> str:
@@ -128,13 +164,16 @@ def _known(contest: PairedResult) -> str:
     """The first's loss on all rows, where it was stored."""
     if contest.first_full is None or contest.stopped is None:
         return ""
+    if contest.weighted:
+        return " on all rows (stored)"
     return f" on the rows read, {nats(contest.first_full, 7)} on all (stored)"
 
 
-def _stopped(contest: PairedResult) -> str:
-    if contest.stopped is None:
-        return ""
-    return ": all were read, so it is exact" if contest.stopped.stopped == "exhausted" else ""
+def _sure(contest: PairedResult) -> str:
+    """How sure that is."""
+    if _exhausted(contest):
+        return ": all were read, so it is exact"
+    return f", at {percent(contest.difference.level, 0)}"
 
 
 def _evidence(contest: PairedResult) -> list[tuple[str, str]]:
@@ -143,18 +182,24 @@ def _evidence(contest: PairedResult) -> list[tuple[str, str]]:
     if contest.evidence is not None:
         sure = contest.evidence
         said.append(
-            f"e-value {sure.e_value:.3g}, p {sure.p_value:.2g} at any look and for any number of rows"
+            f"e-value {sure.e_value:.3g}, p {sure.p_value:.2g} for {contest.estimates}{_independent(contest)}, at any "
+            "look and for any number of rows"
         )
     if contest.p_approximate is not None:
         said.append(f"p {contest.p_approximate:.2g} for many rows, looked at once")
     return [("against equality", "; ".join(said))] if said else []
 
 
-def _several(contest: PairedResult) -> list[tuple[str, str]]:
+def _independent(contest: PairedResult) -> str:
+    return " of independent rows" if contest.estimates == FURTHER_DATA else ""
+
+
+def _several(contest: PairedResult, others: int) -> list[tuple[str, str]]:
     """What holds for all of several comparisons together."""
     if contest.simultaneous is None:
         return []
-    said = f"{small(contest.simultaneous.low)} … {small(contest.simultaneous.high)}, together with the other models"
+    said = f"{_ends(contest.simultaneous)}, at "
+    said += f"{percent(1.0 - (1.0 - contest.simultaneous.level) * others, 0)} together with the other models"
     if contest.p_holm is not None:
         said += f"; p {contest.p_holm:.2g} by Holm, {'claimed' if contest.e_bh else 'not claimed'} by e-BH"
     return [("of several", said)]
@@ -179,7 +224,8 @@ def _further(contest: PairedResult) -> list[tuple[str, str]]:
         said.append(
             (
                 "can be seen",
-                f"a difference of {power.detectable:.2g} in {percent(power.power, 0)} of as many further rows",
+                f"about: a true difference of {power.detectable:.2g}, in {percent(power.power, 0)} of samples of as "
+                "many further rows",
             )
         )
     return said

@@ -37,10 +37,11 @@ def until(result: Until, style: TextStyle) -> str:
     return style.finish(lines)
 
 
-def _looks(number: int) -> str:
-    return (
-        "one look was taken" if number == 1 else f"all {count(number)} looks together, this last one included"
-    )
+def _looks(number: int, stopped: str) -> str:
+    if number == 1:
+        return "one look was taken"
+    last = "of which this last one is exact" if stopped == "exhausted" else "this last one included"
+    return f"all {count(number)} looks together, {last}"
 
 
 def _groups(result: Until) -> list[tuple[str, str]]:
@@ -62,5 +63,5 @@ def promise(result: Until) -> str:
     drawn = "over the random order" if result.groups is None else "over the draw of groups"
     return (
         f"Method: {loss.method}; {how} {level}, {drawn}, every interval shown on the way holds the mean "
-        f"{what} of these {rows} rows: {_looks(len(result.steps))}."
+        f"{what} of these {rows} rows: {_looks(len(result.steps), loss.stopped)}."
     )

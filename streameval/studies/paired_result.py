@@ -37,6 +37,7 @@ class PairedResult:
     mcnemar     exact comparison of accuracies on further data; None where rows have no classes, or one is not known
     power       what further data would show, approximately; None where these rows are meant
     first_full  with stored losses: the exact loss of all rows of the first
+    weighted    whether rows were drawn by stored losses: then every number of `pair` is an estimate for all rows
     """
 
     pair: Pair
@@ -54,6 +55,7 @@ class PairedResult:
     mcnemar: McNemar | None = None
     power: Power | None = None
     first_full: float | None = None
+    weighted: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""

@@ -41,7 +41,7 @@ from streameval.studies.stored import StoredLosses
 
 FURTHER = (
     "The difference on these rows is exact. The interval is for further data of the same kind, of which these rows are "
-    "a sample: {}"
+    "a sample, looked at once. Assumed: {}"
 )
 OnStep = Callable[[Step], None] | None
 
@@ -128,7 +128,7 @@ class Study:
             groups = clustered(gaps, codes)
             stderr, freedom = groups.stderr or 0.0, groups.groups - 1.0
             interval, wider = groups.interval(self.level), groups.interval(self.shared_level)
-            assumes = "groups, not rows, are independent of each other, many and alike in size: it holds approximately."
+            assumes = "groups, not rows, are independent of each other, many and alike in size; it holds approximately."
         told = FURTHER.format(assumes)
         sure = None
         if bounds is not None and codes is None:
@@ -220,6 +220,7 @@ class Study:
         return PairedResult(
             pair, interval, THESE_ROWS, stopped, replace(interval, low=mean + interval.low, high=mean + interval.high),
             tuple(steps), sure, simultaneous=interval if len(self.names) > 2 else None, first_full=mean,
+            weighted=True,
         )  # fmt: skip
 
     def _pair_of_draws(
