@@ -34,7 +34,7 @@ TRIES, PAUSE, LONGER = 4, 0.5, 3
 # not asked again after AGAIN. The last bounds answers that keep coming.
 SECONDS: Final = {"connect_timeout": 5, "read_timeout": 6, "timeout": 300}
 AGAIN = 8
-# What an answer brings, at the least, in each of so many seconds: with eight in flight, 64 kbit/s in all.
+# Bytes that an answer brings, at the least, in each of so many seconds: with eight in flight, 6.6 kbit/s in all.
 SLOWEST_BYTES, WINDOW = 1024, 10
 SMALL, ALL_SMALL = 64 << 10, 64 << 20
 

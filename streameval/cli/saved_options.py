@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from streameval.outputs.source import Outputs
 
 # Options of models and data that mean nothing for saved outputs.
-OF_MODELS: Final = ("scale", "activation", "dropout", "io", "runtime", "check")
+OF_MODELS: Final = ("scale", "activation", "dropout", "io", "runtime", "check", "images")
 # Of several runs' saved outputs, beside those of `SavedOptions`.
 OF_RUNS: Final = ("least_joined",)
 

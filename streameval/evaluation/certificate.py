@@ -242,6 +242,9 @@ def _checked(name: str, said: dict[str, Any]) -> Certificate:
     model, data = ModelName.from_dict(said["model"]), DataName.from_dict(said["data"])
     again = Report(state, loss, model, data, Resources(0.0, 0.0, 0, 0, 0), str(said.get("scorer"))).to_dict()
     wanted = json.loads(json.dumps(again))
+    # Of scores, earlier versions listed the highest rows as the worst ones.
+    if wanted["worst"] is None and said.get("worst") is not None:
+        wanted["worst"] = [{"row": row, "loss": value} for value, row in state.sums.worst]
     # What was not said yet when the report was written.
     if said["schema"] != SCHEMA:
         del wanted["meaning"]["parameters"]

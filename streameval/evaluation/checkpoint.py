@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +162,7 @@ def _read(path: Path, key: bytes | None) -> dict[str, Any]:
     try:
         return sealed.read(path, READABLE, "a checkpoint", key)
     except sealed.DamagedError as error:
-        aside = path.with_name(f"{path.name}.damaged")
+        aside = _free(path.with_name(f"{path.name}.damaged"))
         with storage_errors(path):
             path.replace(aside)
         warnings.warn(
@@ -170,6 +171,12 @@ def _read(path: Path, key: bytes | None) -> dict[str, Any]:
             stacklevel=5,
         )
         return {}
+
+
+def _free(path: Path) -> Path:
+    """This path, or the first of those with a number behind it at which nothing lies."""
+    numbered = (path.with_name(f"{path.name}.{k}") for k in count(2))
+    return next(one for one in chain([path], numbered) if not os.path.lexists(one))
 
 
 FIELDS = ("schema", "identity", "start", "stop", "tallies", "losses", "stamps", "checked", "hashes")

@@ -11,7 +11,7 @@ from typing import Any
 from streameval.arguments import integer
 from streameval.defaults import CHUNK_ROWS
 from streameval.deprecation import gathered
-from streameval.errors import IncompleteError, StorageError, UsageError
+from streameval.errors import DataError, IncompleteDataError, IncompleteError, StorageError, UsageError
 from streameval.evaluation.checkpoint import Checkpoint, CheckpointWriter, resumed
 from streameval.evaluation.events import Callback, EventFile, Listeners
 from streameval.evaluation.grouping import GroupSums
@@ -173,7 +173,8 @@ class _Pass:
             sinks = [one for one in (spool, results, writer, self.groups) if one is not None]
             signals = defer_signals() if writer is not None else nullcontext()
             with listeners.told_of_errors(), signals as deferred:
-                _drive(parts, sinks, _Watch(results, listeners, meter, progress), writer, deferred)
+                watch = _Watch(results, listeners, meter, progress)
+                _drive(parts, sinks, watch, self.source, writer, deferred)
                 tally = results.whole(classes)
                 report = Report(
                     tally.state, self.loss, self.model, self.source,
@@ -263,6 +264,7 @@ def _drive(
     parts: Iterator[Part | None],
     sinks: Sequence[Sink],
     watch: _Watch,
+    source: Source,
     writer: CheckpointWriter | None,
     deferred: DeferredSignals | None,
 ) -> None:
@@ -276,6 +278,13 @@ def _drive(
                 writer.save()
                 deferred.deliver()
     except IncompleteError as error:
+        try:
+            source.check_unchanged()
+        except DataError as changed:
+            # A worker that touches what was cut off a mapped file dies without a word.
+            raise IncompleteDataError(
+                str(error) if isinstance(error, DataError) else f"{error} {changed}"
+            ) from error
         if writer is None or not writer.results.rows:
             raise  # Nothing is kept: what was wrong is all there is to say.
         try:

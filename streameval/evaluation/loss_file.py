@@ -29,6 +29,8 @@ from streameval.storage.source import Source, Span
 
 VERSION = 1
 RECORD = b"streameval.losses"
+# What a spool beside a checkpoint begins with: as many bytes as four losses.
+MARK = b"streameval: losses of a pass\n".ljust(32)
 # Of a row: its loss while the pass goes on, then its number and its loss in the file.
 ROW_BYTES = 24
 PIECE_ROWS = 1 << 16
@@ -51,7 +53,7 @@ def check_ending(path: str | os.PathLike[str]) -> Path:
 
 
 class LossSpool:
-    """The losses of a pass over `span`, float64, each at its place in a file. A sink.
+    """The losses of a pass over `span`, float64, each at its place in a file behind `MARK`. A sink.
 
     file  open for reading and writing · path  of the file, None for one without a name
 
@@ -66,7 +68,7 @@ class LossSpool:
         """Keep the losses of one part."""
         span, losses = part.span, np.ascontiguousarray(part.losses[0])
         with storage_errors(self._path or "the folder of the file of losses"):
-            self._file.seek(8 * (span.start - self._span.start))
+            self._file.seek(self._place(span))
             self._file.write(losses.data)
         self._remember(span, _checksum(span, losses))
 
@@ -80,7 +82,7 @@ class LossSpool:
     def read(self, span: Span) -> NDArray[np.float64]:
         """The losses at the places `span`; fewer where the file ends before."""
         with storage_errors(self._path or "the folder of the file of losses"):
-            self._file.seek(8 * (span.start - self._span.start))
+            self._file.seek(self._place(span))
             raw = self._file.read(8 * len(span))
         return np.frombuffer(raw[: len(raw) - len(raw) % 8], np.float64)
 
@@ -104,6 +106,9 @@ class LossSpool:
         """Remove the file: the pass is complete."""
         if self._path is not None:
             self._path.unlink(missing_ok=True)
+
+    def _place(self, span: Span) -> int:
+        return len(MARK) + 8 * (span.start - self._span.start)
 
     def _remember(self, span: Span, check: int) -> None:
         for start, (stop, other) in list(self._checks.items()):
@@ -156,7 +161,21 @@ def spooling(path: str | os.PathLike[str], span: Span, checkpoint: Path | None) 
         with storage_errors(beside):
             handle = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         with os.fdopen(handle, "r+b") as named:
+            _mark(named, beside)
             yield LossSpool(named, beside, span)
+
+
+def _mark(file: IO[bytes], path: Path) -> None:
+    """Make sure that a file is a spool, or new. Raises UsageError for one that no pass has written."""
+    with storage_errors(path):
+        # One that was begun as the machine failed may have a part of it.
+        if not MARK.startswith(file.read(len(MARK))):
+            raise UsageError(
+                f"{path}: there is a file that no pass has written, where this one keeps its losses until it is over. "
+                "Move it away, or name another --checkpoint."
+            )
+        file.seek(0)
+        file.write(MARK)
 
 
 def _nameless(folder: Path) -> IO[bytes]:

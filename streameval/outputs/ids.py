@@ -24,6 +24,7 @@ from streameval.storage.spool import Column, column
 TEXT_BYTES: Final = 120
 # Whole numbers of up to 18 digits are keys themselves; longer ones, which may fit no int64, are hashed as text.
 WHOLE, LARGE = re.compile(r"-?(0|[1-9][0-9]{0,17})"), 10**18
+FLOAT = re.compile(r"-?(0|[1-9][0-9]*)\.0")
 HASHED: Final = np.uint64(1 << 63)
 
 
@@ -69,7 +70,7 @@ class IdWriter:
             if None in names:
                 row = first + int(np.flatnonzero(kept)[k])
                 raise DataError(f"{where}, row {row}: no id, expected one in each row. Name another column.")
-            name = "\x1f".join(str(one) for one in names)
+            name = "\x1f".join(_plain(str(one)) for one in names)
             keys[k] = _key(name)
             short = b"" if keys[k, 0] == 0 else name.replace("\x1f", ", ").encode()[:TEXT_BYTES]
             lengths.append(len(short))
@@ -107,6 +108,11 @@ def _small(values: NDArray[Any]) -> bool:
     if values.dtype.kind not in "iu":
         return False
     return len(values) == 0 or (int(values.min()) > -LARGE and int(values.max()) < LARGE)
+
+
+def _plain(name: str) -> str:
+    """An id as every format would give it: whole numbers that went through a column of floats are whole numbers."""
+    return name[:-2] if FLOAT.fullmatch(name) else name
 
 
 def _key(name: str) -> tuple[np.uint64, np.uint64]:

@@ -5,7 +5,9 @@ Knows columns by name. Does not know what their values mean; features and target
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +15,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import DataError, UsageError
-from streameval.files import storage_errors
+from streameval.storage.mapping import File
 
 
-def read_column(path: str | os.PathLike[str], name: str) -> NDArray[Any]:
+def read_column(path: str | os.PathLike[str], name: str, stamp: Sequence[int] | None = None) -> NDArray[Any]:
     """Return the column `name` of an Arrow IPC file as (rows,) numbers; strings and bytes as strings.
 
     Read batch by batch: other columns are not touched. A file that is no Arrow file, a column that is not there, of
     lists or structs, or with nulls is a DataError that says what there is.
+
+    stamp  of the file that is meant (`File.stamp`): another one at its path by now is a DataError as well
     """
     import pyarrow as pa
 
     where = os.fspath(path)
-    with storage_errors(where), pa.memory_map(where) as file:
+    with contextlib.closing(File(where)) as file:
+        if stamp is not None and list(file.stamp) != list(stamp):
+            raise DataError(
+                f"{where}: the file changed since the data set was opened: (size, mtime_ns, ctime_ns, inode) were "
+                f"{tuple(stamp)}, found {file.stamp}. Open the data set again."
+            )
         try:
-            reader = pa.ipc.open_file(file)
+            # What was looked at is what is read: one descriptor.
+            reader = pa.ipc.open_file(pa.py_buffer(file.map().bytes))
             names = reader.schema.names
             if name not in names:
                 raise UsageError(
@@ -40,6 +50,7 @@ def read_column(path: str | os.PathLike[str], name: str) -> NDArray[Any]:
                 f"{where}: column {name!r} cannot be read: {error}. Expected an Arrow file; give groups of other "
                 "data as an array: evaluate(..., groups=array)."
             ) from None
+        file.check_unchanged()
     return np.concatenate(pieces) if pieces else np.empty(0, np.int64)
 
 
@@ -54,7 +65,9 @@ def column_of(source: Any, name: str) -> NDArray[Any]:
             f"{source.name}: column {name!r} was asked for, but only Arrow files (.arrow) have further columns. Give "
             "an array of one value for each row instead: groups=array in Python."
         )
-    values = np.concatenate([read_column(file, name) for file in files])
+    values = np.concatenate(
+        [read_column(file, name, stamp) for file, stamp in zip(files, source.stamps(), strict=True)]
+    )
     if len(values) != source.rows:
         raise DataError(f"{source.name}: column {name!r} has {len(values)} values for {source.rows} rows.")
     return values

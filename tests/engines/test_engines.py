@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -236,6 +237,28 @@ def test_an_engine_that_loses_a_span_is_noticed(data: Path) -> None:
 
     with pytest.raises(IncompleteError, match="9999 of 400003 rows are missing: 0:9999"):
         se.evaluate(network(), data, options=PassOptions(engine=Loses()))
+
+
+@pytest.mark.parametrize("with_checkpoint", [False, True])
+def test_workers_that_die_of_a_file_that_was_cut_short_end_with_3(
+    data: Path, tmp_path: Path, with_checkpoint: bool
+) -> None:
+    """SIGBUS lets them say nothing: what the engine knows is that they were killed."""
+    mine = tmp_path / "mine.arrow"
+    shutil.copy(data, mine)
+
+    class Killed(Flaky):
+        def map(self, spec: PassSpec, tasks: Sequence[Task]) -> Iterator[Part | Failure | None]:
+            yield from self.inner.map(spec, tasks[:3])
+            os.truncate(mine, mine.stat().st_size // 2)
+            yield from (Failure(task.span, "KilledWorker.") for task in tasks[3:])
+
+    options = PassOptions(engine=Killed(), checkpoint=tmp_path / "kept" if with_checkpoint else None)
+    with pytest.raises(
+        IncompleteError, match=r"KilledWorker.*mine.arrow: the file changed while it was read"
+    ) as caught:
+        se.evaluate(network(), mine, options=options)
+    assert (caught.value.exit_code, isinstance(caught.value, DataError)) == (3, True)
 
 
 def test_a_worker_that_sees_other_data_is_refused(data: Path, tmp_path: Path, whole: se.Report) -> None:

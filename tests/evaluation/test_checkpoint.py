@@ -187,6 +187,12 @@ def test_a_damaged_checkpoint_is_set_aside_with_a_warning(data: Path, tmp_path: 
     assert report.digest == se.evaluate(network(), data).digest
     assert [one.name for one in tmp_path.iterdir()] == ["pass.checkpoint.damaged"]
     assert (tmp_path / "pass.checkpoint.damaged").read_bytes() == raw
+    # What lies there already, of whomever, stays.
+    path.write_bytes(b"damaged again")
+    with pytest.warns(StreamevalWarning, match=r"kept as .*pass\.checkpoint\.damaged\.2, and"):
+        se.evaluate(network(), data, options=PassOptions(checkpoint=path))
+    assert (tmp_path / "pass.checkpoint.damaged").read_bytes() == raw
+    assert (tmp_path / "pass.checkpoint.damaged.2").read_bytes() == b"damaged again"
 
 
 def test_a_whole_file_of_something_else_is_refused_and_stays(data: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from long_runs import drawn, network, start, write
 
 import streameval as se
 from streameval.engines.local import Local
-from streameval.errors import DataError, IncompleteError, LockedError, StreamevalWarning
+from streameval.errors import DataError, IncompleteError, LockedError, StreamevalWarning, UsageError
 from streameval.evaluation.checkpoint import Checkpoint
 from streameval.evaluation.evaluate import PassOptions
 from streameval.evaluation.passes import Failure, Part
@@ -23,6 +23,7 @@ from streameval.files import lock
 
 ROWS = 50_000
 CHUNK = 1_000
+MARK = 32  # bytes before the losses that wait beside a checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +127,7 @@ def test_a_pass_that_stopped_goes_on_with_the_losses_it_had(
     kept = tmp_path / "kept"
     spool = stopped(data, kept, out)
     # What is computed again would not be this: the losses come from the spool.
-    assert np.fromfile(spool)[: 6 * CHUNK].tobytes() == plain[: 6 * CHUNK].tobytes()
+    assert np.fromfile(spool, offset=MARK)[: 6 * CHUNK].tobytes() == plain[: 6 * CHUNK].tobytes()
     report, computed = resume(data, kept, out)
     assert computed == ROWS - 7 * CHUNK
     check(out, plain)
@@ -183,10 +184,31 @@ def test_a_pass_that_is_killed_goes_on_to_the_same_losses(
 DAMAGE: dict[str, Any] = {
     "missing": lambda spool: spool.unlink(),
     "empty": lambda spool: spool.write_bytes(b""),
-    "cut short": lambda spool: spool.write_bytes(spool.read_bytes()[: 8 * 5_500]),
-    "cut within a loss": lambda spool: spool.write_bytes(spool.read_bytes()[: 8 * 5_500 + 3]),
-    "a flipped bit": lambda spool: flip(spool, 8 * 4_321 + 5),
+    "cut short": lambda spool: spool.write_bytes(spool.read_bytes()[: MARK + 8 * 5_500]),
+    "cut within a loss": lambda spool: spool.write_bytes(spool.read_bytes()[: MARK + 8 * 5_500 + 3]),
+    "a flipped bit": lambda spool: flip(spool, MARK + 8 * 4_321 + 5),
 }
+
+
+@pytest.mark.parametrize(
+    "content", [b"my own notes", b"12345678" * 1000, b"streameval: losses of a pass, my own notes"]
+)
+def test_a_file_of_anothers_where_losses_would_be_kept_is_refused_and_stays(
+    data: Path, tmp_path: Path, out: Path, content: bytes
+) -> None:
+    """Before anything is computed."""
+    own, counter = tmp_path / "kept.losses", StopAt()
+    own.write_bytes(content)
+    with pytest.raises(
+        UsageError, match=r"kept\.losses: there is a file that no pass has written.*Move it away"
+    ):
+        se.evaluate(
+            network(),
+            data,
+            options=PassOptions(checkpoint=tmp_path / "kept", losses=out, callbacks=[counter]),
+        )
+    assert counter.computed == 0
+    assert own.read_bytes() == content
 
 
 def flip(spool: Path, at: int) -> None:
@@ -196,9 +218,10 @@ def flip(spool: Path, at: int) -> None:
 
 
 def swap(spool: Path, one: int, other: int) -> None:
-    losses = np.fromfile(spool)
+    raw = spool.read_bytes()
+    losses = np.frombuffer(raw, offset=MARK).copy()
     losses[[one, other]] = losses[[other, one]]
-    losses.tofile(spool)
+    spool.write_bytes(raw[:MARK] + losses.tobytes())
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
@@ -272,7 +295,7 @@ def test_one_lost_span_of_several_is_computed_again_and_the_others_are_kept(
     kept = tmp_path / "kept"
     with pytest.raises(IncompleteError):
         se.evaluate(network(), data, options=PassOptions(checkpoint=kept, losses=out, engine=Gaps(10_000)))
-    flip(kept.with_name("kept.losses"), 8 * 45_000)
+    flip(kept.with_name("kept.losses"), MARK + 8 * 45_000)
     with pytest.warns(StreamevalWarning, match="the losses of 20000 rows"):
         _, computed = resume(data, kept, out)
     assert computed == 30_000
@@ -362,9 +385,10 @@ def test_rows_that_are_left_out_have_a_loss_of_nan_and_are_resumed_with_it(tmp_p
     out.unlink()
     # A row that was left out and whose loss is a number now was changed.
     spool = stopped((x, t), tmp_path / "kept", out, allow_nonfinite=True)
-    kept = np.fromfile(spool)
+    raw = spool.read_bytes()
+    kept = np.frombuffer(raw, offset=MARK).copy()
     kept[bad.min()] = 1.0
-    kept.tofile(spool)
+    spool.write_bytes(raw[:MARK] + kept.tobytes())
     with pytest.warns(StreamevalWarning, match="the losses of 7000 rows"):
         resume((x, t), tmp_path / "kept", out, allow_nonfinite=True)
     assert columns(out)[1].tobytes() == whole

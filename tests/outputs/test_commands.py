@@ -171,6 +171,11 @@ def test_pages_of_saved_outputs_speak_of_scores_and_no_nats(folder: Path, tmp_pa
         ("evaluate saved.csv --loss-column v --bounds 1", 2, r"--bounds 1: expected LOW:HIGH"),
         ("evaluate saved.csv --loss-column v --format xls", 2, "format 'xls' is not known"),
         ("evaluate saved.csv --loss-column v --engine dask", 2, "saved outputs need no workers"),
+        (
+            "evaluate saved.csv --loss-column v --images",
+            2,
+            "--images: for a model and its data, but saved outputs",
+        ),
         ("evaluate model.safetensors", 2, r"its name is that of a model.*MODEL DATA"),
         ("evaluate model.safetensors data.arrow --loss-column v", 2, r"--loss-column: for saved outputs"),
         ("until model.safetensors data.arrow --allow-nonfinite", 2, r"--allow-nonfinite: for saved outputs"),

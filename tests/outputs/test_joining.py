@@ -48,6 +48,11 @@ def test_whole_numbers_are_the_same_ids_in_any_type() -> None:
     numbers = run([2, 3, 1], np.array([-8, 9, 7], np.int16))
     joined = se.join_outputs([texts, floats, numbers])
     assert joined.values.tolist() == [[1, 1, 1], [2, 2, 2], [3, 3, 3]]
+    # A table that held them as floats writes them so.
+    written = run([2, 3, 1], ["-8.0", "9.0", "7.0"])
+    assert se.join_outputs([texts, written]).values.tolist() == [[1, 1], [2, 2], [3, 3]]
+    with pytest.raises(DataError, match="0 rows match"):
+        se.join_outputs([run([1], ["1.00"]), run([1], ["1"])])
     # 007 and 7 are two names.
     with pytest.raises(DataError, match="0 rows match"):
         se.join_outputs([run([1], ["007"]), run([1], ["7"])])

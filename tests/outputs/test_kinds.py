@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import streameval as se
-from streameval.errors import DataError, LabelError, UsageError
+from streameval.errors import CheckError, DataError, LabelError, UsageError
 
 ROWS, CLASSES = 257, 5
 RNG = np.random.default_rng(11)
@@ -183,6 +183,20 @@ def test_shards_and_checkpoints_of_outputs_join_to_the_same_digest(tmp_path: Pat
         write_state(report, states[-1])
     assert se.merge(states).digest == whole.digest
     assert se.verify(whole.to_dict(), outputs.model, outputs).whole
+
+
+def test_a_report_of_scores_that_lists_worst_rows_as_earlier_versions_did_is_verified() -> None:
+    from streameval.evaluation import sealed
+
+    outputs = se.open_outputs({"v": RNG.uniform(size=100)}, score="v")
+    report = se.evaluate(outputs)
+    said = {name: value for name, value in report.to_dict().items() if name != "sha256"}
+    assert said["worst"] is None
+    said["worst"] = [{"row": row, "loss": value} for value, row in report.state.sums.worst]
+    assert se.verify(sealed.seal(said), outputs.model, outputs).whole
+    said["worst"][0]["row"] += 1
+    with pytest.raises(CheckError, match="worst do not follow from its exact state"):
+        se.verify(sealed.seal(said), outputs.model, outputs)
 
 
 def test_the_standard_error_takes_groups_as_independent_where_they_were_opened() -> None:

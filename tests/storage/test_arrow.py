@@ -296,6 +296,11 @@ def test_one_of_them_is_read_by_name(tmp_path):
     assert np.array_equal(column_of(source, "document"), np.arange(ROWS) // 3)
     with pytest.raises(UsageError, match="only Arrow files"):
         column_of(storage.open((x, t)), "document")
+    # Another file, alike but for a column, is put in the place of the one that was opened.
+    other = {"image": lists(x), "label": pa.array(t), **further(ROWS), "document": pa.array(np.arange(ROWS))}
+    write(tmp_path / "other.arrow", other).replace(path)
+    with pytest.raises(DataError, match="changed since the data set was opened"):
+        column_of(source, "document")
     (tmp_path / "b.arrow").write_bytes(path.read_bytes()[:-200])
     with pytest.raises(DataError, match="cannot be read"):
         read_column(tmp_path / "b.arrow", "document")
