@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from streameval import json_text
 from streameval.errors import DamagedModelError, ModelError
 from streameval.models.architecture import METADATA, read
-from streameval.models.checksum import RECORDED, checksum
+from streameval.models.checksum import fits
 from streameval.models.file import Choices, Loaded, ModelFile
 from streameval.models.naming import Weights, assemble, check_recorded
 
@@ -50,7 +50,7 @@ def load_layers(file: ModelFile, choices: Choices) -> Loaded:
     arrays = {name: _array(name, tensor) for name, tensor in tensors if not name.endswith(COUNTER)}
     # The library has checked by now that the header is an object, and that all values of its metadata are text.
     metadata = header.get("__metadata__") or {}
-    if RECORDED in metadata and metadata[RECORDED] != checksum(header, data[8 + size :]):
+    if not fits(header, data[8 + size :]):
         raise DamagedModelError(
             "its checksum is not the one that was recorded when it was saved: it is damaged, or was altered since. "
             "Restore it from a good copy, or save it anew."

@@ -6,13 +6,13 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from streameval.reports import about
+from streameval.reports import about, text_paired
 from streameval.reports.figures import batches, classes, histogram, order, pairs, running, worst
 from streameval.reports.figures.plot import Figure
 from streameval.reports.numbers import assumed, count, nats, percent
 from streameval.reports.page import Page
 from streameval.reports.text_compare import budget
-from streameval.reports.text_paired import small, span, title, verdict
+from streameval.reports.text_paired import small, span, sure, title, verdict
 from streameval.reports.text_until import promise
 from streameval.reports.words import called, in_unit, in_words_of, more_is_better, subject
 
@@ -116,7 +116,7 @@ def paired(result: Paired) -> Page:
     return Page(
         title(result),
         f"{first.pair.second} - {first.pair.first}: {in_unit(small(first.pair.difference), result.loss_function)}, "
-        f"{verdict(first.difference, more_is_better(result.loss_function))}, on {first.estimates}.",
+        f"{verdict(first.difference, more_is_better(result.loss_function))}, on {first.estimates}{sure(first)}.",
         (
             *((f"model {k}", name) for k, name in enumerate(result.names, start=1)),
             ("rows read", f"{count(result.rows_read)} of {count(result.data.rows)}"),
@@ -125,7 +125,9 @@ def paired(result: Paired) -> Page:
             ("data", result.data.fingerprint),
         ),
         _there(*figures),
-        (first.difference.assumes,),
+        (first.difference.assumes,)
+        if first.stopped is None
+        else (text_paired.promise(result, first), assumed(first.difference.assumes)),
     )
 
 

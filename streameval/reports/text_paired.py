@@ -88,7 +88,7 @@ def _contest(result: Paired, contest: PairedResult, style: TextStyle) -> list[st
             ("second", f"{pair.second}: {what} {nats(pair.second_loss, 7)}{_estimated(contest)}"),
             ("second - first", f"{small(pair.difference)}{unit and ' '}{unit}, {seen(contest)}"),
             (f"{percent(gap.level, 0)} interval", span(gap, contest.estimates)),
-            ("which is better", f"{verdict(gap, more)}, on {contest.estimates}{_sure(contest)}"),
+            ("which is better", f"{verdict(gap, more)}, on {contest.estimates}{sure(contest)}"),
             *_evidence(contest),
             *_several(contest, len(result.results)),
             *_further(contest),
@@ -104,7 +104,7 @@ def _contest(result: Paired, contest: PairedResult, style: TextStyle) -> list[st
         style,
     )
     lines += ["", *_classes(contest, style), ""] if pair.per_class else [""]
-    said = gap.assumes if contest.stopped is None else f"{_promise(result, contest)} {assumed(gap.assumes)}"
+    said = gap.assumes if contest.stopped is None else f"{promise(result, contest)} {assumed(gap.assumes)}"
     lines += paragraph(said + (f" Warning: {gap.warning}" if gap.warning else ""), style)
     return lines
 
@@ -124,7 +124,7 @@ def _exhausted(contest: PairedResult) -> bool:
     return contest.stopped is not None and contest.stopped.stopped == "exhausted"
 
 
-def _promise(result: Paired, contest: PairedResult) -> str:
+def promise(result: Paired, contest: PairedResult) -> str:
     """Of which rows the intervals of a sequential form speak, with which probability, at how many looks."""
     rows, looks = count(result.data.rows), len(contest.steps)
     if _exhausted(contest) and looks <= 1:
@@ -169,7 +169,7 @@ def _known(contest: PairedResult) -> str:
     return f" on the rows read, {nats(contest.first_full, 7)} on all (stored)"
 
 
-def _sure(contest: PairedResult) -> str:
+def sure(contest: PairedResult) -> str:
     """How sure that is."""
     if _exhausted(contest):
         return ": all were read, so it is exact"
