@@ -182,8 +182,8 @@ def precision(draws: Comparison) -> Figure:
         None,
     )
     said = "" if one is None else (
-        f"Knowing the loss of these {count(here)} rows to ±0.01 by {one.method} takes about {count(one.rows)} of them, "
-        f"{percent(one.fraction, 1)}."
+        f"Knowing the loss of these {count(here)} rows to ±0.01 at {percent(draws.level, 0)} by {one.method} takes "
+        f"about {count(one.rows)} of them, {percent(one.fraction, 1)}."
     )  # fmt: skip
     table = tuple(
         (count(r.population), r.method, f"±{r.half_width:g}", count(r.rows), percent(r.fraction, 2))

@@ -18,7 +18,7 @@ from streameval.reports.figures.plot import (
     logarithmic,
 )
 from streameval.reports.numbers import count, percent
-from streameval.reports.text_paired import method, reach, small, verdict
+from streameval.reports.text_paired import method, reach, small, sure, verdict
 from streameval.statistics.intervals.interval import quantile
 
 if TYPE_CHECKING:
@@ -58,10 +58,11 @@ def classes(contest: PairedResult, name: str, more: bool = False) -> Figure | No
     )
     marks: tuple[Mark, ...] = (
         Rule(0.0, "no difference", "ink", dashed=False),
-        Rule(overall, f"all rows, {small(overall)}", "vermillion"),
+        Rule(overall, f"all classes, {small(overall)}", "vermillion"),
         Dots(
             tuple((k + 0.5, row.difference) for k, row in enumerate(shown)),
-            f"class, with its {percent(contest.difference.level, 0)} interval by the normal formula",
+            f"class, with its {percent(contest.difference.level, 0)} interval by the normal formula, each alone and at "
+            f"one look, for {contest.estimates}",
             "blue",
             reach=tuple(ends),
         ),
@@ -98,7 +99,7 @@ def gain(contest: PairedResult, name: str, more: bool = False) -> Figure:
     points = tuple((value, len(shown) - k - 0.5) for k, (_, value) in enumerate(shown))
     said = (
         f"Second - first is {small(pair.difference)} {reach(half, 2)}: {verdict(contest.difference, more)}, on "
-        f"{contest.estimates}. "
+        f"{contest.estimates}{sure(contest)}. "
         f"Two separate samples of as many rows would leave {reach(pair.unpaired_half_width, 2)}."
     )
     if math.isinf(half):

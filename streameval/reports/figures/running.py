@@ -22,7 +22,7 @@ def running(
     name: str = "running",
     method: str = SEQUENTIAL_METHOD,
 ) -> Figure:
-    """Every look: the mean of the rows read, and where the mean of all rows lies.
+    """Every look: the estimate, and where the mean of all rows lies.
 
     what: "loss", or what else is estimated · wanted: the half-width asked for, in nats
     """
@@ -34,15 +34,15 @@ def running(
     marks: list[Mark] = [
         Band(
             tuple((s.rows_read, s.low, s.high) for s in steps),
-            f"{percent(level, 0)} intervals, held{held} by all looks together",
+            f"intervals that{held} hold together, at all looks, with {percent(level, 0)}",
             "sky",
         ),
-        Line(tuple((s.rows_read, s.loss) for s in steps), f"mean {what} of the rows read", "blue"),
+        Line(tuple((s.rows_read, s.loss) for s in steps), f"estimate of the mean {what} of all rows", "blue"),
         Rule(last.loss, f"where it stopped: {last.loss:.5g}", "ink"),
     ]
     said = (
-        f"After {count(last.rows_read)} rows, {percent(last.fraction)} of all, the {what} of all rows is put between "
-        f"{last.low:.5g} and {last.high:.5g}."
+        f"After {count(last.rows_read)} rows, {percent(last.fraction)} of all, the mean {what} of these rows is put "
+        f"between {last.low:.5g} and {last.high:.5g}, at {percent(level, 0)}."
     )
     kept = _some(steps)
     return Figure(
