@@ -28,11 +28,11 @@ def needed(
 ) -> Bounds:
     """Return checked bounds, or raise UsageError that says why `method` cannot do without, and what can."""
     if bounds is None or math.inf in (-bounds[0], bounds[1]):
+        other = f", or use {' or '.join(map(repr, instead))}, which promises less" if instead else ""
         raise UsageError(
             f"interval {method!r} needs bounds that no loss can pass, and this loss has none (cross-entropy has none "
-            "with eps = 0): one unseen row could hold any loss. Evaluate with eps > 0 (the article's 1e-7), say the "
-            "bounds of values that were saved: open_outputs(bounds=(low, high)), --bounds LOW:HIGH, or use "
-            f"{' or '.join(map(repr, instead))}, which promises less."
+            "with eps = 0): one unseen row could hold any loss. Evaluate with eps > 0 (the article's 1e-7), or say the "
+            f"bounds of values that were saved: open_outputs(bounds=(low, high)), --bounds LOW:HIGH{other}."
         )
     low, high = bounds
     if not (math.isfinite(low) and math.isfinite(high) and low < high):

@@ -51,7 +51,7 @@ class SignTest:
         state: Floats | None = None,
     ) -> None:
         self.population, self.level = population, checked_level(level)
-        self.bounds = needed(bounds, METHOD)
+        self.bounds = needed(bounds, METHOD, instead=())
         low, high = self.bounds
         if not low < 0.0 < high:
             raise UsageError(

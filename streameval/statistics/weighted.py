@@ -70,7 +70,7 @@ class WeightedDraws:
         uniform: float = UNIFORM,
     ) -> WeightedDraws:
         """Raises UsageError without bounds, DataError for older losses outside of them."""
-        limits, whole = needed(bounds, METHOD), Population.of(old)
+        limits, whole = needed(bounds, METHOD, instead=()), Population.of(old)
         slack = 1e-6 * (limits[1] - limits[0])
         if whole.smallest < limits[0] - slack or whole.largest > limits[1] + slack:
             raise DataError(

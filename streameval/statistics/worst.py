@@ -78,7 +78,7 @@ def worst(
 
     Each interval holds by itself with probability `level`. Raises UsageError, DataError.
     """
-    low, high = needed(bounds, "worst")
+    low, high = needed(bounds, "worst", instead=())
     checked_level(level)
     if not 0.0 < share < 1.0:
         raise UsageError(f"share {share}: a share of rows between 0 and 1 was expected, such as {SHARE}.")

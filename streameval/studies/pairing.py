@@ -18,7 +18,7 @@ from streameval.evaluation.report import Report
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
 from streameval.scoring.scorer import Budget
-from streameval.statistics.bounds import Bounds, difference_bounds
+from streameval.statistics.bounds import Bounds, difference_bounds, needed
 from streameval.statistics.clusters import clustered
 from streameval.statistics.decided import Decision, Evidence, SignTest, decide, evidence
 from streameval.statistics.difference import difference_until
@@ -176,7 +176,8 @@ class Study:
             "half_width": self._width,
             "level": self.level,
             "seed": self.seed,
-            "bounds": bounds_of(self.of, self.loss),
+            # No form without bounds is offered here: nothing else is named where there are none.
+            "bounds": needed(bounds_of(self.of, self.loss), "betting", instead=()),
             "on_step": record,
         }
         if old is None:

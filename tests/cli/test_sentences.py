@@ -210,3 +210,16 @@ def test_what_one_row_does_not_tell_is_no_number(
     assert not re.search(r"(?<![\w.])[-+±]?\s?(inf|nan|infinity)(?!\w)|∞", shown, re.IGNORECASE), shown
     written = in_process(*arguments, "--json").stdout
     assert not re.search(r"NaN|Infinity", written)
+
+
+@pytest.mark.parametrize("form", ["--half-width 0.1", "--until decided"])
+def test_what_is_named_instead_is_what_the_command_takes(form: str, files: dict[str, Path]) -> None:
+    """`paired` has no method without bounds, `until` has one."""
+    arguments = f"paired MODEL OTHER DATA --eps 0 {form}".split()
+    paired = in_process(*(files.get(word, word) for word in arguments))
+    assert (paired.returncode, "eps > 0" in paired.stderr) == (2, True)
+    assert "asymptotic" not in paired.stderr
+    until = in_process("until", files["MODEL"], files["DATA"], "--eps", 0)
+    assert (until.returncode, "or use 'asymptotic'" in until.stderr) == (2, True)
+    other = in_process("until", files["MODEL"], files["DATA"], "--eps", 0, "--method", "asymptotic")
+    assert other.returncode == 0, other.stderr
