@@ -23,7 +23,8 @@ from streameval.storage.source import Span
 def predict(model: Network, x: ArrayLike) -> NDArray[np.float32]:
     """Return the probabilities y = softmax(network(x)): float32 (n, classes), or (classes,) for one row.
 
-    x  uint8 (scaled by 1/255) or float32 or float64 (converted to float32, taken as it is): (n, features),
+    x  uint8, or other integers that all lie in 0..255 (scaled by 1/255), or float32 or float64 (converted to
+       float32, taken as it is): (n, features),
        (n, ...) whose rows have `features` values, or one row (features,)
 
     Raises:

@@ -18,10 +18,35 @@ from streameval.storage.layout import Layout, check_shape, one_batch
 NAME = "<arrays>"
 
 
-def rows(x: NDArray[Any], t: NDArray[Any]) -> OwnAccess:
-    """Return the rows of `x` with their targets; C-contiguous arrays are not copied.
+def as_array(name: str, values: Any) -> NDArray[Any]:
+    """What offers itself as an array (a tensor, a frame, a series), as one.
 
-    x  (n, ...) uint8 or float32, two or more dimensions
+    Raises:
+        DataError: it cannot be one: on another device, with gradients, of columns of several kinds.
+    """
+    if isinstance(values, np.ndarray):
+        return values
+    kind = f"{type(values).__module__.partition('.')[0]}.{type(values).__name__}"
+    try:
+        array: NDArray[Any] = np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(
+            f"{NAME}: {name} is a {kind} that does not become an array ({error}). Give a NumPy array: of a tensor, "
+            f"{name}.detach().cpu().numpy()."
+        ) from None
+    if array.dtype.kind not in "biufc":
+        raise DataError(
+            f"{NAME}: {name} is a {kind} that becomes an array of {array.dtype}, expected numbers. Leave out the "
+            "columns that hold none."
+        )
+    return array
+
+
+def rows(x: NDArray[Any], t: NDArray[Any]) -> OwnAccess:
+    """Return the rows of `x` with their targets; C-contiguous uint8 and float32 are not copied.
+
+    x  (n, ...) uint8 or float32, two or more dimensions; other integers that all lie in 0..255 are taken as uint8,
+       and float16 as float32
     t  (n,) integers, or (n, classes) numbers: one-hot or soft rows
 
     Raises:
@@ -29,12 +54,7 @@ def rows(x: NDArray[Any], t: NDArray[Any]) -> OwnAccess:
     """
     check_plain("x", x)
     check_plain("t", t)
-    if x.ndim < 2 or x.dtype not in (np.dtype(np.uint8), np.dtype(np.float32)):
-        cure = "x.reshape(1, -1) for one row" if x.ndim < 2 else "x.astype(np.float32)"
-        raise DataError(
-            f"{NAME}: x is {x.dtype} of shape {x.shape}, expected uint8 or float32 of two or more "
-            f"dimensions. Give {cure}."
-        )
+    x = _features(x)
     soft = t.ndim == 2
     if not 1 <= t.ndim <= 2 or t.dtype.kind not in ("iufb" if soft else "iu"):
         raise DataError(
@@ -63,6 +83,42 @@ def rows(x: NDArray[Any], t: NDArray[Any]) -> OwnAccess:
     )
     values, labels = np.ascontiguousarray(x).reshape(-1), np.ascontiguousarray(t).reshape(-1)
     return OwnAccess(layout, Views(layout, values, labels))
+
+
+def cast_cure(dtype: np.dtype[Any], name: str) -> str:
+    """What to write for features of another dtype: integers are pixels as uint8, but numbers as float32."""
+    if dtype.kind in "iu":
+        return (
+            f"{name}.astype(np.uint8) for pixels from 0 to 255, which are scaled by 1/255 then, or "
+            f"{name}.astype(np.float32) for numbers that are taken as they are"
+        )
+    return f"{name}.astype(np.float32)"
+
+
+def _features(x: NDArray[Any]) -> NDArray[Any]:
+    """The features as uint8 or float32. Integers of a wider type are bytes where each of them is one.
+
+    Libraries of data sets give pixels as int64: as float32 they would skip the scale of 1/255, and the loss be wrong.
+    """
+    if x.ndim < 2:
+        raise DataError(
+            f"{NAME}: x is {x.dtype} of shape {x.shape}, expected uint8 or float32 of two or more "
+            "dimensions. Give x.reshape(1, -1) for one row."
+        )
+    if x.dtype.kind in "iu":
+        low, high = (int(x.min()), int(x.max())) if x.size else (0, 0)
+        if low >= 0 and high <= 255:
+            return x.astype(np.uint8, copy=False)
+        raise DataError(
+            f"{NAME}: x is {x.dtype} with numbers from {low} to {high}, expected pixels from 0 to 255, which are "
+            "scaled by 1/255, or float32. Give x.astype(np.float32) for numbers that are taken as they are."
+        )
+    if x.dtype in (np.dtype(np.float32), np.dtype(np.float16)):
+        return x.astype(np.float32, copy=False)
+    raise DataError(
+        f"{NAME}: x is {x.dtype} of shape {x.shape}, expected uint8 or float32 of two or more "
+        f"dimensions. Give {cast_cure(x.dtype, 'x')}."
+    )
 
 
 def check_plain(name: str, array: NDArray[Any]) -> None:

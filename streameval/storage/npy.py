@@ -16,6 +16,7 @@ import numpy as np
 from streameval import json_text, npy_header
 from streameval.errors import DataError
 from streameval.storage.access import PlainRows
+from streameval.storage.arrays import cast_cure
 from streameval.storage.block_hashes import BLOCK_ROWS
 from streameval.storage.layout import Layout, check_shape, one_batch
 from streameval.storage.mapping import File
@@ -57,7 +58,7 @@ def _layout(images: File, labels: File, manifest: Path | None) -> Layout:
     if x.dtype.name not in ("uint8", "float32") or len(x.shape) < 2:
         raise DataError(
             f"{images.path}: {x.dtype} of shape {x.shape} was found, expected uint8 or float32 of two or "
-            "more dimensions, rows first. Save it again: np.save(path, x.astype(np.float32))"
+            f"more dimensions, rows first. Save it again: np.save(path, x), x being {cast_cure(x.dtype, 'x')}."
         )
     soft = len(t.shape) == 2
     if (

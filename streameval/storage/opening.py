@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from streameval.errors import DataError, StorageError, UsageError
 from streameval.objects import is_remote
 from streameval.storage import arrays
@@ -40,9 +38,10 @@ def open(data: object, *, io: str = "auto", scale: float | None = None, check: b
     data   a path (str or PathLike) to an .arrow file (Arrow IPC file), or to a folder of images.npy,
            labels.npy and manifest.json; a folder, glob or list of several of them, one row numbering, files
            in natural order (part-2 before part-10; a list in its own order); a tuple (images, labels) of
-           paths of IDX files, raw or .gz, or of .npy files; a tuple (x, t) of arrays: x uint8 or float32 of
-           two or more dimensions, t integers (n,) or one-hot/soft (n, classes). A Source is returned as it
-           is, one of your own with the members filled in that it lacks (`adopted.OPTIONAL`).
+           paths of IDX files, raw or .gz, or of .npy files; a tuple (x, t) of arrays, or of tensors, frames or
+           series in memory: x uint8 or float32 of two or more dimensions, other integers if all lie in 0..255,
+           which are taken as uint8, or float16; t integers (n,) or one-hot/soft (n, classes). A Source is returned
+           as it is, one of your own with the members filled in that it lacks (`adopted.OPTIONAL`).
            "s3://bucket/key.arrow", or "s3://bucket/folder/" for all .arrow files in it.
     io     how files are read. "auto": mapped; of files larger than half of memory, what the page cache does not
            hold is read past it. "mmap": mapped, whatever their size. "direct": all read past the page cache, where
@@ -82,8 +81,9 @@ def _pair_of(kind: Callable[[object], bool]) -> Callable[[object], bool]:
     return lambda data: isinstance(data, tuple) and len(data) == 2 and all(map(kind, data))
 
 
-def _is_array(data: object) -> bool:
-    return isinstance(data, np.ndarray)
+def _is_array_like(data: object) -> bool:
+    """Tensors, frames and series are; paths, and lists, which may be of them, are not."""
+    return hasattr(data, "__array__") and not _is_path(data)
 
 
 def _path(data: Any, options: ReadOptions) -> Source:
@@ -148,7 +148,8 @@ def _pair(data: Any, options: ReadOptions) -> StoredSource:
 
 
 def _arrays(data: Any, options: ReadOptions) -> StoredSource:
-    return _source(arrays.rows(*data), options)
+    x, t = (arrays.as_array(name, given) for name, given in zip("xt", data, strict=True))
+    return _source(arrays.rows(x, t), options)
 
 
 def _source(rows: PlainRows | OwnAccess, options: ReadOptions) -> StoredSource:
@@ -177,7 +178,7 @@ NAMES: Final[tuple[tuple[Callable[[object], bool], Callable[[Any, ReadOptions], 
     (_list_of(is_remote), _remotes),
     (_is_path, _path),
     (_list_of(_is_path), _paths),
-    (_pair_of(_is_array), _arrays),
+    (_pair_of(_is_array_like), _arrays),
     (_pair_of(_is_path), _pair),
 )
 

@@ -236,7 +236,9 @@ def test_arrays_that_are_not_contiguous_are_accepted():
     [
         (np.zeros((5, 2)), np.zeros(5, int), r"x\.astype\(np\.float32\)"),
         (np.zeros((5, 2), ">f4"), np.zeros(5, int), r"x\.astype"),
-        (np.zeros((5, 2), np.int32), np.zeros(5, int), r"x\.astype"),
+        (np.full((5, 2), 256, np.int32), np.zeros(5, int), r"from 256 to 256, .* x\.astype\(np\.float32\)"),
+        (np.full((5, 2), -1), np.zeros(5, int), r"from -1 to -1"),
+        (np.zeros((5, 2), bool), np.zeros(5, int), "x is bool"),
         (np.zeros(5, np.uint8), np.zeros(5, int), r"x\.reshape\(1, -1\)"),
         (np.zeros((5, 0), np.uint8), np.zeros(5, int), "shape"),
         (np.zeros((5, 2), np.uint8), np.zeros(5), r"t\.astype\(np\.int64\)"),
@@ -249,6 +251,66 @@ def test_arrays_that_are_not_contiguous_are_accepted():
 def test_arrays_of_another_form_are_refused_with_the_cure(x, t, cure):
     with pytest.raises(DataError, match=cure):
         storage.open((x, t))
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.uint16, np.int16, np.int8, np.uint64])
+def test_integers_that_are_all_bytes_are_taken_as_pixels(dtype):
+    """Libraries of data sets give pixels as int64: unscaled, their loss would be wrong."""
+    x, t = drawn(50)
+    if dtype == np.int8:
+        x = x >> 1
+    source = storage.open((x.astype(dtype), t))
+    assert (source.dtype, source.scale) == (np.uint8, 1 / 255)
+    assert np.array_equal(source.take(np.arange(50)).x, x.reshape(50, -1))
+
+
+def test_half_precision_is_taken_as_it_is():
+    x = np.random.default_rng(0).normal(size=(9, 5)).astype(np.float16)
+    source = storage.open((x, np.zeros(9, int)))
+    assert source.dtype == np.float32
+    assert np.array_equal(source.take(np.arange(9)).x, x)
+
+
+class Offers:
+    """What becomes an array when it is asked, as tensors and frames do."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __array__(self, dtype=None, copy=None):
+        if isinstance(self.values, Exception):
+            raise self.values
+        return np.asarray(self.values, dtype)
+
+
+def test_what_offers_itself_as_an_array_is_one():
+    x, t = drawn(20)
+    source = storage.open((Offers(x), Offers(t)))
+    assert source.fingerprint == storage.open((x, t)).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            TypeError("can't convert cuda:0"),
+            r"x is a .*Offers that does not become .*cuda:0.*detach\(\)\.cpu\(\)",
+        ),
+        (np.array([["a", "b"]]), r"x is a .*Offers that becomes an array of <U1, expected numbers"),
+    ],
+)
+def test_what_does_not_become_an_array_says_what_to_give(given, told):
+    with pytest.raises(DataError, match=told):
+        storage.open((Offers(given), np.zeros(1, int)))
+
+
+def test_tensors_are_read_as_arrays():
+    torch = pytest.importorskip("torch", reason="PyTorch comes with the extra [bench]")
+    x, t = drawn(20)
+    given = torch.from_numpy(x), torch.from_numpy(t)
+    assert storage.open(given).fingerprint == storage.open((x, t)).fingerprint
+    with pytest.raises(DataError, match=r"x is a torch\.Tensor.*detach"):
+        storage.open((torch.ones(2, 3, requires_grad=True), torch.zeros(2, dtype=int)))
 
 
 def test_a_source_is_returned_as_it_is(rows, monkeypatch):
