@@ -1,0 +1,76 @@
+"""What is released agrees with itself: versions, dependencies, files of the sdist, and names that the docs know."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from typing import Any
+
+import pytest
+from command_line import ROOT
+
+with (ROOT / "pyproject.toml").open("rb") as file:
+    PYPROJECT = tomllib.load(file)
+PROJECT = PYPROJECT["project"]
+WORKFLOWS = [".github/workflows/tests.yml", ".github/workflows/publish.yml"]
+TEXTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def read(path: str) -> Any:
+    yaml = pytest.importorskip("yaml")
+    return yaml.safe_load((ROOT / path).read_text())
+
+
+def test_the_citation_has_the_version_and_the_licence_of_the_project():
+    citation = read("CITATION.cff")
+    assert (citation["title"], citation["version"]) == (PROJECT["name"], PROJECT["version"])
+    assert citation["license"] == PROJECT["license"]
+
+
+def test_the_conda_recipe_asks_for_what_the_project_asks_for():
+    recipe = read("conda/recipe.yaml")
+    assert recipe["context"]["version"] == PROJECT["version"]
+    run = [wish.replace(" ", "") for wish in recipe["requirements"]["run"]]
+    expected = [f"python{PROJECT['requires-python']}", "__linux", *PROJECT["dependencies"]]
+    assert sorted(run) == sorted(expected)
+    host = [wish.replace(" ", "") for wish in recipe["requirements"]["host"]]
+    assert set(PYPROJECT["build-system"]["requires"]) <= set(host)
+    (entry,) = PROJECT["scripts"].items()
+    assert recipe["build"]["python"]["entry_points"] == [" = ".join(entry)]
+
+
+def test_what_the_sdist_lists_is_there():
+    listed = PYPROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    assert [name for name in listed if not (ROOT / name.lstrip("/")).exists()] == []
+    assert "/SECURITY.md" in listed
+
+
+@pytest.mark.parametrize("path", WORKFLOWS)
+def test_a_workflow_has_no_rights_but_those_a_job_names(path):
+    workflow = read(path)
+    assert workflow["permissions"] == {}
+    for name, job in workflow["jobs"].items():
+        rights = {"id-token": "write"} if name == "publish" else {"contents": "read"}
+        assert job["permissions"] == rights, name
+        for step in job["steps"]:
+            assert "uses" not in step or re.search(r"@\S*v\d+$", step["uses"]), step
+
+
+def test_the_workflow_tests_every_python_that_is_claimed():
+    claimed = {line.rsplit(" ", 1)[1] for line in PROJECT["classifiers"] if re.search(r":: 3\.\d+$", line)}
+    assert claimed <= set(read(WORKFLOWS[0])["jobs"]["tests"]["strategy"]["matrix"]["python"])
+
+
+def test_hooks_run_what_the_projects_environment_has():
+    (repository,) = read(".pre-commit-config.yaml")["repos"]
+    assert repository["repo"] == "local"
+    tested = " ".join(PROJECT["optional-dependencies"]["test"])
+    for hook in repository["hooks"]:
+        assert hook["language"] == "system"
+        assert f"{hook['entry'].split()[0]}>=" in tested
+
+
+def test_the_image_holds_what_building_the_package_needs():
+    kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    needed = {*PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"], *PROJECT["license-files"]}
+    assert kept == needed | {"pyproject.toml", PROJECT["readme"]}
