@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from command_line import ROOT
 
+import streameval as se
+
 with (ROOT / "pyproject.toml").open("rb") as file:
     PYPROJECT = tomllib.load(file)
 PROJECT = PYPROJECT["project"]
@@ -74,3 +76,20 @@ def test_the_image_holds_what_building_the_package_needs():
     kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     needed = {*PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"], *PROJECT["license-files"]}
     assert kept == needed | {"pyproject.toml", PROJECT["readme"]}
+
+
+def test_the_docs_list_every_public_name_and_no_other():
+    rows = re.findall(r"^\| `se\.(\w+)` \|", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE)
+    assert len(rows) == len(set(rows))
+    assert set(rows) == set(se.__all__)
+
+
+def test_what_is_offered_is_what_has_a_home():
+    assert set(se.__all__) == {*se._HOMES, "__version__"}
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
+def test_the_docs_use_no_name_that_is_not_offered(path):
+    used = set(re.findall(r"(?<![\w.])se\.([A-Za-z_]\w*)", path.read_text()))
+    offered = {*se.__all__, "errors"}
+    assert used - offered == set()
