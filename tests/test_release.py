@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import tomllib
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from typing import Any
 
 import pytest
 from command_line import ROOT
 
 import streameval as se
+from streameval.cli.commands import COMMANDS, cli
 
 with (ROOT / "pyproject.toml").open("rb") as file:
     PYPROJECT = tomllib.load(file)
@@ -93,3 +96,24 @@ def test_the_docs_use_no_name_that_is_not_offered(path):
     used = set(re.findall(r"(?<![\w.])se\.([A-Za-z_]\w*)", path.read_text()))
     offered = {*se.__all__, "errors"}
     assert used - offered == set()
+
+
+def test_a_man_page_has_every_option_and_no_line_that_roff_takes_for_a_request_of_its_own():
+    loader = SourceFileLoader("man", str(ROOT / ".ci" / "man"))
+    spec = spec_from_loader("man", loader)
+    assert spec is not None
+    script = module_from_spec(spec)
+    loader.exec_module(script)
+    assert script._text(".pkl or -x") == r"\&.pkl or \-x"
+    pages = dict(script.pages())
+    assert set(pages) == {"streameval", *(f"streameval-{name}" for name in COMMANDS)}
+    for name in COMMANDS:
+        page = pages[f"streameval-{name}"]
+        requests = {line.split()[0] for line in page.splitlines() if line.startswith((".", "'"))}
+        assert requests <= {".TH", ".SH", ".PP", ".TP", ".nf", ".fi"}, name
+        for param in cli.get_command(None, name).params:
+            if param.param_type_name == "option" and not param.hidden:
+                for option in param.opts:
+                    assert re.search(
+                        rf"^\\fB.*{re.escape(option)}\b", page.replace(r"\-", "-"), re.MULTILINE
+                    ), option
