@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, permutations
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -203,6 +203,7 @@ def _pairs(arrays: dict[str, NDArray[Any]]) -> tuple[Style, _Pairs]:
     """Return the first style that every name fits, and weight and bias of each layer in the file's order."""
     if not arrays:
         raise ModelError("no arrays, expected weights and biases, for instance W1, b1, W2, b2.")
+    _refuse_more_than_dense(arrays)
     for style in STYLES:
         if all(style.weight.fullmatch(name) or style.bias.fullmatch(name) for name in arrays):
             return style, _group(style, arrays)
@@ -215,6 +216,30 @@ def _pairs(arrays: dict[str, NDArray[Any]]) -> tuple[Style, _Pairs]:
         f"arrays named {_some(strange or arrays)}; expected weights and biases of dense layers and nothing "
         f"else, named like one of these: {'; '.join(style.name for style in STYLES)}."
     )
+
+
+# What normalisation keeps beside its scale.
+_RUNNING: Final = ("running_mean", "running_var", "num_batches_tracked")
+
+
+def _refuse_more_than_dense(arrays: dict[str, NDArray[Any]]) -> None:
+    """Say why names and numbers of convolutions and normalisation are not enough, and what is."""
+    kinds = {
+        "a convolution": [name for name, array in arrays.items() if array.ndim == 4],
+        "normalisation": [
+            name
+            for name, array in arrays.items()
+            if name.endswith(_RUNNING) or (name.endswith(".weight") and array.ndim == 1 and array.size > 1)
+        ],
+    }
+    for kind, names in kinds.items():
+        if names:
+            raise ModelError(
+                f"{_some(names)}: {kind}. The file holds numbers and names, not which kind it is, strides and "
+                "padding, and what comes after what. Give the module itself (library: "
+                "streameval.from_torch(module, shape)), or "
+                "export it to ONNX: torch.onnx.export."
+            )
 
 
 def _group(style: Style, arrays: dict[str, NDArray[Any]]) -> _Pairs:

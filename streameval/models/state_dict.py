@@ -77,12 +77,6 @@ def load_layers(archive: zipfile.ZipFile, size: int, choices: Choices) -> Loaded
 
     tree = _TorchMachine(archive.read(pickled), storage).run()
     arrays = _arrays(tree)
-    if any(array.ndim == 4 for array in arrays.values()) or any("running_mean" in name for name in arrays):
-        raise ModelError(
-            "a state_dict with convolutions or batch normalisation: it holds numbers and names, not strides, padding "
-            "and what comes after what. Give the module itself: streameval.from_torch(module, shape), or export it: "
-            "torch.onnx.export."
-        )
     return assemble(Weights(arrays), choices)
 
 

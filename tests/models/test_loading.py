@@ -322,7 +322,9 @@ def test_an_activation_that_cannot_be_is_refused(tmp_path, activation, said):
     ("change", "said"),
     [
         ({"conv.weight": numbers(2, 2)}, "named .*'conv.weight'|nothing else"),
-        ({"running_mean": numbers(3)}, "'running_mean'"),
+        ({"running_mean": numbers(3)}, "'running_mean': normalisation.*torch.onnx.export"),
+        ({"norm.weight": numbers(3)}, "'norm.weight': normalisation.*from_torch"),
+        ({"conv.weight": numbers(2, 3).reshape(2, 3, 1, 1)}, "'conv.weight': a convolution.*from_torch"),
         ({"W1": numbers(4)}, r"'W1': shape \(4,\)"),
         ({"b1": numbers(3, 2)}, r"'b1': shape \(3, 2\), expected a bias"),
         ({"b7": numbers(3)}, "a bias without a weight for layer '7'"),
