@@ -141,6 +141,12 @@ def cross_entropy(z: np.ndarray, t: np.ndarray, eps: float) -> np.ndarray:
     return -np.sum(np.where(t == 0, 0.0, t * logs), axis=1)
 
 
+def smoothed(t: np.ndarray, classes: int, smoothing: float) -> np.ndarray:
+    """Targets (n, classes) of labels (n,) or rows: (1 - s) t_k + s / classes."""
+    rows = np.eye(classes)[t] if np.ndim(t) == 1 else t
+    return (1.0 - smoothing) * rows + smoothing / classes
+
+
 def losses(layers: Sequence[Layer], x: np.ndarray, t: np.ndarray, eps: float = 1e-7) -> np.ndarray:
     return cross_entropy(logits(layers, x), t, eps)
 

@@ -62,7 +62,7 @@ def command(
     figures.check({"MODEL": model, "DATA": data})
     subject = saved.subject(model, data, inputs, group=group, allow_nonfinite=allow_nonfinite)
     numbers = parse_sizes(sizes)
-    kernels.ready(subject.data, subject.model)
+    kernels.ready(subject.data, subject.model, loss=subject.loss)
     with progress.progress("evaluating") as on_progress:
         result = comparison.compare(
             subject.model,
@@ -72,7 +72,7 @@ def command(
             seed=seed,
             replace=not without_replacement,
             level=level,
-            eps=subject.eps,
+            loss=subject.loss,
             groups=subject.groups,
             of=of,
             threads=inputs.threads,

@@ -57,13 +57,13 @@ def command(
         model, data, inputs, group=group, allow_nonfinite=allow_nonfinite, evaluating=True
     )
     settings, selected = run.settings(), parse_rows(rows, subject.rows)
-    kernels.ready(subject.data, subject.model)
+    kernels.ready(subject.data, subject.model, loss=subject.loss)
     with progress.progress("evaluating") as on_progress:
         report = evaluate.evaluate(
             subject.model,
             subject.data,
             rows=selected,
-            eps=subject.eps,
+            loss=subject.loss,
             chunk_rows=chunk_rows,
             threads=inputs.threads,
             max_memory=max_memory,

@@ -13,13 +13,15 @@ from streameval.defaults import EPS, NATIVE
 from streameval.errors import UsageError
 
 if TYPE_CHECKING:
+    from streameval.losses.loss import Loss
     from streameval.models.model import Model
     from streameval.storage.source import Source
 
 
 @dataclass(frozen=True, slots=True)
 class InputOptions:
-    """What was given of the options that every command with a model and a data set takes; eps and check not by all."""
+    """What was given of the options that every command with a model and a data set takes; those of the loss, and
+    check, not by all."""
 
     threads: int | None
     scale: float | None
@@ -28,7 +30,14 @@ class InputOptions:
     io: str
     runtime: str
     eps: float = EPS
+    label_smoothing: float = 0.0
     check: bool = False
+
+    def loss(self) -> Loss:
+        """What a row costs. Raises UsageError for numbers that cannot mean anything."""
+        from streameval.losses import CrossEntropy
+
+        return CrossEntropy(self.eps, self.label_smoothing)
 
     def model(self, path: str, *, allow_nonfinite: bool = False) -> Model:
         """Load the model at `path`. Errors are those of `inputs.load_model`, or of another library."""
@@ -56,6 +65,7 @@ input_options = options.gathered(
     "inputs",
     InputOptions,
     options.eps,
+    options.label_smoothing,
     options.threads,
     options.scale,
     options.activation,
@@ -93,6 +103,7 @@ pass_input_options = options.gathered(
     "inputs",
     InputOptions,
     options.eps,
+    options.label_smoothing,
     options.chunk_rows,
     options.threads,
     options.scale,

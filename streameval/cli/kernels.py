@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from streameval.losses.loss import Loss
     from streameval.storage.source import Source
 
 
-def ready(source: Source | None, *models: Any) -> None:
+def ready(source: Source | None, *models: Any, loss: Loss | None = None) -> None:
     """Load the kernels that these models and this data set need, or compile them; say so at a terminal.
 
     source  None where the models are saved outputs: only their sums are computed
+    loss    None for cross-entropy
 
     Raises ModelError, before anything is compiled, if a model does not fit the data.
     """
@@ -26,11 +28,11 @@ def ready(source: Source | None, *models: Any) -> None:
     if source is None:
         announce()
         for outputs in models:
-            load_kernels([make_scorer(outputs.model, outputs, outputs.choose_loss(None, None))], outputs)
+            load_kernels([make_scorer(outputs.model, outputs, outputs.choose_loss(loss, None))], outputs)
         return
     # What another library computes is not compiled here.
     scorers = [
-        make_scorer(model, source, choose_loss()) for model in models if not isinstance(model, Predictor)
+        make_scorer(model, source, choose_loss(loss)) for model in models if not isinstance(model, Predictor)
     ]
     if not scorers:
         return

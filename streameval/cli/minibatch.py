@@ -56,7 +56,7 @@ def command(
         replace=not without_replacement,
         level=level,
         method=method,
-        eps=subject.eps,
+        loss=subject.loss,
         groups=subject.groups,
         threads=inputs.threads,
     )

@@ -61,6 +61,14 @@ eps = option(
     show_default=True,
     help="E = -log(y + EPS); 0 is the exact log-softmax.",
 )
+label_smoothing = option(
+    "--label-smoothing",
+    metavar="S",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Of cross-entropy: a target t_k counts as (1 - S) t_k + S / classes.",
+)
 threads = option(
     "--threads", type=int, help="Default: what affinity and cgroup allow. No result depends on it."
 )

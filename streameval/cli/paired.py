@@ -89,15 +89,15 @@ def command(
             "(A.jsonl B.jsonl)."
         )
     if losses is None and saved.alone(models[0]):
-        runs = [saved.open(path, group=group, allow_nonfinite=allow_nonfinite) for path in models]
-        subject = Subject(join_outputs(runs, least_joined=least_joined), None, saved.eps(runs[0], inputs), 0)
-        kernels.ready(None, runs[0])
+        runs = [saved.open(path, inputs, group=group, allow_nonfinite=allow_nonfinite) for path in models]
+        subject = Subject(join_outputs(runs, least_joined=least_joined), None, saved.loss(runs[0], inputs), 0)
+        kernels.ready(None, runs[0], loss=subject.loss)
     else:
         saved.check_models(allow_nonfinite)
         networks, source = [inputs.model(path) for path in models[:-1]], inputs.data(models[-1])
-        subject = Subject(networks, source, inputs.eps, source.rows, group)
+        subject = Subject(networks, source, inputs.loss(), source.rows, group)
         for network in networks:
-            kernels.ready(source, network)
+            kernels.ready(source, network, loss=subject.loss)
     with progress.progress("evaluating") as on_progress, live.live("difference") as on_step:
         result = paired.paired(
             subject.model,
@@ -110,7 +110,7 @@ def command(
             groups=subject.groups,
             level=level,
             seed=seed,
-            eps=subject.eps,
+            loss=subject.loss,
             threads=inputs.threads,
             max_memory=max_memory,
             progress=on_progress,

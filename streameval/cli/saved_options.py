@@ -16,10 +16,13 @@ from streameval.errors import UsageError
 
 if TYPE_CHECKING:
     from streameval.cli.input_options import InputOptions
+    from streameval.losses.loss import Loss
     from streameval.outputs.source import Outputs
 
 # Options of models and data that mean nothing for saved outputs.
 OF_MODELS: Final = ("scale", "activation", "dropout", "io", "runtime", "check", "images")
+# Options of losses that are computed, and what they set.
+OF_LOSSES: Final = {"eps": "eps", "label_smoothing": "label smoothing"}
 # Of several runs' saved outputs, beside those of `SavedOptions`.
 OF_RUNS: Final = ("least_joined",)
 
@@ -28,14 +31,14 @@ OF_RUNS: Final = ("least_joined",)
 class Subject:
     """What is evaluated: a model on a data set, or saved outputs, then without `data`.
 
-    eps     of the cross-entropy, None where the values are what was saved
+    loss    what a row costs, None where the values are what was saved
     rows    that there are
     groups  the column of the rows' groups in the data set; that of saved outputs was read with them
     """
 
     model: Any
     data: Any
-    eps: float | None
+    loss: Loss | None
     rows: int
     groups: str | None = None
 
@@ -69,12 +72,14 @@ class SavedOptions:
             self.check_models(allow_nonfinite and not evaluating)
             network = inputs.model(model, allow_nonfinite=allow_nonfinite)
             source = inputs.data(data)
-            return Subject(network, source, inputs.eps, source.rows, group)
-        outputs = self.open(model, group=group, allow_nonfinite=allow_nonfinite)
-        return Subject(outputs, None, self.eps(outputs, inputs), outputs.rows)
+            return Subject(network, source, inputs.loss(), source.rows, group)
+        outputs = self.open(model, inputs, group=group, allow_nonfinite=allow_nonfinite)
+        return Subject(outputs, None, self.loss(outputs, inputs), outputs.rows)
 
-    def open(self, path: str, *, group: str | None = None, allow_nonfinite: bool = False) -> Outputs:
-        """Open the saved outputs at `path`."""
+    def open(
+        self, path: str, inputs: InputOptions, *, group: str | None = None, allow_nonfinite: bool = False
+    ) -> Outputs:
+        """Open the saved outputs at `path`, with all that the loss needs of them."""
         from streameval.outputs.opening import open_outputs
 
         _refuse([name for name in OF_MODELS if _given(name)], "a model and its data", "saved outputs")
@@ -91,16 +96,19 @@ class SavedOptions:
             bounds=parse_bounds(self.bounds),
             format=self.format,
             allow_nonfinite=allow_nonfinite,
+            whole=inputs.label_smoothing != 0.0,
         )
 
-    def eps(self, outputs: Outputs, inputs: InputOptions) -> float | None:
-        """The eps of the cross-entropy; None for values that were saved, which have none."""
+    def loss(self, outputs: Outputs, inputs: InputOptions) -> Loss | None:
+        """What a row costs; None for values that were saved, which are no other loss any more."""
         if outputs.value is None:
-            return inputs.eps
-        if _given("eps"):
-            raise UsageError(
-                f"--eps: {outputs.value.detail} of {outputs.name} was saved, and has no eps any more."
-            )
+            return inputs.loss()
+        for name, what in OF_LOSSES.items():
+            if _given(name):
+                raise UsageError(
+                    f"--{name.replace('_', '-')}: {outputs.value.detail} of {outputs.name} was saved, and has no "
+                    f"{what} any more. Leave it out, or name --logits or --probabilities."
+                )
         return None
 
     @property

@@ -63,7 +63,7 @@ def command(
 
     figures.check({"MODEL": model, "DATA": data})
     subject = saved.subject(model, data, inputs, group=group, allow_nonfinite=allow_nonfinite)
-    kernels.ready(subject.data, subject.model)
+    kernels.ready(subject.data, subject.model, loss=subject.loss)
     with live.live("loss") as on_step:
         result = until.evaluate_until(
             subject.model,
@@ -73,7 +73,7 @@ def command(
             seed=seed,
             method=method,
             of=of,
-            eps=subject.eps,
+            loss=subject.loss,
             groups=subject.groups,
             threads=inputs.threads,
             on_step=on_step,

@@ -261,6 +261,7 @@ class Report:
             "max": sums.largest if self.rows else None,
             "left_out": sums.left_out,
             "eps": self.eps,
+            **self.loss_function.options,
             "digest": self.digest,
             "per_class": [
                 {"class": k, "rows": one.rows, "loss": one.loss, "accuracy": one.accuracy}

@@ -14,13 +14,13 @@ from streameval.kernels.packing import Packed, aligned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import ClassVar, Protocol
+    from typing import Protocol
 
     class KernelLoss(Protocol):
         """What running asks of a loss, see `losses.loss`."""
 
-        name: ClassVar[str]
-
+        @property
+        def kernel(self) -> str: ...
         def parameters(self) -> NDArray[np.float64]: ...
         def tile(self) -> Callable[..., None]: ...
 
@@ -82,7 +82,7 @@ def forward(
     """
     if len(offsets) == 0:
         return
-    kernel = make_forward(packed.dtype, packed.operations, loss.name, loss.tile())
+    kernel = make_forward(packed.dtype, packed.operations, loss.kernel, loss.tile())
     labels, rows = (_NO_LABELS, targets) if targets.ndim == 2 else (targets, _NO_ROWS)
     p, s = packed, scratch.alone if len(offsets) <= ALONE_ROWS else scratch
     kernel(

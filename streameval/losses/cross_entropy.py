@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,23 +13,28 @@ from numpy.typing import NDArray
 from streameval.arguments import real
 from streameval.defaults import EPS
 from streameval.errors import UsageError
+from streameval.losses import cross_entropy_tiles as tiles
 from streameval.losses.loss import Bounds
 
 # The kernels' exp ends at e**-708 = 3.3e-308, where y is 0 in truth: log(y + eps) is then off by up to 3.3e-308 / eps.
 SMALLEST_EPS = 1e-300
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class CrossEntropy:
     """E = -sum_k t_k log(y_k + eps), y = softmax(logits), in nats.
 
     eps  0, or 1e-300 <= eps < 1; the article's 1e-7 bounds every loss by -log(eps) = 16.118; 0 is the exact
          log-softmax, from the logits by log-sum-exp, never log(0)
+    label_smoothing   s, 0 <= s <= 1: each t_k becomes (1 - s) t_k + s / K for K classes, as PyTorch's `cross_entropy`
+         has it, for labels, one-hot and soft rows alike
 
-    Raises UsageError for another eps. Source: K. Saitoh, Deep Learning from Scratch (O'Reilly Japan, 2016), 4.2.
+    Raises UsageError for another eps or smoothing. Sources: K. Saitoh, Deep Learning from Scratch (O'Reilly Japan,
+    2016), 4.2; C. Szegedy et al., Rethinking the Inception Architecture for Computer Vision (CVPR 2016), section 7.
     """
 
     eps: float = EPS
+    label_smoothing: float = 0.0
 
     name: ClassVar[str] = "cross-entropy"
     unit: ClassVar[str] = "nats"
@@ -45,38 +49,63 @@ class CrossEntropy:
         if not (eps == 0.0 or SMALLEST_EPS <= eps < 1.0):
             raise UsageError(f"eps: {self.eps!r}, expected {expected}.")
         object.__setattr__(self, "eps", eps)
+        expected = "a number from 0 (none) to 1, for instance 0.1"
+        smoothing = real("label_smoothing", self.label_smoothing, expected)
+        if not 0.0 <= smoothing <= 1.0:
+            raise UsageError(f"label_smoothing: {self.label_smoothing!r}, expected {expected}.")
+        object.__setattr__(self, "label_smoothing", smoothing + 0.0)
+
+    def __repr__(self) -> str:
+        more = "".join(f", {name}={value!r}" for name, value in self.options.items())
+        return f"CrossEntropy(eps={self.eps!r}{more})"
 
     @property
     def bounds(self) -> Bounds | None:
-        """(-log(1 + eps), -log(eps)): (-1e-7, 16.118) for eps = 1e-7; None for eps = 0, where y = 0 costs infinity."""
+        """(-log(1 + eps), -log(eps)): (-1e-7, 16.118) for eps = 1e-7; None for eps = 0, where y = 0 costs infinity.
+
+        Smoothing takes a mean of such terms, which lies between them."""
         return (-math.log1p(self.eps), -math.log(self.eps)) if self.eps > 0.0 else None
 
     @property
     def formula(self) -> str:
         """See `Loss`."""
-        return "-sum_k t_k log(y_k + eps), y = softmax(network(x)), in nats; eps = 0: from the logits by log-sum-exp"
+        plain = "-sum_k t_k log(y_k + eps), y = softmax(network(x)), in nats; eps = 0: from the logits by log-sum-exp"
+        smoothed = f"; t_k smoothed to (1 - s) t_k + s / K, s = {self.label_smoothing:g}, K classes"
+        return plain + smoothed if self.label_smoothing else plain
 
     @property
     def detail(self) -> str:
         """See `Loss`."""
-        return "exact log-softmax" if self.eps == 0.0 else f"with log(y + {self.eps:g})"
+        plain = "exact log-softmax" if self.eps == 0.0 else f"with log(y + {self.eps:g})"
+        return f"{plain}, label smoothing {self.label_smoothing:g}" if self.label_smoothing else plain
+
+    @property
+    def kernel(self) -> str:
+        """See `Loss`: what is not smoothed has a kernel without a trace of it."""
+        return "smoothed-cross-entropy" if self.label_smoothing else self.name
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """See `Loss`."""
+        return {"label_smoothing": self.label_smoothing} if self.label_smoothing else {}
 
     def to_dict(self) -> dict[str, Any]:
-        """See `Loss`; eps in hexadecimal."""
-        return {"name": self.name, "eps": self.eps.hex()}
+        """See `Loss`; numbers in hexadecimal, and no smoothing where there is none."""
+        stored = {"name": self.name, "eps": self.eps.hex()}
+        return stored | ({"label_smoothing": self.label_smoothing.hex()} if self.label_smoothing else {})
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> CrossEntropy:
         """What `to_dict` wrote."""
-        return cls(float.fromhex(stored["eps"]))
+        return cls(float.fromhex(stored["eps"]), float.fromhex(stored.get("label_smoothing", "0")))
 
     def parameters(self) -> NDArray[np.float64]:
-        """eps."""
-        return np.array([self.eps])
+        """eps, and the smoothing."""
+        return np.array([self.eps, self.label_smoothing])
 
     def tile(self) -> Callable[..., None]:
         """See `Loss`."""
-        return _tile()
+        return tiles.smoothed() if self.label_smoothing else tiles.plain()
 
     def reference(self, logits: NDArray[np.float64], targets: NDArray[Any]) -> NDArray[np.float64]:
         """See `Loss`."""
@@ -84,73 +113,20 @@ class CrossEntropy:
         logs = below - np.log(np.exp(below).sum(axis=1, keepdims=True))
         if self.eps > 0.0:
             logs = np.logaddexp(logs, math.log(self.eps))  # log(y + eps) without ever forming a y of 0
-        if targets.ndim == 1:
-            return np.asarray(-logs[np.arange(len(logs)), targets])
-        # 0 * log(0) is 0 here: a class without weight costs nothing.
-        return np.asarray(-np.sum(np.where(targets == 0.0, 0.0, targets * logs), axis=1))
+        return self.of_logs(logs, targets)
 
     def of_probabilities(
         self, probabilities: NDArray[np.float64], targets: NDArray[Any]
     ) -> NDArray[np.float64]:
         """The losses (n,) of probabilities (n, classes) in place of logits, in float64; infinite for log(0)."""
-        logs = np.log(np.maximum(probabilities, 0.0) + self.eps)
+        return self.of_logs(np.log(np.maximum(probabilities, 0.0) + self.eps), targets)
+
+    def of_logs(self, logs: NDArray[np.float64], targets: NDArray[Any]) -> NDArray[np.float64]:
+        """The losses (n,) of log(y + eps), (n, classes), in float64."""
+        s = self.label_smoothing
         if targets.ndim == 1:
-            return np.asarray(-logs[np.arange(len(logs)), targets])
-        return np.asarray(-np.sum(np.where(targets == 0.0, 0.0, targets * logs), axis=1))
-
-
-@functools.cache
-def _tile() -> Callable[..., None]:
-    """-sum_k t_k log(softmax_k + eps), or -sum_k t_k log(softmax_k), exact from the logits, if eps is 0."""
-    from streameval.kernels.compiling import device
-    from streameval.kernels.elementary import exp_f64, log_f64
-    from streameval.kernels.host import TILE_ROWS
-    from streameval.kernels.lanes import load_f64, store
-    from streameval.kernels.softmax import (
-        BEST,
-        TOP,
-        TOTAL,
-        WORK,
-        gather,
-        softmax_sums,
-        write_predicted,
-        write_probabilities,
-    )
-
-    @device  # type: ignore[untyped-decorator]
-    def negative_logs(tile: Any, doubles: Any, eps: Any) -> None:
-        for r in range(0, tile.count, 8):
-            below = load_f64(doubles, TOP + r) - load_f64(doubles, WORK + r)
-            if eps > 0.0:
-                share = exp_f64(0.0 - below) / load_f64(doubles, TOTAL + r)
-                store(doubles, WORK + r, 0.0 - log_f64(share + eps))
-            else:
-                store(doubles, WORK + r, log_f64(load_f64(doubles, TOTAL + r)) + below)
-
-    @device  # type: ignore[untyped-decorator]
-    def cross_entropy(outputs: Any, targets: Any, tile: Any, doubles: Any, results: Any) -> None:
-        eps, first = targets.parameters[0], tile.first
-        softmax_sums(outputs, tile.count, doubles)
-        write_predicted(tile, doubles, results.predicted)
-        if targets.rows.shape[0] > 0:
-            total = BEST  # the predicted classes are written
-            for i in range(tile.count):
-                doubles[total + i] = 0.0
-            for k in range(outputs.count):
-                gather(outputs, k, tile, doubles)
-                negative_logs(tile, doubles, eps)
-                for i in range(tile.count):
-                    doubles[total + i] += targets.rows[first + i, k] * doubles[WORK + i]
-            for i in range(tile.count):
-                results.losses[first + i] = doubles[total + i]
-        else:
-            for i in range(tile.count):
-                k = targets.labels[first + i]
-                doubles[WORK + i] = outputs.values[outputs.at + k * TILE_ROWS + i]
-            negative_logs(tile, doubles, eps)
-            for i in range(tile.count):
-                results.losses[first + i] = doubles[WORK + i]
-        write_probabilities(outputs, tile, doubles, results.probabilities)
-
-    made: Callable[..., None] = cross_entropy
-    return made
+            true = logs[np.arange(len(logs)), targets]
+            return np.asarray(-((1.0 - s) * true + s * logs.mean(axis=1)) if s else -true)
+        weights = (1.0 - s) * targets + s / logs.shape[1] if s else targets
+        # 0 * log(0) is 0 here: a class without weight costs nothing.
+        return np.asarray(-np.sum(np.where(weights == 0.0, 0.0, weights * logs), axis=1))

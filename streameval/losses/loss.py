@@ -35,11 +35,19 @@ class Loss(Protocol):
     def detail(self) -> str:
         """What sets it apart from others of its name, for people: "with log(y + 1e-07)"."""
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """What was set beside eps and is in use, by the names of the constructor, for JSON that people read."""
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON, `name` and parameters, losing nothing; `losses.from_dict` reads it."""
 
     def parameters(self) -> NDArray[np.float64]:
         """What the kernel reads besides logits and targets, (k,)."""
+
+    @property
+    def kernel(self) -> str:
+        """The name under which kernels with this `tile` are kept: one name, one function."""
 
     def tile(self) -> Callable[..., None]:
         """The kernel's part, made at the first call: tile(outputs, targets, tile, doubles, results), for

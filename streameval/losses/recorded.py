@@ -64,6 +64,11 @@ class Recorded:
         kind = "score" if self.score else "loss"
         return f"column {self.column}" if self.column == kind else f"{kind} {self.column}"
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """See `Loss`; what there is stands with the saved outputs."""
+        return {}
+
     def to_dict(self) -> dict[str, Any]:
         """See `Loss`; bounds in hexadecimal."""
         ends = [None if end is None else float(end).hex() for end in (self.low, self.high)]
@@ -78,6 +83,11 @@ class Recorded:
     def parameters(self) -> NDArray[np.float64]:
         """None."""
         return np.empty(0)
+
+    @property
+    def kernel(self) -> str:
+        """See `Loss`; there is none."""
+        return self.name
 
     def tile(self) -> Callable[..., None]:
         """Nothing computes it: raises UsageError."""

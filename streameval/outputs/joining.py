@@ -84,7 +84,7 @@ def _check(runs: Sequence[Outputs]) -> None:
 
 def _kind(run: Outputs) -> str:
     if run.value is None:
-        return f"outputs of {run.classes} classes"
+        return f"outputs of {run.classes} classes{', opened whole' if run.model.whole else ''}"
     return "scores" if run.value.score else "losses"
 
 

@@ -35,7 +35,7 @@ class SavedValues:
 
     features = 1
 
-    def __init__(self, name: str, roles: Roles) -> None:
+    def __init__(self, name: str, roles: Roles, *, whole: bool = False) -> None:
         self.classes: int | None = None
         self._column = roles.columns[0]
         self._where = f"{name}, column {roles.named}"
@@ -47,12 +47,15 @@ class SavedValues:
 
 
 class ClassOutputs:
-    """Logits or probabilities: the log-probability of the true class, and the class with the largest."""
+    """Logits or probabilities: the log-probability of the true class, and the class with the largest.
+
+    whole: those of all classes instead of the true one's.
+    """
 
     features = 2
 
-    def __init__(self, name: str, roles: Roles) -> None:
-        self._name, self._roles = name, roles
+    def __init__(self, name: str, roles: Roles, *, whole: bool = False) -> None:
+        self._name, self._roles, self._whole = name, roles, whole
         self.classes: int | None = None
 
     def reduce(self, batch: Mapping[str, Values], first: int) -> tuple[Floats, NDArray[np.int64]]:
@@ -66,6 +69,7 @@ class ClassOutputs:
         )
         if self.classes is None:
             self.classes = both.shape[1]
+            self.features = self.classes + 1 if self._whole else 2
         if both.shape[1] != self.classes:
             raise DataError(
                 f"{where}, row {first}: {both.shape[1]} classes, but {self.classes} in the rows before. Correct "
@@ -75,10 +79,9 @@ class ClassOutputs:
         target = classes(f"{self._name}, column {label}", batch[label], first, self.classes)
         if self._shares:
             _check_probabilities(where, both, first)
-        kept = np.empty((len(both), 2))
-        kept[:, 0] = self._logs(both)[np.arange(len(both)), target]
-        kept[:, 1] = np.argmax(both, axis=1)
-        return kept, target
+        logs = self._logs(both)
+        kept = logs if self._whole else logs[np.arange(len(both)), target][:, None]
+        return np.hstack([kept, np.argmax(both, axis=1)[:, None]]), target
 
     @property
     def _shares(self) -> bool:
@@ -104,7 +107,7 @@ def _check_probabilities(where: str, given: Floats, first: int) -> None:
         )
 
 
-KINDS: Final[dict[str, Callable[[str, Roles], Rows]]] = {
+KINDS: Final[dict[str, Callable[..., Rows]]] = {
     "values": SavedValues,
     "logits": ClassOutputs,
     "probabilities": ClassOutputs,

@@ -47,6 +47,7 @@ def open_outputs(
     bounds: tuple[float, float] | None = None,
     format: str | None = None,
     allow_nonfinite: bool = False,
+    whole: bool = False,
 ) -> Outputs:
     """Open the saved outputs of a model, for `evaluate`, `compare`, `evaluate_until`, `minibatch` and `paired` alone.
 
@@ -61,6 +62,8 @@ def open_outputs(
     bounds   (low, high) that no value can pass, for intervals with a guarantee; scores within 0 and 1 have those
     format   a row of `outputs.formats.FORMATS`; None: told by the content
     allow_nonfinite   leave rows without a finite value out, and count them, instead of raising
+    whole    keep what was saved of all classes, 8 bytes each in TMPDIR, not of the true one alone: label smoothing
+             takes it
 
     The file is read once, here: each row becomes one float64 in a nameless temporary file (TMPDIR), so that memory
     does not grow with the rows. Repetitions of a sample (epochs, trials) are averaged first.
@@ -77,10 +80,10 @@ def open_outputs(
             {"loss": loss, "score": score, "metric": metric, "logits": logits, "probabilities": probabilities},
             label=label, row_id=row_id, group=group,
         )  # fmt: skip
-        found = _read(table, roles, allow_nonfinite)
+        found = _read(table, roles, allow_nonfinite, whole)
     if table.repeats and found.ids is not None:
         found = _averaged(table, found)
-    return _outputs(table, roles, found, bounds)
+    return _outputs(table, roles, found, bounds, whole and roles.kind != "values")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,8 +99,8 @@ class _Found:
     averaged: int = 0
 
 
-def _read(table: Table, roles: Roles, allow_nonfinite: bool) -> _Found:
-    kind: Rows = KINDS[roles.kind](table.name, roles)
+def _read(table: Table, roles: Roles, allow_nonfinite: bool, whole: bool) -> _Found:
+    kind: Rows = KINDS[roles.kind](table.name, roles, whole=whole)
     with ExitStack() as stack:
         spool = _Spool(
             table.name, roles,
@@ -191,9 +194,11 @@ def _picked(ids: Ids, rows: NDArray[np.int64]) -> Ids:
     return Ids(ids.keys[rows], lengths, np.concatenate(pieces) if pieces else ids.text)
 
 
-def _outputs(table: Table, roles: Roles, found: _Found, bounds: tuple[float, float] | None) -> Outputs:
+def _outputs(
+    table: Table, roles: Roles, found: _Found, bounds: tuple[float, float] | None, whole: bool
+) -> Outputs:
     value = _value(table, roles, found, bounds)
-    sha256 = _hash(found, roles.kind)
+    sha256 = _hash(found, f"{roles.kind} of all classes" if whole else roles.kind)
     saved: dict[str, Any] = {
         "format": table.format,
         "kind": roles.kind if value is None else ("scores" if value.score else "losses"),
@@ -204,7 +209,7 @@ def _outputs(table: Table, roles: Roles, found: _Found, bounds: tuple[float, flo
         "repetitions": found.averaged,
         "bounds": None if value is None or value.bounds is None else list(value.bounds),
     }
-    model = SavedModel(table.path, sha256, found.classes or 1, 0, saved, tuple(_notes(found)))
+    model = SavedModel(table.path, sha256, found.classes or 1, 0, saved, tuple(_notes(found)), whole=whole)
     return Outputs(
         table.name, table.path, found.values, found.target, found.classes, (model,), value, sha256,
         () if table.path is None else (table.path,), found.ids, found.groups,

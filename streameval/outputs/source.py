@@ -37,7 +37,8 @@ class Outputs:
     """Saved outputs of one run, or of several on the same rows.
 
     values   (rows, features) float64, mapped. Of each run one column: the value that was saved; or two, where logits
-             or probabilities were saved: the log-probability of the true class, and the predicted class
+             or probabilities were saved: the log-probability of the true class (or those of all, if they were opened
+             whole), and the predicted class
     target   true classes (rows,) int64, mapped; zeros where rows have none
     models   the runs
     value    what the values are; None for logits and probabilities, of which a loss is computed

@@ -33,18 +33,24 @@ class OutputsScorer:
             raise UsageError(
                 f"loss {loss!r}: of saved outputs, cross-entropy or the saved values themselves were expected."
             )
+        if getattr(loss, "label_smoothing", 0.0) and not model.whole:
+            raise UsageError(
+                f"{source.name}: of each row the true class's probability was kept, and label smoothing takes those of "
+                "all classes. Open it with open_outputs(..., whole=True)."
+            )
         self.model, self.loss = model, loss
         self.classes = None if isinstance(loss, Recorded) else source.classes
         self.threads = min(1, check_threads(budget.threads))
 
     def score(self, chunk: Chunk) -> Scores:
         """See `Scorer`."""
-        rows = chunk.x
-        value = np.ascontiguousarray(rows[:, self.model.column])
+        rows, first = chunk.x, self.model.column
         if isinstance(self.loss, Recorded):
-            return Scores(value, None, None)
-        predicted = rows[:, self.model.column + 1].astype(np.int64)
-        return Scores(_cross_entropy(value, self.loss), chunk.t, predicted)
+            return Scores(np.ascontiguousarray(rows[:, first]), None, None)
+        kept = self.model.outputs if self.model.whole else 1
+        logs, predicted = _with_eps(rows[:, first : first + kept], self.loss), rows[:, first + kept]
+        loss = self.loss.of_logs(logs, chunk.t) if self.model.whole else np.ascontiguousarray(-logs[:, 0])
+        return Scores(loss, chunk.t, predicted.astype(np.int64))
 
     def reference(self, chunk: Chunk) -> None:
         """See `Scorer`: the values are what there is."""
@@ -52,10 +58,10 @@ class OutputsScorer:
 
     def footprint(self, chunk_rows: int, threads: int) -> int:
         """See `Scorer`."""
-        return 8 * 6 * chunk_rows
+        kept = self.model.outputs if self.model.whole else 1
+        return 8 * (3 + 3 * kept) * chunk_rows
 
 
-def _cross_entropy(logs: NDArray[np.float64], loss: Loss) -> NDArray[np.float64]:
-    """-log(y + eps) of log(y) (n,), without ever forming a y of 0."""
-    eps = float(getattr(loss, "eps", 0.0))
-    return np.asarray(-(np.logaddexp(logs, math.log(eps)) if eps > 0.0 else logs))
+def _with_eps(logs: NDArray[np.float64], loss: CrossEntropy) -> NDArray[np.float64]:
+    """log(y + eps) of log(y) (n, k), without ever forming a y of 0."""
+    return np.asarray(np.logaddexp(logs, math.log(loss.eps)) if loss.eps > 0.0 else logs)

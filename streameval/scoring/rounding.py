@@ -70,7 +70,7 @@ def measure(model: object, source: Source, loss: Loss) -> Rounding | None:
 
     and, for labels, by no more than losses differ at all where they are bounded. E_k is how far its logits can be off
     (`layers.rounding`): the loss is no steeper than 1 in its own logit and in all others together; the rest is
-    float64's own, and the end of its exponential.
+    float64's own, and the end of its exponential. Label smoothing s makes (1 - s) t_k + s / classes of each t_k.
     """
     if not isinstance(model, Network) or model.parameters > MOST_PARAMETERS or source.rows == 0:
         return None
@@ -113,7 +113,11 @@ def _bounds(model: Network, source: Source, loss: Loss, chunk: Chunk, wanted: An
         values = layer.reference(values)
     top, classes, eps = errors.max(axis=1), errors.shape[1], getattr(loss, "eps", 0.0)
     own = (classes + 12) * 2.0**-52 + 2.0**-50 * np.abs(wanted) + (3.4e-308 / eps if eps else 0.0)
+    smoothing = getattr(loss, "label_smoothing", 0.0)
     if chunk.t.ndim == 2:
-        return (np.abs(chunk.t) * (errors + top[:, None])).sum(axis=1) + own
+        weights = np.abs((1.0 - smoothing) * chunk.t + smoothing / classes)
+        return (weights * (errors + top[:, None])).sum(axis=1) + own
     most = math.inf if loss.bounds is None else loss.bounds[1] - loss.bounds[0]
-    return np.minimum(errors[np.arange(len(chunk)), chunk.t] + top, most) + own
+    at_labels = errors[np.arange(len(chunk)), chunk.t]
+    apart = (1.0 - smoothing) * at_labels + smoothing * errors.mean(axis=1) + top
+    return np.minimum(apart, most) + own

@@ -62,8 +62,8 @@ def _rounding(scorer: Scorer, source: Source, losses: Any, seed: int, level: flo
 
 def _clipping(scorer: Scorer, source: Source, losses: Any) -> Clipping | None:
     loss: Loss = scorer.loss
-    # Soft targets mix the logarithms of several probabilities: those cannot be taken apart again.
-    if not isinstance(loss, CrossEntropy) or (source.soft and loss.eps > 0.0):
+    # Soft and smoothed targets mix the logarithms of several probabilities: those cannot be taken apart again.
+    if not isinstance(loss, CrossEntropy) or (loss.eps > 0.0 and (source.soft or loss.label_smoothing)):
         return None
     exact = make_scorer(scorer.model, source, CrossEntropy(eps=0.0), Limits(scorer.threads))
     return clipped_mass(_Unclipped(losses, loss.eps, LossReader(exact, source)), loss.eps)

@@ -74,6 +74,7 @@ class Comparison:
             "full": self.full.to_dict(),
             **self.draws.to_dict(),
             "eps": self.full.eps,
+            **self.full.loss_function.options,
             "budget": self.budget.to_dict(),
             "histogram": self.histogram.to_dict(),
             "tails": None if self.tails is None else self.tails.to_dict(),

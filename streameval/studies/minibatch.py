@@ -51,6 +51,7 @@ class MiniBatches:
             "seed": self.seed,
             "loss_name": self.loss_function.name,
             "eps": getattr(self.loss_function, "eps", None),
+            **self.loss_function.options,
             "model": model_dict(self.model),
             "data": data_dict(self.data, self.model.outputs),
         }

@@ -91,6 +91,7 @@ class Paired:
             "seed": self.seed,
             "loss_name": self.loss_function.name,
             "eps": getattr(self.loss_function, "eps", None),
+            **self.loss_function.options,
             "models": [model_dict(model) for model in self.models],
             "data": data_dict(self.data, self.models[0].outputs),
             "higher_is_better": getattr(self.loss_function, "higher_is_better", False),

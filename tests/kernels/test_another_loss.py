@@ -20,7 +20,7 @@ LAYERS = small.network([45, 33, 5], ["tanh"], seed=3)
 class SquaredError:
     """weight * sum_k (z_k - t_k)**2"""
 
-    name = "squared-error"
+    kernel = "squared-error"
 
     def __init__(self, weight: float) -> None:
         self.weight = weight
