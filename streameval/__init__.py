@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from streameval import metrics as metrics
     from streameval.datasets.mnist import load_mnist as load_mnist
     from streameval.evaluation.evaluate import PassOptions as PassOptions
     from streameval.evaluation.evaluate import evaluate as evaluate
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from streameval.studies.sampler import Sampler as Sampler
     from streameval.studies.until import evaluate_until as evaluate_until
 
-# Where each public name lives: (module, its name there).
+# Where each public name lives: (module, its name there); a module itself has none.
 _HOMES = {
     "Activation": ("layers", "Activation"),
     "AvgPool2d": ("layers", "AvgPool2d"),
@@ -89,6 +90,7 @@ _HOMES = {
     "load_mnist": ("datasets.mnist", "load_mnist"),
     "load_model": ("models.loading", "load"),
     "merge": ("evaluation.shards", "merge"),
+    "metrics": ("metrics", ""),
     "minibatch": ("studies.minibatch", "minibatch"),
     "open": ("storage.opening", "open"),
     "open_outputs": ("outputs.opening", "open_outputs"),
@@ -136,6 +138,7 @@ __all__ = [
     "load_mnist",
     "load_model",
     "merge",
+    "metrics",
     "minibatch",
     "open",
     "open_outputs",
@@ -156,7 +159,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, attribute = _HOMES[name]
-    value = getattr(import_module(f"{__name__}.{module}"), attribute)
+    home = import_module(f"{__name__}.{module}")
+    value = getattr(home, attribute) if attribute else home
     globals()[name] = value
     return value
 

@@ -86,6 +86,7 @@ ALLOWED |= {
     "evaluation": SPINE | {"deprecation", "kernels", "statistics"},
     "engines": SPINE | {"evaluation"},
     "studies": SPINE | {"evaluation", "statistics"},
+    "metrics": {"arguments", "defaults", "errors", "losses", "scoring", "evaluation", "statistics"},
     "reports": {
         "arguments",
         "defaults",
@@ -104,7 +105,7 @@ ONLY = {("models", "kernels"): {"streameval.kernels.names"}}
 # Loaded when they are used, inside functions: never by importing a module.
 LAZY = {
     "pyarrow", "obstore", "boto3", "safetensors", "onnx", "matplotlib", "dask", "distributed", "rich",
-    "torch", "onnxruntime", "openvino", "sklearn", "keras",
+    "torch", "onnxruntime", "openvino", "sklearn", "keras", "jax",
 }  # fmt: skip
 # What else may stand at a module's top, and where.
 HOME = {"numba": "kernels", "llvmlite": "kernels", "click": "cli"}
