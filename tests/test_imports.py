@@ -18,6 +18,7 @@ PACKAGE = ROOT / "streameval"
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "defaults": set(),
+    "elementary": set(),
     "budget": {"errors"},
     "deprecation": {"errors"},
     "arguments": {"errors"},
@@ -100,6 +101,9 @@ ALLOWED |= {
         "files",
     },
 }
+# Functions whose bits do not depend on the CPU are for everybody who computes.
+for room in ("layers", "losses", "models", "outputs", "scoring", "statistics", "evaluation", "studies"):
+    ALLOWED[room] = ALLOWED[room] | {"elementary"}
 # The names of activations are all that models may know of the kernels.
 ONLY = {("models", "kernels"): {"streameval.kernels.names"}}
 # Loaded when they are used, inside functions: never by importing a module.

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from streameval.arguments import describe_value, is_masked
 from streameval.defaults import CHUNK_ROWS, EPS
+from streameval.elementary import log
 from streameval.errors import DataError, LabelError, UsageError
 from streameval.losses.cross_entropy import CrossEntropy
 from streameval.models.network import Network
@@ -125,7 +126,7 @@ def _checked_labels(labels: NDArray[Any], classes: int) -> NDArray[Any]:
 def _mean(weights: NDArray[Any], probabilities: NDArray[np.float64], eps: float) -> float:
     """-(1/n) sum t log(y + eps) over what has weight, for n rows or numbers: 0 log 0 is 0."""
     with np.errstate(divide="ignore"):
-        logs = np.log(probabilities + eps)
+        logs = log(probabilities + eps)
     # Without weight, a log of -inf must not become NaN.
     terms = np.multiply(weights, logs, out=np.zeros_like(logs), where=weights != 0)
     return float(-np.sum(terms) / len(terms))

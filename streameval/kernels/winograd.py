@@ -42,7 +42,11 @@ def transformed_filters(weight: NDArray[np.float32]) -> NDArray[np.float64]:
     """G g G' of filters (outputs, channels, 3, 3): (6, 6, outputs, channels)."""
     rows = [np.array([1.0, p, p * p]) / np.prod([p - q for q in POINTS if q != p]) for p in POINTS]
     g = np.array([*rows, [0.0, 0.0, 1.0]])
-    return np.einsum("ia,ocab,jb->ijoc", g, weight.astype(np.float64), g)
+    out = np.zeros((len(g), len(g), *weight.shape[:2]))
+    # In one order, so that the filters' bits do not depend on the CPU.
+    for i, j, a, b in np.ndindex(len(g), len(g), 3, 3):
+        out[i, j] += g[i, a] * weight[:, :, a, b].astype(np.float64) * g[j, b]
+    return out
 
 
 @device

@@ -9,32 +9,31 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval.elementary import erf, exp, expm1, logaddexp, tanh
 from streameval.errors import ModelError
 from streameval.kernels.names import PARAMETERS, split_activation
 
-_erf = np.vectorize(math.erf, otypes=[np.float64])
-
 
 def _silu(x: NDArray[np.float64]) -> Any:
-    return x * np.exp(-np.logaddexp(0.0, -x))
+    return x * exp(-logaddexp(0.0, -x))
 
 
 def _gelu_tanh(x: NDArray[np.float64]) -> Any:
     u = math.sqrt(2.0 / math.pi) * (x + 0.044715 * x * x * x)
-    return x * np.exp(-np.logaddexp(0.0, -2.0 * u))
+    return x * exp(-logaddexp(0.0, -2.0 * u))
 
 
 # Those of `names.PARAMETERS` take their number as a second argument.
 ACTIVATIONS: Final[dict[str, Callable[..., Any]]] = {
     "identity": lambda x: x,
-    "sigmoid": lambda x: np.exp(-np.logaddexp(0.0, -x)),
+    "sigmoid": lambda x: exp(-logaddexp(0.0, -x)),
     "relu": lambda x: np.maximum(x, 0.0),
-    "tanh": np.tanh,
+    "tanh": tanh,
     "leaky_relu": lambda x, slope=PARAMETERS["leaky_relu"]: np.where(x > 0.0, x, slope * x),
-    "gelu": lambda x: x * 0.5 * (1.0 + _erf(x / math.sqrt(2.0))),
-    "softplus": lambda x: np.logaddexp(0.0, x),
+    "gelu": lambda x: x * 0.5 * (1.0 + erf(x / math.sqrt(2.0))),
+    "softplus": lambda x: logaddexp(0.0, x),
     "silu": _silu,
-    "elu": lambda x, alpha=PARAMETERS["elu"]: np.where(x > 0.0, x, alpha * np.expm1(np.minimum(x, 0.0))),
+    "elu": lambda x, alpha=PARAMETERS["elu"]: np.where(x > 0.0, x, alpha * expm1(np.minimum(x, 0.0))),
     "hard_swish": lambda x: x * (np.clip(x + 3.0, 0.0, 6.0) / 6.0),
     "relu6": lambda x: np.clip(x, 0.0, 6.0),
     "gelu_tanh": _gelu_tanh,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from streameval.elementary import matmul
 from streameval.errors import ModelError
 from streameval.layers.activations import activate, check_activation
 from streameval.layers.layer import Shape
@@ -118,7 +119,10 @@ class Conv2d:
         total = np.zeros((len(x), self.groups, outputs // self.groups, down, across))
         for i, j in np.ndindex(*self.weight.shape[2:]):
             seen = x[:, :, :, i : i + sy * down : sy, j : j + sx * across : sx][..., :down, :across]
-            total += np.einsum("ngcyx,goc->ngoyx", seen, weight[..., i, j], optimize=True)
+            for group, filters in enumerate(weight[..., i, j]):
+                each = seen[:, group].transpose(0, 2, 3, 1)
+                products = matmul(each.reshape(-1, each.shape[3]), filters.T)
+                total[:, group] += products.reshape(*each.shape[:3], -1).transpose(0, 3, 1, 2)
         total = total.reshape(len(x), outputs, down, across) + self.bias[:, None, None]
         return activate(self.activation, total)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from streameval.elementary import matmul
 from streameval.errors import ModelError
 from streameval.layers.activations import activate, check_activation
 from streameval.layers.layer import Shape
@@ -86,7 +87,7 @@ class Dense:
     def reference(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """See `Layer`."""
         flat = values.reshape(len(values), -1)
-        return activate(self.activation, flat @ self.weight.astype(np.float64) + self.bias)
+        return activate(self.activation, matmul(flat, self.weight.astype(np.float64)) + self.bias)
 
     def rounding(
         self, values: NDArray[np.float64], errors: NDArray[np.float64] | None, *, from_bytes: bool

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval.elementary import matmul
 from streameval.layers.activations import ACTIVATIONS
 
 if TYPE_CHECKING:
@@ -47,14 +48,16 @@ def dense_errors(layer: Dense, values: Floats, errors: Floats | None, *, from_by
     steepest, of_value, of_argument = STEEP[layer.activation]
     weight = layer.weight.astype(np.float64)
     size = np.abs(weight)
-    sums = values @ weight + layer.bias
+    sums = matmul(values, weight) + layer.bias
     if from_bytes:
         found = np.abs(values).sum(axis=1, keepdims=True) * (QUANTUM * size.max(axis=0)) + 2 * U * np.abs(
             sums
         )
     else:
-        inherited = 0.0 if errors is None else errors @ size
+        inherited = 0.0 if errors is None else matmul(errors, size)
         steps = (len(weight) + 2) * U
-        found = inherited + steps / (1.0 - steps) * (np.abs(layer.bias) + np.abs(values) @ size + inherited)
+        found = inherited + steps / (1.0 - steps) * (
+            np.abs(layer.bias) + matmul(np.abs(values), size) + inherited
+        )
     value = np.abs(ACTIVATIONS[layer.activation](sums))
     return np.asarray(steepest * found + of_value * (value + steepest * found) + of_argument * np.abs(sums))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from streameval.arguments import real
 from streameval.defaults import EPS
+from streameval.elementary import exp, log, log1p, logaddexp
 from streameval.errors import UsageError
 from streameval.losses import cross_entropy_tiles as tiles
 from streameval.losses.loss import Bounds
@@ -64,7 +64,7 @@ class CrossEntropy:
         """(-log(1 + eps), -log(eps)): (-1e-7, 16.118) for eps = 1e-7; None for eps = 0, where y = 0 costs infinity.
 
         Smoothing takes a mean of such terms, which lies between them."""
-        return (-math.log1p(self.eps), -math.log(self.eps)) if self.eps > 0.0 else None
+        return (-log1p(self.eps), -log(self.eps)) if self.eps > 0.0 else None
 
     @property
     def formula(self) -> str:
@@ -110,16 +110,16 @@ class CrossEntropy:
     def reference(self, logits: NDArray[np.float64], targets: NDArray[Any]) -> NDArray[np.float64]:
         """See `Loss`."""
         below = logits - logits.max(axis=1, keepdims=True)
-        logs = below - np.log(np.exp(below).sum(axis=1, keepdims=True))
+        logs = below - log(exp(below).sum(axis=1, keepdims=True))
         if self.eps > 0.0:
-            logs = np.logaddexp(logs, math.log(self.eps))  # log(y + eps) without ever forming a y of 0
+            logs = logaddexp(logs, log(self.eps))  # log(y + eps) without ever forming a y of 0
         return self.of_logs(logs, targets)
 
     def of_probabilities(
         self, probabilities: NDArray[np.float64], targets: NDArray[Any]
     ) -> NDArray[np.float64]:
         """The losses (n,) of probabilities (n, classes) in place of logits, in float64; infinite for log(0)."""
-        return self.of_logs(np.log(np.maximum(probabilities, 0.0) + self.eps), targets)
+        return self.of_logs(log(np.maximum(probabilities, 0.0) + self.eps), targets)
 
     def of_logs(self, logs: NDArray[np.float64], targets: NDArray[Any]) -> NDArray[np.float64]:
         """The losses (n,) of log(y + eps), (n, classes), in float64."""

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.arguments import no_distributions
+from streameval.elementary import exp, log
 from streameval.errors import DataError
 from streameval.outputs.columns import Roles
 from streameval.outputs.table import Values
@@ -91,9 +92,9 @@ class ClassOutputs:
         """The logarithms of the probabilities (n, classes); NaN where a row has none."""
         with np.errstate(divide="ignore", invalid="ignore"):
             if self._shares:
-                return np.asarray(np.log(np.maximum(given, 0.0)))
+                return np.asarray(log(np.maximum(given, 0.0)))
             below = given - given.max(axis=1, keepdims=True)
-            return np.asarray(below - np.log(np.exp(below).sum(axis=1, keepdims=True)))
+            return np.asarray(below - log(exp(below).sum(axis=1, keepdims=True)))
 
 
 def _check_probabilities(where: str, given: Floats, first: int) -> None:

@@ -5,11 +5,10 @@ Knows how a run's columns lie in the rows of its source. Does not know files.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval.elementary import log, logaddexp
 from streameval.errors import UsageError
 from streameval.losses import CrossEntropy, Recorded
 from streameval.losses.loss import Loss
@@ -64,4 +63,4 @@ class OutputsScorer:
 
 def _with_eps(logs: NDArray[np.float64], loss: CrossEntropy) -> NDArray[np.float64]:
     """log(y + eps) of log(y) (n, k), without ever forming a y of 0."""
-    return np.asarray(np.logaddexp(logs, math.log(loss.eps)) if loss.eps > 0.0 else logs)
+    return np.asarray(logaddexp(logs, log(loss.eps)) if loss.eps > 0.0 else logs)

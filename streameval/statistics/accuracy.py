@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from streameval.elementary import exp, lgamma, log, log1p
 from streameval.errors import UsageError
 from streameval.statistics.intervals.interval import Interval, checked_level
 
@@ -48,15 +49,15 @@ def _clopper_pearson(correct: int, rows: int, tail: float) -> float:
     if correct == 0:
         return 0.0
     if correct == rows:
-        return float(tail ** (1.0 / rows))
+        return float(exp(log(tail) / rows))
     low, high = 0.0, 1.0
     share = correct / rows
     p = max(0.5 * share, share - 2.0 * math.sqrt(share * (1.0 - share) / rows))
-    log_constant = math.lgamma(rows + 1) - math.lgamma(correct) - math.lgamma(rows - correct + 1)
+    log_constant = lgamma(rows + 1) - lgamma(correct) - lgamma(rows - correct + 1)
     for _ in range(200):
         excess = incomplete_beta(correct, rows - correct + 1, p) - tail
         low, high = (low, p) if excess > 0 else (p, high)
-        slope = math.exp(log_constant + (correct - 1) * math.log(p) + (rows - correct) * math.log1p(-p))
+        slope = exp(log_constant + (correct - 1) * log(p) + (rows - correct) * log1p(-p))
         step = p - excess / slope if slope > 0 else low
         after = step if low < step < high else 0.5 * (low + high)
         if abs(after - p) <= 1e-15 * p or not low < after < high:
@@ -95,7 +96,7 @@ def hypergeometric_tail(least: int, rows: int, right: int, population: int) -> f
         return 1.0
     if least > min(rows, right):
         return 0.0
-    term = math.exp(
+    term = exp(
         _log_choose(right, least)
         + _log_choose(population - right, rows - least)
         - _log_choose(population, rows)
@@ -116,7 +117,7 @@ def hypergeometric_tail(least: int, rows: int, right: int, population: int) -> f
 
 
 def _log_choose(n: int, k: int) -> float:
-    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+    return lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)
 
 
 def incomplete_beta(a: float, b: float, x: float) -> float:
@@ -125,9 +126,7 @@ def incomplete_beta(a: float, b: float, x: float) -> float:
         return float(x >= 1.0)
     if x > (a + 1.0) / (a + b + 2.0):
         return 1.0 - incomplete_beta(b, a, 1.0 - x)
-    front = math.exp(
-        math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
-    )
+    front = exp(lgamma(a + b) - lgamma(a) - lgamma(b) + a * log(x) + b * log1p(-x))
     tiny = 1e-300
     c, d = 1.0, 1.0 / _away(1.0 - (a + b) * x / (a + 1.0), tiny)
     value = d

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval.elementary import log, logaddexp
 from streameval.errors import UsageError
 from streameval.statistics.intervals import Interval, interval
 from streameval.statistics.population import PIECE
@@ -104,7 +105,7 @@ def clipped_mass(exact: Any, eps: float) -> Clipping:
         infinite += int(len(loss) - known.sum())
         loss = loss[known]
         # log(1 + eps e^loss) as logaddexp(0, loss + log eps): no overflow for losses of hundreds of nats.
-        cut = np.logaddexp(0.0, loss + math.log(eps)) if eps > 0.0 else np.zeros_like(loss)
+        cut = logaddexp(0.0, loss + log(eps)) if eps > 0.0 else np.zeros_like(loss)
         taken.append(math.fsum(cut))
         total.append(math.fsum(loss))
         rows += int((cut > 1e-3 * loss).sum())

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from streameval.arguments import BELOW_ZERO, SUM_SLACK, no_distributions
 from streameval.defaults import BINS, FURTHER_DATA, LEVEL
+from streameval.elementary import dot, matmul
 from streameval.errors import DataError, UsageError
 from streameval.statistics.accuracy import accuracy_interval
 from streameval.statistics.clusters import clustered, finite, group_codes
@@ -139,9 +140,9 @@ def calibration_error(
     square = float(np.sum(weights * (means**2 - chance)))
     true = np.maximum(0.0, means**2 - chance)
     pull = weights * means
-    both = covariance * np.outer(weights, weights) ** 0.5
+    both = covariance * np.sqrt(np.outer(weights, weights))
     spread = (
-        4.0 * float(pull @ covariance @ pull)
+        4.0 * dot(matmul(pull[None], covariance)[0], pull)
         + 2.0 * float(np.sum(both * both))
         + float(np.sum(weights * true**2) - np.sum(weights * true) ** 2) / len(c)
     )
@@ -201,9 +202,9 @@ def _covariance(place: NDArray[np.int64], away: Floats, rows: Floats, groups: An
     if len(codes) != len(away):
         raise UsageError(f"groups: {len(codes)} for {len(away)} rows. Give one for each row.")
     by_group = np.bincount(codes * len(rows) + place, away / rows[place], count * len(rows))
-    parts = by_group.reshape(count, len(rows))
+    parts = by_group.reshape(count, len(rows)).astype(np.float64)
     there = len(np.unique(codes))
-    return np.asarray(parts.T @ parts * (there / max(1, there - 1)))
+    return np.asarray(matmul(parts.T, parts) * (there / max(1, there - 1)))
 
 
 def _bins(confidence: Floats, bins: int) -> tuple[NDArray[np.int64], int]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from streameval.elementary import LN2, exp, log, logaddexp
 from streameval.errors import UsageError
 from streameval.statistics.bounds import Bounds, needed
 from streameval.statistics.intervals.batch import Batch, Floats
@@ -95,16 +96,18 @@ class SignTest:
 
     def log_e(self, rows: int | None = None) -> float:
         """Return the logarithm of the e-value after `rows` rows, all by default."""
-        return float(np.logaddexp(*self._capital[(rows or self.fed) - 1]) - math.log(2.0))
+        up, down = map(float, self._capital[(rows or self.fed) - 1])
+        return logaddexp(up, down) - LN2
 
     def e_value(self, rows: int | None = None) -> float:
         """Return the e-value; at most e^700."""
-        return math.exp(min(self.log_e(rows), LARGEST_LOG))
+        return exp(min(self.log_e(rows), LARGEST_LOG))
 
     def p_value(self, rows: int | None = None) -> float:
         """Return min(1, 1 / the largest e-value on the way)."""
-        top = float(np.logaddexp(*self._capital[: rows or self.fed].T).max()) - math.log(2.0)
-        return math.exp(-max(0.0, top))
+        capital = self._capital[: rows or self.fed]
+        top = float(logaddexp(capital[:, 0], capital[:, 1]).max()) - LN2
+        return exp(-max(0.0, top))
 
     def ends(self, rows: int | None = None, *, level: float | None = None) -> tuple[float, float]:
         """Return where the mean lies after `rows` rows, at `level`, by the same bets: valid at any look.
@@ -233,5 +236,5 @@ def evidence(
         piece = SignTest(None, level=level, bounds=bounds, state=state)
         piece.feed(np.asarray(values[order.take(start, min(start + PIECE, len(values)))], np.float64))
         state, last = piece.state, piece.log_e()
-        top = max(top, -math.log(piece.p_value()))
-    return Evidence(math.exp(min(last, LARGEST_LOG)), math.exp(-top))
+        top = max(top, -log(piece.p_value()))
+    return Evidence(exp(min(last, LARGEST_LOG)), exp(-top))

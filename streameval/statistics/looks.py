@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from streameval.elementary import log
 from streameval.statistics.intervals.interval import quantile
 from streameval.statistics.tails import Tails
 
@@ -49,4 +50,4 @@ class Look:
 
     def limit(self, allowed: float) -> float:
         """Return the z that normal losses pass with the chance that each test is allowed."""
-        return math.sqrt(-2.0 * math.log(allowed)) if self.rayleigh else quantile(1.0 - allowed)
+        return math.sqrt(-2.0 * log(allowed)) if self.rayleigh else quantile(1.0 - allowed)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from streameval.elementary import LN2, dot, exp, log
 from streameval.errors import UsageError
 from streameval.statistics import periods, repeats, tiles
 from streameval.statistics.intervals.interval import quantile
@@ -113,7 +114,7 @@ class _Judge:
         limit = look.limit(allowed)
         chance = None
         if look.z is None or abs(look.z) > limit:
-            chance = math.exp(min(0.0, look.log_chance(self.tails) + math.log(self.tests[look.kind])))
+            chance = exp(min(0.0, look.log_chance(self.tails) + log(self.tests[look.kind])))
         # A rounding error more: a count can reach what is allowed exactly.
         flagged = chance is not None and chance <= SHARES[look.kind] * self._false_alarm * (1.0 + 1e-9)
         return Finding(look.kind, look.size, look.z, limit, flagged, look.price, chance)
@@ -123,7 +124,7 @@ class _Judge:
         whole, mean = self._whole, self._whole.mean
         if "stride" not in self.tests or mean == 0.0:
             return None
-        half, needed = whole.rows // 2, math.log(0.5 * self._allowed("stride"))
+        half, needed = whole.rows // 2, log(0.5 * self._allowed("stride"))
         sd = whole.sd * math.sqrt((1.0 - half / whole.rows) / half)
         low = quantile(1.0 - self._allowed("stride")) * sd
         high = 8.0 * low
@@ -142,7 +143,7 @@ def _trend(losses: Any, whole: Population) -> Look:
     products, middle = [], 0.5 * (whole.rows - 1)
     for start in range(0, whole.rows, periods.PIECE_ROWS):
         gaps = np.asarray(losses[start : start + periods.PIECE_ROWS], np.float64) - whole.mean
-        products.append(float(np.dot(gaps, np.arange(start, start + len(gaps)) - middle)))
+        products.append(dot(gaps, np.arange(start, start + len(gaps), dtype=np.float64) - middle))
     scale = whole.sd * math.sqrt(whole.rows * (whole.rows + 1) / 12.0) * (whole.rows - 1)
     slope = math.fsum(products) / scale
     rows, total = whole.rows, abs(math.fsum(products))
@@ -150,9 +151,7 @@ def _trend(losses: Any, whole: Population) -> Look:
 
     def log_chance(tails: Tails) -> float:
         # Each place stands for an interval of length 1 around it, of which a convex function's mean is not less.
-        return math.log(2.0) + tails.weighted(
-            sign * np.linspace(-0.5 * rows, 0.5 * rows, NODES + 1), rows, total
-        )
+        return LN2 + tails.weighted(sign * np.linspace(-0.5 * rows, 0.5 * rows, NODES + 1), rows, total)
 
     return Look("trend", 0, slope * math.sqrt(rows - 1), slope, 1, log_chance)
 

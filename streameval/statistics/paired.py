@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval.elementary import dot
 from streameval.errors import UsageError
 from streameval.statistics.bounds import Bounds, difference_bounds
 from streameval.statistics.intervals.interval import Interval, checked_level
@@ -228,7 +229,7 @@ def _counts(
         better = two < one
         wins += int(better.sum())
         ties += int((one == two).sum())
-        product.append(float(np.dot(one - first_mean, two - second_mean)))
+        product.append(dot(one - first_mean, two - second_mean))
         if labels is not None:
             piece_labels = np.asarray(labels[start : start + PIECE]).astype(np.int64)
             count = max(classes.shape[1], int(piece_labels.max()) + 1)

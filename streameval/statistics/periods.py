@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from streameval.elementary import log
 from streameval.statistics.looks import Look
 from streameval.statistics.population import Population
 from streameval.statistics.residues import STRIDES
@@ -55,4 +56,4 @@ def _log_chance(rows: int, length: float, tails: Tails) -> float:
     """An amplitude of some length is nearly as long along one of 16 directions; the phases of rows are equidistant."""
     along = length * math.cos(math.pi / DIRECTIONS)
     phases = np.cos(np.linspace(0.0, math.pi, NODES + 1))
-    return min(0.0, math.log(DIRECTIONS) + tails.weighted(phases, rows, along))
+    return min(0.0, log(DIRECTIONS) + tails.weighted(phases, rows, along))

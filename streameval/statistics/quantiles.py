@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.arguments import real
+from streameval.elementary import log
 from streameval.errors import UsageError
 from streameval.statistics.accuracy import first, hypergeometric_tail, incomplete_beta
 from streameval.statistics.clusters import finite
@@ -136,7 +137,7 @@ def distribution_band(values: Any, *, level: float = 0.95, look: int | None = No
         raise UsageError(f"look {look}: looks are counted from 1.")
     miss = (1.0 - level) / (1 if look is None else look * (look + 1))
     sorted_losses = np.sort(finite(values, "losses", 0))
-    return Band(sorted_losses, math.sqrt(math.log(2.0 / miss) / (2.0 * rows)), level)
+    return Band(sorted_losses, math.sqrt(log(2.0 / miss) / (2.0 * rows)), level)
 
 
 def _checked(values: Any, share: float, population: int | None) -> int:

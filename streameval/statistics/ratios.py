@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from streameval.defaults import FURTHER_DATA, LEVEL
+from streameval.elementary import LN2, exp
 from streameval.errors import DataError
 from streameval.statistics.clusters import clustered, finite
 from streameval.statistics.intervals.interval import Interval
@@ -85,12 +86,12 @@ def perplexity(values: Any, tokens: Any, *, groups: Any = None, level: float = L
 def bits_per_byte(values: Any, lengths: Any, *, groups: Any = None, level: float = LEVEL) -> Ratio:
     """Return sum(values) / (ln 2 sum(lengths)): values in nats, lengths in bytes of text; else as `loss_by_weight`."""
     ratio = loss_by_weight(values, lengths, groups=groups, level=level)
-    return _transformed(ratio, "bits per byte", lambda nats: nats / math.log(2.0), 1.0 / math.log(2.0))
+    return _transformed(ratio, "bits per byte", lambda nats: nats / LN2, 1.0 / LN2)
 
 
 def _raised(nats: float) -> float:
     """e^nats, infinite where it fits no float: two documents can leave an end of thousands of nats."""
-    return math.exp(nats) if nats < 709.0 else math.inf
+    return exp(nats) if nats < 709.0 else math.inf
 
 
 def _transformed(ratio: Ratio, unit: str, change: Callable[[float], float], slope: float) -> Ratio:

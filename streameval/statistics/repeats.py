@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval.elementary import log
 from streameval.statistics.looks import Look
 from streameval.statistics.population import Population
 from streameval.statistics.seeds import spawn_stream
@@ -29,16 +30,14 @@ def looks(losses: Any, whole: Population, allowed: float) -> list[Look]:
     """
     equal = _equal(losses, whole)
     pairs = 0.5 * whole.rows**2
-    window = (
-        max(SHORTEST, math.ceil(math.log(pairs / allowed) / -math.log(equal))) if equal < 1.0 else LONGEST + 1
-    )
+    window = max(SHORTEST, math.ceil(log(pairs / allowed) / -log(equal))) if equal < 1.0 else LONGEST + 1
     if window > LONGEST or whole.rows < 4 * window:
         return []
     anchors, places = _anchors(losses, whole, window)
     again = _repeated(anchors, places, window)
     share = float(again.mean()) if len(again) else 0.0
     # Either nothing comes again, or what does is no chance: there is no normal law between.
-    chance = math.log(allowed) if share > 0.0 else 0.0
+    chance = log(allowed) if share > 0.0 else 0.0
     return [Look("repeat", window, None, share, 1, lambda _: chance)]
 
 

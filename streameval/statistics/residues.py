@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval.elementary import LN2
 from streameval.statistics.looks import Look
 from streameval.statistics.population import Population
 from streameval.statistics.tails import Tails
@@ -83,7 +84,7 @@ class Residues:
 
 
 def _log_chance(means: list[tuple[int, float]], tails: Tails) -> float:
-    return math.log(2.0) + min(tails.mean_of(count, gap) for count, gap in means)  # either side
+    return LN2 + min(tails.mean_of(count, gap) for count, gap in means)  # either side
 
 
 def _by_residue(gaps: NDArray[np.float64], cycle: int) -> NDArray[np.float64]:

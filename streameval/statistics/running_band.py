@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from streameval.arguments import integer
+from streameval.elementary import exp, log, log1p
 from streameval.errors import UsageError
 from streameval.statistics.clusters import finite
 from streameval.statistics.intervals.interval import checked_level
@@ -45,7 +46,7 @@ def running_reach(rows: int, *, first: int, level: float = 0.95) -> float:
     integer("first", first, least=1)
     if rows < first:
         raise UsageError(f"{rows} rows, but the band begins at first={first}. Look later, or begin earlier.")
-    return A * math.sqrt((math.log1p(math.log(rows / first)) + constant(1.0 - level)) / rows)
+    return A * math.sqrt((log1p(log(rows / first)) + constant(1.0 - level)) / rows)
 
 
 @functools.cache
@@ -72,4 +73,4 @@ def _chance(c: float) -> float:
     if not allowed.any():
         return math.inf
     g, eta = g[allowed], eta[allowed]
-    return float((4.0 * np.exp(-g * c) * (1.0 + 1.0 / ((g - 1.0) * np.log(eta)))).min())
+    return float((4.0 * exp(-g * c) * (1.0 + 1.0 / ((g - 1.0) * log(eta)))).min())

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.arguments import real
+from streameval.elementary import log
 from streameval.errors import UsageError
 from streameval.statistics.bounds import Bounds, needed
 from streameval.statistics.intervals import INTERVALS
@@ -311,7 +312,7 @@ class Asymptotic:
 
     def _ripe(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         _, skewness, farthest = self._spread[rows - 1].T
-        unseen = -math.log(1.0 - self._rows.level) / rows * farthest
+        unseen = -log(1.0 - self._rows.level) / rows * farthest
         enough = (rows >= BURN_IN) & (rows >= ROWS_FOR_SKEWNESS * skewness**2)
         return np.asarray(enough & (unseen <= self._half(rows)))
 

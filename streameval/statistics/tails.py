@@ -6,13 +6,13 @@ larger than the chances themselves.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval.elementary import exp, lgamma, log, log1p, logaddexp
 from streameval.statistics.population import PIECE, Population
 
 BINS = 512
@@ -85,7 +85,7 @@ class Tails:
         """Return K(l) = log E exp(l (loss - mean)), not less, for any array of tilts: Hoeffding's lemma in each bin."""
         powers = tilts[..., None] * self.gaps
         top = powers.max(axis=-1)
-        inside = np.log((self.shares * np.exp(powers - top[..., None])).sum(axis=-1))
+        inside = log((self.shares * exp(powers - top[..., None])).sum(axis=-1))
         return np.asarray(top + inside + (tilts * self.width) ** 2 / 8.0)
 
     def _drawn(self, count: int, gap: float) -> float:
@@ -99,14 +99,14 @@ class Tails:
         """
         p = count / self.rows
         tilts = TILTS[:, None] * gap / (self.variance * (1.0 - p))
-        logit = math.log(p) - math.log1p(-p)
+        logit = log(p) - log1p(-p)
         level = np.zeros_like(tilts)
         for _ in range(NEWTON):
-            taken = 1.0 / (1.0 + np.exp(np.clip(-(tilts * self.gaps + level + logit), -700.0, 700.0)))
+            taken = 1.0 / (1.0 + exp(np.clip(-(tilts * self.gaps + level + logit), -700.0, 700.0)))
             slope = (self.shares * taken * (1.0 - taken)).sum(axis=1, keepdims=True)
             off = p - (self.shares * taken).sum(axis=1, keepdims=True)
             level = level + np.clip(off / np.maximum(slope, 1e-300), -2.0, 2.0)
-        powers = np.logaddexp(math.log1p(-p), math.log(p) + tilts * self.gaps + level)
+        powers = logaddexp(log1p(-p), log(p) + tilts * self.gaps + level)
         mean = (self.shares * powers).sum(axis=1) + (tilts[:, 0] * self.width) ** 2 / 32.0
         exponent = self.rows * mean - count * (tilts[:, 0] * gap + level[:, 0])
         return float(np.min(exponent)) - _log_binomial(self.rows, count)
@@ -115,5 +115,5 @@ class Tails:
 def _log_binomial(rows: int, count: int) -> float:
     """Return log P(K = count) for K binomial(rows, count / rows)."""
     p = count / rows
-    ways = math.lgamma(rows + 1) - math.lgamma(count + 1) - math.lgamma(rows - count + 1)
-    return ways + count * math.log(p) + (rows - count) * math.log1p(-p)
+    ways = lgamma(rows + 1) - lgamma(count + 1) - lgamma(rows - count + 1)
+    return ways + count * log(p) + (rows - count) * log1p(-p)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval.elementary import dot, log
 from streameval.statistics.looks import Look
 from streameval.statistics.population import Population
 from streameval.statistics.samples import without_replacement
@@ -103,7 +104,7 @@ class _Extremes:
         """Return the log of the share of copies that reach z, the file itself counted as one."""
         if self._largest is None:
             self._largest = self._shuffled()
-        return math.log((1.0 + np.count_nonzero(self._largest >= z)) / (1.0 + len(self._largest)))
+        return log((1.0 + np.count_nonzero(self._largest >= z)) / (1.0 + len(self._largest)))
 
     def _shuffled(self) -> Floats:
         from streameval.kernels.ordering import shuffled_blocks
@@ -124,5 +125,5 @@ def _price(losses: Any, size: int, whole: Population) -> float:
         gaps = np.asarray(losses[start : start + piece], np.float64) - whole.mean
         fit = len(gaps) // size
         means = gaps[: fit * size].reshape(fit, size).mean(axis=1)
-        squares, count = squares + float(np.dot(means, means)), count + fit
+        squares, count = squares + dot(means, means), count + fit
     return squares / count / (whole.sd**2 * (1.0 - size / whole.rows) / size)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval.elementary import exp, log
 from streameval.losses import CrossEntropy
 from streameval.losses.loss import Loss
 from streameval.scoring import make_scorer
@@ -85,9 +86,9 @@ class _Unclipped:
         clipped: NDArray[np.float64] = np.asarray(self._losses[piece], np.float64)
         if self._eps == 0.0:
             return clipped
-        chance = np.exp(-clipped) - self._eps
+        chance = exp(-clipped) - self._eps
         lost = chance <= LOST * self._eps
-        exact = -np.log(np.where(lost, 1.0, chance))
+        exact = -log(np.where(lost, 1.0, chance))
         if lost.any():
             exact[lost] = self._read(np.flatnonzero(lost) + (piece.start or 0))
         # Rounding may leave a probability a little over 1.

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval.elementary import power_of_ten
 from streameval.statistics.population import PIECE
 
 FROM, TO, PER_DECADE = -6, 3, 4
-EDGES: NDArray[np.float64] = 10.0 ** (np.arange(FROM * PER_DECADE, TO * PER_DECADE + 1) / PER_DECADE)
+EDGES: NDArray[np.float64] = power_of_ten(np.arange(FROM * PER_DECADE, TO * PER_DECADE + 1) / PER_DECADE)
 
 
 @dataclass(frozen=True, slots=True)

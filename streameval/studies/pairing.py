@@ -5,6 +5,7 @@ Knows readers of losses and what is claimed of pairs. Does not know how a compar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -121,7 +122,7 @@ class Study:
         """What all rows say of further data."""
         several, bounds = len(self.names) > 2, difference_bounds(bounds_of(self.of, self.loss))
         if codes is None:
-            stderr, freedom, groups = pair.sd / pair.rows**0.5, pair.rows - 1.0, None
+            stderr, freedom, groups = pair.sd / math.sqrt(pair.rows), pair.rows - 1.0, None
             interval, wider = pair.interval, pair.interval_at(self.shared_level)
             assumes = "rows are independent of each other, and so many that their mean is nearly normally distributed."
         else:
@@ -233,7 +234,7 @@ class Study:
         mean = stopped.loss if self.decided else stopped.loss - draws.whole.mean
         spread = float(((new - old) * weights).std(ddof=1))
         wins, ties = (float(np.average(one, weights=weights)) for one in (new < old, new == old))
-        apart = quantile(self.level) * draws.whole.sd * (2.0 / len(rows)) ** 0.5
+        apart = quantile(self.level) * draws.whole.sd * math.sqrt(2.0 / len(rows))
         return Pair(
             self.names[0], self.names[k], len(rows), draws.whole.mean, draws.whole.mean + mean, mean, spread, interval,
             apart, None, wins, ties, (),

@@ -12,6 +12,7 @@ from itertools import zip_longest
 
 import numpy as np
 
+from streameval.elementary import matmul
 from streameval.errors import ModelError
 from streameval.layers import Activation, BatchNorm, Conv2d, Dense, Flatten, LayerNorm, Residual
 from streameval.layers.layer import Layer, Shape
@@ -80,7 +81,7 @@ def _both(one: Step, two: Step) -> Step | None:
     if isinstance(one, Affine) and isinstance(two, Linear):
         inputs = two.weight.shape[0]
         scale, shift = (np.broadcast_to(values, (inputs,)) for values in (one.scale, one.shift))
-        return Linear(two.weight * scale[:, None], two.bias + shift @ two.weight)
+        return Linear(two.weight * scale[:, None], two.bias + matmul(shift[None], two.weight)[0])
     if isinstance(one, Affine) and isinstance(two, Convolution):
         # Zeros around the image are zeros after the shift: only without padding or shift can it go into the bias.
         if any(two.padding) and np.any(one.shift):
@@ -91,7 +92,9 @@ def _both(one: Step, two: Step) -> Step | None:
             np.broadcast_to(values, (two.groups * each,)).reshape(shape) for values in (one.scale, one.shift)
         )
         grouped = two.weight.reshape(two.groups, -1, *two.weight.shape[1:])
-        bias = two.bias + np.einsum("gochw,gc->go", grouped, shift).reshape(-1)
+        bias = two.bias + np.concatenate(
+            [matmul(one.sum(axis=(2, 3)), of[:, None])[:, 0] for one, of in zip(grouped, shift, strict=True)]
+        )
         weight = (grouped * scale[:, None, :, None, None]).reshape(two.weight.shape)
         return _scaled(two, weight, bias)
     return None

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from streameval.elementary import exp, log
 from streameval.errors import DataError
 from streameval.outputs import json_stream
 from streameval.outputs.records import Record, short_names, tool_table
@@ -100,7 +101,7 @@ def _choice(sample: dict[str, Any]) -> float | None:
     top = max(logs)
     if not math.isfinite(top):
         return None
-    return math.log(math.fsum(math.exp(one - top) for one in logs)) + top - logs[int(target)]
+    return log(math.fsum(exp(one - top) for one in logs)) + top - logs[int(target)]
 
 
 def _log_likelihood(answer: Any) -> float:

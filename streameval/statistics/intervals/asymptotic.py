@@ -6,11 +6,11 @@ and asymptotic confidence sequences".
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
+from streameval.elementary import log
 from streameval.statistics.bounds import Bounds
 from streameval.statistics.intervals.batch import Batch, Floats
 from streameval.statistics.intervals.interval import Method
@@ -34,9 +34,9 @@ def limits(batch: Batch, level: float, bounds: Bounds | None) -> tuple[Floats, F
 def margin(t: Any, level: float) -> Any:
     """Return the half-width for a spread of 1 at the clock's time t, a number or an array."""
     miss = 1.0 - level
-    tuned = -2.0 * math.log(miss) + math.log(-2.0 * math.log(miss) + 1.0)
+    tuned = -2.0 * log(miss) + log(-2.0 * log(miss) + 1.0)
     grown = t * tuned / TUNED_FOR
-    return np.sqrt(2.0 * (grown + 1.0) / (t * grown) * np.log(np.sqrt(grown + 1.0) / miss))
+    return np.sqrt(2.0 * (grown + 1.0) / (t * grown) * log(np.sqrt(grown + 1.0) / miss))
 
 
 ASSUMES = (

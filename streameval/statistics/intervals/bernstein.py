@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 
+from streameval.elementary import log
 from streameval.statistics.bounds import Bounds, needed
 from streameval.statistics.intervals.batch import Batch, Floats
 from streameval.statistics.intervals.interval import Method
@@ -19,7 +20,7 @@ def limits(batch: Batch, level: float, bounds: Bounds | None) -> tuple[Floats, F
     low, high = needed(bounds, "bernstein")
     if batch.n == 1:
         return np.full(len(batch.values), low), np.full(len(batch.values), high)
-    cost = math.log(4.0 / (1.0 - level))
+    cost = log(4.0 / (1.0 - level))
     half = batch.sd * math.sqrt(2.0 * cost / batch.n) + 7.0 * (high - low) * cost / (3.0 * (batch.n - 1))
     return batch.mean - half, batch.mean + half
 

@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 
+from streameval.elementary import log
 from streameval.statistics.bounds import Bounds, needed
 from streameval.statistics.intervals.batch import Batch, Floats
 from streameval.statistics.intervals.interval import Method, silent
@@ -76,7 +77,7 @@ def log_capital(
 
 def threshold(level: float) -> float:
     """Return ln(2/a): each side may use half of the error."""
-    return math.log(2.0 / (1.0 - level))
+    return log(2.0 / (1.0 - level))
 
 
 def rate(batch: Batch, level: float) -> float:

@@ -6,11 +6,11 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 
 from streameval.arguments import real
+from streameval.elementary import normal_quantile
 from streameval.errors import UsageError
 from streameval.statistics.bounds import Bounds, needed
 from streameval.statistics.intervals.batch import Batch, Floats
@@ -144,7 +144,7 @@ def checked_level(level: float) -> float:
 @functools.cache
 def quantile(level: float) -> float:
     """Return z with P(|Z| < z) = level for a standard normal Z: 1.96 for 0.95."""
-    return NormalDist().inv_cdf(0.5 + 0.5 * level)
+    return normal_quantile(0.5 + 0.5 * level)
 
 
 def flat(batch: Batch) -> str | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+from streameval.elementary import log
 from streameval.statistics.bounds import Bounds, needed
 from streameval.statistics.intervals.batch import Batch, Floats
 from streameval.statistics.intervals.interval import Method, silent
@@ -21,7 +22,7 @@ def limits(batch: Batch, level: float, bounds: Bounds | None) -> tuple[Floats, F
     """
     low, high = needed(bounds, "serfling")
     n = batch.n
-    cost = math.log(10.0 / (1.0 - level))
+    cost = log(10.0 / (1.0 - level))
     rho = 1.0
     if batch.population is not None:
         share = n / batch.population

@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from streameval.elementary import cbrt
 from streameval.statistics.bounds import Bounds
 from streameval.statistics.intervals.batch import Batch, Floats
 from streameval.statistics.intervals.interval import Method, flat, quantile
@@ -43,7 +44,7 @@ def _inverse(z: float, scale: float, share: float) -> float:
     bend, shift = scale * (2.0 - share), scale * (1.0 - 2.0 * share)
     if abs(bend) < 1e-7:  # below this the cube root loses more digits than the bend is worth
         return z
-    return (math.cbrt(1.0 + 3.0 * bend * (z - shift)) - 1.0) / bend
+    return (cbrt(1.0 + 3.0 * bend * (z - shift)) - 1.0) / bend
 
 
 def warn(batch: Batch) -> str | None:

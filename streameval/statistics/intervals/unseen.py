@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from streameval.elementary import log, log1p
 from streameval.statistics.bounds import Bounds
 from streameval.statistics.intervals.batch import Batch
 
@@ -43,8 +44,8 @@ class Seen:
             return 0.0
         draws = float(self.draws)
         if self.population is not None:
-            draws = -self.population * math.log1p(-draws / self.population)
-        return min(1.0, -math.log(1.0 - level) / draws)
+            draws = -self.population * log1p(-draws / self.population)
+        return min(1.0, -log(1.0 - level) / draws)
 
     def warning(self, level: float, bounds: Bounds | None, half_width: float) -> str | None:
         """Return a warning if the unseen share could move the mean by more than the half-width, else None.
