@@ -19,6 +19,12 @@ from streameval.cli.saved_options import SavedOptions, saved_options
 @options.option("--rows", metavar="FILE|START:STOP", help="Only these rows; repeats count. Default: all.")
 @options.group
 @options.option(
+    "--anatomy",
+    is_flag=True,
+    help="Take the loss apart: quantiles, the worst 1 %, top-k accuracies, Brier score, calibration.",
+)
+@options.option("--by", metavar="COLUMN", help="Results by value of a column of the data, and --anatomy.")
+@options.option(
     "--images", is_flag=True, help="Show the worst rows as pictures, with true and predicted class."
 )
 @pass_options
@@ -31,6 +37,8 @@ def command(
     data: str | None,
     rows: str | None,
     group: str | None,
+    anatomy: bool,
+    by: str | None,
     images: bool,
     run: PassOptions,
     max_memory: str | None,
@@ -54,7 +62,14 @@ def command(
 
     figures.check({"MODEL": model, "DATA": data, "--rows": rows, "--key": run.key}, *run.outputs())
     subject = saved.subject(
-        model, data, inputs, group=group, allow_nonfinite=allow_nonfinite, evaluating=True
+        model,
+        data,
+        inputs,
+        # Saved outputs are read with one such column.
+        group=by if group is None and data is None else group,
+        allow_nonfinite=allow_nonfinite,
+        evaluating=True,
+        whole=anatomy,
     )
     settings, selected = run.settings(), parse_rows(rows, subject.rows)
     kernels.ready(subject.data, subject.model, loss=subject.loss)
@@ -69,6 +84,8 @@ def command(
             max_memory=max_memory,
             allow_nonfinite=allow_nonfinite,
             groups=subject.groups,
+            anatomy=anatomy,
+            by=by,
             progress=on_progress,
             options=settings,
         )

@@ -66,6 +66,7 @@ class SavedOptions:
         group: str | None = None,
         allow_nonfinite: bool = False,
         evaluating: bool = False,
+        whole: bool = False,
     ) -> Subject:
         """The model and the data set, or the outputs where no DATA was given. Errors are those of opening them."""
         if data is not None:
@@ -73,13 +74,19 @@ class SavedOptions:
             network = inputs.model(model, allow_nonfinite=allow_nonfinite)
             source = inputs.data(data)
             return Subject(network, source, inputs.loss(), source.rows, group)
-        outputs = self.open(model, inputs, group=group, allow_nonfinite=allow_nonfinite)
+        outputs = self.open(model, inputs, group=group, allow_nonfinite=allow_nonfinite, whole=whole)
         return Subject(outputs, None, self.loss(outputs, inputs), outputs.rows)
 
     def open(
-        self, path: str, inputs: InputOptions, *, group: str | None = None, allow_nonfinite: bool = False
+        self,
+        path: str,
+        inputs: InputOptions,
+        *,
+        group: str | None = None,
+        allow_nonfinite: bool = False,
+        whole: bool = False,
     ) -> Outputs:
-        """Open the saved outputs at `path`, with all that the loss needs of them."""
+        """Open the saved outputs at `path`, with all that the loss needs of them; `whole`: all probabilities."""
         from streameval.outputs.opening import open_outputs
 
         _refuse([name for name in OF_MODELS if _given(name)], "a model and its data", "saved outputs")
@@ -96,7 +103,7 @@ class SavedOptions:
             bounds=parse_bounds(self.bounds),
             format=self.format,
             allow_nonfinite=allow_nonfinite,
-            whole=inputs.label_smoothing != 0.0,
+            whole=whole or inputs.label_smoothing != 0.0,
         )
 
     def loss(self, outputs: Outputs, inputs: InputOptions) -> Loss | None:

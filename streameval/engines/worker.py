@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from streameval.errors import DataError
+from streameval.evaluation.anatomizing import Anatomist
 from streameval.evaluation.memory import planned_scorers
 from streameval.evaluation.passes import Part, PassSpec, compute
 from streameval.evaluation.resources import Usage
@@ -65,6 +66,7 @@ def compute_task(spec: PassSpec, task: Task, threads: int | None = None) -> Part
             [task],
             chunk_rows=bench.chunk_rows,
             allow_nonfinite=spec.identity.nonfinite,
+            anatomist=Anatomist(bench.source) if spec.identity.anatomy else None,
         ):
             tally += part.tallies[0]
             if spec.losses:
@@ -89,7 +91,14 @@ def _bench(spec: PassSpec, threads: int | None) -> _Bench:
             f"{spec.identity.data}. Give all workers the same file, on a shared disk or as a copy at the same path."
         )
     # A task carries the row numbers of its own span alone: none are held for the whole pass.
-    (scorer,), chunk_rows = planned_scorers([spec.model], source, spec.identity.loss, budget, spec.chunk_rows)
+    (scorer,), chunk_rows = planned_scorers(
+        [spec.model],
+        source,
+        spec.identity.loss,
+        budget,
+        spec.chunk_rows,
+        detailed=bool(spec.identity.anatomy),
+    )
     _KEPT["bench"] = _Bench(key, source, scorer, chunk_rows)
     return _KEPT["bench"]
 

@@ -15,6 +15,8 @@ from streameval import losses
 from streameval.defaults import NATIVE
 from streameval.errors import CheckError, DataError
 from streameval.evaluation import sealed
+from streameval.evaluation.anatomy import Anatomy
+from streameval.evaluation.anatomy_report import anatomy_dict
 from streameval.evaluation.consistency import check_state
 from streameval.evaluation.fields import UNSOUND, flag, integer, only, sha256, shown, text
 from streameval.evaluation.identity import RESULT_VERSION
@@ -38,6 +40,7 @@ UNKNOWN = (
     "stderr_clustered",
     "groups",
     "accuracy_interval_clustered",
+    "anatomy",
 )
 # What is compared with the model, data and scorer at hand, or block by block, and what says how to read the rest.
 ELSEWHERE = (
@@ -259,6 +262,8 @@ def _checked(name: str, said: dict[str, Any]) -> Certificate:
     check_costs(said["resources"], rows)
     if said.get("rounding") is not None:
         Rounding.from_dict(said["rounding"])
+    if said.get("anatomy") is not None:
+        _check_anatomy(said["anatomy"], state)
     if said.get("check") is not None:
         _check_hashed(said["check"], rows, said["data"]["fingerprint"])
     found = Certificate(name, said, state, loss, _blocks(name, said, rows))
@@ -288,9 +293,19 @@ def _alike(said: Any, wanted: Any) -> bool:
         return False
     if isinstance(wanted, dict):
         return said.keys() == wanted.keys() and all(_alike(said[key], wanted[key]) for key in wanted)
+    if isinstance(wanted, list):
+        return len(said) == len(wanted) and all(map(_alike, said, wanted))
     if isinstance(wanted, float):
         return math.isclose(said, wanted, rel_tol=1e-9, abs_tol=1e-15)
     return bool(said == wanted)
+
+
+def _check_anatomy(said: Any, state: State) -> None:
+    """Raise DataError or ValueError for an anatomy that is not of these rows, or whose numbers are others."""
+    found = Anatomy.from_dict(said["state"])
+    found.check(state)
+    if not _alike(said, json.loads(json.dumps(anatomy_dict(found, state)))):
+        raise ValueError("its anatomy does not follow from its exact counts")
 
 
 def _check_hashed(said: Any, rows: int, fingerprint: str) -> None:

@@ -8,10 +8,13 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from streameval.arguments import integer
 from streameval.defaults import CHUNK_ROWS
 from streameval.deprecation import gathered
 from streameval.errors import DataError, IncompleteDataError, IncompleteError, StorageError, UsageError
+from streameval.evaluation.anatomizing import Anatomist, Named
 from streameval.evaluation.checkpoint import Checkpoint, CheckpointWriter, resumed
 from streameval.evaluation.events import Callback, EventFile, Listeners
 from streameval.evaluation.grouping import GroupSums
@@ -81,6 +84,8 @@ def evaluate(
     max_memory: int | str | None = None,
     allow_nonfinite: bool = False,
     groups: Any = None,
+    anatomy: bool = False,
+    by: Any = None,
     progress: Callable[[int, int], None] | None = None,
     options: PassOptions = ONE_SITTING,
 ) -> Report:
@@ -99,6 +104,10 @@ def evaluate(
     groups      one for each row of the data set (documents, writers: rows of one may be alike), (rows,) integers or
                 strings, or the name of a column of its Arrow files: the report's errors take groups, not rows, as
                 independent. It takes 8 bytes a row; not with a checkpoint, shard or engine
+    anatomy     take the loss apart, as `Report.anatomy`: quantiles, the part of the worst 1 %, and, where the model
+                gives probabilities, top-k accuracies, Brier score and calibration error. Exact and in fixed memory; no
+                other result changes
+    by          results by value as well: as `groups` is given, at most 1,000 different ones; not with an engine
     progress    called with (rows done, rows in all) after each chunk
     options     checkpoint, shard, engine, file of losses, callbacks
 
@@ -120,6 +129,7 @@ def evaluate(
         network, source, selection, chosen_loss, shard_span(options.shard, len(selection)), options,
         integer("chunk_rows", chunk_rows, least=1), Budget(threads, limit), allow_nonfinite,
         _group_sums(groups_of(source, groups), source, selection, options),
+        _anatomist(anatomy, by, source, options),
     )  # fmt: skip
     return one.run(data, progress)
 
@@ -136,6 +146,30 @@ def _group_sums(groups: Any, source: Source, selection: Selection, options: Pass
     return GroupSums(groups, source, selection)
 
 
+def _anatomist(anatomy: bool, by: Any, source: Source, options: PassOptions) -> Anatomist | None:
+    """What takes the losses apart, None where nobody asked."""
+    if by is not None and options.engine is not None:
+        raise UsageError(
+            "by (--by) with an engine: workers do not have the values by which rows are told apart. Leave one of "
+            "them out; with shards or a checkpoint it works."
+        )
+    if by is not None and isinstance(source, Outputs):
+        by = _values_of(by, source)
+    return Anatomist(source, by) if anatomy or by is not None else None
+
+
+def _values_of(by: Any, source: Outputs) -> Any:
+    """The values by which rows of saved outputs are told apart: those of the column that they were opened with."""
+    if not isinstance(by, str):
+        return by
+    if source.groups is None or source.groups.column != by:
+        raise UsageError(
+            f"by: {by!r}, but {source.name} was opened without it. Open it with that column: open_outputs(..., "
+            f"group={by!r}) (--group {by})."
+        )
+    return Named(by, np.asarray(source.groups.names)[source.groups.codes])
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Pass:
     """One evaluation: what it is of, and how it is carried out."""
@@ -150,6 +184,7 @@ class _Pass:
     budget: Budget
     allow_nonfinite: bool
     groups: GroupSums | None
+    anatomist: Anatomist | None
 
     def run(self, data: Any, progress: Callable[[int, int], None] | None) -> Report:
         """Compute what is missing, with everything that takes part in it, and report."""
@@ -181,6 +216,7 @@ class _Pass:
                     meter.resources(len(self.span) - listeners.before, threads), scorer_name,
                     tally if self._keeps_blocks() else None, identity,
                     None if self.groups is None else self.groups.clusters(), self._hashed(),
+                    anatomy=tally.anatomy,
                 )  # fmt: skip
                 if spool is not None and options.losses is not None:
                     write_losses(
@@ -212,7 +248,10 @@ class _Pass:
                 f"{self.model.summary}: its content is not known, so that parts of a pass of it cannot be told from "
                 "those of another. Say what it is: streameval.Predictor(predict=..., identity='a hash or a version')."
             )
-        return Identity.of(self.model, self.source, self.selection, self.loss, nonfinite=self.allow_nonfinite)
+        return Identity.of(
+            self.model, self.source, self.selection, self.loss, nonfinite=self.allow_nonfinite,
+            anatomy="" if self.anatomist is None else self.anatomist.named,
+        )  # fmt: skip
 
     def _keeps_blocks(self) -> bool:
         return self.options.shard is not None or self.selection.is_all(self.source)
@@ -231,11 +270,17 @@ class _Pass:
             parts = compute_on(self.options.engine, spec, self.selection, results)
             return parts, scorer.name, scorer.classes, 0
         (scorer,), chunk_rows = planned_scorers(
-            [self.model], self.source, self.loss, self.budget, self.chunk_rows, self.selection.numbers_bytes
+            [self.model],
+            self.source,
+            self.loss,
+            self.budget,
+            self.chunk_rows,
+            self.selection.numbers_bytes,
+            detailed=self.anatomist is not None,
         )
         parts = compute(
             [scorer], self.source, self.selection.tasks(results.gaps()),
-            chunk_rows=chunk_rows, allow_nonfinite=self.allow_nonfinite,
+            chunk_rows=chunk_rows, allow_nonfinite=self.allow_nonfinite, anatomist=self.anatomist,
         )  # fmt: skip
         return parts, scorer.name, scorer.classes, scorer.threads
 

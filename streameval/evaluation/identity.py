@@ -32,6 +32,7 @@ class Identity:
     total      number of rows in that selection; parts are numbered by their place in it
     nonfinite  whether rows that are not finite are left out (True) or refused
     meaning    see RESULT_VERSION
+    anatomy    how losses are taken apart, `Anatomist.named`; "" where nobody asked
     """
 
     model: str
@@ -41,14 +42,22 @@ class Identity:
     total: int
     nonfinite: bool
     meaning: int = RESULT_VERSION
+    anatomy: str = ""
 
     @classmethod
     def of(
-        cls, model: Model, source: Source, selection: Selection, loss: Loss, *, nonfinite: bool
+        cls,
+        model: Model,
+        source: Source,
+        selection: Selection,
+        loss: Loss,
+        *,
+        nonfinite: bool,
+        anatomy: str = "",
     ) -> Identity:
         """The identity of evaluating `model` on the selected rows of `source`."""
         rows = selection.name(source)
-        return cls(model.sha256, source.fingerprint, loss, rows, len(selection), nonfinite)
+        return cls(model.sha256, source.fingerprint, loss, rows, len(selection), nonfinite, anatomy=anatomy)
 
     def differences(self, other: Identity) -> str:
         """What `other` has that is not the same here: "data sha256:1, expected sha256:2; ..."; "" if nothing."""
@@ -59,17 +68,21 @@ class Identity:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
-        return asdict(self) | {"loss": self.loss.to_dict()}
+        stored = asdict(self) | {"loss": self.loss.to_dict()}
+        if not self.anatomy:
+            del stored["anatomy"]  # earlier versions know no such field
+        return stored
 
     @classmethod
     def from_dict(cls, stored: Any) -> Identity:
         """What `to_dict` wrote, or an earlier version, which knew cross-entropy alone. DataError if it is damaged."""
         with intact("a stored identity", "it"):
-            only(stored, ("model", "data", "loss", "eps", "rows", "total", "nonfinite", "meaning"))
+            only(stored, ("model", "data", "loss", "eps", "rows", "total", "nonfinite", "meaning", "anatomy"))
             loss = losses.from_dict(stored.get("loss") or {"name": "cross-entropy", "eps": stored["eps"]})
             found = cls(
                 sha256(stored, "model"), text(stored, "data"), loss, text(stored, "rows"),
                 integer(stored, "total", least=0), flag(stored, "nonfinite"), integer(stored, "meaning"),
+                text(stored, "anatomy") if "anatomy" in stored else "",
             )  # fmt: skip
             if "loss" in stored and canonical(loss.to_dict()) != canonical(stored["loss"]):
                 raise ValueError(f"the loss is {shown(stored['loss'])}")

@@ -20,6 +20,7 @@ from streameval.evaluation.state import confusion_size
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
 from streameval.scoring import make_scorer
+from streameval.scoring.detailed import DetailedScorer
 from streameval.scoring.scorer import Budget, Scorer
 from streameval.storage.source import Source, Span
 
@@ -100,15 +101,21 @@ def planned_scorers(
     budget: Budget,
     chunk_rows: int,
     numbers_bytes: int = 0,
+    *,
+    detailed: bool = False,
 ) -> tuple[list[Scorer], int]:
     """The scorers, and the rows of a chunk, that keep a pass within the budget; what is asked for without a limit.
+
+    detailed  whether probabilities are asked for beside the losses
 
     With a limit, the kernels are loaded now, so that they count as what the process holds already, and pages of
     files that are done with are given back however small the file is.
 
     Raises StorageError as `plan` does, and the errors of `make_scorer`.
     """
-    scorers = [make_scorer(model, source, loss, budget) for model in models]
+    scorers: list[Scorer] = [make_scorer(model, source, loss, budget) for model in models]
+    if detailed:
+        scorers = [DetailedScorer(scorer) for scorer in scorers]
     if budget.max_memory is None:
         return scorers, chunk_rows
     chosen = plan(

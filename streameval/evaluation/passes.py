@@ -25,6 +25,7 @@ from streameval.errors import (
     StreamevalError,
     UsageError,
 )
+from streameval.evaluation.anatomizing import Anatomist
 from streameval.evaluation.identity import Identity
 from streameval.evaluation.partial_results import PartialResults
 from streameval.evaluation.resources import Usage
@@ -75,8 +76,11 @@ def compute(
     *,
     chunk_rows: int,
     allow_nonfinite: bool = False,
+    anatomist: Anatomist | None = None,
 ) -> Iterator[Part]:
     """Yield what comes of each chunk of the rows of the tasks; each row is read once, and scored by all the scorers.
+
+    anatomist  takes the losses apart, None where nobody asked
 
     After the last one the file is checked to be what it was at opening.
 
@@ -85,16 +89,23 @@ def compute(
     for task in tasks:
         place = task.span.start
         for chunk in task.rows.chunks(source, chunk_rows):
-            yield _part(scorers, source, chunk, place, allow_nonfinite)
+            yield _part(scorers, source, chunk, place, allow_nonfinite, anatomist)
             place += len(chunk)
     source.check_unchanged()
 
 
-def _part(scorers: Sequence[Scorer], source: Source, chunk: Chunk, place: int, allow_nonfinite: bool) -> Part:
+def _part(
+    scorers: Sequence[Scorer],
+    source: Source,
+    chunk: Chunk,
+    place: int,
+    allow_nonfinite: bool,
+    anatomist: Anatomist | None,
+) -> Part:
     scores = [scorer.score(chunk) for scorer in scorers]
     rows, tallies = row_numbers(chunk), []
     for scorer, one in zip(scorers, scores, strict=True):
-        tally, left_out = fold_tally(place, one, rows, scorer.classes)
+        tally, left_out = fold_tally(place, one, rows, scorer.classes, anatomist)
         if left_out is not None and not allow_nonfinite:
             raise nonfinite(source, left_out, tally.state.sums.left_out, len(chunk))
         tallies.append(tally)

@@ -11,6 +11,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from streameval.defaults import FURTHER_DATA
+from streameval.evaluation.anatomy import Anatomy
+from streameval.evaluation.anatomy_report import anatomy_dict
 from streameval.evaluation.fields import integer, only, sha256, shown, text
 from streameval.evaluation.identity import RESULT_VERSION, Identity
 from streameval.evaluation.resources import Resources
@@ -122,6 +124,7 @@ class Report:
     clusters   errors by group of rows, where groups were given
     hashed     what was hashed as it was read, None where that was not asked for
     measured   what rounding costs, of merged shards, where it is not measured anew
+    anatomy    what the losses are made of, None where nobody asked
     """
 
     state: State
@@ -135,6 +138,7 @@ class Report:
     clusters: Clusters | None = None
     hashed: Hashed | None = None
     measured: Rounding | None = None
+    anatomy: Anatomy | None = None
 
     @property
     def loss(self) -> float | None:
@@ -275,6 +279,7 @@ class Report:
             "check": None if self.hashed is None else self.hashed.to_dict(),
             "rounding": None if self.rounding is None else self.rounding.to_dict(),
             "resources": self.resources.to_dict(),
+            **({} if self.anatomy is None else {"anatomy": anatomy_dict(self.anatomy, self.state)}),
             "meaning": {
                 "version": RESULT_VERSION,
                 "loss": self.loss_function.formula,

@@ -148,7 +148,7 @@ def merge(paths: Sequence[str | os.PathLike[str]], *, key: bytes | None = None) 
         raise IncompleteError(f"{error} Run the shards that hold them, and give their files too.") from None
     return Report(
         tally.state, first.identity.loss, first.model, first.data, _resources(costs), first.scorer, tally,
-        first.identity, hashed=_merged_checks(shards), measured=first.rounding,
+        first.identity, hashed=_merged_checks(shards), measured=first.rounding, anatomy=tally.anatomy,
     )  # fmt: skip
 
 

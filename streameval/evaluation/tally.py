@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import DataError
+from streameval.evaluation.anatomizing import Anatomist
+from streameval.evaluation.anatomy import Anatomy
 from streameval.evaluation.consistency import check_state
 from streameval.evaluation.counts import Counts
 from streameval.evaluation.fields import UNSOUND, integer, sha256, shown
@@ -119,12 +121,14 @@ class Tally:
     state    the exact sums
     whole    the blocks that lie wholly in `span`, in order
     partial  (block, state) of the at most two blocks that lie in `span` in part
+    anatomy  what the losses are made of, None where nobody asked
     """
 
     span: Span
     state: State
     whole: tuple[Block, ...] = ()
     partial: tuple[tuple[int, State], ...] = ()
+    anatomy: Anatomy | None = None
 
     @classmethod
     def empty(cls, start: int, classes: int | None) -> Tally:
@@ -154,7 +158,16 @@ class Tally:
         if met in partial and span.start <= met * BLOCK_ROWS and (met + 1) * BLOCK_ROWS <= span.stop:
             middle = (Block.of(partial.pop(met)),)
         whole = self.whole + middle + other.whole
-        return Tally(span, self.state + other.state, whole, tuple(sorted(partial.items(), key=_block)))
+        anatomy = self.anatomy
+        if not len(self.span) or not len(other.span):
+            anatomy = self.anatomy or other.anatomy
+        elif (anatomy is None) != (other.anatomy is None):
+            raise DataError("rows with an anatomy and rows without one cannot be joined.")
+        elif anatomy is not None and other.anatomy is not None:
+            anatomy += other.anatomy
+        return Tally(
+            span, self.state + other.state, whole, tuple(sorted(partial.items(), key=_block)), anatomy
+        )
 
     def blocks(self, total: int) -> tuple[Block, ...] | None:
         """All blocks of `total` rows, the last one shorter; None if rows are missing here."""
@@ -170,6 +183,7 @@ class Tally:
             "state": self.state.to_dict(),
             "blocks": [one.to_dict() for one in self.whole],
             "partial": [[block, state.to_dict()] for block, state in self.partial],
+            **({} if self.anatomy is None else {"anatomy": self.anatomy.to_dict()}),
         }
 
     @classmethod
@@ -186,6 +200,7 @@ class Tally:
                 State.from_dict(stored["state"]),
                 _stored_blocks(stored, span, numbers),
                 tuple((integer([k], 0), State.from_dict(state)) for k, state in stored["partial"]),
+                None if "anatomy" not in stored else Anatomy.from_dict(stored["anatomy"]),
             )
         except UNSOUND as error:
             if isinstance(error, DataError):
@@ -202,6 +217,8 @@ class Tally:
         if start > stop:
             raise DataError(f"a stored tally is of rows {_text(self.span)}. Compute it again.")
         check_state(self.state, len(self.span), numbers.of(self.span))
+        if self.anatomy is not None:
+            self.anatomy.check(self.state)
         ends = {at // BLOCK_ROWS for at in (start, stop) if at % BLOCK_ROWS and start < stop}
         partial = {k: Span(max(k * BLOCK_ROWS, start), min((k + 1) * BLOCK_ROWS, stop)) for k in sorted(ends)}
         if len(self.whole) != len(_whole_blocks(self.span)) or [k for k, _ in self.partial] != list(partial):
@@ -263,11 +280,16 @@ def stored_tallies(stored: Any, identity: Identity) -> list[Tally]:
 
 
 def fold_tally(
-    start: int, scores: Scores, rows: NDArray[np.int64], classes: int | None
+    start: int,
+    scores: Scores,
+    rows: NDArray[np.int64],
+    classes: int | None,
+    anatomist: Anatomist | None = None,
 ) -> tuple[Tally, int | None]:
     """The tally of rows whose first one is at `place`, and the first row that was left out, or None.
 
     scores   of the rows · rows (n,) int64: their numbers · classes  None where they have none
+    anatomist  takes the losses apart, None where nobody asked
 
     The rows are folded block by block.
     """
@@ -283,6 +305,8 @@ def fold_tally(
         tally = Tally.of(span, State(sums, classification))
         total = total + tally if len(total.span) else tally
         first_left_out = left_out if first_left_out is None else first_left_out
+    if anatomist is not None:
+        total = replace(total, anatomy=anatomist.of(scores, rows))
     return total, first_left_out
 
 

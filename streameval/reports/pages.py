@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from streameval.reports import about, text_paired
-from streameval.reports.figures import batches, classes, histogram, order, pairs, running, worst
+from streameval.reports.figures import anatomy, batches, classes, histogram, order, pairs, running, worst
 from streameval.reports.figures.plot import Figure
 from streameval.reports.numbers import assumed, count, nats, percent
 from streameval.reports.page import Page
@@ -43,7 +43,12 @@ def report(result: Report) -> Page:
         f"{_called(result)} of {subject(result.model, result.data)}",
         f"{in_unit(nats(result.loss, 10), result.loss_function)} over {count(result.rows)} rows{_right(result)}.",
         (_loss(result), *_costs(result), *_what(result.model, result.data), ("digest", result.digest)),
-        _there(classes.losses(result), worst.worst(result), classes.confusion(result)),
+        _there(
+            classes.losses(result),
+            *anatomy.figures(result),
+            worst.worst(result),
+            classes.confusion(result),
+        ),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streameval.defaults import GUARANTEED
-from streameval.reports import about
+from streameval.reports import about, text_anatomy
 from streameval.reports.numbers import assumed, bytes_, count, ends, nats, percent
 from streameval.reports.terminal import INDENT, TextStyle, fields, paragraph, table, visible, wrapped
 from streameval.reports.words import called, in_unit, more_is_better, subject
@@ -35,6 +35,8 @@ def report(result: Report, style: TextStyle, *, images: bool = False) -> str:
     if result.rows and result.correct is not None:
         lines += ["", *_classes(result, style)]
         lines += ["", *_confusion(result, style)]
+    if result.anatomy is not None:
+        lines += ["", *text_anatomy.anatomy(result, style)]
     if images:
         from streameval.evaluation.worst import worst_rows
         from streameval.reports import pictures

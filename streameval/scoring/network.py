@@ -43,14 +43,24 @@ class NetworkScorer:
 
     def score(self, chunk: Chunk) -> Scores:
         """See `Scorer`."""
+        return self._scores(chunk, None)
+
+    def detailed(self, chunk: Chunk) -> Scores:
+        """The same scores, of the same computation, with the probabilities that come of it, float32."""
+        if self.classes is None:
+            return self.score(chunk)
+        return self._scores(chunk, np.empty((len(chunk), self.model.outputs), np.float32))
+
+    def _scores(self, chunk: Chunk, probabilities: NDArray[np.float32] | None) -> Scores:
         loss, predicted = np.empty(len(chunk)), np.empty(len(chunk), np.int64)
         soft = chunk.t.ndim == 2
         if not soft:
             _check_labels(chunk, self.model.outputs, self._source_name)
-        self._run(chunk, loss, predicted, None)
+        self._run(chunk, loss, predicted, probabilities)
         if self.classes is None:
             return Scores(loss, None, None)
-        return Scores(loss, np.argmax(chunk.t, axis=1) if soft else chunk.t, predicted)
+        target = np.argmax(chunk.t, axis=1) if soft else chunk.t
+        return Scores(loss, target, predicted, probabilities, chunk.t if soft else None)
 
     def probabilities(self, chunk: Chunk) -> NDArray[np.float32]:
         """Softmax of the logits, float32 (n, outputs); the chunk's targets are not looked at."""

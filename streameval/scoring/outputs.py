@@ -5,10 +5,12 @@ Knows how a run's columns lie in the rows of its source. Does not know files.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
-from streameval.elementary import log, logaddexp
+from streameval.elementary import exp, log, logaddexp
 from streameval.errors import UsageError
 from streameval.losses import CrossEntropy, Recorded
 from streameval.losses.loss import Loss
@@ -50,6 +52,14 @@ class OutputsScorer:
         logs, predicted = _with_eps(rows[:, first : first + kept], self.loss), rows[:, first + kept]
         loss = self.loss.of_logs(logs, chunk.t) if self.model.whole else np.ascontiguousarray(-logs[:, 0])
         return Scores(loss, chunk.t, predicted.astype(np.int64))
+
+    def detailed(self, chunk: Chunk) -> Scores:
+        """The same scores with the probabilities, where those of all classes were kept."""
+        scores, model = self.score(chunk), self.model
+        if self.classes is None or not model.whole:
+            return scores
+        logs = chunk.x[:, model.column : model.column + model.outputs]
+        return replace(scores, probabilities=exp(np.ascontiguousarray(logs)))
 
     def reference(self, chunk: Chunk) -> None:
         """See `Scorer`: the values are what there is."""

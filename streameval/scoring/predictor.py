@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval.elementary import exp
 from streameval.errors import ModelError, UsageError
 from streameval.losses.loss import Loss
 from streameval.predictors.predictor import Predictor
@@ -54,6 +56,17 @@ class PredictorScorer:
 
     def score(self, chunk: Chunk) -> Scores:
         """See `Scorer`. Raises ModelError where outputs depend on the batch, DataError for false probabilities."""
+        return self._scores(chunk)[0]
+
+    def detailed(self, chunk: Chunk) -> Scores:
+        """The same scores, of the same outputs, with their probabilities, float64."""
+        scores, out = self._scores(chunk)
+        if self.classes is None:
+            return scores
+        y = out if self.model.returns == "probabilities" else softmax(out)
+        return replace(scores, probabilities=y, soft=chunk.t if chunk.t.ndim == 2 else None)
+
+    def _scores(self, chunk: Chunk) -> tuple[Scores, NDArray[np.float64]]:
         if chunk.t.ndim == 1 and self.classes and not targets.usable_label(chunk.largest_label, self.classes):
             raise targets.refuse(self._source_name, self.classes, [(np.asarray(chunk.rows), chunk.t)])
         stored = chunk.x
@@ -66,9 +79,9 @@ class PredictorScorer:
         with np.errstate(divide="ignore"):
             loss[finite] = self._losses(out[finite], chunk.t[finite])
         if self.classes is None:
-            return Scores(loss, None, None)
+            return Scores(loss, None, None), out
         target = np.argmax(chunk.t, axis=1) if chunk.t.ndim == 2 else chunk.t
-        return Scores(loss, target, np.argmax(out, axis=1))
+        return Scores(loss, target, np.argmax(out, axis=1)), out
 
     def reference(self, chunk: Chunk) -> None:
         """See `Scorer`: whoever computes the outputs is not known to be able to do it in float64."""
@@ -100,3 +113,10 @@ class PredictorScorer:
         if self.model.returns == "probabilities" and self._of_probabilities is not None:
             return self._of_probabilities(out, t)
         return self.loss.reference(out, t)
+
+
+def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """exp(z) / sum exp(z) of each row (n, k); NaN where a logit is not finite."""
+    with np.errstate(invalid="ignore"):
+        y = exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
+        return np.asarray(y / y.sum(axis=1, keepdims=True))

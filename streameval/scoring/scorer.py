@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,17 @@ MOST_THREADS = 64
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores:
-    """One value a row: loss (n,) float64; true and predicted class (n,) int64, None where rows have no classes."""
+    """One value a row: loss (n,) float64; true and predicted class (n,) int64, None where rows have no classes.
+
+    probabilities  (n, classes), where they were asked for and are known
+    soft           the targets (n, classes), where rows have weights for classes
+    """
 
     loss: NDArray[np.float64]
     target: NDArray[np.int64] | None
     predicted: NDArray[np.int64] | None
+    probabilities: NDArray[Any] | None = None
+    soft: NDArray[np.float64] | None = None
 
     @property
     def right(self) -> NDArray[np.bool_] | None:

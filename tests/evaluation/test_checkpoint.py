@@ -164,7 +164,7 @@ def test_a_checkpoint_of_other_data_or_another_meaning_is_refused(data: Path, tm
         se.evaluate(network(), other, options=PassOptions(checkpoint=path))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("streameval.evaluation.identity.RESULT_VERSION", 2)
-        patch.setattr("streameval.evaluation.identity.Identity.__init__.__defaults__", (2,))
+        patch.setattr("streameval.evaluation.identity.Identity.__init__.__defaults__", (2, ""))
         with pytest.raises(DataError, match="meaning 1, expected 2"):
             se.evaluate(network(), data, options=PassOptions(checkpoint=path))
 
