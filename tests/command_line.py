@@ -26,8 +26,10 @@ PROGRAM = (sys.executable, "-m", "streameval")
 
 
 def environment(**more: str) -> dict[str, str]:
-    """This process's environment, with the package importable from anywhere."""
-    return {**os.environ, "PYTHONPATH": str(ROOT), **more}
+    """This process's environment, with the package importable from anywhere, and calls taken away as from this one."""
+    given = {**os.environ, **more}
+    without = [str(ROOT / "tests" / "without")] if given.get("TESTS_WITHOUT") else []
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([*without, str(ROOT)]), **more}
 
 
 def streameval(*arguments: object, env: dict[str, str] | None = None, **settings: Any) -> Any:

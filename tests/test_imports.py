@@ -19,6 +19,7 @@ ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "defaults": set(),
     "elementary": set(),
+    "system": set(),
     "budget": {"errors"},
     "deprecation": {"errors"},
     "arguments": {"errors"},
@@ -26,7 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "companions": {"errors"},
     "escaping": set(),
     "files": {"companions", "errors"},
-    "kernels": {"cgroups", "errors"},
+    "kernels": {"cgroups", "errors", "system"},
     "layers": {"kernels", "errors"},
     "losses": {"arguments", "defaults", "kernels", "errors"},
     "json_text": {"budget"},
@@ -42,6 +43,7 @@ ALLOWED: dict[str, set[str]] = {
         "cgroups",
         "errors",
         "files",
+        "system",
     },
     "datasets": {"arguments", "defaults", "storage", "kernels", "errors", "files"},
     "models": {
@@ -84,7 +86,7 @@ SPINE = {
     "files",
 }
 ALLOWED |= {
-    "evaluation": SPINE | {"deprecation", "kernels", "statistics"},
+    "evaluation": SPINE | {"deprecation", "kernels", "statistics", "system"},
     "engines": SPINE | {"evaluation"},
     "studies": SPINE | {"evaluation", "statistics"},
     "metrics": {"arguments", "defaults", "errors", "losses", "scoring", "evaluation", "statistics"},

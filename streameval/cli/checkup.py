@@ -18,6 +18,7 @@ from typing import Any, Final
 from streameval.errors import CheckError, StreamevalError
 from streameval.reports.numbers import bytes_
 from streameval.reports.terminal import TextStyle, fields
+from streameval.system import cpus
 
 SCHEMA = "streameval/doctor/1"
 PACKAGES = ("streameval", "numba", "llvmlite", "numpy", "pyarrow", "click", "rich", "safetensors")
@@ -132,7 +133,7 @@ def _threads() -> dict[str, Any]:
     from streameval.kernels.threads import available
 
     used, cores = available(), os.cpu_count() or 1
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
+    allowed = cpus()
     if used < allowed:
         why = f"the cgroup's quota, of {allowed} allowed"
     else:

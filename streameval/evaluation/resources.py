@@ -6,10 +6,10 @@ import os
 import platform
 import time
 from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
 from typing import Any
 
 from streameval.evaluation.fields import integer, number, only
+from streameval.system import memory_in_use
 
 # Reading /proc takes about 30 microseconds; a look every 50 ms costs nothing.
 _PERIOD = 0.05
@@ -18,7 +18,8 @@ _PERIOD = 0.05
 @dataclass(frozen=True, slots=True)
 class Resources:
     """seconds of wall time · rows a second · threads · peak resident memory of the process, bytes, sampled
-    during the pass: anonymous pages and pages of files. Zero where the system does not tell.
+    during the pass: anonymous pages and pages of files. Where the system does not tell them apart, both count as
+    anonymous, and the peak is that since the process began.
 
     max_memory_bytes, base_bytes   with `max_memory`: what it was, and what the process held (of both kinds) when the
     pass began, imports and compiled kernels; the peaks together stay below their sum
@@ -65,7 +66,7 @@ class Usage:
     @classmethod
     def here(cls, threads: int) -> Usage:
         """That of this process, as it is now."""
-        sizes = memory()
+        sizes = memory_in_use()
         process = f"{platform.node()}:{os.getpid()}"
         return cls(process, threads, sizes.get("RssAnon", 0), sizes.get("RssFile", 0))
 
@@ -78,7 +79,7 @@ class Meter:
 
     def __init__(self, max_memory: int | None = None) -> None:
         self._limit = max_memory
-        sizes = memory() if max_memory is not None else {}
+        sizes = memory_in_use() if max_memory is not None else {}
         self._base = sizes.get("RssAnon", 0) + sizes.get("RssFile", 0) if sizes else None
         self._start = time.perf_counter()
         self._next = 0.0
@@ -113,16 +114,6 @@ class Meter:
         return Resources(seconds, rate, sum(one.threads for one in others), anon, file, self._limit, None)
 
     def _sample(self) -> None:
-        sizes = memory()
+        sizes = memory_in_use()
         self._anon = max(self._anon, sizes.get("RssAnon", 0))
         self._file = max(self._file, sizes.get("RssFile", 0))
-
-
-def memory() -> dict[str, int]:
-    """The process's memory in bytes by the names of /proc/self/status; empty where there is none."""
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return {}
-    pairs = (line.split(":", 1) for line in lines if line.endswith(" kB"))
-    return {name: 1024 * int(value.split()[0]) for name, value in pairs}

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 
 from streameval.cgroups import settings
+from streameval.system import cpus
 
 
 def available() -> int:
     """Threads that can run at once: the affinity mask, cut to the CPU quota of the cgroup, at least 1."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    allowed = cpus()
     quota = _quota()
     return max(1, min(allowed, math.ceil(quota))) if quota else allowed
 

@@ -23,6 +23,7 @@ from streameval.storage.forks import renew_in_forks
 from streameval.storage.layout import Layout, Piece
 from streameval.storage.mapping import File, Mapping
 from streameval.storage.ranges import Fetch, Ranges
+from streameval.system import read_into
 
 # Positions, lengths and addresses are multiples of this: enough for every block size of disks in use.
 BLOCK = 4096
@@ -93,7 +94,7 @@ class DirectFile:
         done, needed = 0, min(needed, len(out))
         while done < needed and done % BLOCK == 0:
             try:
-                got = os.preadv(self._handle, [out[done:]], at + done)
+                got = read_into(self._handle, (out[done:],), at + done)
             except OSError:
                 got = 0
             if got == 0:

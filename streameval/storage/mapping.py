@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from streameval.errors import DataError, StorageError
 from streameval.files import storage_errors
+from streameval.system import begin_reading, memory_call, read_into
 
 RELEASE_ABOVE = 64 << 20
 """Files up to this many bytes stay mapped; of larger ones the pages behind the reader are given back."""
@@ -60,7 +61,7 @@ class File:
         done = 0
         while done < len(out):
             with storage_errors(self.path):
-                got = os.preadv(self._descriptor(), [out[done:]], at + done)
+                got = read_into(self._descriptor(), (out[done:],), at + done)
             if got == 0:
                 raise DataError(
                     f"{self.path}: the file ends at offset {at + done}, but {len(out) - done} more bytes "
@@ -77,12 +78,12 @@ class File:
             for start, position in zip(range(0, len(raw), size), at.tolist(), strict=True):
                 row = raw[start : start + size]
                 # Nearly every read comes whole; what happens otherwise is the business of `read_into`.
-                if os.preadv(handle, (row,), position) != size:
+                if read_into(handle, (row,), position) != size:
                     self.read_into(row, position)
 
     def prefetch(self, at: int, size: int) -> None:
         """Ask the system to begin reading these bytes into its cache."""
-        os.posix_fadvise(self._descriptor(), at, size, os.POSIX_FADV_WILLNEED)
+        begin_reading(self._descriptor(), at, size)
 
     def expect(self, ranges: Iterable[tuple[int, int]]) -> None:
         """Nothing to do: `objects.Object` fetches small ranges together that will be read one after another."""
@@ -155,8 +156,8 @@ class Mapping:
         self.bytes = content
         self.releases = file.size > RELEASE_ABOVE
         self._address = content.ctypes.data
-        self._madvise = _madvise() if self.releases else None
-        self._mincore = file.tells_cached() and _system_call("mincore", ctypes.c_char_p)
+        self._madvise = memory_call("madvise", ctypes.c_int) if self.releases else None
+        self._mincore = memory_call("mincore", ctypes.c_char_p) if file.tells_cached() else None
 
     def view(self, dtype: np.dtype[Any]) -> NDArray[Any]:
         """Return the largest prefix of the file that is whole numbers of `dtype`, as 1-D array."""
@@ -166,7 +167,7 @@ class Mapping:
     def release_always(self) -> None:
         """From now on give pages back whatever the size of the file: memory is short."""
         self.releases = True
-        self._madvise = self._madvise or _madvise()
+        self._madvise = self._madvise or memory_call("madvise", ctypes.c_int)
 
     def prefetch(self, start: int, stop: int) -> None:
         """Begin to read these bytes of a large file, so that reading overlaps computing."""
@@ -201,17 +202,3 @@ def mapped_files() -> list[tuple[int, int]]:
 def _identity(status: os.stat_result) -> tuple[int, int, int, int, int]:
     """The time of change (ctime) is the system's alone: who puts the time of writing (mtime) back, moves it."""
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev
-
-
-def _madvise() -> Callable[[int, int, int], int]:
-    """Return madvise of the C library: unlike that of Python's mmap, it lets other threads run meanwhile."""
-    return _system_call("madvise", ctypes.c_int)
-
-
-def _system_call(name: str, last: Any) -> Callable[..., int]:
-    """Return a function of the C library whose arguments are an address, a length, and one of type `last`."""
-    function = getattr(ctypes.CDLL(None, use_errno=True), name)
-    function.argtypes = [ctypes.c_void_p, ctypes.c_size_t, last]
-    function.restype = ctypes.c_int
-    call: Callable[..., int] = function
-    return call

@@ -119,7 +119,7 @@ LIMITED = """
     import json, resource, sys
     import numpy as np
     import streameval as se
-    from streameval.evaluation.resources import memory
+    from streameval.system import memory_in_use as memory
 
     path, io, budget, options = sys.argv[1], sys.argv[2], int(sys.argv[3]), json.loads(sys.argv[4])
     model = se.load_model(path.replace("big.arrow", "model.safetensors"))
@@ -197,7 +197,7 @@ def test_pages_behind_the_reader_are_given_back(data: Path) -> None:
     code = """
         import sys
         import streameval as se
-        from streameval.evaluation.resources import memory
+        from streameval.system import memory_in_use as memory
         model = se.load_model(sys.argv[1].replace("big.arrow", "model.safetensors"))
         se.evaluate(model, sys.argv[1], rows=slice(0, 10))
         before = memory()["RssFile"]
@@ -216,7 +216,7 @@ def test_small_files_are_given_back_too_when_memory_is_short(tmp_path: Path) -> 
         sys.path.insert(0, "tests")
         import streameval as se
         from long_runs import network
-        from streameval.evaluation.resources import memory
+        from streameval.system import memory_in_use as memory
         se.evaluate(network(), sys.argv[1], rows=slice(0, 10))
         before = memory()["RssFile"]
         limit = sys.argv[2] or None
