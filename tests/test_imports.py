@@ -33,7 +33,9 @@ ALLOWED: dict[str, set[str]] = {
     "json_text": {"budget"},
     "npy_header": set(),
     "objects": {"errors"},
+    "tables": {"npy_header", "errors", "files"},
     "storage": {
+        "tables",
         "json_text",
         "npy_header",
         "arguments",
@@ -58,7 +60,7 @@ ALLOWED: dict[str, set[str]] = {
         "errors",
         "files",
     },
-    "outputs": {"npy_header", "arguments", "defaults", "storage", "losses", "errors", "files"},
+    "outputs": {"tables", "npy_header", "arguments", "defaults", "storage", "losses", "errors", "files"},
     "predictors": {"arguments", "defaults", "storage", "errors", "files"},
     "scoring": {
         "arguments",
@@ -111,7 +113,7 @@ ONLY = {("models", "kernels"): {"streameval.kernels.names"}}
 # Loaded when they are used, inside functions: never by importing a module.
 LAZY = {
     "pyarrow", "obstore", "boto3", "safetensors", "onnx", "matplotlib", "dask", "distributed", "rich",
-    "torch", "onnxruntime", "openvino", "sklearn", "keras", "jax",
+    "torch", "onnxruntime", "openvino", "sklearn", "keras", "PIL", "datasets", "pandas", "polars", "jax",
 }  # fmt: skip
 # What else may stand at a module's top, and where.
 HOME = {"numba": "kernels", "llvmlite": "kernels", "click": "cli"}

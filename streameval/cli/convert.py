@@ -1,16 +1,15 @@
-"""`streameval convert`: IDX files to a data set that can be mapped."""
+"""`streameval convert`: any data set to one that can be mapped."""
 
 from __future__ import annotations
 
 import click
 
 from streameval.cli import options
+from streameval.errors import UsageError
 
 
 @click.command()
-@click.argument("images")
-@click.argument("labels")
-@click.argument("dest")
+@click.argument("paths", metavar="DATA DEST", nargs=-1, required=True)
 @options.output_format
 @options.option(
     "--classes", type=int, help="Number of classes: labels are checked against it, and it is recorded."
@@ -18,33 +17,41 @@ from streameval.cli import options
 @options.option(
     "--first-label", type=int, default=0, show_default=True, help="The number that labels count from."
 )
+@options.scale
+@options.columns
 @options.as_json
 def command(
-    images: str,
-    labels: str,
-    dest: str,
+    paths: tuple[str, ...],
     format: str | None,
     classes: int | None,
     first_label: int,
+    scale: float | None,
+    features: str | None,
+    target: str | None,
+    image: str | None,
     as_json: bool,
 ) -> None:
-    """Convert IDX IMAGES and LABELS, raw or .gz, to DEST.
+    """Convert DATA to DEST: streameval convert train.parquet train.arrow, or convert IMAGES LABELS DEST.
 
-    DEST ending with .arrow becomes one Arrow file, anything else a folder of images.npy, labels.npy and
-    manifest.json. It appears whole or not at all.
+    DATA is whatever `evaluate` reads: a table (.parquet, .csv, .jsonl, .npz), a folder or quoted glob of several, Arrow
+    files, or a pair of IDX files, raw or .gz, or of .npy files. DEST ending with .arrow becomes one Arrow file,
+    anything else a folder of images.npy, labels.npy and manifest.json. It appears whole or not at all.
     """
     from streameval.cli import output, written
     from streameval.reports.progress import progress
     from streameval.storage import converting
 
+    if len(paths) < 2:
+        raise UsageError(f"{paths[0]}: one path, expected two: streameval convert DATA DEST.")
+    given = {"scale": scale, "features": features, "target": target, "image": image}
     with progress("converting") as on_progress:
         path = converting.convert(
-            images,
-            labels,
-            dest,
+            converting.given_paths(paths[:-1]),
+            paths[-1],
             format=format,
             classes=classes,
             first_label=first_label,
             progress=on_progress,
+            **{name: value for name, value in given.items() if value is not None},
         )
     output.show(written.describe(path), as_json, written.text)

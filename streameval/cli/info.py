@@ -12,6 +12,8 @@ from streameval.cli import options
 @options.option(
     "--check", is_flag=True, help="Read all of a data set, and compare it with its recorded hashes."
 )
+@options.scale
+@options.columns
 @options.activation
 @options.dropout
 @options.allow_nonfinite
@@ -20,6 +22,10 @@ from streameval.cli import options
 def command(
     path: str,
     check: bool,
+    scale: float | None,
+    features: str | None,
+    target: str | None,
+    image: str | None,
     activation: str | None,
     dropout: str | None,
     allow_nonfinite: bool,
@@ -28,14 +34,15 @@ def command(
 ) -> None:
     """Say what DATA_OR_MODEL is: rows, shape and fingerprint, or layers, activations and parameters."""
     from streameval.cli import description, inputs, output
-    from streameval.errors import DataError, ModelError
+    from streameval.errors import DataError, ModelError, UsageError
 
     try:
-        if description.is_data(path):
-            info = description.data_set(inputs.open_data(path, io=io), check=check)
+        if description.is_data(path) or features or target or image:
+            source = inputs.open_data(path, io=io, scale=scale, features=features, target=target, image=image)
+            info = description.data_set(source, check=check)
         else:
             network = inputs.load_model(path, activation, dropout, allow_nonfinite=allow_nonfinite)
             info = description.model(network)
-    except (DataError, ModelError) as error:
+    except (DataError, ModelError, UsageError) as error:
         raise type(error)(f"{error}{description.maybe_outputs(path)}") from None
     output.show(info, as_json, description.text)

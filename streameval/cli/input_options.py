@@ -32,6 +32,9 @@ class InputOptions:
     eps: float = EPS
     label_smoothing: float = 0.0
     check: bool = False
+    features: str | None = None
+    target: str | None = None
+    image: str | None = None
 
     def loss(self) -> Loss:
         """What a row costs. Raises UsageError for numbers that cannot mean anything."""
@@ -58,7 +61,10 @@ class InputOptions:
         """Open the data set at `path`. Errors are those of `inputs.open_data`."""
         from streameval.cli.inputs import open_data
 
-        return open_data(path, io=self.io, scale=self.scale, check=self.check)
+        return open_data(
+            path, io=self.io, scale=self.scale, check=self.check,
+            features=self.features, target=self.target, image=self.image,
+        )  # fmt: skip
 
 
 input_options = options.gathered(
@@ -68,6 +74,7 @@ input_options = options.gathered(
     options.label_smoothing,
     options.threads,
     options.scale,
+    options.columns,
     options.activation,
     options.dropout,
     options.io,
@@ -80,6 +87,7 @@ probability_input_options = options.gathered(
     InputOptions,
     options.threads,
     options.scale,
+    options.columns,
     options.activation,
     options.dropout,
     options.io,
@@ -92,6 +100,7 @@ verify_input_options = options.gathered(
     InputOptions,
     options.threads,
     options.scale,
+    options.columns,
     options.activation,
     options.dropout,
     options.allow_nonfinite,
@@ -107,6 +116,7 @@ pass_input_options = options.gathered(
     options.chunk_rows,
     options.threads,
     options.scale,
+    options.columns,
     options.activation,
     options.dropout,
     options.allow_nonfinite,

@@ -38,11 +38,14 @@ def load_model(
     return load(path, activation=names, dropout=dropout, allow_nonfinite=allow_nonfinite)
 
 
-def open_data(path: str, *, io: str = "auto", scale: float | None = None, check: bool = False) -> Source:
-    """Open a data set; unless `pread` is asked for, make sure that a file which is cut short is named at the end."""
+def open_data(path: str, *, io: str = "auto", **given: Any) -> Source:
+    """Open a data set; unless `pread` is asked for, make sure that a file which is cut short is named at the end.
+
+    given  what else `streameval.open` takes
+    """
     from streameval.storage.opening import open
 
-    source = open(path, io=io, scale=scale, check=check)
+    source = open(path, io=io, **given)
     if io != "pread":
         from streameval.cli.truncation import watch
 

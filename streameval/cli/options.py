@@ -85,6 +85,18 @@ max_memory = option(
 scale = option(
     "--scale", type=float, help="Factor from stored values to features, instead of the recorded one."
 )
+features = option(
+    "--features",
+    metavar="C,...",
+    help="Columns of features of a table (.parquet, .csv, ...), with commas between, or a pattern such as 'pixel*'. "
+    "Default: told by names and types.",
+)
+target = option(
+    "--target", metavar="C", help="Column of class numbers, or columns of weights of the classes."
+)
+image = option(
+    "--image", metavar="C", help="Column of images, PNG or JPEG or arrays, in place of --features."
+)
 io = option(
     "--io",
     type=click.Choice(IO),
@@ -171,3 +183,7 @@ def gathered(name: str, kind: type[Any], *decorators: Decorator[Any]) -> Decorat
         return joined(*decorators)(together)
 
     return decorate
+
+
+# Which columns of a table mean what.
+columns = joined(features, target, image)

@@ -20,7 +20,18 @@ if TYPE_CHECKING:
     from streameval.outputs.source import Outputs
 
 # Options of models and data that mean nothing for saved outputs.
-OF_MODELS: Final = ("scale", "activation", "dropout", "io", "runtime", "check", "images")
+OF_MODELS: Final = (
+    "scale",
+    "features",
+    "target",
+    "image",
+    "activation",
+    "dropout",
+    "io",
+    "runtime",
+    "check",
+    "images",
+)
 # Options of losses that are computed, and what they set.
 OF_LOSSES: Final = {"eps": "eps", "label_smoothing": "label smoothing"}
 # Of several runs' saved outputs, beside those of `SavedOptions`.

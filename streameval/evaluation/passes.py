@@ -231,6 +231,11 @@ def portable(data: Any, source: Source) -> Any:
         raise UsageError(
             f"{source.name}: saved outputs need no workers. Evaluate them here, without an engine."
         )
+    if getattr(source, "needs_converting", False):
+        raise UsageError(
+            f"{source.name}: each worker would have to decode it anew. Convert it once, and evaluate what is written: "
+            f"streameval convert {source.path or 'DATA'} NAME.arrow (streameval.convert(data, 'NAME.arrow'))."
+        )
     if isinstance(data, str | os.PathLike):
         text = os.fspath(data)
         return text if "://" in str(text) else str(Path(os.fsdecode(text)).absolute())

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from streameval import npy_header
 from streameval.errors import DataError
 from streameval.files import storage_errors
-from streameval.outputs.sized import opened_zip
 from streameval.outputs.table import BATCH_ROWS, Table, Values
+from streameval.tables.sized import opened_zip
 
 # Of a single row: a thousand million classes are none.
 MAX_ROW_BYTES = 64 << 20

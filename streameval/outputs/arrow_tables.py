@@ -17,8 +17,8 @@ import numpy as np
 from streameval import losses
 from streameval.errors import DataError, UsageError
 from streameval.files import storage_errors
-from streameval.outputs.sized import SizedFile
 from streameval.outputs.table import BATCH_ROWS, Table, Values
+from streameval.tables.sized import SizedFile
 
 # The key and columns of the files that `evaluate --losses` writes.
 RECORD, OWN = b"streameval.losses", ("row", "loss")

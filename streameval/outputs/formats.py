@@ -111,7 +111,7 @@ def is_models_name(path: str) -> bool:
 def _in_zip(path: str) -> str:
     import zipfile
 
-    from streameval.outputs.sized import opened_zip
+    from streameval.tables.sized import opened_zip
 
     try:
         with storage_errors(path), opened_zip(path) as archive:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from streameval.errors import DataError
-from streameval.outputs import json_stream
 from streameval.outputs.table import BATCH_ROWS, Metric, Table, Values
+from streameval.tables import json_stream
 
 Record = Mapping[str, Any]
 Records = Callable[[], Iterator[Record]]

@@ -64,6 +64,10 @@ BUFFERS = {
 }
 
 
+# What can be done about other columns and types without writing the file again.
+NAMED = "Or say which columns are meant, and the rows are copied: features=, target= (--features, --target)."
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column of the allow-list.
@@ -138,7 +142,7 @@ def read(schema: Table | None, name: str) -> Header:
         raise DataError(
             f"{name}: columns {_some([column.name for column in columns])} were found, expected two by name: features "
             f"({', '.join(FEATURE_NAMES)}) and targets ({', '.join(TARGET_NAMES)}), each once. "
-            "Name them so: table.select([...]).rename_columns(['image', 'label'])."
+            f"Name them so: table.select([...]).rename_columns(['image', 'label']). {NAMED}"
         )
     image, label = images[0], labels[0]
     _check_types(image, label, name)
@@ -186,7 +190,7 @@ def _column(field: Table, name: str) -> Column:
         raise DataError(
             f"{name}: column {title[:60]!r} is of type {type_name[:60]!s}{inner}, expected fixed_shape_tensor or "
             "fixed_size_list of uint8 or float32 for features, an integer or a fixed_size_list of floats for "
-            "targets. Cast the column, and write the file again."
+            f"targets. Cast the column, and write the file again. {NAMED}"
         )
     shape = (
         None if tensor is None else _tensor_shape(extension.get("ARROW:extension:metadata", ""), width, name)
@@ -253,7 +257,7 @@ def _check_types(image: Column, label: Column, name: str) -> None:
         type_name = f"{image.dtype} x {image.numbers}"
         raise DataError(
             f"{name}: features {image.name!r} are {type_name}, expected a fixed_size_list or fixed_shape_tensor "
-            "of uint8 or float32. Cast the column, and write the file again."
+            f"of uint8 or float32. Cast the column, and write the file again. {NAMED}"
         )
     plain = label.width is None
     if label.shape is not None or label.dtype.kind not in ("iu" if plain else "f"):

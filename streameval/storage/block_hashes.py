@@ -53,7 +53,7 @@ def computed_fingerprint(source: Source) -> str:
     spaced rows, which tells data sets apart but does not see every change.
     """
     if source.rows * source.features * source.dtype.itemsize <= HASH_UP_TO:
-        return fingerprint(source, _hashes(source))
+        return fingerprint(source, hashes_of(source))
     rows = np.linspace(0, source.rows - 1, SAMPLED_ROWS).astype(np.int64)
     total = hashlib.sha256(f"{_form(source)} {source.rows}".encode())
     for cut in Span(0, len(rows)).cut(256):
@@ -62,7 +62,8 @@ def computed_fingerprint(source: Source) -> str:
     return f"sample-sha256:{total.hexdigest()}"
 
 
-def _hashes(source: Source) -> Iterator[Hashes]:
+def hashes_of(source: Source) -> Iterator[Hashes]:
+    """Yield the hashes of each block of a source, by reading it."""
     for block in Span(0, source.rows).cut(BLOCK_ROWS):
         yield hash_block((chunk.x, chunk.t) for chunk in source.chunks(block, BLOCK_ROWS))
 

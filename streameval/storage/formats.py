@@ -17,16 +17,21 @@ from streameval.errors import DataError, StreamevalError, UsageError
 from streameval.storage import arrow, idx, npy
 from streameval.storage.access import OwnAccess, PlainRows
 from streameval.storage.gunzip import GZIP
+from streameval.tables import arrow_readers, csv_reader, jsonl, npz
+from streameval.tables.table import Table
 
 Named = Literal["file", "pair", "folder"]
 Sniff = Callable[[Path, bytes], bool]
 
 SNIFFED: Final = 8
 FORMS: Final = (
-    "an .arrow file, a folder of images.npy and labels.npy, a folder, glob or list of several of them, "
+    "an .arrow file, a table (.parquet, .csv, .jsonl, .npz), a folder of images.npy and labels.npy, a folder, glob or "
+    "list of several of them, "
     "a pair (images, labels) of IDX paths, or a pair (x, t) of NumPy arrays"
 )
-WEIGHTS: Final = (".safetensors", ".pkl", ".pickle", ".onnx", ".npz")
+WEIGHTS: Final = (".safetensors", ".pkl", ".pickle", ".onnx")
+ZIP: Final = b"PK\x03\x04"
+CSV: Final = tuple(f"{one}{packed}" for one in (".csv", ".tsv") for packed in ("", ".gz", ".bz2", ".zst"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +41,19 @@ class Format:
     named_by  what names a data set of this form: a file, a pair of them (images, labels), or a folder
     sniff     (path, its first 8 bytes) -> whether it is of this form; of a pair the images, of a folder no bytes
     rows      (File), (File, File) or (Path of the folder) -> where its rows lie; a file may be an object in a store
+    table     in place of it: path of the file or folder -> the table that it holds, which is copied to be mapped
     ending    of a file: names in a folder that end so are parts of a data set
     inside    of a folder: the names that are read in it
+    sure      sniffs again where the file may be a model as well; None: it is no model
     """
 
     named_by: Named
     sniff: Sniff
-    rows: Callable[..., PlainRows | OwnAccess]
+    rows: Callable[..., PlainRows | OwnAccess] | None = None
     ending: str | None = None
     inside: tuple[str, ...] = ()
+    table: Callable[[str], Table] | None = None
+    sure: Sniff | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +75,23 @@ def begins(*starts: bytes) -> Sniff:
     return lambda path, start: start.startswith(starts)
 
 
+def ends(*endings: str) -> Sniff:
+    """Whether a file's name ends so; what text has no mark at its front."""
+    return lambda path, start: path.name.lower().endswith(endings)
+
+
 FORMATS: Final[dict[str, Format]] = {
     "arrow": Format("file", begins(arrow.MAGIC), arrow.rows, ending=".arrow"),
+    "arrow stream": Format("file", begins(arrow.STREAM), table=arrow_readers.arrow),
+    "parquet": Format("file", begins(b"PAR1"), table=arrow_readers.parquet, ending=".parquet"),
+    "csv": Format("file", ends(*CSV), table=csv_reader.csv, ending=".csv"),
+    "jsonl": Format("file", ends(".jsonl", ".ndjson"), table=jsonl.jsonl, ending=".jsonl"),
+    "npz": Format(
+        "file",
+        lambda path, start: start.startswith(ZIP) and path.suffix == ".npz",
+        table=npz.npz,
+        sure=lambda path, start: npz.holds_data(str(path)),
+    ),
     "npy": Format("pair", begins(npy.MAGIC), npy.rows),
     "idx": Format("pair", begins(idx.MAGIC, GZIP), idx.rows),
     "npy folder": Format(
@@ -85,16 +109,10 @@ FOREIGN: Final[dict[str, Foreign]] = {
         f"a file of weights, expected data. Is the order MODEL DATA? Data are {FORMS}.",
         weights=True,
     ),
-    "parquet": Foreign(
-        "file",
-        begins(b"PAR1"),
-        "a Parquet file was found. Write it as Arrow: pq.read_table(PATH), then pa.ipc.new_file(...). "
-        f"Expected {FORMS}.",
-    ),
     "zip": Foreign(
         "file",
-        begins(b"PK\x03\x04"),
-        f"a zip or .npz file was found. Open its arrays: se.open((x, t)). Expected {FORMS}.",
+        begins(ZIP),
+        f"a zip file was found. Unpack it, or call it .npz if NumPy wrote it. Expected {FORMS}.",
         weights=True,
     ),
     "one npy": Foreign(
@@ -154,4 +172,5 @@ def recognise(named_by: Named, path: Path, start: bytes = b"") -> Format:
 def is_data(path: Path, start: bytes) -> bool:
     """Say whether a file that begins with `start` is a data set or part of one, of whatever form, and no model."""
     rows: list[Any] = [*FORMATS.values(), *(other for other in FOREIGN.values() if not other.weights)]
-    return start.startswith(arrow.STREAM) or any(one.sniff(path, start) for one in rows)
+    found = (one for one in rows if one.sniff(path, start))
+    return any(not getattr(one, "sure", None) or one.sure(path, start) for one in found)

@@ -6,9 +6,11 @@ how it is read, `reading`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +20,7 @@ from streameval.storage import arrays
 from streameval.storage.access import OwnAccess, PlainRows
 from streameval.storage.adopted import adopted
 from streameval.storage.checked import checked
-from streameval.storage.formats import ENDINGS, FORMS, SNIFFED, format_of, recognise
+from streameval.storage.formats import ENDINGS, FORMATS, FORMS, SNIFFED, Format, Named, format_of, recognise
 from streameval.storage.many import ManySource
 from streameval.storage.mapping import File
 from streameval.storage.memory_limit import cacheable
@@ -28,12 +30,26 @@ from streameval.storage.reading import ReadOptions, access_to
 from streameval.storage.remote import open_objects, open_remote
 from streameval.storage.source import Source, is_source
 from streameval.storage.stored import StoredSource
+from streameval.storage.tabular import open_table
+from streameval.tables import arrow_readers
+from streameval.tables.columns import WORDS, Names, columns_of
+from streameval.tables.joined import joined
+from streameval.tables.table import Table
 
 GLOB = re.compile(r"[*?\[]")
 
 
-def open(data: object, *, io: str = "auto", scale: float | None = None, check: bool = False) -> Source:
-    """Open a data set; nothing but headers is read.
+def open(
+    data: object,
+    *,
+    io: str = "auto",
+    scale: float | None = None,
+    check: bool = False,
+    features: Names = None,
+    target: Names = None,
+    image: str | None = None,
+) -> Source:
+    """Open a data set; nothing but headers is read, unless it is a table.
 
     data   a path (str or PathLike) to an .arrow file (Arrow IPC file), or to a folder of images.npy,
            labels.npy and manifest.json; a folder, glob or list of several of them, one row numbering, files
@@ -43,6 +59,9 @@ def open(data: object, *, io: str = "auto", scale: float | None = None, check: b
            which are taken as uint8, or float16; t integers (n,) or one-hot/soft (n, classes). A Source is returned
            as it is, one of your own with the members filled in that it lacks (`adopted.OPTIONAL`).
            "s3://bucket/key.arrow", or "s3://bucket/folder/" for all .arrow files in it.
+           Tables are copied to temporary files (TMPDIR), once, batch by batch: a .parquet, .csv, .tsv, .jsonl or .npz
+           file, an Arrow stream, an Arrow file of any columns where they are named; a folder, glob or list of several
+           of one kind
     io     how files are read. "auto": mapped; of files larger than half of memory, what the page cache does not
            hold is read past it. "mmap": mapped, whatever their size. "direct": all read past the page cache, where
            the file system can. "pread": by position into memory, for file systems where mapping is unsafe
@@ -50,6 +69,10 @@ def open(data: object, *, io: str = "auto", scale: float | None = None, check: b
 
     check  hash the rows as they are read, a block of 16,384 at a time, and compare with the hashes that are recorded
            beside the data, or with an earlier reading: see `checked.CheckedSource`
+    features, target, image   of a table: the columns of features, by names, patterns ("pixel*") or one text with commas
+           between; that of class numbers, or of lists of weights; or that of encoded images or arrays, in place of
+           features. None: told by their names and types, and a StreamevalWarning says which were taken.
+           Integer features that all lie in 0..255 are pixels, of whatever width; others are float32
 
     Soft rows are weights: a row's loss is -sum_k t_k log(y_k + eps) whatever they sum to, and each row is one row in a
     mean. A StreamevalWarning names the first row whose weights do not sum to 1 within 0.001.
@@ -62,10 +85,15 @@ def open(data: object, *, io: str = "auto", scale: float | None = None, check: b
         StorageError: no such file, no permission, not a file.
         UsageError: an argument that cannot mean anything.
     """
-    options = ReadOptions(io, scale)
+    options = ReadOptions(io, scale, columns_of(features, target, image))
+    return checked(open_with(data, options)) if check else open_with(data, options)
+
+
+def open_with(data: object, options: ReadOptions) -> Source:
+    """The same, as the options say."""
     for is_named_so, opened in NAMES:
         if is_named_so(data):
-            return checked(opened(data, options)) if check else opened(data, options)
+            return opened(data, options)
     raise UsageError(f"{type(data).__name__} was given as data, expected {FORMS}.")
 
 
@@ -105,7 +133,9 @@ def _folder(path: Path, text: str, options: ReadOptions) -> Source:
         return _one(path, options)
     files = _shown(file for ending in ENDINGS for file in path.glob(f"*{ending}"))
     if not files:
-        raise DataError(f"{path}: a folder without .arrow files and without {IMAGES}. Expected {FORMS}.")
+        raise DataError(
+            f"{path}: a folder without .arrow, .parquet, .csv or .jsonl files and without {IMAGES}. Expected {FORMS}."
+        )
     return _several(text, files, options)
 
 
@@ -116,8 +146,17 @@ def _paths(data: Any, options: ReadOptions) -> Source:
 def _several(name: str, paths: Sequence[Path], options: ReadOptions) -> Source:
     if len(paths) == 1:
         return _one(paths[0], options)
+    tables = [_table(path, options) for path in paths]
+    if None not in tables:
+        return open_table(joined(name, [table for table in tables if table is not None]), options)
+    if any(tables):
+        odd = paths[tables.index(None)]
+        raise DataError(
+            f"{odd}: another form than the tables beside it, of which {name} is made. Files that are read as one data "
+            "set must be alike: name one kind alone, such as 'folder/*.parquet'."
+        )
     large = not cacheable(sum(_size(path) for path in paths))
-    options = ReadOptions(options.io, options.scale, large)
+    options = replace(options, large=large)
     return ManySource(name, [_part(path, name, options) for path in paths])
 
 
@@ -134,20 +173,59 @@ def _part(path: Path, whole: str, options: ReadOptions) -> StoredSource:
 
 def _one(path: Path, options: ReadOptions) -> StoredSource:
     """One file, or one folder that is a data set of its own."""
+    table = _table(path, options)
+    if table is not None:
+        return open_table(table, options)
+    given: Any = path if path.is_dir() else File(path)
+    named_by: Named = "folder" if path.is_dir() else "file"
+    form = recognise(named_by, path, b"" if path.is_dir() else given.read(0, min(SNIFFED, given.size)))
+    _refuse_columns(str(path), options)
+    return _source(_rows(form, given), options)
+
+
+def _table(path: Path, options: ReadOptions) -> Table | None:
+    """The table at a path, None for what is mapped as it lies."""
     if path.is_dir():
-        return _source(recognise("folder", path).rows(path), options)
+        form = format_of("folder", path)
+    else:
+        file = File(path)
+        form = format_of("file", path, file.read(0, min(SNIFFED, file.size)))
+        file.close()
+    if form is None:
+        return None
+    # Named columns of an Arrow file are read as those of a table.
+    named = form is FORMATS["arrow"] and options.columns.given
+    return arrow_readers.arrow(str(path)) if named else form.table(str(path)) if form.table else None
+
+
+def is_table_at(path: str | os.PathLike[str]) -> bool:
+    """Whether a table, or a data set in one file, lies at a path, and no half of a pair."""
     file = File(path)
-    return _source(recognise("file", path, file.read(0, min(SNIFFED, file.size))).rows(file), options)
+    with contextlib.closing(file):
+        return format_of("file", file.path, file.read(0, min(SNIFFED, file.size))) is not None
+
+
+def _rows(form: Format, *given: Any) -> PlainRows | OwnAccess:
+    assert form.rows is not None
+    return form.rows(*given)
+
+
+def _refuse_columns(name: str, options: ReadOptions) -> None:
+    """Raise UsageError where columns were named of what has none."""
+    for role in options.columns.given:
+        raise UsageError(f"{name}: {WORDS[role]} was given, but this is no table with columns. Leave it out.")
 
 
 def _pair(data: Any, options: ReadOptions) -> StoredSource:
     images, labels = (Path(one) for one in data)
     file = File(images)
     form = recognise("pair", images, file.read(0, min(SNIFFED, file.size)))
-    return _source(form.rows(file, File(labels)), options)
+    _refuse_columns(f"{images} and {labels}", options)
+    return _source(_rows(form, file, File(labels)), options)
 
 
 def _arrays(data: Any, options: ReadOptions) -> StoredSource:
+    _refuse_columns(arrays.NAME, options)
     x, t = (arrays.as_array(name, given) for name, given in zip("xt", data, strict=True))
     return _source(arrays.rows(x, t), options)
 
@@ -160,14 +238,17 @@ def _source(rows: PlainRows | OwnAccess, options: ReadOptions) -> StoredSource:
 def _given(data: Any, options: ReadOptions) -> Source:
     if options.scale is not None:
         raise UsageError("scale was given with a data set that is open already. Give it when it is opened.")
+    _refuse_columns(data.name, options)
     return adopted(data)
 
 
 def _remote(data: Any, options: ReadOptions) -> Source:
+    _refuse_columns(str(data), options)
     return open_remote(data, options.scale)
 
 
 def _remotes(data: Any, options: ReadOptions) -> Source:
+    _refuse_columns(str(data[0]), options)
     return open_objects(f"{data[0]} and {len(data) - 1} more", data, options.scale)
 
 

@@ -6,13 +6,14 @@ Knows files and memory. Does not know formats.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from streameval.defaults import IO
 from streameval.errors import UsageError
 from streameval.storage.access import Access, PlainRows, Reads, Views
 from streameval.storage.direct import Direct
 from streameval.storage.memory_limit import cacheable
+from streameval.tables.columns import Columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +22,15 @@ class ReadOptions:
 
     io     one of defaults.IO
     scale  factor from stored values to features, or None
+    columns  of a table: which mean what
+    hint   say how a copy of a table is avoided
     large  the files are small, each, but together too large to stay in the page cache
     """
 
     io: str = "auto"
     scale: float | None = None
+    columns: Columns = field(default_factory=Columns)
+    hint: bool = True
     large: bool = False
 
     def __post_init__(self) -> None:

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streameval.errors import StorageError
+from streameval.errors import StorageError, UsageError
 from streameval.objects import IN_FLIGHT, PART_BYTES, Object, list_objects
+from streameval.storage import arrow
 from streameval.storage.access import OwnAccess
-from streameval.storage.formats import ENDINGS, FORMATS, SNIFFED, UNRECOGNISED, format_of
+from streameval.storage.formats import SNIFFED, format_of
 from streameval.storage.many import ManySource
 from streameval.storage.natural import natural
 from streameval.storage.ranges import Fetch, Ranges
@@ -30,7 +31,7 @@ def open_remote(uri: str, scale: float | None) -> Source:
     """
     if not uri.partition("?")[0].endswith("/"):
         return _open_object(uri, scale)
-    uris = [one for one in list_objects(uri) if one.partition("?")[0].endswith(ENDINGS)]
+    uris = [one for one in list_objects(uri) if one.partition("?")[0].endswith(".arrow")]
     if not uris:
         raise StorageError(f"{uri}: no object there ends with .arrow. Check bucket and folder.")
     return open_objects(uri, sorted(uris, key=natural), scale)
@@ -45,7 +46,13 @@ def open_objects(name: str, uris: list[str], scale: float | None) -> Source:
 def _open_object(uri: str, scale: float | None) -> StoredSource:
     object_: Any = Object(uri)
     start = object_.read(0, min(SNIFFED, object_.size))
-    rows = (format_of("file", Path(object_.path), start) or FORMATS[UNRECOGNISED["file"]]).rows(object_)
+    form = format_of("file", Path(object_.path), start)
+    if form is not None and form.table is not None:
+        raise UsageError(
+            f"{uri}: a table, which is not read from an object store. Download it, or convert it and upload the .arrow "
+            "file: streameval convert TABLE NAME.arrow."
+        )
+    rows = arrow.rows(object_)
     layout = replace(rows.layout, path=uri)
     if isinstance(rows, OwnAccess):
         return StoredSource(layout, rows.access, scale)

@@ -18,7 +18,7 @@ import saved_files
 
 import streameval as se
 from streameval.errors import DataError, StreamevalError, UsageError
-from streameval.outputs.sized import SizedFile
+from streameval.tables.sized import SizedFile
 
 DEEP = '{"v": ' + "[" * 200_000 + "]" * 200_000 + "}"
 LONG = "9" * 100_000
@@ -80,7 +80,7 @@ def test_what_is_damaged_or_excessive_is_refused_by_its_name(
 def test_a_line_without_end_takes_no_more_memory_than_its_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streameval.outputs.json_stream.MOST_BYTES", 1 << 20)
+    monkeypatch.setattr("streameval.tables.json_stream.MOST_BYTES", 1 << 20)
     for name, content in (("line.jsonl", '{"v": "'), ("value.json", '[{"v": "')):
         path = tmp_path / name
         path.write_bytes(content.encode() + b"x" * (40 << 20))
@@ -122,7 +122,7 @@ def test_a_list_is_read_the_same_wherever_its_pieces_end(
     path = tmp_path / "list.json"
     path.write_text(json.dumps([{"v": v, "s": 'é"\\n]'} for v in values], indent=1, ensure_ascii=False))
     for piece in range(1, 40):
-        monkeypatch.setattr("streameval.outputs.json_stream.PIECE", piece)
+        monkeypatch.setattr("streameval.tables.json_stream.PIECE", piece)
         assert se.open_outputs(path, loss="v").values[:, 0].tolist() == values
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from streameval.outputs import json_stream
 from streameval.outputs.records import Record, objects, short_names, tool_table
 from streameval.outputs.table import Table
 from streameval.outputs.tools.directions import less_is_better
+from streameval.tables import json_stream
 
 
 def helm(path: str) -> Table:

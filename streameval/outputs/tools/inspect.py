@@ -16,11 +16,11 @@ from typing import IO, Any, Final
 
 from streameval.errors import DataError
 from streameval.files import storage_errors
-from streameval.outputs import json_stream
 from streameval.outputs.records import Record, objects, tool_table
-from streameval.outputs.sized import SizedFile, opened_zip
 from streameval.outputs.table import Table
 from streameval.outputs.tools.directions import less_is_better
+from streameval.tables import json_stream
+from streameval.tables.sized import SizedFile, opened_zip
 
 # As inspect_ai's value_to_float has them: correct, partial, incorrect, no answer.
 LETTERS: Final = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}

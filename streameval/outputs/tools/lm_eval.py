@@ -14,10 +14,10 @@ from typing import Any, Final
 
 from streameval.elementary import exp, log
 from streameval.errors import DataError
-from streameval.outputs import json_stream
 from streameval.outputs.records import Record, short_names, tool_table
 from streameval.outputs.table import Table
 from streameval.outputs.tools.directions import less_is_better
+from streameval.tables import json_stream
 
 # Of these a sample has [log-likelihood, words or bytes], of that one the log-likelihood itself; in nats.
 ROLLING: Final = {"word_perplexity": "words", "byte_perplexity": "bytes", "bits_per_byte": "bytes"}

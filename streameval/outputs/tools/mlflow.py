@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from streameval.errors import DataError
-from streameval.outputs import json_stream
 from streameval.outputs.records import Record, table
 from streameval.outputs.table import Metric, Table
 from streameval.outputs.tools.directions import less_is_better
+from streameval.tables import json_stream
 
 SCORE = "/score"
 

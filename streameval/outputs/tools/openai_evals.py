@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from streameval.outputs import json_stream
 from streameval.outputs.records import Record, tool_table
 from streameval.outputs.table import Table
 from streameval.outputs.tools.directions import less_is_better
+from streameval.tables import json_stream
 
 # The type of an event, or a key in its data, whose log-probability becomes a loss in nats.
 COND_LOGP = "cond_logp"

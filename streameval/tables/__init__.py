@@ -1,0 +1,1 @@
+"""Tables of any kind as rows of features with targets: files, frames, folders of images, streams of batches."""

@@ -1,0 +1,123 @@
+"""Images as PNG or JPEG bytes, as arrays of pixels.
+
+Knows Pillow, which is asked for these two formats alone. Does not know where the bytes are from.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streameval.errors import DataError, UsageError
+from streameval.tables.values import error
+
+FORMATS: Final = ("PNG", "JPEG")
+STARTS: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+# Pixels of one image: more is no image of a data set, but a size that lies.
+MOST_PIXELS: Final = 1 << 26
+# Pillow's modes of eight bits a number; truth values (mode 1) become 0 and 255.
+MODES: Final = ("L", "RGB", "1")
+AS_RGB: Final = "Convert all images to one mode first: Image.convert('RGB'), or 'L' for grey."
+
+
+def pixels(where: str, values: Any, first: int) -> NDArray[np.uint8]:
+    """Encoded images as (n, height, width) of grey, or (n, 3, height, width) of red, green, blue.
+
+    values  bytes, or objects with the field `bytes`, as Hugging Face writes them; arrays and images of Pillow too
+
+    Raises DataError, naming the row, for missing, damaged and unlike images; UsageError without Pillow.
+    """
+    rows = values if isinstance(values, list) else values.to_pylist()
+    out: NDArray[np.uint8] | None = None
+    for k, value in enumerate(rows):
+        image = _opened(where, _bytes(where, value, first + k), first + k)
+        if out is None:
+            expected = image.size, _bands(image)
+            sides = (image.size[1], image.size[0])
+            out = np.empty((len(rows), *((3,) if _bands(image) == 3 else ()), *sides), np.uint8)
+        # The size stands in the header: nothing is decoded of an image that is another's.
+        if (image.size, _bands(image)) != expected:
+            raise error(
+                where, first + k, f"an image of {_said(image)}",
+                f"{expected[0][0]} x {expected[0][1]} pixels of {expected[1]} numbers as in the rows before",
+                "Bring all images to one size and mode first.",
+            )  # fmt: skip
+        out[k] = _decoded(where, image, first + k)
+    return np.empty((0, 1, 1), np.uint8) if out is None else out
+
+
+def is_encoded(start: bytes) -> bool:
+    """Whether bytes begin as an image does that is read here."""
+    return start.startswith(STARTS)
+
+
+def _bytes(where: str, value: Any, row: int) -> bytes:
+    if isinstance(value, dict):
+        path, value = value.get("path"), value.get("bytes")
+        if value is None and path is not None:
+            raise error(
+                where, row, f"the path {str(path)[:60]!r} without bytes", "the bytes of an image",
+                "Embed the images: datasets.table.embed_table_storage, or save the set with push_to_hub/to_parquet.",
+            )  # fmt: skip
+    if value is None:
+        raise error(where, row, "no image (null)", "an image", "Leave the row out.")
+    if not isinstance(value, bytes) or not is_encoded(value[:8]):
+        shown = repr(value[:8]) if isinstance(value, bytes) else type(value).__name__
+        raise error(
+            where, row, f"bytes that begin with {shown}", "a PNG or JPEG image", "Name another column, or write PNG."
+        )  # fmt: skip
+    return value
+
+
+def _opened(where: str, content: bytes, row: int) -> Any:
+    """The image, its header read."""
+    Image = _pillow()
+    try:
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Warning) as problem:
+        raise _damaged(where, row, problem) from None
+    if image.size[0] * image.size[1] > MOST_PIXELS or 0 in image.size:
+        raise error(
+            where, row, f"an image of {_said(image)}", f"at most {MOST_PIXELS} pixels", "Write smaller ones."
+        )
+    if image.mode not in MODES:
+        raise error(
+            where, row, f"an image of mode {image.mode}", "grey (L) or red, green, blue (RGB)", AS_RGB
+        )
+    return image
+
+
+def _decoded(where: str, image: Any, row: int) -> NDArray[np.uint8]:
+    try:
+        array = np.asarray(image.convert("L") if image.mode == "1" else image)
+    except (OSError, ValueError, SyntaxError, EOFError) as problem:
+        raise _damaged(where, row, problem) from None
+    # Channels first, as torch and ONNX have them.
+    return array.transpose(2, 0, 1) if array.ndim == 3 else array
+
+
+def _bands(image: Any) -> int:
+    return 3 if image.mode == "RGB" else 1
+
+
+def _said(image: Any) -> str:
+    return f"{image.size[0]} x {image.size[1]} pixels, mode {image.mode}"
+
+
+def _damaged(where: str, row: int, problem: BaseException) -> DataError:
+    return error(
+        where, row, f"a damaged image ({str(problem)[:120]})", "a whole one", "Restore it, or leave the row out."
+    )  # fmt: skip
+
+
+def _pillow() -> Any:
+    try:
+        from PIL import Image
+    except ImportError:
+        raise UsageError(
+            "Images are decoded by Pillow, which is not installed. Install it: pip install 'streameval[images]'"
+        ) from None
+    return Image

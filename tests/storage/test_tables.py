@@ -1,0 +1,316 @@
+"""Tables of every form give the same rows, losses and hashes as arrays, and say what is wrong with a file."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+import warnings
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from data_files import FORMS, drawn, listed, wide
+from hypothesis import given, settings
+from hypothesis import strategies as some
+from hypothesis.extra import numpy as arrays
+
+import streameval as se
+from streameval import storage
+from streameval.errors import DataError, LabelError, StorageError, StreamevalWarning, UsageError
+from streameval.storage.source import Span
+
+
+def quietly(data, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", StreamevalWarning)
+        return storage.open(data, **options)
+
+
+def rows_of(source):
+    chunks = list(source.chunks(Span(0, source.rows), 64))
+    return np.concatenate([one.x for one in chunks]), np.concatenate([one.t for one in chunks])
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_every_form_has_the_rows_the_digest_and_the_converted_file_of_the_arrays(
+    form, tmp_path, network_file
+):
+    x, t = drawn()
+    path = form.written(tmp_path, x, t)
+    source = quietly(path, **form.options)
+    found, labels = rows_of(source)
+    assert np.array_equal(found, x.reshape(len(x), -1))
+    assert np.array_equal(labels, t)
+    assert (source.dtype, source.scale, source.path) == (np.dtype(np.uint8), 1 / 255, str(path))
+    picked = np.array([7, 299, 7, 0])
+    assert np.array_equal(source.take(picked).x, x.reshape(len(x), -1)[picked])
+    network = se.load_model(network_file)
+    expected = se.evaluate(network, (x.reshape(-1, 784), t)).digest
+    assert se.evaluate(network, source).digest == expected
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", StreamevalWarning)
+        written = storage.open(storage.convert(path, tmp_path / "to.arrow", **form.options))
+    assert written.fingerprint == source.fingerprint
+    assert written.check_content() == 1
+    assert se.evaluate(network, written).digest == expected
+    source.check_unchanged()
+
+
+def test_only_what_was_guessed_or_is_large_is_said(tmp_path):
+    x, t = drawn()
+    path = FORMS["parquet"].written(tmp_path, x, t)
+    with pytest.warns(StreamevalWarning) as caught:
+        storage.open(path)
+    assert len(caught) == 1
+    said = str(caught[0].message)
+    assert "features 'pixel0' to 'pixel783' (784 columns), target 'label' were taken" in said
+    assert f"`streameval convert {path} NAME.arrow`" in said
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        storage.open(path, features="pixel*", target="label")
+
+
+def test_few_levels_are_told_since_they_are_rarely_pixels(tmp_path):
+    pq.write_table(listed(np.full((3, 4), 16), np.arange(3)), tmp_path / "a.parquet")
+    with pytest.warns(StreamevalWarning, match=r"integers up to 16, .* scaled by 1/255; .*--scale 1"):
+        storage.open(tmp_path / "a.parquet", image="image", target="label")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        source = storage.open(tmp_path / "a.parquet", image="image", target="label", scale=1 / 16)
+    assert source.scale == 1 / 16
+
+
+NUMBERS = [np.int8, np.uint16, np.int32, np.uint64, np.int64, np.float16, np.float32, np.float64]
+
+
+@settings(max_examples=60)
+@given(some.data(), some.sampled_from(NUMBERS), some.sampled_from(["parquet", "jsonl", "npz"]))
+def test_any_type_of_numbers_is_bytes_or_float32(tmp_path_factory, data, dtype, kind):
+    """Twin: integers within 0..255 are bytes; all else is float32, of integers only if a scale was given."""
+    shape = data.draw(some.tuples(some.integers(1, 20), some.integers(1, 5)))
+    finite = {} if np.dtype(dtype).kind in "iu" else {"allow_nan": False, "allow_infinity": False}
+    small = (
+        some.integers(0, min(255, np.iinfo(dtype).max))
+        if not finite
+        else arrays.from_dtype(np.dtype(dtype), **finite)
+    )
+    element = data.draw(some.sampled_from([small, arrays.from_dtype(np.dtype(dtype), **finite)]))
+    x = data.draw(arrays.arrays(dtype, shape, elements=element))
+    t, scale = np.arange(len(x)) % 3, data.draw(some.sampled_from([None, 1.0]))
+    path = tmp_path_factory.mktemp("a") / f"a.{kind}"
+    if kind == "parquet":
+        pq.write_table(
+            pa.table({"x": pa.FixedSizeListArray.from_arrays(pa.array(x.reshape(-1)), x.shape[1]), "t": t}),
+            path,
+        )
+    elif kind == "npz":
+        np.savez(path, x=x, t=t)
+    else:
+        path.write_text(
+            "".join(json.dumps({"x": a, "t": b}) + "\n" for a, b in zip(x.tolist(), t.tolist(), strict=True))
+        )
+    whole = np.dtype(dtype).kind in "iu"
+    with np.errstate(over="ignore"):
+        expected = x.astype(np.uint8 if whole and x.min() >= 0 and x.max() <= 255 else np.float32)
+    refused = (whole and expected.dtype == np.float32 and scale is None) or not np.isfinite(expected).all()
+    if refused:
+        with pytest.raises(DataError, match=r"column 'x'(, number \d)?, row \d+: "):
+            quietly(path, scale=scale)
+        return
+    found, labels = rows_of(quietly(path, scale=scale))
+    assert found.dtype == expected.dtype
+    assert np.array_equal(found, expected)
+    assert np.array_equal(labels, t)
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_a_fraction_in_the_last_row_makes_numbers_of_the_bytes_before(tmp_path, kind):
+    x = np.arange(10_000.0) % 200
+    x[-1] = 0.5
+    path = tmp_path / f"a.{kind}"
+    if kind == "csv":
+        path.write_text("a,b,label\n" + "".join(f"{v:g},7,1\n" for v in x))
+    else:
+        path.write_text("".join(f'{{"a": {v:g}, "b": 7, "label": 1}}\n' for v in x))
+    source = quietly(path)
+    assert (source.dtype, source.scale) == (np.dtype(np.float32), 1.0)
+    assert np.array_equal(rows_of(source)[0], np.stack([x, np.full(len(x), 7)], axis=1).astype(np.float32))
+
+
+def test_weights_of_classes_are_a_list_or_several_columns(tmp_path):
+    x, t = drawn(20, (4,))
+    soft = np.eye(10, dtype=np.float32)[t]
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(soft.reshape(-1)), 10)
+    pq.write_table(pa.table({"image": listed(x, t)["image"], "label": lists}), tmp_path / "a.parquet")
+    columns = {f"p{k}": soft[:, k] for k in range(10)}
+    pq.write_table(pa.table({"image": listed(x, t)["image"], **columns}), tmp_path / "b.parquet")
+    expected = storage.open((x, soft)).fingerprint
+    assert quietly(tmp_path / "a.parquet").fingerprint == expected
+    assert quietly(tmp_path / "b.parquet", target="p*", image="image").fingerprint == expected
+
+
+def test_memory_does_not_grow_with_the_rows(tmp_path):
+    peaks = []
+    for rows in (20_000, 80_000):
+        pq.write_table(wide(*drawn(rows, (4, 25))), tmp_path / f"{rows}.parquet", row_group_size=5_000)
+        tracemalloc.start()
+        quietly(tmp_path / f"{rows}.parquet")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] * 1.2
+
+
+def test_no_temporary_file_is_left_and_a_full_disk_is_told(tmp_path, monkeypatch):
+    x, t = drawn()
+    path = FORMS["parquet"].written(tmp_path, x, t)
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    source = quietly(path)
+    assert list((tmp_path / "temporary").iterdir()) == []
+    assert np.array_equal(source.take(np.array([5])).x[0], x[5].reshape(-1))
+    free = type("Usage", (), {"free": 1_000})()
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: free)
+    with pytest.raises(StorageError, match=r"of 237600 bytes, but 1000 are free .*TMPDIR"):
+        quietly(path)
+
+
+def test_a_table_that_changes_is_noticed(tmp_path):
+    path = FORMS["parquet"].written(tmp_path, *drawn())
+    source = quietly(path)
+    assert source.files == (str(path),)
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(DataError, match="the file changed"):
+        source.check_unchanged()
+
+
+# What lies in a CSV file, what `open` is told, and what is said of it.
+WRONG = {
+    "nothing": ("", {}, DataError, "an empty file"),
+    "no rows": ("a,label\n", {}, DataError, "no rows"),
+    "ragged": ("a,label\n1,2\n3\n", {}, DataError, r"row 1 \(line 3\): 1 fields, expected 2"),
+    "missing": ("a,label\n1,2\n,2\n", {}, DataError, r"column 'a', row 1: no value \(null\)"),
+    "NaN": ("a,label\n1.5,2\nnan,2\n", {}, DataError, r"column 'a', row 1: no value \(null\)"),
+    "infinite": ("a,label\n1.5,2\ninf,2\n", {}, DataError, r"column 'a', row 1: inf, expected finite"),
+    "no label": ("a,label\n1,2\n3,\n", {}, DataError, r"column 'label', row 1: no value"),
+    "text": ("a,label\nfox,2\n", {}, UsageError, r"which columns are features\?.* a \(string\)"),
+    "named text": ("a,label\nfox,2\n", {"features": "a"}, UsageError, "column 'a' is of type string"),
+    "class names": ("a,label\n1,cat\n", {}, UsageError, r"'label' is of type string, .*cat\.codes"),
+    "float label": ("a,label\n1,2\n3,1.5\n", {}, LabelError, r"column 'label', row 1: label 1\.5"),
+    "negative": (
+        "a,label\n1,2\n3,-1\n",
+        {},
+        LabelError,
+        r"row 1: label -1, .* a split whose labels are known",
+    ),
+    "twice": ("a,a,label\n1,2,3\n", {}, DataError, r"column 'a' is there twice \(as number 1 and 2\)"),
+    "no names": ("5,0,0\n7,0,1\n", {}, DataError, "its first line holds numbers"),
+    "beyond": ("a,label\n1,2\n256,2\n", {}, DataError, r"column 'a', row 1: 256, expected pixels.*--scale 1"),
+    "no target": ("a,b\n1,2\n", {}, UsageError, r"which column is the target.*a \(int64\), b \(int64\)"),
+    "two targets": ("y,label\n1,2\n", {}, UsageError, "'y' and 'label': which one is it"),
+    "an id": ("id,a,label\n1,2,3\n", {}, UsageError, "'id' looks like none"),
+    "no such column": (
+        "a,label\n1,2\n",
+        {"target": "t"},
+        UsageError,
+        r"no column 't' for target= \(--target\)",
+    ),
+    "both": ("a,label\n1,2\n", {"features": "a", "target": "a"}, UsageError, "as feature and as target"),
+    "two ways": ("a,label\n1,2\n", {"features": "a", "image": "a"}, UsageError, "expected one of them"),
+}
+
+
+@pytest.mark.parametrize(("content", "options", "error", "said"), WRONG.values(), ids=WRONG)
+def test_what_is_wrong_with_a_csv_file_is_told_by_column_and_row(tmp_path, content, options, error, said):
+    (tmp_path / "a.csv").write_text(content)
+    with pytest.raises(error, match=said) as caught:
+        quietly(tmp_path / "a.csv", **options)
+    assert options.keys() == {"features", "image"} or "a.csv" in str(caught.value)
+
+
+def test_text_in_a_later_row_is_told_by_its_row(tmp_path, monkeypatch):
+    monkeypatch.setattr("streameval.tables.csv_reader.BLOCK", 1 << 14)
+    (tmp_path / "a.csv").write_text("a,b,label\n" + "1.5,2,3\n" * 50_000 + "1.5,fox,3\n")
+    with pytest.raises(DataError, match=r"column 'b', row 50000: 'fox', expected a number"):
+        quietly(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_another_encoding_than_utf8_is_told(tmp_path, encoding):
+    (tmp_path / "a.csv").write_bytes("größe,label\n1,2\n".encode(encoding))
+    with pytest.raises(DataError, match=r"not UTF-8 .*iconv"):
+        quietly(tmp_path / "a.csv")
+
+
+# Lines of a JSON file, and what is said of them.
+WRONG_LINES = {
+    "ragged": (
+        '{"x": [1, 2], "t": 0}\n{"x": [1], "t": 0}',
+        r"column 'x', row 1: a list of 1 numbers, expected a list of 2",
+    ),
+    "null": ('{"x": [1, 2], "t": 0}\n{"x": [1, null], "t": 0}', "column 'x', row 1: no value"),
+    "absent": ('{"x": [1, 2], "t": 0}\n{"t": 0}', "column 'x', row 1: no value"),
+    "text": ('{"x": [1, 2], "t": 0}\n{"x": [1, "2"], "t": 0}', "column 'x', row 1: '2', expected a number"),
+    "huge": ('{"x": [1, 2], "t": 0}\n{"x": [1, 1' + "0" * 30 + '], "t": 0}', "row 1: 1000.*64 bits"),
+    "a word": ('{"x": [1, 2], "t": 0}\nhello', "line 2: not usable JSON"),
+    "empty": ("", "no rows"),
+}
+
+
+@pytest.mark.parametrize(("content", "said"), WRONG_LINES.values(), ids=WRONG_LINES)
+def test_what_is_wrong_with_json_lines_is_told_by_name_and_row(tmp_path, content, said):
+    (tmp_path / "a.jsonl").write_text(content)
+    with pytest.raises(DataError, match=said):
+        quietly(tmp_path / "a.jsonl")
+
+
+def test_weights_given_as_data_are_told(tmp_path):
+    np.savez(tmp_path / "w.npz", W1=np.zeros((3, 2), np.float32), b1=np.zeros(2, np.float32))
+    with pytest.raises(UsageError, match=r"W1 \(float32 \(3, 2\)\).*The order is MODEL DATA"):
+        quietly(tmp_path / "w.npz")
+
+
+def test_arrays_of_unlike_lengths_or_cut_short_are_told(tmp_path):
+    x, t = drawn(50, (4,))
+    np.savez(tmp_path / "a.npz", x=x, t=t[:-1])
+    with pytest.raises(DataError, match=r"arrays of 50 rows \(x\), 49 rows \(t\)"):
+        quietly(tmp_path / "a.npz")
+    np.savez(tmp_path / "b.npz", x=x, t=t)
+    (tmp_path / "b.npz").write_bytes((tmp_path / "b.npz").read_bytes()[:-40])
+    with pytest.raises(DataError, match=r"b\.npz.*damaged"):
+        quietly(tmp_path / "b.npz")
+
+
+def test_a_damaged_parquet_file_is_told(tmp_path):
+    path = FORMS["parquet"].written(tmp_path, *drawn())
+    content = bytearray(path.read_bytes())
+    content[-6] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"train\.parquet: it cannot be read"):
+        quietly(path)
+
+
+def test_files_of_two_kinds_or_of_other_columns_are_not_mixed(tmp_path):
+    folder = FORMS["parquet shards"].written(tmp_path, *drawn())
+    pq.write_table(pa.table({"z": [1]}), folder / "part-99.parquet")
+    with pytest.raises(DataError, match=r"part-99\.parquet: columns z \(int64\), expected image"):
+        quietly(folder)
+    (folder / "part-99.parquet").unlink()
+    storage.convert((*drawn(),), folder / "more.arrow")
+    with pytest.raises(DataError, match=r"more\.arrow: another form than the tables beside it"):
+        quietly(folder)
+
+
+def test_columns_named_of_what_has_none_are_refused(tmp_path):
+    x, t = drawn()
+    with pytest.raises(UsageError, match=r"target= \(--target\) was given, but this is no table"):
+        storage.open((x, t), target="label")
+
+
+def test_workers_are_told_to_have_it_converted(tmp_path, network_file):
+    from streameval.engines import engine
+
+    path = FORMS["parquet"].written(tmp_path, *drawn())
+    options = se.PassOptions(engine=engine("dask"))
+    with pytest.raises(UsageError, match=r"streameval convert .*train\.parquet NAME\.arrow"):
+        se.evaluate(se.load_model(network_file), quietly(path), options=options)
