@@ -228,7 +228,8 @@ def test_a_disk_that_fails_is_an_error_of_storage(path: Path, monkeypatch: pytes
         raise OSError(5, "Input/output error")
 
     source = storage.open(path, io="direct")
-    monkeypatch.setattr(os, "preadv", fail)
+    for module in ("mapping", "direct"):
+        monkeypatch.setattr(f"streameval.storage.{module}.read_into", fail)
     with pytest.raises(StorageError, match=r"rows\.arrow.*Input/output error") as caught:
         next(source.chunks(Span(0, 10), 10))
     assert caught.value.exit_code == 5
