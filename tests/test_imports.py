@@ -17,6 +17,7 @@ PACKAGE = ROOT / "streameval"
 # Room -> rooms it may import, besides itself; docs/architecture.md says the same in words.
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
+    "showing": {"reports"},
     "defaults": set(),
     "elementary": set(),
     "system": set(),
@@ -33,7 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "json_text": {"budget"},
     "npy_header": set(),
     "objects": {"errors"},
-    "tables": {"json_text", "npy_header", "errors", "files"},
+    "tables": {"npy_header", "errors", "files"},
     "storage": {
         "tables",
         "json_text",
@@ -108,12 +109,16 @@ ALLOWED |= {
 # Functions whose bits do not depend on the CPU are for everybody who computes.
 for room in ("layers", "losses", "models", "outputs", "scoring", "statistics", "evaluation", "studies"):
     ALLOWED[room] = ALLOWED[room] | {"elementary"}
+# Results are looked at through one door.
+for room in ("statistics", "evaluation", "studies"):
+    ALLOWED[room] = ALLOWED[room] | {"showing"}
 # The names of activations are all that models may know of the kernels.
 ONLY = {("models", "kernels"): {"streameval.kernels.names"}}
 # Loaded when they are used, inside functions: never by importing a module.
 LAZY = {
     "pyarrow", "obstore", "boto3", "safetensors", "onnx", "matplotlib", "dask", "distributed", "rich",
     "torch", "onnxruntime", "openvino", "sklearn", "keras", "PIL", "datasets", "pandas", "polars", "jax",
+    "tqdm", "IPython",
 }  # fmt: skip
 # What else may stand at a module's top, and where.
 HOME = {"numba": "kernels", "llvmlite": "kernels", "click": "cli"}

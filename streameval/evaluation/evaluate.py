@@ -35,6 +35,7 @@ from streameval.models.model import Model
 from streameval.outputs.source import Outputs
 from streameval.scoring import make_scorer
 from streameval.scoring.scorer import Budget
+from streameval.showing import with_progress
 from streameval.storage.checked import CheckedSource, Hashed
 from streameval.storage.source import Source, Span
 
@@ -72,6 +73,7 @@ ONE_SITTING = PassOptions()
 
 
 @gathered("options", PassOptions, "checkpoint", "shard", "engine", "callbacks")
+@with_progress("evaluating")
 def evaluate(
     model: Model | Outputs,
     data: Any = None,
@@ -86,7 +88,7 @@ def evaluate(
     groups: Any = None,
     anatomy: bool = False,
     by: Any = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] | bool | None = None,
     options: PassOptions = ONE_SITTING,
 ) -> Report:
     """Return the exact loss of the model over the rows, with all that a pass can tell.
@@ -108,7 +110,7 @@ def evaluate(
                 gives probabilities, top-k accuracies, Brier score and calibration error. Exact and in fixed memory; no
                 other result changes
     by          results by value as well: as `groups` is given, at most 1,000 different ones; not with an engine
-    progress    called with (rows done, rows in all) after each chunk
+    progress    called with (rows done, rows in all) after each chunk; True: a bar, at a terminal or in a notebook
     options     checkpoint, shard, engine, file of losses, callbacks
 
     Raises:
@@ -131,7 +133,7 @@ def evaluate(
         _group_sums(groups_of(source, groups), source, selection, options),
         _anatomist(anatomy, by, source, options),
     )  # fmt: skip
-    return one.run(data, progress)
+    return one.run(data, progress if callable(progress) else None)
 
 
 def _group_sums(groups: Any, source: Source, selection: Selection, options: PassOptions) -> GroupSums | None:

@@ -23,6 +23,7 @@ from streameval.losses.loss import Loss
 from streameval.models.model import Model
 from streameval.outputs.model import summary_of_saved
 from streameval.scoring.rounding import Rounding
+from streameval.showing import Shown
 from streameval.statistics.accuracy import accuracy_interval
 from streameval.statistics.clusters import as_dict
 from streameval.statistics.intervals.interval import Interval
@@ -111,7 +112,7 @@ class DataName:
 
 
 @dataclass(frozen=True, repr=False)
-class Report:
+class Report(Shown):
     """The loss of a model over rows of a data set, exactly, and what belongs to it.
 
     state      the exact sums; the properties below are read off it

@@ -27,14 +27,15 @@ from streameval.models.model import Model
 from streameval.scoring import check_model, make_scorer
 from streameval.scoring.rounding import measure
 from streameval.scoring.scorer import Budget, Scorer
+from streameval.showing import Shown
 from streameval.storage.checked import CheckedSource
 from streameval.storage.source import Source, Span
 
 VERIFIED = "streameval/verify/2"
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+@dataclass(frozen=True, slots=True, repr=False)
+class Verified(Shown):
     """What was compared and found equal: `blocks` of `of` blocks, `rows` rows computed again, `hashes` of the data
     computed again. `whole` when that was all of them; `adds_up` when the total is the sum of what is stated of the
     blocks, so that a false total takes a false block.
@@ -56,6 +57,9 @@ class Verified:
     unknown: Mapping[str, Any] = field(default_factory=dict)
     signed: bool = False
     scorer: str = NATIVE
+
+    def __repr__(self) -> str:
+        return f"<Verified: {len(self.blocks)} of {self.of} blocks, {self.rows} rows, digest {self.digest}>"
 
     @property
     def missed(self) -> float:

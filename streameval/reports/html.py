@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 
 from streameval.escaping import in_html
 from streameval.files import atomic_file, lock
@@ -63,6 +64,16 @@ th, td { padding: 2px 10px 2px 0; text-align: right; white-space: nowrap; font-v
 th { color: var(--dim); font-weight: 500; } .word { text-align: left; }
 """
 LINES = "\n"
+# In another page: what holds everything, which lines of the style sheet are a whole page's, where a rule begins.
+OWN = ".streameval"
+OF_PAGES = "body {"
+SELECTOR = re.compile(r"@[^{]*\{|[^{}@]+\{")
+GROUND = (
+    "background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; border-radius: 8px;"
+)
+# How JupyterLab, VS Code and Colab say which theme is on.
+DARK_THEMES = ('[data-jp-theme-light="false"]', ".vscode-dark", 'html[theme="dark"]')
+LIGHT_THEMES = ('[data-jp-theme-light="true"]', ".vscode-light", 'html[theme="light"]')
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
@@ -88,9 +99,55 @@ def render(page: Page) -> str:
     )
 
 
-def _style() -> str:
+def fragment(page: Page) -> str:
+    """Return the page as an element with a style sheet of its own, for a notebook or another page.
+
+    It is light or dark as the notebook is, where that says so in a known way, else as the reader's system.
+    """
+    facts = "".join(f"<dt>{in_html(name)}</dt><dd>{in_html(value)}</dd>" for name, value in page.facts)
+    notes = "".join(f'<p class="notes">{in_html(note)}</p>' for note in page.notes)
+    figures = "".join(map(_figure, page.figures)).replace("<figure id=", "<figure data-name=")
+    return (
+        f'<div class="streameval"><style>{_own_style()}</style>\n<h1>{in_html(page.title)}</h1>\n'
+        f'<p class="lead">{in_html(page.lead)}</p>\n<dl>{facts}</dl>\n'
+        f'<div class="figures">\n{figures}</div>\n{notes}</div>'
+    )
+
+
+def _own_style() -> str:
+    """The style sheet for what lies in `.streameval` alone."""
+    sheet = "\n".join(line for line in _style().splitlines() if not line.startswith(OF_PAGES))
+    light, dark = _variables()
+
+    def scoped(match: re.Match[str]) -> str:
+        if match[0].startswith("@"):
+            return match[0]
+        names = (one.strip() for one in match[0][:-1].split(","))
+        return ", ".join(OWN if one in (":root", "main") else f"{OWN} {one}" for one in names) + " {"
+
+    themes = [
+        f"{', '.join(f'{one} {OWN}' for one in ways)} {{ color-scheme: {name}; {colours} }}"
+        for name, ways, colours in (("dark", DARK_THEMES, dark), ("light", LIGHT_THEMES, light))
+    ]
+    return "\n".join(
+        [
+            SELECTOR.sub(scoped, sheet),
+            f"{OWN} {{ {GROUND} }}",
+            f"{OWN} figure {{ max-width: 600px; }}",
+            *themes,
+        ]
+    )
+
+
+def _variables() -> tuple[str, str]:
+    """The colours by name, light and dark."""
     light = " ".join(f"--{name}: {value};" for name, value in (svg.PAPER | COLOURS).items())
     dark = " ".join(f"--{name}: {value};" for name, value in (DARK_PAPER | DARK).items())
+    return light, dark
+
+
+def _style() -> str:
+    light, dark = _variables()
     coloured = "\n".join(f".c-{name} {{ --c: var(--{name}); }}" for name in COLOURS)
     classes = "\n".join(
         f".plot .{name}, .swatch .{name} {{ {_rule(style)} }}" for name, style in svg.STYLES.items()

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from streameval.reports import about, text_paired
+from streameval.reports import about, text, text_paired
 from streameval.reports.figures import anatomy, batches, classes, histogram, order, pairs, running, worst
 from streameval.reports.figures.plot import Figure
 from streameval.reports.numbers import assumed, count, nats, percent
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from streameval.evaluation.report import DataName, Report
     from streameval.models.model import Model
     from streameval.storage.source import Source
+    from streameval.studies.calibration import Calibration
     from streameval.studies.comparison import Comparison
+    from streameval.studies.minibatch import MiniBatches
     from streameval.studies.paired import Paired
     from streameval.studies.paired_result import PairedResult
     from streameval.studies.until import Until
@@ -163,6 +165,49 @@ def _figures_of(result: Paired) -> list[tuple[str, str]]:
             )
         )
     return said
+
+
+@_worded
+def minibatches(result: MiniBatches) -> Page:
+    """Mini-batches, each with its interval."""
+    first, drawn = result.batches[0], len(result.batches)
+    name = called(result.loss_function)
+    return Page(
+        f"Mini-batches of {count(first.size)} rows: {subject(result.model, result.data)}",
+        f"The first of {count(drawn)}: {in_unit(nats(first.loss), result.loss_function)}; by it the {name} of all "
+        f"{count(result.data.rows)} rows lies within {text.span(first.interval)}.",
+        (
+            (name, result.loss_function.detail),
+            (
+                "draws",
+                f"{count(drawn)} batches, {'with' if result.replace else 'without'} replacement, seed {result.seed}",
+            ),
+            ("interval", first.interval.method),
+            *_what(result.model, result.data),
+        ),
+        (batches.drawn(result.batches),),
+        (text.basis(result),),
+    )
+
+
+def calibration(result: Calibration) -> Page:
+    """Whether probabilities mean what they say."""
+    level = percent(result.level, 0)
+    about_error = f"The calibration error is {nats(result.error.value)}, without its bias."
+    bins = [
+        anatomy.ReliableBin(one.confidence or 0.0, one.rows, one.right, one.interval) for one in result.bins
+    ]
+    return Page(
+        f"Calibration of {subject(result.model, result.data)}",
+        f"Error {nats(result.error.value)}, Brier score {nats(result.brier.value)} over {count(result.rows)} rows.",
+        (
+            ("error", f"{text.span(result.error.interval)} of further data at about {level}"),
+            ("Brier", f"{text.span(result.brier.interval)} of further data at about {level}"),
+            *_what(result.model, result.data),
+        ),
+        (anatomy.diagram(bins, about_error), classes.accuracies(result.classes)),
+        (assumed(result.error.interval.assumes),),
+    )
 
 
 def _loss(result: Report) -> tuple[str, str]:

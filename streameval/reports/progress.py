@@ -1,4 +1,4 @@
-"""A progress bar on stderr: only on a terminal, and only for what takes longer than a second."""
+"""A progress bar on stderr, or in a notebook: only where someone sees it, and only for what takes over a second."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from typing import Any
 
 from streameval.escaping import escaped
@@ -24,9 +25,10 @@ def progress(doing: str, *, size: str = "rows") -> Iterator[Progress]:
     doing  what is being done, for instance "evaluating"
     size   what is counted: "rows", or "bytes", which are shown as megabytes
 
-    `rich` is imported when the bar first appears, never for a quick command or a pipe.
+    `rich`, or in a notebook `tqdm` where it is installed, is imported when the bar first appears, never for a quick
+    command or a pipe.
     """
-    if not _visible():
+    if not (_visible() or in_notebook()):
         yield lambda done, total: None
         return
     bar = _Bar(doing, size)
@@ -40,6 +42,13 @@ def note(text: str) -> None:
     """Tell someone at a terminal why it takes a while. Pipes and logs are left clean."""
     if _visible():
         print(f"streameval: {escaped(text)}", file=sys.stderr)
+
+
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook: IPython's, with a front end that shows what it prints."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return shell is not None and "IPKernelApp" in getattr(shell, "config", {})
 
 
 def _visible() -> bool:
@@ -59,7 +68,7 @@ class _Bar:
             return
         self._next = now + PERIOD
         if self._drawn is None:
-            self._drawn = _rich_bar(self._size)
+            self._drawn = _NotebookBar(self._size) if in_notebook() else _rich_bar(self._size)
             self._drawn.start()
             self._task = self._drawn.add_task(self._doing, total=total)
         self._drawn.update(self._task, completed=done, total=total)
@@ -67,6 +76,44 @@ class _Bar:
     def stop(self) -> None:
         if self._drawn is not None:
             self._drawn.stop()
+
+
+class _NotebookBar:
+    """A bar of tqdm where that is installed, else one line that is written anew; with the methods of rich's bar."""
+
+    def __init__(self, size: str) -> None:
+        self._size = size
+        self._bar: Any = None
+
+    def start(self) -> None:
+        """Nothing yet: the total is not known."""
+
+    def add_task(self, doing: str, *, total: int) -> str:
+        """Begin."""
+        if find_spec("tqdm") is not None:
+            from tqdm.auto import tqdm
+
+            unit = "B" if self._size == "bytes" else f" {self._size}"
+            self._bar = tqdm(
+                desc=doing, total=total, unit=unit, unit_scale=self._size == "bytes", leave=False
+            )
+        return doing
+
+    def update(self, doing: str, *, completed: int, total: int) -> None:
+        """Show how far it is."""
+        if self._bar is None:
+            line = f"{doing}: {completed:,} of {total:,} {self._size}"
+            print(f"\r{escaped(line)}", end="", file=sys.stderr, flush=True)
+        else:
+            self._bar.total = total
+            self._bar.update(completed - self._bar.n)
+
+    def stop(self) -> None:
+        """Leave nothing behind."""
+        if self._bar is None:
+            print("\r" + " " * 79 + "\r", end="", file=sys.stderr, flush=True)
+        else:
+            self._bar.close()
 
 
 def _rich_bar(size: str) -> Any:

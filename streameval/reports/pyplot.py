@@ -9,6 +9,7 @@ import base64
 import io
 import os
 import re
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from streameval.reports.page import Page
 
 POINTS = 72.0  # in an inch: a unit of the drawing is a point, so sizes of lines and letters are the drawing's
 DPI = 216  # three pixels for a unit
+SCREEN_DPI = 108  # one and a half
 STEP = re.compile(r"([MLHVZmlhv])([^MLHVZmlhv]*)")
 NUMBER = re.compile(r"-?(?:\d+\.?\d*|\.\d+)")
 ALIGN = {"start": "left", "middle": "center", "end": "right"}
@@ -30,7 +32,9 @@ ALIGN = {"start": "left", "middle": "center", "end": "right"}
 def check() -> None:
     """Raise UsageError, with what to type, if matplotlib is not installed."""
     if find_spec("matplotlib") is None:
-        raise UsageError("--png: matplotlib is not installed. Install it: pip install 'streameval[report]'")
+        raise UsageError(
+            "pictures (--png, plot): matplotlib is not installed. Install it: pip install 'streameval[report]'"
+        )
 
 
 def write(page: Page, folder: str | os.PathLike[str]) -> list[Path]:
@@ -50,18 +54,43 @@ def write(page: Page, folder: str | os.PathLike[str]) -> list[Path]:
     return written
 
 
-def _draw(figure: Figure, file: Any) -> None:
+def canvas(figures: Sequence[Figure], dpi: float = SCREEN_DPI) -> Any:
+    """The figures on one `matplotlib.figure.Figure`, two side by side, for a notebook or a file.
+
+    Raises UsageError without matplotlib.
+    """
+    check()
     # Figures are made without pyplot: no state is shared, and no window system is looked for.
     from matplotlib.figure import Figure as Canvas
 
-    root = ElementTree.fromstring(svg.picture(figure))
-    _, _, width, height = map(float, root.attrib["viewBox"].split())
-    canvas = Canvas(figsize=(width / POINTS, height / POINTS), dpi=DPI)
-    axes = canvas.add_axes((0.0, 0.0, 1.0, 1.0), xlim=(0.0, width), ylim=(height, 0.0))
+    class Picture(Canvas):
+        """Shown by a notebook as it is, with pyplot and without."""
+
+        def _repr_png_(self) -> bytes:
+            file = io.BytesIO()
+            self.savefig(file, format="png")
+            return file.getvalue()
+
+    roots = [ElementTree.fromstring(svg.picture(one)) for one in figures]
+    sizes = [[float(one) for one in root.attrib["viewBox"].split()[2:]] for root in roots]
+    ends, places = [0.0, 0.0], []
+    for _, high in sizes:  # each where there is room first
+        column = min(range(min(2, len(roots))), key=lambda k: ends[k])
+        places.append((column * sizes[0][0], ends[column]))
+        ends[column] += high
+    width, height = sizes[0][0] * min(2, len(roots)), max(ends)
+    drawn = Picture(figsize=(width / POINTS, height / POINTS), dpi=dpi)
+    axes = drawn.add_axes((0.0, 0.0, 1.0, 1.0), xlim=(0.0, width), ylim=(height, 0.0))
     axes.set_axis_off()
-    _children(root, axes, (0.0, 0.0), "ink")
+    for root, place in zip(roots, places, strict=True):
+        _children(root, axes, place, "ink")
+    return drawn
+
+
+def _draw(figure: Figure, file: Any) -> None:
+    drawn = canvas([figure], DPI)
     # Neither date nor version is written: the same figure gives the same bytes.
-    canvas.savefig(file, format="png", metadata={"Description": figure.description, "Software": None})
+    drawn.savefig(file, format="png", metadata={"Description": figure.description, "Software": None})
 
 
 def _children(parent: ElementTree.Element, axes: Any, origin: tuple[float, float], colour: str) -> None:

@@ -79,7 +79,7 @@ def minibatches(result: MiniBatches, style: TextStyle) -> str:
         *table((*head, *(("accuracy", f"{level} interval") if right else ())), rows, style),
         "",
     ]
-    lines += paragraph(f"Rows drawn {how} replacement, seed {result.seed}. {_basis(result)}", style)
+    lines += paragraph(f"Rows drawn {how} replacement, seed {result.seed}. {basis(result)}", style)
     if grouped:
         lines += paragraph(
             "By groups: the standard error for further data if the groups drawn, in brackets, are independent and rows "
@@ -99,7 +99,7 @@ def minibatches(result: MiniBatches, style: TextStyle) -> str:
     return style.finish(lines)
 
 
-def _basis(result: MiniBatches) -> str:
+def basis(result: MiniBatches) -> str:
     """What the intervals are, and rest on."""
     first, rows = result.batches[0], result.data.rows
     if first.population == first.size:

@@ -15,6 +15,7 @@ import numpy as np
 from streameval.defaults import FURTHER_DATA, LEVEL
 from streameval.elementary import LN2, exp
 from streameval.errors import DataError
+from streameval.showing import Shown
 from streameval.statistics.clusters import clustered, finite
 from streameval.statistics.intervals.interval import Interval
 from streameval.statistics.population import PIECE
@@ -22,8 +23,8 @@ from streameval.statistics.population import PIECE
 SCHEMA = "streameval/ratio/1"
 
 
-@dataclass(frozen=True, slots=True)
-class Ratio:
+@dataclass(frozen=True, slots=True, repr=False)
+class Ratio(Shown):
     """sum(values) / sum(weights), or what is made of it, of these rows exactly, and its error for further data.
 
     estimate   of these rows: exact · unit: what it is
@@ -40,6 +41,11 @@ class Ratio:
     rows: int
     groups: int
     weight: float
+
+    def __repr__(self) -> str:
+        return (
+            f"<Ratio: {self.estimate:.6g} {self.unit}, {self.interval.low:.6g} to {self.interval.high:.6g}>"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""

@@ -17,6 +17,7 @@ from streameval.evaluation.report import data_dict, model_dict
 from streameval.models.model import Model
 from streameval.scoring import make_scorer
 from streameval.scoring.scorer import Budget
+from streameval.showing import Shown
 from streameval.statistics.calibration import (
     Estimate,
     ShareBand,
@@ -32,8 +33,8 @@ from streameval.storage.source import Source, Span
 SCHEMA = "streameval/calibration/1"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Calibration:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Calibration(Shown):
     """Of all rows exactly, with intervals for further data.
 
     brier    the Brier score · error: the calibration error of the predicted class, without its bias
@@ -50,6 +51,11 @@ class Calibration:
     level: float
     model: Model
     data: Source
+
+    def __repr__(self) -> str:
+        return (
+            f"<Calibration: error {self.error.value:.6g}, Brier {self.brier.value:.6g} of {self.rows} rows>"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""

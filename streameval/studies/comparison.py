@@ -18,6 +18,7 @@ from streameval.losses.loss import Loss
 from streameval.models.model import Model
 from streameval.outputs.source import Outputs
 from streameval.scoring.scorer import Budget as Limits
+from streameval.showing import Shown, with_progress
 from streameval.statistics.budget import Budget
 from streameval.statistics.intervals.interval import checked_level
 from streameval.statistics.order import Order
@@ -36,8 +37,8 @@ from streameval.studies.tails import Tails
 SCHEMA = "streameval/compare/2"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Comparison:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Comparison(Shown):
     """The exact loss of all rows, and what mini-batches would have said of it.
 
     full       the evaluation of all rows
@@ -67,6 +68,12 @@ class Comparison:
         """Whether the order of the rows looks random."""
         return self.draws.order
 
+    def __repr__(self) -> str:
+        sizes = ", ".join(str(one.size) for one in self.batches[:8]) + (
+            ", ..." if len(self.batches) > 8 else ""
+        )
+        return f"<Comparison: batches of {sizes} rows against {self.full!r}>"
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON, with the contract's names."""
         return {
@@ -81,6 +88,7 @@ class Comparison:
         }
 
 
+@with_progress("evaluating")
 def compare(
     model: Model | Outputs,
     data: Any = None,
@@ -96,7 +104,7 @@ def compare(
     of: str = OF[0],
     threads: int | None = None,
     max_memory: int | str | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] | bool | None = None,
 ) -> Comparison:
     """Evaluate all rows, then draw `trials` mini-batches of each size and compare them with the full loss.
 
@@ -106,7 +114,7 @@ def compare(
     loss, eps, groups   as for `evaluate`
     of        "loss", or "accuracy": the share of rows that are right, with `full.loss` and all else of it
     max_memory  bytes, or "256M", that the pass may hold beyond imports and kernels
-    progress  called with (rows done, rows in all) during the one pass over the data
+    progress  called with (rows done, rows in all) during the one pass over the data; True: a bar
 
     The network computes each row once: the losses go to a nameless temporary file of 8 bytes a row (in TMPDIR),
     from which the batches are gathered, so that 40 million rows take bounded memory. With eps = 0 losses have
@@ -122,7 +130,8 @@ def compare(
     checked_quantity(of)
     root, limits = number(seed), Limits(threads, None if max_memory is None else parse_size(max_memory))
     groups = groups_of(source, groups)
-    spooling = spooled_losses([network], source, loss, groups=groups, of=of, budget=limits, progress=progress)
+    told = progress if callable(progress) else None
+    spooling = spooled_losses([network], source, loss, groups=groups, of=of, budget=limits, progress=told)
     with spooling as spooled:
         loss = spooled.reports[0].loss_function
         losses = spooled.losses[0]

@@ -13,6 +13,7 @@ from streameval.evaluation.report import data_dict, model_dict
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
 from streameval.outputs.source import Outputs
+from streameval.showing import Shown
 from streameval.statistics.intervals import Interval
 from streameval.statistics.seeds import recorded
 from streameval.storage.source import Source
@@ -21,8 +22,8 @@ from streameval.studies.sampler import MiniBatch, kept_sampler
 SCHEMA = "streameval/minibatch/2"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class MiniBatches:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class MiniBatches(Shown):
     """Mini-batches drawn from one data set with one seed; `loss` and `interval` are those of the first."""
 
     batches: tuple[MiniBatch, ...]
@@ -41,6 +42,9 @@ class MiniBatches:
     def interval(self) -> Interval:
         """Interval of the first batch."""
         return self.batches[0].interval
+
+    def __repr__(self) -> str:
+        return f"<MiniBatches: {len(self.batches)} of {self.data.name}, the first {self.batches[0]!r}>"
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON, with the contract's names."""

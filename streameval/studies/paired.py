@@ -20,6 +20,7 @@ from streameval.models.model import Model
 from streameval.outputs.source import Outputs
 from streameval.scoring import check_model, make_scorer
 from streameval.scoring.scorer import Budget
+from streameval.showing import Shown, with_progress
 from streameval.statistics.intervals.interval import Interval, checked_level
 from streameval.statistics.seeds import number
 from streameval.statistics.until import Step
@@ -33,8 +34,8 @@ SCHEMA = "streameval/paired/2"
 DECIDED = "decided"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Paired:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Paired(Shown):
     """Every further model against the first. The properties are those of the first result.
 
     results  one for each model after the first
@@ -78,6 +79,14 @@ class Paired:
         """Rows in the comparison."""
         return self.results[0].pair.rows
 
+    def __repr__(self) -> str:
+        first, low, high = self.results[0].pair, self.difference.low, self.difference.high
+        more = f", and {len(self.results) - 1} more pairs" if len(self.results) > 1 else ""
+        return (
+            f"<Paired: {first.second} - {first.first} {self.mean:.6g}, {low:.6g} to {high:.6g}, {self.rows_read} "
+            f"rows{more}>"
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON: the first result at the top, all of them in `pairs`."""
         pairs = [result.to_dict() for result in self.results]
@@ -99,6 +108,7 @@ class Paired:
         }
 
 
+@with_progress("comparing")
 def paired(
     models: Sequence[Model | Outputs] | Outputs,
     data: Any = None,
@@ -115,7 +125,7 @@ def paired(
     eps: float | None = None,
     threads: int | None = None,
     max_memory: int | str | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] | bool | None = None,
     on_step: Callable[[Step], None] | None = None,
 ) -> Paired:
     """Compare every further model with the first, row by row, each row read once.
@@ -134,7 +144,8 @@ def paired(
                 estimated as mean(earlier) + mean(difference)
     level       of each interval by itself; `simultaneous` ones hold together
     loss, eps   as for `evaluate` · max_memory: bytes, or "256M", that reading may hold beyond imports and kernels
-    progress    called with (rows done, rows in all) · on_step: called at every look of the sequential form
+    progress    called with (rows done, rows in all); True: a bar
+    on_step     called at every look of the sequential form
 
     Raises:
         UsageError: fewer than two models (with `losses`: none), or arguments that cannot mean anything.
@@ -165,11 +176,12 @@ def paired(
         of,
         groups,
     )
+    told = progress if callable(progress) else None
     if losses is None:
-        results, reports = study.run(None, progress, on_step)
+        results, reports = study.run(None, told, on_step)
     else:
         with stored_losses(losses, source, loss) as old:
-            results, reports = study.run(old, progress, on_step)
+            results, reports = study.run(old, told, on_step)
     source.check_unchanged()
     return Paired(
         together(results, level),

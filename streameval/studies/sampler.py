@@ -38,7 +38,7 @@ Seed = int | np.random.Generator
 Key = tuple[object, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class MiniBatch:
     """One mini-batch: its mean loss in nats, its row numbers (size,) int64, its losses (size,) float64, and where
     that puts the loss of all rows; how many rows are right, None where rows have no classes; how many rows there are
@@ -82,6 +82,10 @@ class MiniBatch:
         return accuracy_interval(
             self.correct, self.size, level=self.interval.level, population=self.population
         )
+
+    def __repr__(self) -> str:
+        low, high = self.interval.low, self.interval.high
+        return f"<MiniBatch: loss {self.loss:.6g} of {self.size} rows, {low:.6g} to {high:.6g}>"
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""

@@ -19,6 +19,7 @@ from streameval.models.model import Model
 from streameval.outputs.source import Outputs
 from streameval.scoring import make_scorer
 from streameval.scoring.scorer import Budget
+from streameval.showing import Shown
 from streameval.statistics.grouped import GroupsRead, grouped_until
 from streameval.statistics.seeds import number
 from streameval.statistics.until import Step, StoppingResult, until
@@ -30,8 +31,8 @@ from streameval.studies.reading import LossReader
 SCHEMA = "streameval/until/2"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Until:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Until(Shown):
     """Where reading stopped, and how it came there.
 
     found       the result in full; the properties below are read off it
@@ -87,6 +88,12 @@ class Until:
     def stopped(self) -> str:
         """ "precision", or "exhausted" when all rows were read: then the loss is exact and the width 0."""
         return self.found.stopped
+
+    def __repr__(self) -> str:
+        return (
+            f"<Until: loss {self.loss:.6g}, {self.low:.6g} to {self.high:.6g}, of {self.rows_read} of {self.data.rows} "
+            "rows>"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON, with the contract's names; `half_width` is half of high - low, `wanted` what was asked for."""

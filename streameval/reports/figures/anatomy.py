@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from streameval.reports.figures import histogram
@@ -11,6 +13,7 @@ from streameval.reports.numbers import count, nats, percent
 if TYPE_CHECKING:
     from streameval.evaluation.anatomy import Anatomy, Grid
     from streameval.evaluation.report import Report
+    from streameval.statistics.intervals.interval import Interval
     from streameval.studies.histogram import Histogram
 
 MOST_VALUES = 40
@@ -34,22 +37,41 @@ def reliability(found: Anatomy) -> Figure | None:
     chances = found.chances
     if chances is None:
         return None
-    bins = [(one, band) for one, band in zip(chances.bins, bin_intervals(chances), strict=True) if band]
-    points = tuple((one.confidence or 0.0, one.accuracy or 0.0) for one, _ in bins)
-    off = [one for one, band in bins if (one.confidence or 0.0) not in band]
-    said = (
+    bins = [
+        ReliableBin(one.confidence or 0.0, one.rows, one.right, band)
+        for one, band in zip(chances.bins, bin_intervals(chances), strict=True)
+        if band
+    ]
+    return diagram(
+        bins,
         f"The calibration error is {nats(chances.calibration_error)}; chance alone makes about "
-        f"{nats(chances.by_chance)}. {len(off)} of {len(bins)} bins with rows lie off the diagonal by more than their "
-        "intervals."
+        f"{nats(chances.by_chance)}.",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ReliableBin:
+    """A bin of confidence: its mean, its rows, how many are right, where the accuracy lies on further data."""
+
+    confidence: float
+    rows: int
+    right: int
+    interval: Interval
+
+
+def diagram(bins: Sequence[ReliableBin], about: str) -> Figure:
+    """Accuracy by confidence against the diagonal, after a sentence about the error."""
+    points = tuple((one.confidence, one.right / one.rows) for one in bins)
+    off = sum(one.confidence not in one.interval for one in bins)
+    said = f"{about} {off} of {len(bins)} bins with rows lie off the diagonal by more than their intervals."
     rows = tuple(
         (
             percent(one.confidence),
             count(one.rows),
-            percent(one.accuracy),
-            f"{percent(band.low, 1)} … {percent(band.high, 1)}",
+            percent(one.right / one.rows),
+            f"{percent(one.interval.low, 1)} … {percent(one.interval.high, 1)}",
         )
-        for one, band in bins
+        for one in bins
     )
     return Figure(
         "reliability",
@@ -66,7 +88,7 @@ def reliability(found: Anatomy) -> Figure | None:
                     points,
                     "rows of a bin, with interval",
                     "blue",
-                    reach=tuple((b.low, b.high) for _, b in bins),
+                    reach=tuple((one.interval.low, one.interval.high) for one in bins),
                 ),
             ),
         ),

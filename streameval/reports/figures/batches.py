@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from streameval.reports.figures.plot import (
@@ -24,10 +25,12 @@ from streameval.statistics.intervals.interval import quantile
 
 if TYPE_CHECKING:
     from streameval.statistics.trials import Comparison
+    from streameval.studies.sampler import MiniBatch
 
 STEPS = 60  # points of a curve
 SHORT = 0.01  # an interval that covers less than its level by no more than this is not named
 CHANCE = 1e-3  # nor one that luck would bring so low as often as this
+MOST_BATCHES = 60  # that are drawn; the table has all
 SIZE_COLOURS = ("sky", "blue", "orange", "vermillion", "green", "purple")
 
 
@@ -75,6 +78,46 @@ def spread(draws: Comparison) -> Figure:
         said + " Bands are cut where they leave the picture.",
         Plot(x, y, tuple(marks), height=310),
         _spread_table(draws),
+    )
+
+
+def drawn(batches: Sequence[MiniBatch]) -> Figure:
+    """The loss of each mini-batch that was drawn, with its interval for the loss of all rows."""
+    shown = batches[:MOST_BATCHES]
+    reach = tuple((one.interval.low, one.interval.high) for one in shown)
+    finite = [end for pair in reach for end in pair if math.isfinite(end)]
+    values = [one.loss for one in shown]
+    low, high = min([0.0, *finite, *values]), max([*finite, *values])
+    cut = tuple((max(low, a), min(high, b)) for a, b in reach)
+    losses = [one.loss for one in batches]
+    said = (
+        f"The {count(len(batches))} batches have losses from {nats(min(losses))} to {nats(max(losses))}."
+        if len(batches) > 1
+        else f"The batch has a loss of {nats(losses[0])}."
+    )
+    rows = tuple(
+        (str(k), nats(one.loss), nats(one.interval.low), nats(one.interval.high), percent(one.accuracy, 1))
+        for k, one in enumerate(batches, 1)
+    )
+    return Figure(
+        "drawn",
+        "Mini-batches, and what they say of all rows",
+        said,
+        said
+        + f" Lines: {percent(batches[0].interval.level, 0)} intervals for the loss of all rows, each for itself.",
+        Plot(
+            categories("batch", [str(k) for k in range(1, len(shown) + 1)]),
+            linear("loss, nats", low, high),
+            (
+                Dots(
+                    tuple((k + 0.5, one.loss) for k, one in enumerate(shown)),
+                    "loss of a batch",
+                    "blue",
+                    reach=cut,
+                ),
+            ),
+        ),
+        Table(("batch", "loss", "from", "to", "accuracy"), rows),
     )
 
 

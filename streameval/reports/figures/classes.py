@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from streameval.reports.figures.plot import Bars, Cells, Figure, Plot, Rule, Table, categories, linear
+from streameval.reports.figures.plot import Bars, Cells, Dots, Figure, Plot, Rule, Table, categories, linear
 from streameval.reports.numbers import count, nats, percent
 
 if TYPE_CHECKING:
     from streameval.evaluation.report import Report
+    from streameval.statistics.calibration import ShareBand
 
 MOST_BARS = 40
 MOST_CELLS = 40
@@ -46,6 +48,37 @@ def losses(report: Report) -> Figure | None:
             height=260,
         ),
         Table(("class", "rows", "loss", "accuracy"), rows),
+    )
+
+
+def accuracies(bands: Sequence[ShareBand]) -> Figure:
+    """The accuracy of each class, with intervals for further data that hold for all of them together."""
+    shown = sorted(sorted(bands, key=lambda one: one.right / one.rows)[:MOST_BARS], key=lambda one: one.label)
+    points = tuple((k + 0.5, one.right / one.rows) for k, one in enumerate(shown))
+    reach = tuple((one.interval.low, one.interval.high) for one in shown)
+    worst = min(bands, key=lambda one: one.right / one.rows)
+    said = f"Class {worst.label} is right least often: {percent(worst.right / worst.rows, 1)} of {count(worst.rows)}."
+    rows = tuple(
+        (
+            str(one.label),
+            count(one.rows),
+            percent(one.right / one.rows),
+            f"{percent(one.interval.low, 1)} … {percent(one.interval.high, 1)}",
+        )
+        for one in bands
+    )
+    return Figure(
+        "accuracies",
+        "Accuracy by class",
+        said,
+        said + " Intervals are for further data, and hold for all classes together.",
+        Plot(
+            categories("true class", [str(one.label) for one in shown]),
+            linear("accuracy", min(low for low, _ in reach), 1.0, percent=True),
+            (Dots(points, "accuracy of the class, with interval", "blue", reach=reach),),
+            height=260,
+        ),
+        Table(("class", "rows", "accuracy", "interval"), rows),
     )
 
 
