@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +14,23 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
+
+from streameval import storage
+from streameval.errors import StreamevalWarning
+from streameval.storage.source import Span
+
+
+def quietly(data: Any, **options: Any) -> Any:
+    """`open` without the warning that says which columns were taken."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", StreamevalWarning)
+        return storage.open(data, **options)
+
+
+def rows_of(source: Any) -> tuple[Any, Any]:
+    """All features and targets of a data set."""
+    chunks = list(source.chunks(Span(0, source.rows), 64))
+    return np.concatenate([one.x for one in chunks]), np.concatenate([one.t for one in chunks])
 
 
 def drawn(rows: int = 300, shape: tuple[int, ...] = (28, 28), seed: int = 0) -> tuple[Any, Any]:
@@ -75,6 +94,50 @@ def _stream(path: Path, x: Any, t: Any) -> None:
         writer.write_table(table, max_chunksize=100)
 
 
+def png(row: Any) -> bytes:
+    """A row as a PNG image."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(row).save(file, "png")
+    return file.getvalue()
+
+
+def encoded(x: Any, t: Any) -> pa.Table:
+    """Images as Hugging Face stores them, with the metadata that name the classes."""
+    structs = [{"bytes": png(row), "path": f"{k}.png"} for k, row in enumerate(x)]
+    names = {"names": [str(k) for k in range(10)], "_type": "ClassLabel"}
+    info = {"info": {"features": {"image": {"_type": "Image"}, "label": names}}}
+    table = pa.table(
+        {"image": pa.array(structs, pa.struct({"bytes": pa.binary(), "path": pa.string()})), "label": t}
+    )
+    return table.replace_schema_metadata({"huggingface": json.dumps(info)})
+
+
+def _images(path: Path, x: Any, t: Any) -> None:
+    pq.write_table(encoded(x, t), path)
+
+
+def _saved(path: Path, x: Any, t: Any) -> None:
+    """As `datasets.Dataset.save_to_disk` does."""
+    path.mkdir()
+    table = encoded(x, t)
+    halves = table.slice(0, len(x) // 2), table.slice(len(x) // 2)
+    names = [f"data-{k:05d}-of-00002.arrow" for k in range(2)]
+    for name, half in zip(names, halves, strict=True):
+        with pa.ipc.new_stream(path / name, half.schema) as writer:
+            writer.write_table(half)
+    (path / "state.json").write_text(json.dumps({"_data_files": [{"filename": name} for name in names]}))
+    (path / "dataset_info.json").write_text("{}")
+
+
+def _by_class(path: Path, x: Any, t: Any) -> None:
+    for label in range(10):
+        (path / str(label)).mkdir(parents=True)
+    for k, (row, label) in enumerate(zip(x, t, strict=True)):
+        (path / str(label) / f"{k:05d}.png").write_bytes(png(row))
+
+
 def _shards(path: Path, x: Any, t: Any) -> None:
     path.mkdir()
     for k in range(0, 12, 2):
@@ -107,4 +170,7 @@ FORMS = {
     "feather": Form(_feather, "train.feather", {"features": "pixel*", "target": "label"}),
     "arrow stream": Form(_stream, "stream.arrow"),
     "parquet shards": Form(_shards, "shards"),
+    "images in parquet": Form(_images, "images.parquet"),
+    "saved by datasets": Form(_saved, "saved"),
+    "images by class": Form(_by_class, "by-class"),
 }

@@ -17,7 +17,7 @@ from streameval.errors import DataError, StreamevalError, UsageError
 from streameval.storage import arrow, idx, npy
 from streameval.storage.access import OwnAccess, PlainRows
 from streameval.storage.gunzip import GZIP
-from streameval.tables import arrow_readers, csv_reader, jsonl, npz
+from streameval.tables import arrow_readers, csv_reader, folders, jsonl, npz
 from streameval.tables.table import Table
 
 Named = Literal["file", "pair", "folder"]
@@ -100,6 +100,15 @@ FORMATS: Final[dict[str, Format]] = {
         npy.folder_rows,
         inside=(npy.IMAGES, npy.LABELS, npy.MANIFEST),
     ),
+    "saved by datasets": Format(
+        "folder", lambda path, start: folders.is_saved(path), table=folders.saved, inside=("*",)
+    ),
+    "images by class": Format(
+        "folder",
+        lambda path, start: _holds_no_files(path) and folders.is_by_class(path),
+        table=folders.by_class,
+        inside=("*/*",),
+    ),
 }
 
 FOREIGN: Final[dict[str, Foreign]] = {
@@ -144,6 +153,12 @@ FOREIGN: Final[dict[str, Foreign]] = {
         UsageError,
     ),
 }
+
+
+def _holds_no_files(folder: Path) -> bool:
+    """Whether no file in a folder is a part of a data set of another form."""
+    return not any(one.suffix in ENDINGS for one in folder.iterdir())
+
 
 # Whose own complaint is heard where nothing was recognised.
 UNRECOGNISED: Final[dict[Named, str]] = {"file": "arrow", "pair": "idx", "folder": "npy folder"}

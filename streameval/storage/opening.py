@@ -31,7 +31,7 @@ from streameval.storage.remote import open_objects, open_remote
 from streameval.storage.source import Source, is_source
 from streameval.storage.stored import StoredSource
 from streameval.storage.tabular import open_table
-from streameval.tables import arrow_readers
+from streameval.tables import arrow_readers, memory
 from streameval.tables.columns import WORDS, Names, columns_of
 from streameval.tables.joined import joined
 from streameval.tables.table import Table
@@ -61,7 +61,8 @@ def open(
            "s3://bucket/key.arrow", or "s3://bucket/folder/" for all .arrow files in it.
            Tables are copied to temporary files (TMPDIR), once, batch by batch: a .parquet, .csv, .tsv, .jsonl or .npz
            file, an Arrow stream, an Arrow file of any columns where they are named; a folder, glob or list of several
-           of one kind
+           of one kind; a folder of images (.png, .jpg) by class; what `datasets` saved; a frame of pandas or Polars, a
+           table of pyarrow, a reader of record batches, a `datasets.Dataset`, anything with `__arrow_c_stream__`
     io     how files are read. "auto": mapped; of files larger than half of memory, what the page cache does not
            hold is read past it. "mmap": mapped, whatever their size. "direct": all read past the page cache, where
            the file system can. "pread": by position into memory, for file systems where mapping is unsafe
@@ -230,6 +231,12 @@ def _arrays(data: Any, options: ReadOptions) -> StoredSource:
     return _source(arrays.rows(x, t), options)
 
 
+def _in_memory(data: Any, options: ReadOptions) -> StoredSource:
+    make = memory.opener(data)
+    assert make is not None
+    return open_table(make(data), options)
+
+
 def _source(rows: PlainRows | OwnAccess, options: ReadOptions) -> StoredSource:
     access = rows.access if isinstance(rows, OwnAccess) else access_to(rows, options)
     return StoredSource(rows.layout, access, options.scale, options.io)
@@ -259,6 +266,7 @@ NAMES: Final[tuple[tuple[Callable[[object], bool], Callable[[Any, ReadOptions], 
     (_list_of(is_remote), _remotes),
     (_is_path, _path),
     (_list_of(_is_path), _paths),
+    (lambda data: memory.opener(data) is not None, _in_memory),
     (_pair_of(_is_array_like), _arrays),
     (_pair_of(_is_path), _pair),
 )

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from streameval.errors import DataError, UsageError
+from streameval.errors import DataError
 from streameval.tables.sized import SizedFile
 from streameval.tables.table import BATCH_ROWS, Kind, Part, Table, What
 from streameval.tables.told import told
@@ -62,27 +62,6 @@ def arrow(path: str) -> Table:
             yield from parts(path, found, wanted, check=True)
 
     return Table(path, path, "an Arrow file", columns, read, (path,))
-
-
-def stream(reader: Any, name: str = "<stream>") -> Table:
-    """A reader of record batches, or anything with `__arrow_c_stream__`; it is read once."""
-    import pyarrow as pa
-
-    with told(name):
-        if hasattr(reader, "to_reader"):
-            reader = reader.to_reader()
-        if not isinstance(reader, pa.RecordBatchReader):
-            reader = pa.RecordBatchReader.from_stream(reader)
-        columns = kinds(name, reader.schema)
-    waiting = [reader]
-
-    def read(wanted: Sequence[str]) -> Iterator[Part]:
-        if not waiting:
-            raise UsageError(f"{name}: this stream was read already. Open it anew.")
-        with told(name):
-            yield from parts(name, waiting.pop(), wanted, check=True)
-
-    return Table(name, None, "a stream of record batches", columns, read, once=True)
 
 
 def parts(name: str, batches: Iterable[Any], wanted: Sequence[str], *, check: bool = False) -> Iterator[Part]:

@@ -6,45 +6,52 @@ Knows Pillow, which is asked for these two formats alone. Does not know where th
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import DataError, UsageError
+from streameval.files import storage_errors
 from streameval.tables.values import error
 
 FORMATS: Final = ("PNG", "JPEG")
 STARTS: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 # Pixels of one image: more is no image of a data set, but a size that lies.
 MOST_PIXELS: Final = 1 << 26
+# Bytes of an encoded one.
+MOST_BYTES: Final = 256 << 20
 # Pillow's modes of eight bits a number; truth values (mode 1) become 0 and 255.
 MODES: Final = ("L", "RGB", "1")
 AS_RGB: Final = "Convert all images to one mode first: Image.convert('RGB'), or 'L' for grey."
 
 
-def pixels(where: str, values: Any, first: int) -> NDArray[np.uint8]:
+def pixels(where: str, values: Any, first: int, expected: tuple[int, ...] | None = None) -> NDArray[np.uint8]:
     """Encoded images as (n, height, width) of grey, or (n, 3, height, width) of red, green, blue.
 
-    values  bytes, or objects with the field `bytes`, as Hugging Face writes them; arrays and images of Pillow too
+    values    bytes, objects with the field `bytes` as Hugging Face writes them, or the `Path` of a file
+    expected  the shape of the rows before, if there are any
 
     Raises DataError, naming the row, for missing, damaged and unlike images; UsageError without Pillow.
     """
     rows = values if isinstance(values, list) else values.to_pylist()
     out: NDArray[np.uint8] | None = None
+    column = where
     for k, value in enumerate(rows):
+        where = str(value) if isinstance(value, Path) else column
         image = _opened(where, _bytes(where, value, first + k), first + k)
-        if out is None:
-            expected = image.size, _bands(image)
-            sides = (image.size[1], image.size[0])
-            out = np.empty((len(rows), *((3,) if _bands(image) == 3 else ()), *sides), np.uint8)
-        # The size stands in the header: nothing is decoded of an image that is another's.
-        if (image.size, _bands(image)) != expected:
+        # The size stands in the header: nothing is decoded of an image that is unlike.
+        expected = expected or _shape(image)
+        if _shape(image) != expected:
+            mode = "L" if len(expected) == 2 else "RGB"
             raise error(
                 where, first + k, f"an image of {_said(image)}",
-                f"{expected[0][0]} x {expected[0][1]} pixels of {expected[1]} numbers as in the rows before",
+                f"{expected[-1]} x {expected[-2]} pixels, mode {mode}, as in the rows before",
                 "Bring all images to one size and mode first.",
             )  # fmt: skip
+        if out is None:
+            out = np.empty((len(rows), *expected), np.uint8)
         out[k] = _decoded(where, image, first + k)
     return np.empty((0, 1, 1), np.uint8) if out is None else out
 
@@ -55,6 +62,10 @@ def is_encoded(start: bytes) -> bool:
 
 
 def _bytes(where: str, value: Any, row: int) -> bytes:
+    if isinstance(value, Path):
+        # A reader of folders gave it: no file of a data set names another.
+        with storage_errors(value):
+            value = value.read_bytes() if value.stat().st_size <= MOST_BYTES else b""
     if isinstance(value, dict):
         path, value = value.get("path"), value.get("bytes")
         if value is None and path is not None:
@@ -99,8 +110,9 @@ def _decoded(where: str, image: Any, row: int) -> NDArray[np.uint8]:
     return array.transpose(2, 0, 1) if array.ndim == 3 else array
 
 
-def _bands(image: Any) -> int:
-    return 3 if image.mode == "RGB" else 1
+def _shape(image: Any) -> tuple[int, ...]:
+    sides = (image.size[1], image.size[0])
+    return (3, *sides) if image.mode == "RGB" else sides
 
 
 def _said(image: Any) -> str:

@@ -5,6 +5,7 @@ Knows which column means what, and what a feature and a target can be. Does not 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from streameval.tables.columns import Roles
 from streameval.tables.table import Part, Table
 from streameval.tables.values import numbers, short
 
-# Rows of features that are gathered at once: 64 MiB of them, as wide as they come.
+# Images that are decoded at once.
 MOST_BYTES = 64 << 20
 
 
@@ -45,18 +46,36 @@ def decoded(table: Table, roles: Roles) -> Iterator[Rows]:
     """
     shape: tuple[int, ...] | None = None
     width: tuple[int, ...] | None = None
-    for part in table.read(roles.wanted):
-        x = _features(table, roles, part)
+    known: list[tuple[int, ...]] = []
+    for part in _cut(table, roles, known):
+        x = _features(table, roles, part, shape)
         t = _targets(roles, part)
         if len(x) == 0:
             continue
         shape, width = shape or x.shape[1:], width or t.shape[1:]
+        known[:] = [shape]
         if x.shape[1:] != shape or t.shape[1:] != width:
             raise DataError(
                 f"{part.file}, row {part.first}: a row of shape {x.shape[1:]} with a target of shape {t.shape[1:]}, "
                 f"expected {shape} with {width} as in the rows before. Correct the file."
             )
         yield Rows(x, t, part)
+
+
+def _cut(table: Table, roles: Roles, known: list[tuple[int, ...]]) -> Iterator[Part]:
+    """Parts; of images as few rows as fit into memory when they are decoded, the first row alone to see.
+
+    known  filled with the shape of a row, as soon as one was decoded
+    """
+    encoded = any(table.columns[name].what == "image" for name in roles.features)
+    for part in table.read(roles.wanted):
+        rows, at = len(next(iter(part.columns.values()))), 0
+        while encoded and at < rows:
+            count = max(1, MOST_BYTES // math.prod(known[0])) if known else 1
+            yield part.slice(at, count)
+            at += count
+        if not encoded:
+            yield part
 
 
 def name_of(roles: Roles, shape: tuple[int, ...], entry: int) -> str:
@@ -68,12 +87,14 @@ def name_of(roles: Roles, shape: tuple[int, ...], entry: int) -> str:
     return f"columns {roles.features[0]!r} to {roles.features[-1]!r}, number {entry}"
 
 
-def _features(table: Table, roles: Roles, part: Part) -> NDArray[Any]:
+def _features(table: Table, roles: Roles, part: Part, shape: tuple[int, ...] | None) -> NDArray[Any]:
     arrays = []
     for name in roles.features:
         where, values = f"{part.file}, column {name!r}", part.columns[name]
-        decode = images.pixels if table.columns[name].what == "image" else numbers
-        arrays.append(decode(where, values, part.first))
+        encoded = table.columns[name].what == "image"
+        arrays.append(
+            images.pixels(where, values, part.first, shape) if encoded else numbers(where, values, part.first)
+        )
     if len(arrays) == 1:
         only = arrays[0]
         return only if only.ndim > 1 else only[:, None]

@@ -44,6 +44,14 @@ class Part:
     first: int
     columns: Mapping[str, Any]
 
+    def slice(self, start: int, rows: int) -> Part:
+        """At most `rows` of its rows from `start` on."""
+        cut = {
+            name: one.slice(start, rows) if hasattr(one, "slice") else one[start : start + rows]
+            for name, one in self.columns.items()
+        }
+        return Part(self.file, self.first + start, cut)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:

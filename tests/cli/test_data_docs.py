@@ -25,10 +25,12 @@ EVALUATIONS = [command for command in COMMANDS if command[0] == "evaluate"]
 def place(tmp_path_factory):
     """A folder of the same drawn digits in every form, and a network."""
     folder = tmp_path_factory.mktemp("forms")
-    digits(folder / "rows.arrow", rows=300, seed=3)
-    source = storage.open(folder / "rows.arrow")
-    x, t = source.take(np.arange(300)).x.reshape(-1, 28, 28), source.take(np.arange(300)).t
-    storage.create(folder / "rows", [(x, t)], rows=300, shape=(28, 28), dtype="uint8")
+    source = storage.open(digits(folder / "drawn.arrow", rows=300, seed=3))
+    # In the order of a folder for each class.
+    chunk = source.take(np.argsort(source.take(np.arange(300)).t, kind="stable"))
+    x, t = chunk.x.reshape(-1, 28, 28), chunk.t
+    for name in ("rows", "rows.arrow"):
+        storage.create(folder / name, [(x, t)], rows=300, shape=(28, 28), dtype="uint8")
     for form in FORMS.values():
         form.written(folder, x, t)
     shutil.copy(demo_network_path(), folder / "network.safetensors")
