@@ -12,13 +12,13 @@ import streameval as se
 
 
 def names(kind: str) -> list[str]:
-    """Public names that are classes, or that are functions."""
-    wanted = inspect.isclass if kind == "classes" else inspect.isroutine
+    """Public names that are classes, functions or modules."""
+    wanted = {"classes": inspect.isclass, "functions": inspect.isroutine, "modules": inspect.ismodule}[kind]
     return [name for name in se.__all__ if wanted(getattr(se, name))]
 
 
 class PublicNames(SphinxDirective):
-    """Its argument is `functions` or `classes`."""
+    """Its argument is `functions`, `classes` or `modules`."""
 
     required_arguments = 1
 
@@ -27,6 +27,8 @@ class PublicNames(SphinxDirective):
         for name in names(self.arguments[0]):
             if self.arguments[0] == "functions":
                 lines += [f".. autofunction:: streameval.{name}", ""]
+            elif self.arguments[0] == "modules":
+                lines += [f".. automodule:: streameval.{name}", "   :members:", "   :imported-members:", ""]
             elif getattr(se, name).__name__ != name:
                 same = getattr(se, name).__name__
                 lines += [f".. py:class:: streameval.{name}", "", f"   :py:class:`streameval.{same}`", ""]
