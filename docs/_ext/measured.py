@@ -19,7 +19,9 @@ def figure(path: str, text: str | None = None) -> str:
     """The cell that `path` names: heading / row / column. LookupError says what is not there."""
     page = PAGE.read_text() if text is None else text
     heading, row, column = (part.strip() for part in path.split("/"))
-    found = re.search(rf"^##+ {re.escape(heading)}(?::[^\n]*)?\n(.*?)(?=^##|\Z)", page, re.MULTILINE | re.DOTALL)
+    found = re.search(
+        rf"^##+ {re.escape(heading)}(?::[^\n]*)?\n(.*?)(?=^##|\Z)", page, re.MULTILINE | re.DOTALL
+    )
     if found is None:
         raise LookupError(f"performance.md has no heading {heading!r}")
     lines = [line for line in found[1].splitlines() if line.startswith("|")]
