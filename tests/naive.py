@@ -23,6 +23,16 @@ class Layer(NamedTuple):
     activation: str
 
 
+# --- data ---
+
+
+def normalised(x: Any, scale: float, mean: Any, std: Any) -> Any:
+    """(x * scale - mean) / std of rows (n, ...), mean and std broadcast: in float64, rounded to float32 once."""
+    return (
+        (np.asarray(x, np.float64) * scale - np.asarray(mean, np.float64)) / np.asarray(std, np.float64)
+    ).astype(np.float32)
+
+
 # --- activations: float64 in, float64 out ---
 
 

@@ -29,6 +29,8 @@ def command(
     features: str | None,
     target: str | None,
     image: str | None,
+    mean: str | None,
+    std: str | None,
     as_json: bool,
 ) -> None:
     """Convert DATA to DEST: streameval convert train.parquet train.arrow, or convert IMAGES LABELS DEST.
@@ -37,13 +39,14 @@ def command(
     files, or a pair of IDX files, raw or .gz, or of .npy files. DEST ending with .arrow becomes one Arrow file,
     anything else a folder of images.npy, labels.npy and manifest.json. It appears whole or not at all.
     """
-    from streameval.cli import output, written
+    from streameval.cli import inputs, output, written
     from streameval.reports.progress import progress
     from streameval.storage import converting
 
     if len(paths) < 2:
         raise UsageError(f"{paths[0]}: one path, expected two: streameval convert DATA DEST.")
-    given = {"scale": scale, "features": features, "target": target, "image": image}
+    given: dict[str, object] = {"scale": scale, "features": features, "target": target, "image": image}
+    given |= {"mean": inputs.numbers("--mean", mean), "std": inputs.numbers("--std", std)}
     with progress("converting") as on_progress:
         path = converting.convert(
             converting.given_paths(paths[:-1]),

@@ -26,6 +26,8 @@ def command(
     features: str | None,
     target: str | None,
     image: str | None,
+    mean: str | None,
+    std: str | None,
     activation: str | None,
     dropout: str | None,
     allow_nonfinite: bool,
@@ -37,8 +39,11 @@ def command(
     from streameval.errors import DataError, ModelError, UsageError
 
     try:
-        if description.is_data(path) or features or target or image:
-            source = inputs.open_data(path, io=io, scale=scale, features=features, target=target, image=image)
+        if description.is_data(path) or any((features, target, image, mean, std)):
+            source = inputs.open_data(
+                path, io=io, scale=scale, features=features, target=target, image=image,
+                mean=inputs.numbers("--mean", mean), std=inputs.numbers("--std", std),
+            )  # fmt: skip
             info = description.data_set(source, check=check)
         else:
             network = inputs.load_model(path, activation, dropout, allow_nonfinite=allow_nonfinite)

@@ -35,6 +35,8 @@ class InputOptions:
     features: str | None = None
     target: str | None = None
     image: str | None = None
+    mean: str | None = None
+    std: str | None = None
 
     def loss(self) -> Loss:
         """What a row costs. Raises UsageError for numbers that cannot mean anything."""
@@ -59,11 +61,12 @@ class InputOptions:
 
     def data(self, path: str) -> Source:
         """Open the data set at `path`. Errors are those of `inputs.open_data`."""
-        from streameval.cli.inputs import open_data
+        from streameval.cli.inputs import numbers, open_data
 
         return open_data(
             path, io=self.io, scale=self.scale, check=self.check,
             features=self.features, target=self.target, image=self.image,
+            mean=numbers("--mean", self.mean), std=numbers("--std", self.std),
         )  # fmt: skip
 
 

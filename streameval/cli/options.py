@@ -185,5 +185,11 @@ def gathered(name: str, kind: type[Any], *decorators: Decorator[Any]) -> Decorat
     return decorate
 
 
-# Which columns of a table mean what.
-columns = joined(features, target, image)
+mean = option(
+    "--mean",
+    metavar="M,...",
+    help="Features are (value * scale - mean) / std: one number, or one for each channel, with commas between.",
+)
+std = option("--std", metavar="S,...", help="The same.")
+# Which columns of a table mean what, and how features are normalised.
+columns = joined(features, target, image, mean, std)

@@ -25,6 +25,8 @@ OF_MODELS: Final = (
     "features",
     "target",
     "image",
+    "mean",
+    "std",
     "activation",
     "dropout",
     "io",

@@ -233,8 +233,8 @@ def portable(data: Any, source: Source) -> Any:
         )
     if getattr(source, "needs_converting", False):
         raise UsageError(
-            f"{source.name}: each worker would have to decode it anew. Convert it once, and evaluate what is written: "
-            f"streameval convert {source.path or 'DATA'} NAME.arrow (streameval.convert(data, 'NAME.arrow'))."
+            f"{source.name}: its rows are made as they are opened, which each worker would have to do anew. Convert it "
+            f"once: streameval convert {source.path or 'DATA'} NAME.arrow (streameval.convert(data, 'NAME.arrow'))."
         )
     if isinstance(data, str | os.PathLike):
         text = os.fspath(data)

@@ -39,6 +39,9 @@ class AdoptedSource:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._source, name)
 
+    def __len__(self) -> int:
+        return self._source.rows
+
     @property
     def fingerprint(self) -> str:
         return self._source.fingerprint

@@ -227,6 +227,9 @@ class CheckedSource:
         """See `Source`."""
         self._source.close()
 
+    def __len__(self) -> int:
+        return self.rows
+
     def __enter__(self) -> Self:
         return self
 

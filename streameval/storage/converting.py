@@ -24,6 +24,7 @@ from streameval.storage.block_hashes import BLOCK_ROWS
 from streameval.storage.formats import FORMATS, SNIFFED, format_of
 from streameval.storage.input_files import input_files
 from streameval.storage.mapping import File
+from streameval.storage.normalised import Numbers, normalised
 from streameval.storage.opening import is_table_at, open_with
 from streameval.storage.reading import ReadOptions
 from streameval.storage.source import Source, Span
@@ -53,7 +54,7 @@ def convert(
     classes      number of classes, recorded; labels are checked against it
     first_label  the number that the labels count from; it is subtracted
     progress     called with (rows done, rows in all) after each block
-    opening      what `open` is told: io, scale, features, target, image
+    opening      what `open` is told: io, scale, features, target, image, mean, std
 
     What is written has the rows of the original, bit for bit, and so its fingerprint and losses. IDX files are read
     once to check and hash them (gzip to its last byte), then once more to write; tables are decoded once, into
@@ -137,9 +138,12 @@ def _opened(
     features: Names = None,
     target: Names = None,
     image: str | None = None,
+    mean: Numbers = None,
+    std: Numbers = None,
 ) -> Source:
     """What `open` gives, without a word about how to convert."""
-    return open_with(data, ReadOptions(io, scale, columns_of(features, target, image), hint=False))
+    source = open_with(data, ReadOptions(io, scale, columns_of(features, target, image), hint=False))
+    return normalised(source, mean, std)
 
 
 def _is_idx(given: Any) -> bool:

@@ -133,6 +133,9 @@ class ManySource:
         for part in self._parts:
             part.close()
 
+    def __len__(self) -> int:
+        return self.rows
+
     def __enter__(self) -> Self:
         return self
 

@@ -25,6 +25,7 @@ from streameval.storage.many import ManySource
 from streameval.storage.mapping import File
 from streameval.storage.memory_limit import cacheable
 from streameval.storage.natural import natural
+from streameval.storage.normalised import Numbers, normalised
 from streameval.storage.npy import IMAGES
 from streameval.storage.reading import ReadOptions, access_to
 from streameval.storage.remote import open_objects, open_remote
@@ -48,6 +49,8 @@ def open(
     features: Names = None,
     target: Names = None,
     image: str | None = None,
+    mean: Numbers = None,
+    std: Numbers = None,
 ) -> Source:
     """Open a data set; nothing but headers is read, unless it is a table.
 
@@ -75,6 +78,9 @@ def open(
            features. None: told by their names and types, and a StreamevalWarning says which were taken.
            Integer features that all lie in 0..255 are pixels, of whatever width; others are float32
 
+    mean, std   features are (value * scale - mean) / std as rows are read, in float64 and rounded to float32: a number;
+           one for each channel of images, first or last dimension; or one for each feature
+
     Soft rows are weights: a row's loss is -sum_k t_k log(y_k + eps) whatever they sum to, and each row is one row in a
     mean. A StreamevalWarning names the first row whose weights do not sum to 1 within 0.001.
 
@@ -87,7 +93,11 @@ def open(
         UsageError: an argument that cannot mean anything.
     """
     options = ReadOptions(io, scale, columns_of(features, target, image))
-    return checked(open_with(data, options)) if check else open_with(data, options)
+    source = open_with(data, options)
+    if check:
+        # What was stored is compared with what is recorded of it.
+        return checked(normalised(checked(source), mean, std))
+    return normalised(source, mean, std)
 
 
 def open_with(data: object, options: ReadOptions) -> Source:

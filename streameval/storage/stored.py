@@ -136,6 +136,9 @@ class StoredSource:
         for file in self._files:
             file.close()
 
+    def __len__(self) -> int:
+        return self.rows
+
     def __enter__(self) -> Self:
         return self
 
