@@ -65,7 +65,8 @@ def open(
            Tables are copied to temporary files (TMPDIR), once, batch by batch: a .parquet, .csv, .tsv, .jsonl or .npz
            file, an Arrow stream, an Arrow file of any columns where they are named; a folder, glob or list of several
            of one kind; a folder of images (.png, .jpg) by class; what `datasets` saved; a frame of pandas or Polars, a
-           table of pyarrow, a reader of record batches, a `datasets.Dataset`, anything with `__arrow_c_stream__`
+           table of pyarrow, a reader of record batches, a `datasets.Dataset`, anything with `__arrow_c_stream__`; a
+           `Dataset` or `DataLoader` of torch
     io     how files are read. "auto": mapped; of files larger than half of memory, what the page cache does not
            hold is read past it. "mmap": mapped, whatever their size. "direct": all read past the page cache, where
            the file system can. "pread": by position into memory, for file systems where mapping is unsafe

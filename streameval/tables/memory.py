@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from streameval.errors import UsageError
+from streameval.tables import torch_data
 from streameval.tables.arrow_readers import kinds, parts
 from streameval.tables.table import BATCH_ROWS, Kind, Part, Table
 from streameval.tables.told import told
@@ -25,6 +26,10 @@ def opener(data: object) -> Callable[[Any], Table] | None:
     """What makes a table of this, None where it is none that is known."""
     if _is_of(data, "datasets", ("Dataset", "IterableDataset", "DatasetDict", "IterableDatasetDict")):
         return hugging_face
+    if _is_of(data, "torch", ("DataLoader",)):
+        return torch_data.loader
+    if _is_of(data, "torch", ("Dataset",)):
+        return torch_data.data_set
     if hasattr(data, "__arrow_c_stream__"):
         return streamed
     if _is_of(data, "pyarrow", ("Dataset", "Scanner")):

@@ -53,7 +53,11 @@ def given(call, folder):
             "frame": pandas.DataFrame(wide(x, t).to_pydict()),
             "polars_frame": polars.from_arrow(wide(x, t)),
         }
-    if "dataset" in call and "arrow" not in call:
+    if "torch" in call or "loader" in call:
+        data = pytest.importorskip("torch.utils.data")
+        names["torch_dataset"] = data.TensorDataset(*map(__import__("torch").from_numpy, (x, t)))
+        names["loader"] = data.DataLoader(names["torch_dataset"], batch_size=7)
+    elif "dataset" in call and "arrow" not in call:
         hugging_face = pytest.importorskip("datasets")
         features = hugging_face.Features(
             {"image": hugging_face.Image(), "label": hugging_face.ClassLabel(names=list("abcdefghij"))}
@@ -76,7 +80,7 @@ def test_every_call_of_the_page_gives_the_rows(call, tmp_path, monkeypatch):
 
 
 def test_all_of_the_page_are_tested():
-    assert len(CALLS) == 9
+    assert len(CALLS) == 11
 
 
 def test_a_data_set_that_was_shuffled_or_picked_is_read_in_its_order():
