@@ -46,6 +46,8 @@ def _read(folder: Path, _: Random) -> bytes:
         raise KeyError("field")
     if content == b"hang":
         time.sleep(60)
+    while content == b"busy":
+        pass
     if content == b"memory":
         try:
             raise MemoryError
@@ -58,7 +60,7 @@ def _read(folder: Path, _: Random) -> bytes:
     return b"wrong" if content == b"differs" else content
 
 
-FAULTS = ("traceback", "hang", "memory", "long", "differs")
+FAULTS = ("traceback", "hang", "memory", "long", "differs", "busy")
 
 
 def faulty(*contents: str) -> Target:
@@ -79,12 +81,13 @@ def faulty(*contents: str) -> Target:
 
 def test_each_kind_of_fault_is_found_named_and_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(cases, "SECONDS", 1)
+    monkeypatch.setattr(cases, "STANDING", 4)
     target = faulty("refused", *FAULTS)
-    outcome = result(cases.run("faulty", target, 0, iter(range(7)), tmp_path / "s", tmp_path / "kept"))
+    outcome = result(cases.run("faulty", target, 0, iter(range(8)), tmp_path / "s", tmp_path / "kept"))
 
     kinds = [failure.kind for failure in outcome.failures]
-    assert kinds == ["exception", "hang", "memory", "message", "differs"]
-    assert outcome.counts == {"agreed": 1, "refused": 3, "exception": 1, "hang": 1, "differs": 1}
+    assert kinds == ["exception", "hang", "memory", "message", "differs", "hang"]
+    assert outcome.counts == {"agreed": 1, "refused": 3, "exception": 1, "hang": 2, "differs": 1}
     assert (tmp_path / "kept" / "faulty-0-2-exception" / "file").read_bytes() == b"traceback"
     assert "KeyError" in (tmp_path / "kept" / "faulty-0-2-exception" / "what.txt").read_text()
 
