@@ -44,7 +44,8 @@ results = {
     "minibatch": se.minibatch(one, data, batches=20), "compare": se.compare(one, data, trials=300),
     "until": se.evaluate_until(one, data, half_width=0.05), "paired": se.paired([one, two], data),
     "compare saved": se.compare(saved, trials=300),
-    "calibration": se.calibration(one, data),
+    "calibration": se.calibration(one, data), "anatomy": se.evaluate(one, data, anatomy=True),
+    "a predictor's anatomy": se.evaluate(lambda x: x[:, :10] * 30, data, anatomy=True),
 }
 found = {name: result.to_dict() for name, result in results.items()}
 found["losses"] = [ell.hex() for ell in se.per_sample_losses(saved).tolist()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from streameval.cli import options
+from streameval.cli.figure_options import FigureOptions, figure_options
 from streameval.cli.input_options import InputOptions, probability_input_options
 from streameval.defaults import BINS
 
@@ -16,6 +17,7 @@ from streameval.defaults import BINS
 @options.group
 @options.level
 @probability_input_options
+@figure_options
 @options.as_json
 def command(
     model: str,
@@ -24,16 +26,19 @@ def command(
     group: str | None,
     level: float,
     inputs: InputOptions,
+    figures: FigureOptions,
     as_json: bool,
 ) -> None:
     """Print Brier score, calibration error and accuracy by confidence and class of MODEL on DATA, with intervals."""
     from streameval.cli import kernels, output
-    from streameval.reports import text_calibration
+    from streameval.reports import pages, text_calibration
     from streameval.studies import calibration
 
+    figures.check({"MODEL": model, "DATA": data})
     network, source = inputs.model(model), inputs.data(data)
     kernels.ready(source, network)
     result = calibration.calibration(
         network, source, bins=bins, groups=group, level=level, threads=inputs.threads
     )
+    figures.write(pages.calibration, result)
     output.show(result, as_json, text_calibration.calibration)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from streameval.cli import options
+from streameval.cli.figure_options import FigureOptions, figure_options
 from streameval.cli.input_options import InputOptions, input_options
 from streameval.cli.saved_options import SavedOptions, saved_options
 from streameval.defaults import BATCH_SIZE, METHOD, METHODS
@@ -25,6 +26,7 @@ from streameval.defaults import BATCH_SIZE, METHOD, METHODS
 @input_options
 @saved_options
 @options.allow_nonfinite
+@figure_options
 @options.as_json
 def command(
     model: str,
@@ -39,13 +41,15 @@ def command(
     inputs: InputOptions,
     saved: SavedOptions,
     allow_nonfinite: bool,
+    figures: FigureOptions,
     as_json: bool,
 ) -> None:
     """Draw random rows of DATA and print their mean loss, with an interval for the loss of all rows."""
     from streameval.cli import output
-    from streameval.reports import text
+    from streameval.reports import pages, text
     from streameval.studies import minibatch
 
+    figures.check({"MODEL": model, "DATA": data})
     subject = saved.subject(model, data, inputs, group=group, allow_nonfinite=allow_nonfinite)
     result = minibatch.minibatch(
         subject.model,
@@ -60,4 +64,5 @@ def command(
         groups=subject.groups,
         threads=inputs.threads,
     )
+    figures.write(pages.minibatches, result)
     output.show(result, as_json, text.minibatches)

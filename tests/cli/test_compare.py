@@ -100,7 +100,7 @@ def test_stored_losses_take_the_place_of_the_first_model(network_file, other, di
     )
 
 
-@pytest.mark.parametrize("command", ["evaluate", "compare", "until", "paired"])
+@pytest.mark.parametrize("command", ["evaluate", "minibatch", "calibration", "compare", "until", "paired"])
 def test_every_command_draws_pictures(command, network_file, other, digits_file, tmp_path):
     pytest.importorskip("matplotlib", reason="matplotlib is not installed: pip install 'streameval[report]'")
     more = {"compare": ["--trials", 20], "until": ["--half-width", 0.1], "paired": [other]}.get(command, [])

@@ -58,7 +58,7 @@ def test_no_output_of_evaluate_is_aimed_at_its_model_or_its_data(
     assert content(tmp_path) == before
 
 
-@pytest.mark.parametrize("command", ["compare", "until", "paired"])
+@pytest.mark.parametrize("command", ["minibatch", "calibration", "compare", "until", "paired"])
 @pytest.mark.parametrize("name", ["MODEL", "DATA"])
 def test_no_report_is_aimed_at_a_model_or_at_the_data(
     command: str, name: str, files: dict[str, Path], tmp_path: Path

@@ -288,6 +288,20 @@ def test_weights_for_classes_and_rows_that_are_left_out() -> None:
     assert said(report)["by"] == said(rest)["by"]
 
 
+def test_a_row_that_is_entirely_sure_is_in_the_last_bin() -> None:
+    y = np.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5], [0.8, 0.2]], np.float32)
+    predictor = se.Predictor(predict=lambda x: x, returns="probabilities")
+    found = said(se.evaluate(predictor, (y, np.array([0, 0, 0, 0])), anatomy=True))
+    bins = found["calibration"]["bins"]
+    assert [(k, one["rows"], one["accuracy"]) for k, one in enumerate(bins) if one["rows"]] == [
+        (7, 1, 1.0), (12, 1, 1.0), (14, 2, 0.5),
+    ]  # fmt: skip
+    # |1/2 - 1| of two rows, |1 - 0.5| and |1 - 0.8| of one each.
+    assert found["calibration"]["error"] == pytest.approx((2 * 0.5 + 0.5 + 0.2) / 4, abs=1e-6)
+    assert found["calibration"]["largest_gap"] == 0.5
+    assert found["brier"]["score"] == pytest.approx((0 + 2 + 0.5 + 0.08) / 4, abs=1e-6)
+
+
 def test_saved_losses_and_scores_have_quantiles(tmp_path: Path) -> None:
     draws = np.random.default_rng(4)
     for name, values in (("loss", draws.exponential(size=400)), ("score", draws.normal(size=400))):
@@ -370,3 +384,20 @@ def test_the_command_tells_it_as_text_json_and_page(tmp_path: Path) -> None:
     assert [one["value"] for one in told["anatomy"]["by"]["values"]] == ["bold", "thin"]
     without = in_process("evaluate", weights, tmp_path / "named.arrow")
     assert "quantiles" not in without.stdout
+
+
+def test_the_commands_of_the_docs_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import re
+    import shlex
+
+    from command_line import ROOT
+
+    monkeypatch.chdir(tmp_path)
+    (commands,) = re.findall(
+        r"^```sh\n(.*?)^```$", (ROOT / "docs" / "anatomy.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    for line in commands.splitlines():
+        done = in_process(*shlex.split(line)[1:])
+        assert done.returncode == 0, done.stderr
+    assert "calibration" in done.stdout
+    assert (tmp_path / "anatomy.html").exists()
