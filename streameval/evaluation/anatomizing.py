@@ -37,10 +37,11 @@ MANTISSA: Final = 52 - (CELLS.bit_length() - 1)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Named:
-    """Values of rows (rows,) with the name of the column that they are of."""
+    """Values of rows as codes: the column that they are of, a code (rows,) int64 for each row, what the codes mean."""
 
-    name: str
-    values: NDArray[Any]
+    column: str
+    codes: NDArray[np.int64]
+    values: tuple[str, ...]
 
 
 class Anatomist:
@@ -54,9 +55,12 @@ class Anatomist:
         self.column: str | None = None
         self.named = "anatomy"
         if by is not None:
-            named = by if isinstance(by, Named) else None
-            self.column = named.name if named else by if isinstance(by, str) else "by"
-            self._codes, self._values = _codes(named.values if named else by, source)
+            if isinstance(by, Named):
+                self.column, self._codes, self._values = by.column, by.codes, list(by.values)
+            else:
+                self.column = by if isinstance(by, str) else "by"
+                self._codes, self._values = _codes(by, source)
+            _check_few(self.column, len(self._values))
             told = hashlib.sha256(self._codes.tobytes() + "\n".join(self._values).encode()).hexdigest()
             self.named = f"anatomy by {self.column[:100]} sha256:{told}"
 
@@ -167,10 +171,14 @@ def _codes(by: Any, source: Source) -> tuple[NDArray[np.int64], list[str]]:
             f"the {source.rows} rows of {source.name}. Numbers with a point are cut into ranges first."
         )
     values, codes = np.unique(given, return_inverse=True)
-    if len(values) > MOST_VALUES:
-        raise UsageError(
-            f"{name}: {len(values)} different values, expected at most {MOST_VALUES}: each has sums of its own. Put "
-            "them into fewer groups."
-        )
     texts = [one.decode(errors="replace") if isinstance(one, bytes) else str(one) for one in values.tolist()]
     return codes.reshape(-1).astype(np.int64), texts
+
+
+def _check_few(column: str, count: int) -> None:
+    """Raise UsageError for more values than can have sums of their own."""
+    if count > MOST_VALUES:
+        raise UsageError(
+            f"by {column!r}: {count} different values, expected at most {MOST_VALUES}: each has sums of its own. Put "
+            "them into fewer groups."
+        )

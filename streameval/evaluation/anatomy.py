@@ -11,7 +11,9 @@ from fractions import Fraction
 from typing import Any, Final
 
 from streameval.errors import DataError
+from streameval.evaluation.consistency import check_state
 from streameval.evaluation.fields import UNSOUND, integer, only, shown, text
+from streameval.evaluation.sealed import canonical
 from streameval.evaluation.state import UNITS, LossSums, State, mean
 from streameval.statistics.quantiles import rank_of
 
@@ -244,6 +246,8 @@ class Chances:
             and sum(one.right for one in bins) == top[0]
             and all(one.right <= one.rows and abs(one.units) <= 1.01 * UNITS * one.rows for one in bins)
             and 0 <= made.brier.units <= 2.01 * UNITS * made.rows
+            and made.brier.units**2 <= made.rows * made.brier.units_squared
+            and not made.brier.worst
         )
         if not sound:
             raise ValueError("counts of probabilities contradict each other")
@@ -306,6 +310,8 @@ class Anatomy:
             said = f"it has {chances.top[0]} right rows"
         elif self.slices is not None:
             parts = sum((one.sums for one in self.slices.values()), LossSums())
+            for one in self.slices.values():
+                check_state(State(one.sums), one.sums.rows)
             if (parts.rows, parts.units, parts.units_squared) != (sums.rows, sums.units, sums.units_squared):
                 said = f"the values of {self.column!r} do not add up to all rows"
         if said:
@@ -338,7 +344,10 @@ class Anatomy:
                 }
             if (column is None) != (slices is None):
                 raise ValueError("a column without values, or values without a column")
-            return cls(Grid.from_list(stored["grid"]), chances, column, slices)
+            found = cls(Grid.from_list(stored["grid"]), chances, column, slices)
+            if canonical(found.to_dict()) != canonical(stored):
+                raise ValueError("it says more, or other, than an anatomy does")
+            return found
         except UNSOUND as error:
             raise DataError(f"a stored anatomy is damaged: {error!r:.200}. Compute it again.") from error
 

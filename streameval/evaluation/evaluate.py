@@ -8,8 +8,6 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from streameval.arguments import integer
 from streameval.defaults import CHUNK_ROWS
 from streameval.deprecation import gathered
@@ -169,7 +167,7 @@ def _values_of(by: Any, source: Outputs) -> Any:
             f"by: {by!r}, but {source.name} was opened without it. Open it with that column: open_outputs(..., "
             f"group={by!r}) (--group {by})."
         )
-    return Named(by, np.asarray(source.groups.names)[source.groups.codes])
+    return Named(by, source.groups.codes, source.groups.names)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from dataclasses import replace
@@ -15,6 +16,7 @@ import pytest
 from command_line import in_process, result
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lies import inside, lies, places
 from long_runs import drawn, network
 from naive import softmax
 from pyarrow import feather
@@ -25,6 +27,7 @@ from streameval.errors import CheckError, DataError, UsageError
 from streameval.evaluation import sealed
 from streameval.evaluation.anatomizing import grid_of
 from streameval.evaluation.anatomy import BINS, RELATIVE, SMALLEST, Anatomy, edges, tops
+from streameval.evaluation.anatomy_report import anatomy_dict
 from streameval.evaluation.checkpoint import Checkpoint
 from streameval.evaluation.events import Callback
 from streameval.evaluation.shards import StateFile
@@ -355,6 +358,26 @@ def test_an_anatomy_that_is_not_that_of_its_rows_is_found_out(arrays: Any, taken
     ):
         with pytest.raises(DataError, match="damaged"):
             Anatomy.from_dict(damaged)
+
+
+def test_whatever_a_file_says_is_refused_or_told_without_a_crash(arrays: Any, taken_apart: se.Report) -> None:
+    stored, believed = json.loads(json.dumps(taken_apart.anatomy.to_dict())), []
+    sample = [one for one in places(stored) if one[0] != "grid" or one[1:2] in ((), (0,), (7,))]
+    tried = [(place, lie) for place in sample for lie in lies(inside(stored, place))]
+    assert len(tried) > 1000
+    for place, lie in tried:
+        changed = copy.deepcopy(stored)
+        inside(changed, place[:-1])[place[-1]] = lie
+        try:
+            found = Anatomy.from_dict(changed)
+            found.check(taken_apart.state)
+        except DataError:
+            continue
+        json.dumps(anatomy_dict(found, taken_apart.state))
+        believed.append(place)
+    # What some other rows with these losses could have come to.
+    assert {place[0] for place in believed} <= {"chances", "slices", "column"}
+    assert len(believed) < len(tried) / 5
 
 
 def test_the_command_tells_it_as_text_json_and_page(tmp_path: Path) -> None:
