@@ -20,7 +20,8 @@ from streameval.evaluation.anatomy_report import anatomy_dict
 from streameval.evaluation.consistency import check_state
 from streameval.evaluation.fields import UNSOUND, flag, integer, only, sha256, shown, text
 from streameval.evaluation.identity import RESULT_VERSION
-from streameval.evaluation.report import READABLE, SCHEMA, DataName, ModelName, Report, data_dict, model_dict
+from streameval.evaluation.names import DataName, ModelName, data_dict, model_dict
+from streameval.evaluation.report import READABLE, SCHEMA, Report
 from streameval.evaluation.resources import Resources, check_costs
 from streameval.evaluation.state import State
 from streameval.evaluation.tally import BLOCK_ROWS, Block, add_up

@@ -13,17 +13,16 @@ from typing import TYPE_CHECKING, Any
 from streameval.defaults import FURTHER_DATA
 from streameval.evaluation.anatomy import Anatomy
 from streameval.evaluation.anatomy_report import anatomy_dict
-from streameval.evaluation.fields import integer, only, sha256, shown, text
+from streameval.evaluation.carried import Carried
 from streameval.evaluation.identity import RESULT_VERSION, Identity
+from streameval.evaluation.names import DataName, data_dict, model_dict
 from streameval.evaluation.resources import Resources
 from streameval.evaluation.sealed import seal
 from streameval.evaluation.state import UNITS, State
 from streameval.evaluation.tally import BLOCK_ROWS, Block, Tally
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
-from streameval.outputs.model import summary_of_saved
 from streameval.scoring.rounding import Rounding
-from streameval.showing import Shown
 from streameval.statistics.accuracy import accuracy_interval
 from streameval.statistics.clusters import as_dict
 from streameval.statistics.intervals.interval import Interval
@@ -37,82 +36,8 @@ SCHEMA, READABLE = "streameval/evaluate/2", ("streameval/evaluate/1", "streameva
 UNIT = "a loss counts as rint(loss * 2**40) units"
 
 
-@dataclass(frozen=True, slots=True)
-class ModelName:
-    """What is known of a model that is not here: what a report said of it. Fulfils `Model`."""
-
-    path: str | None
-    sha256: str
-    description: dict[str, Any]
-
-    @property
-    def outputs(self) -> int:
-        """Numbers that come out for a row."""
-        return int(self.description["layers"][-1])
-
-    @property
-    def summary(self) -> str:
-        """See `Model`."""
-        if "saved" in self.description:
-            return summary_of_saved(self.description["saved"])
-        if "computed_by" in self.description:
-            said = self.description
-            return f"{said.get('name')}, {self.outputs} {said.get('returns')} a row, computed by {said['computed_by']}"
-        layers = "-".join(map(str, self.description["layers"]))
-        return f"{layers}, {', '.join(self.description['activations'])}"
-
-    def describe(self) -> dict[str, Any]:
-        """See `Model`."""
-        return self.description
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What had to be decided to read it."""
-        return tuple(self.description.get("notes", ()))
-
-    @property
-    def content(self) -> dict[str, Any]:
-        """The description without notes: the same for models that are the same, however they were read."""
-        return {name: value for name, value in self.description.items() if name != "notes"}
-
-    @classmethod
-    def from_dict(cls, stored: dict[str, Any]) -> ModelName:
-        """What `model_dict` wrote. Raises ValueError, KeyError or TypeError for what it did not."""
-        # An earlier version kept no notes.
-        others = {"notes": []} | {
-            name: value for name, value in stored.items() if name not in ("path", "sha256")
-        }
-        layers, activations = others["layers"], others["activations"]
-        for k in range(len(layers)):
-            integer(layers, k, least=1, most=2**63)
-        for names in (activations, others.get("notes", [])):
-            if not layers or not isinstance(names, list) or not all(isinstance(one, str) for one in names):
-                raise ValueError(f"layers {shown(layers)} and activations or notes {shown(names)}")
-        return cls(text(stored, "path", none=True), sha256(stored, "sha256"), others)
-
-
-@dataclass(frozen=True, slots=True)
-class DataName:
-    """What is known of a data set that is not here: as `Source` names it."""
-
-    path: str | None
-    rows: int
-    features: int
-    classes: int
-    fingerprint: str
-
-    @classmethod
-    def from_dict(cls, stored: dict[str, Any]) -> DataName:
-        """What `data_dict` wrote. Raises ValueError, KeyError or TypeError for what it did not."""
-        only(stored, ("path", "rows", "features", "classes", "fingerprint"))
-        rows, features, classes = (
-            integer(stored, name, least=1, most=2**63) for name in ("rows", "features", "classes")
-        )
-        return cls(text(stored, "path", none=True), rows, features, classes, text(stored, "fingerprint"))
-
-
 @dataclass(frozen=True, repr=False)
-class Report(Shown):
+class Report(Carried):
     """The loss of a model over rows of a data set, exactly, and what belongs to it.
 
     state      the exact sums; the properties below are read off it
@@ -232,6 +157,10 @@ class Report(Shown):
             f"<Report: loss {self.loss} of {self.rows} rows, accuracy {self.accuracy}, digest {self.digest}>"
         )
 
+    def _values(self) -> dict[str, Any]:
+        # Measured now, while model and data are at hand.
+        return super()._values() | {"measured": self.rounding}
+
     @property
     def blocks(self) -> tuple[Block, ...] | None:
         """What came of each block of 65,536 rows, if all rows were evaluated in order, else None."""
@@ -301,20 +230,3 @@ def blocks_dict(blocks: tuple[Block, ...]) -> dict[str, Any]:
 def further(interval: Interval | None) -> dict[str, Any] | None:
     """An interval for further data of the same kind, in a report."""
     return None if interval is None else {**interval.to_dict(), "estimates": FURTHER_DATA}
-
-
-def model_dict(model: Model) -> dict[str, Any]:
-    """What identifies a model in a report, and what had to be decided to read it."""
-    notes = {} if isinstance(model, ModelName) else {"notes": list(getattr(model, "notes", ()))}
-    return {"path": model.path, "sha256": model.sha256, **model.describe(), **notes}
-
-
-def data_dict(source: Source | DataName, classes: int) -> dict[str, Any]:
-    """What identifies a data set in a report; `classes` is used where the data set does not say."""
-    return {
-        "path": source.path,
-        "rows": source.rows,
-        "features": source.features,
-        "classes": classes if source.classes is None else source.classes,
-        "fingerprint": source.fingerprint,
-    }

@@ -19,8 +19,9 @@ from streameval.evaluation import sealed
 from streameval.evaluation.events import Advanced, Started
 from streameval.evaluation.fields import flag, intact, integer, only, sha256, shown, text
 from streameval.evaluation.identity import RESULT_VERSION, Identity
+from streameval.evaluation.names import DataName, ModelName, data_dict, model_dict
 from streameval.evaluation.partial_results import PartialResults
-from streameval.evaluation.report import DataName, ModelName, Report, data_dict, model_dict
+from streameval.evaluation.report import Report
 from streameval.evaluation.resources import Resources, check_costs
 from streameval.evaluation.tally import Tally, stored_tallies
 from streameval.files import storage_errors

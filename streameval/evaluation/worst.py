@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import StreamevalError
-from streameval.evaluation.report import DataName, ModelName, Report
+from streameval.evaluation.names import DataName, ModelName
+from streameval.evaluation.report import Report
 from streameval.scoring import make_scorer
 from streameval.scoring.scorer import Budget
 

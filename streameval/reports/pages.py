@@ -17,7 +17,8 @@ from streameval.reports.text_until import promise
 from streameval.reports.words import called, in_unit, in_words_of, more_is_better, subject
 
 if TYPE_CHECKING:
-    from streameval.evaluation.report import DataName, Report
+    from streameval.evaluation.names import DataName
+    from streameval.evaluation.report import Report
     from streameval.models.model import Model
     from streameval.storage.source import Source
     from streameval.studies.calibration import Calibration

@@ -253,13 +253,14 @@ def _background(result: Report) -> list[tuple[str, str]]:
 
 def _content(result: Report) -> list[tuple[str, str]]:
     """What is known of the rows' content beside what is recorded: nothing is said where nothing was asked for."""
-    from streameval.evaluation.report import DataName
+    from streameval.evaluation.names import DataName
 
     hashed, all_rows = result.hashed, result.state.rows + result.state.sums.left_out
     if hashed is None:
         said = "not checked: no shard was evaluated with --check, so only recorded hashes say that all read the same"
         # Saved outputs are read whole, and their fingerprint is that of what was read.
-        unknown = isinstance(result.data, DataName) and "saved" not in result.model.describe()
+        merged = isinstance(result.data, DataName) and result.data.merged
+        unknown = merged and "saved" not in result.model.describe()
         return [("content", said)] if unknown else []
     how = "as recorded" if hashed.recorded else "nothing is recorded to compare with"
     part = (

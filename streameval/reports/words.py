@@ -13,7 +13,7 @@ from streameval.reports.figures.plot import Axis
 from streameval.reports.page import Page
 
 if TYPE_CHECKING:
-    from streameval.evaluation.report import DataName
+    from streameval.evaluation.names import DataName
     from streameval.losses.loss import Loss
     from streameval.models.model import Model
     from streameval.storage.source import Source

@@ -10,14 +10,14 @@ import numpy as np
 from streameval.arguments import integer
 from streameval.defaults import BINS, CHUNK_ROWS, LEVEL
 from streameval.errors import UsageError
+from streameval.evaluation.carried import Carried
 from streameval.evaluation.grouping import row_groups
+from streameval.evaluation.names import data_dict, model_dict
 from streameval.evaluation.opening import subject
 from streameval.evaluation.passes import score_finite
-from streameval.evaluation.report import data_dict, model_dict
 from streameval.models.model import Model
 from streameval.scoring import make_scorer
 from streameval.scoring.scorer import Budget
-from streameval.showing import Shown
 from streameval.statistics.calibration import (
     Estimate,
     ShareBand,
@@ -34,7 +34,7 @@ SCHEMA = "streameval/calibration/1"
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Calibration(Shown):
+class Calibration(Carried):
     """Of all rows exactly, with intervals for further data.
 
     brier    the Brier score · error: the calibration error of the predicted class, without its bias

@@ -11,6 +11,7 @@ import numpy as np
 from streameval.arguments import describe_value, integer
 from streameval.defaults import LEVEL, OF, SEED, SIZES, TRIALS
 from streameval.errors import UsageError
+from streameval.evaluation.carried import Carried
 from streameval.evaluation.memory import parse_size
 from streameval.evaluation.opening import groups_of, subject
 from streameval.evaluation.report import Report
@@ -18,7 +19,7 @@ from streameval.losses.loss import Loss
 from streameval.models.model import Model
 from streameval.outputs.source import Outputs
 from streameval.scoring.scorer import Budget as Limits
-from streameval.showing import Shown, with_progress
+from streameval.showing import with_progress
 from streameval.statistics.budget import Budget
 from streameval.statistics.intervals.interval import checked_level
 from streameval.statistics.order import Order
@@ -38,7 +39,7 @@ SCHEMA = "streameval/compare/2"
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Comparison(Shown):
+class Comparison(Carried):
     """The exact loss of all rows, and what mini-batches would have said of it.
 
     full       the evaluation of all rows

@@ -9,11 +9,11 @@ import numpy as np
 
 from streameval.arguments import integer
 from streameval.defaults import BATCH_SIZE, LEVEL, METHOD, SEED
-from streameval.evaluation.report import data_dict, model_dict
+from streameval.evaluation.carried import Carried
+from streameval.evaluation.names import data_dict, model_dict
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
 from streameval.outputs.source import Outputs
-from streameval.showing import Shown
 from streameval.statistics.intervals import Interval
 from streameval.statistics.seeds import recorded
 from streameval.storage.source import Source
@@ -23,7 +23,7 @@ SCHEMA = "streameval/minibatch/2"
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class MiniBatches(Shown):
+class MiniBatches(Carried):
     """Mini-batches drawn from one data set with one seed; `loss` and `interval` are those of the first."""
 
     batches: tuple[MiniBatch, ...]

@@ -12,15 +12,17 @@ import numpy as np
 from streameval.arguments import describe_value
 from streameval.defaults import DRAWS, LEVEL, OF, SEED
 from streameval.errors import UsageError
+from streameval.evaluation.carried import Carried
 from streameval.evaluation.memory import parse_size
+from streameval.evaluation.names import data_dict, model_dict
 from streameval.evaluation.opening import groups_of, subjects
-from streameval.evaluation.report import Report, data_dict, model_dict
+from streameval.evaluation.report import Report
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
 from streameval.outputs.source import Outputs
 from streameval.scoring import check_model, make_scorer
 from streameval.scoring.scorer import Budget
-from streameval.showing import Shown, with_progress
+from streameval.showing import with_progress
 from streameval.statistics.intervals.interval import Interval, checked_level
 from streameval.statistics.seeds import number
 from streameval.statistics.until import Step
@@ -35,7 +37,7 @@ DECIDED = "decided"
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Paired(Shown):
+class Paired(Carried):
     """Every further model against the first. The properties are those of the first result.
 
     results  one for each model after the first

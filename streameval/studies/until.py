@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.defaults import HALF_WIDTH, LEVEL, OF, SEED, SEQUENTIAL_METHOD, THESE_ROWS
+from streameval.evaluation.carried import Carried
 from streameval.evaluation.grouping import row_groups
+from streameval.evaluation.names import data_dict, model_dict
 from streameval.evaluation.opening import groups_of, subject
-from streameval.evaluation.report import data_dict, model_dict
 from streameval.evaluation.state import LossSums, fold_losses
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
 from streameval.outputs.source import Outputs
 from streameval.scoring import make_scorer
 from streameval.scoring.scorer import Budget
-from streameval.showing import Shown
 from streameval.statistics.grouped import GroupsRead, grouped_until
 from streameval.statistics.seeds import number
 from streameval.statistics.until import Step, StoppingResult, until
@@ -32,7 +32,7 @@ SCHEMA = "streameval/until/2"
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Until(Shown):
+class Until(Carried):
     """Where reading stopped, and how it came there.
 
     found       the result in full; the properties below are read off it

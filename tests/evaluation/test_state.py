@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from streameval.errors import DataError
 from streameval.evaluation.counts import Counts
-from streameval.evaluation.report import DataName, ModelName, Report
+from streameval.evaluation.names import DataName, ModelName
+from streameval.evaluation.report import Report
 from streameval.evaluation.resources import Resources
 from streameval.evaluation.state import ClassSums, State, fold_classes, fold_losses
 from streameval.kernels import folding
