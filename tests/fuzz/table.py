@@ -5,7 +5,19 @@ from __future__ import annotations
 from typing import Final
 
 from tests.fuzz.target import Target
-from tests.fuzz.targets import arrow, idx, losses, npy, npz, onnx, outputs, pickle, safetensors, sealed_files
+from tests.fuzz.targets import (
+    arrow,
+    idx,
+    losses,
+    npy,
+    npz,
+    onnx,
+    outputs,
+    pickle,
+    safetensors,
+    sealed_files,
+    tables,
+)
 
 TARGETS: Final[dict[str, Target]] = {
     "idx": idx.TARGET,
@@ -22,4 +34,5 @@ TARGETS: Final[dict[str, Target]] = {
     "checkpoint": sealed_files.CHECKPOINT,
     "losses": losses.TARGET,
     "outputs": outputs.TARGET,
+    "tables": tables.TARGET,
 }
