@@ -145,9 +145,8 @@ of = option(
 group = option(
     "--group",
     metavar="COLUMN",
-    help="Column of DATA (.arrow), or of saved outputs, that says which rows belong together, such as a document: "
-    "errors take groups, not "
-    "rows, as independent.",
+    help="Column of DATA (.arrow, or a table), or of saved outputs, that says which rows belong together, such as a "
+    "document: errors take groups, not rows, as independent.",
 )
 without_replacement = option(
     "--without-replacement", is_flag=True, help="Let the rows of a batch differ. Default: they may repeat."

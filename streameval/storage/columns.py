@@ -57,12 +57,15 @@ def read_column(path: str | os.PathLike[str], name: str, stamp: Sequence[int] | 
 def column_of(source: Any, name: str) -> NDArray[Any]:
     """Return the column `name` of all files of a data set that is open, one after another, (rows,).
 
-    Raises UsageError for a data set that is no Arrow file, and the errors of `read_column`.
+    Raises UsageError for a data set that is neither Arrow files nor a table, and the errors of `read_column`.
     """
+    own = getattr(source, "column", None)
+    if own is not None:
+        return np.asarray(own(name))
     files = [file for file in source.files if Path(file).suffix == ".arrow"]
     if not files or len(files) != len(source.files):
         raise UsageError(
-            f"{source.name}: column {name!r} was asked for, but only Arrow files (.arrow) have further columns. Give "
+            f"{source.name}: column {name!r} was asked for, but only Arrow files and tables have further columns. Give "
             "an array of one value for each row instead: groups=array in Python."
         )
     values = np.concatenate(

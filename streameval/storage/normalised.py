@@ -58,6 +58,9 @@ class NormalisedSource:
             # One of 256 values each.
             self._table = self._computed(np.arange(256.0)[:, None], self._mean[:1], self._std[:1]).ravel()
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
     @cached_property
     def fingerprint(self) -> str:
         """What identifies the content: that of the same float32 in any other form."""

@@ -12,8 +12,9 @@ from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from streameval.errors import DataError, StreamevalWarning
+from streameval.errors import DataError, StreamevalWarning, UsageError
 from streameval.storage import block_hashes
 from streameval.storage.access import Access, PlainRows
 from streameval.storage.layout import Layout, check_shape, one_batch
@@ -24,7 +25,8 @@ from streameval.storage.spooling import Spool, check_room, spool
 from streameval.storage.stored import StoredSource
 from streameval.tables.columns import Roles, choose
 from streameval.tables.rows import Rows, decoded, name_of
-from streameval.tables.table import Table
+from streameval.tables.table import Table, listed
+from streameval.tables.values import named
 
 # Integers up to here are rather levels or counts than pixels.
 FEW_LEVELS = 127
@@ -40,6 +42,34 @@ class SpooledSource(StoredSource):
     """
 
     needs_converting = True
+
+    def __init__(self, table: Table, layout: Layout, access: Access, options: ReadOptions) -> None:
+        super().__init__(layout, access, options.scale, options.io)
+        self._table = table
+
+    def column(self, name: str) -> NDArray[Any]:
+        """A further column of the table, read once more: numbers or text, (rows,).
+
+        Raises UsageError for a name that there is none of, and for a stream, which is read once; DataError as
+        `tables.values.named`.
+        """
+        table = self._table
+        if name not in table.columns:
+            raise UsageError(f"{self.name}: no column {name!r}. Its columns: {listed(table.columns)}.")
+        if table.once:
+            raise UsageError(
+                f"{self.name}: column {name!r} was asked for, but a stream is read once. Convert it, or give an array "
+                "of one value for each row: groups=array."
+            )
+        parts = [
+            named(f"{part.file}, column {name!r}", part.columns[name], part.first)
+            for part in table.read((name,))
+        ]
+        self.check_unchanged()
+        found = np.concatenate(parts)
+        if len(found) != self.rows:
+            raise DataError(f"{self.name}: column {name!r} has {len(found)} values for {self.rows} rows.")
+        return found
 
     @cached_property
     def fingerprint(self) -> str:
@@ -79,7 +109,7 @@ def open_table(table: Table, options: ReadOptions) -> SpooledSource:
         parts = kept.finished()
         # Mapped, or opened once more, while the files have their names.
         access: Any = Original(access_to(PlainRows(layout, *parts), options), files, parts)
-    source = SpooledSource(layout, access, options.scale, options.io)
+    source = SpooledSource(table, layout, access, options)
     said = _said(source, table, roles, seen, options)
     if said:
         warnings.warn(said, StreamevalWarning, stacklevel=2)

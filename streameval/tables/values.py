@@ -33,6 +33,21 @@ def numbers(where: str, values: Any, first: int) -> NDArray[Any]:
     return _of_arrow(where, values, first, 1)
 
 
+def named(where: str, values: Any, first: int) -> NDArray[Any]:
+    """The values of some rows as numbers or text (n,), such as the names of groups. DataError for missing ones, and for
+    lists."""
+    if not isinstance(values, list | np.ndarray):
+        values = values.dictionary_decode() if hasattr(values, "dictionary_decode") else values
+        values = values.to_pylist()
+    for row, value in enumerate(values):
+        if value is None or isinstance(value, list | dict | bytes):
+            raise error(where, first + row, short(value), "a number or text", MISSING)
+    array = np.asarray(values)
+    return (
+        array if array.dtype.kind in "biufU" and array.ndim == 1 else np.array([str(one) for one in values])
+    )
+
+
 def error(where: str, row: int, found: str, expected: str, cure: str) -> DataError:
     """What is wrong with one row of a column."""
     return DataError(f"{where}, row {row}: {found}, expected {expected}. {cure}")

@@ -8,6 +8,7 @@ import warnings
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 from data_files import FORMS, drawn, listed, quietly, rows_of, wide
@@ -288,6 +289,38 @@ def test_files_of_two_kinds_or_of_other_columns_are_not_mixed(tmp_path):
     storage.convert((*drawn(),), folder / "more.arrow")
     with pytest.raises(DataError, match=r"more\.arrow: another form than the tables beside it"):
         quietly(folder)
+
+
+GROUPED = ["csv", "jsonl", "parquet", "feather"]
+
+
+@pytest.mark.parametrize("kind", GROUPED)
+def test_a_further_column_groups_the_rows(tmp_path, network_file, kind):
+    x, t = drawn(200)
+    groups = [f"g {k // 20}" for k in range(200)]
+    table = wide(x, t).append_column("document", pa.array(groups))
+    path = tmp_path / f"a.{kind}"
+    if kind == "csv":
+        pacsv.write_csv(table, path)
+    elif kind == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
+    elif kind == "parquet":
+        pq.write_table(table, path, row_group_size=60)
+    else:
+        with pa.ipc.new_file(path, table.schema) as writer:
+            writer.write_table(table, max_chunksize=60)
+    source = quietly(path, features="pixel*", target="label")
+    network = se.load_model(network_file)
+    found, expected = (
+        se.evaluate(network, source, groups="document"),
+        se.evaluate(network, (x, t), groups=groups),
+    )
+    assert found.stderr_clustered == expected.stderr_clustered
+    assert found.to_dict()["groups"] == 10
+    normal = quietly(path, features="pixel*", target="label", mean=0.5)
+    assert se.evaluate(network, normal, groups="document").to_dict()["groups"] == 10
+    with pytest.raises(UsageError, match=r"no column 'page'\. Its columns: label"):
+        se.evaluate(network, source, groups="page")
 
 
 def test_columns_named_of_what_has_none_are_refused(tmp_path):

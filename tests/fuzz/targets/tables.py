@@ -20,7 +20,7 @@ from streameval import storage
 from streameval.errors import DataError, StorageError, StreamevalWarning, UsageError
 from streameval.storage.source import Span
 from tests.fuzz import mutators
-from tests.fuzz.target import Case, Target, content_hash
+from tests.fuzz.target import Case, Target, content_hash, write_case
 
 X, T = drawn(20, (2, 3), seed=4)
 T = np.sort(T)
@@ -119,12 +119,10 @@ ORACLES: dict[str, Callable[[Path], tuple[Any, Any]]] = {
 
 def prepare() -> None:
     """Load what reading loads."""
-    with tempfile.TemporaryDirectory() as folder:
-        for form in FORMS.values():
-            form.written(Path(folder), X, T)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", StreamevalWarning)
-                storage.open(Path(folder) / form.name, **form.options)
+    for case in seeds():
+        with tempfile.TemporaryDirectory() as folder:
+            write_case(case, Path(folder))
+            read(Path(folder), Random(0))
 
 
 TARGET = Target(seeds, mutate, read, (DataError, UsageError, StorageError), oracle, prepare)
