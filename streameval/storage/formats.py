@@ -156,8 +156,8 @@ FOREIGN: Final[dict[str, Foreign]] = {
 
 
 def _holds_no_files(folder: Path) -> bool:
-    """Whether no file in a folder is a part of a data set of another form."""
-    return not any(one.suffix in ENDINGS for one in folder.iterdir())
+    """Whether it is a folder in which no file is a part of a data set of another form."""
+    return folder.is_dir() and not any(one.suffix in ENDINGS for one in folder.iterdir())
 
 
 # Whose own complaint is heard where nothing was recognised.

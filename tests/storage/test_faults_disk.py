@@ -52,7 +52,8 @@ def known(path: Path, length: int) -> None:
     """Let the system have the first bytes of a file in memory, and none behind them."""
     handle = os.open(path, os.O_RDONLY)
     try:
-        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_RANDOM)
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_RANDOM)
         assert len(os.pread(handle, length, 0)) == length
     finally:
         os.close(handle)
