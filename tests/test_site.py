@@ -79,6 +79,20 @@ def test_no_link_of_a_page_is_dead(site: Path) -> None:
     assert dead == []
 
 
+@pytest.mark.slow
+def test_the_landing_page_shows_figures_as_they_were_measured_and_a_comparison_as_it_was_made(
+    site: Path,
+) -> None:
+    page = (site / "en" / "index.html").read_text()
+    measured = module("measured")
+    for path in ("seed / streameval / median", "memory / 2,000,000 / over the imports"):
+        assert f"<strong>{measured.figure(path)}</strong>" in page
+    report = (site / "en" / "report.html").read_text()
+    (full,) = re.findall(r"The full loss is (0\.\d{4})", report)
+    assert re.search(rf'<div class="shown">.*{re.escape(full)}', page, re.DOTALL)
+    assert page.count('<svg class="plot"') == 2
+
+
 def index(site: Path, language: str) -> dict[str, object]:
     text = (site / language / "searchindex.js").read_text()
     found = re.fullmatch(r"Search\.setIndex\((.*)\);?\s*", text, re.DOTALL)

@@ -36,7 +36,9 @@ def check(page: Path, folder: Path, env: dict[str, str] | None = None) -> int:
     return sum(one.said is not None for one in ran)
 
 
-@pytest.mark.parametrize("page", [*HOWTO, DOCS / "exact_sums.md"], ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page", [*HOWTO, DOCS / "exact_sums.md", DOCS / "index.md"], ids=lambda page: page.stem
+)
 def test_a_page_shows_what_its_programs_print(page: Path, digits: Path, tmp_path: Path) -> None:
     shutil.copytree(digits, tmp_path, dirs_exist_ok=True)
     assert check(page, tmp_path) >= 1
