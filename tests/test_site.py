@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from command_line import ROOT, environment
@@ -88,16 +89,30 @@ def test_the_landing_page_shows_figures_as_they_were_measured_and_a_comparison_a
     for path in ("seed / streameval / median", "memory / 2,000,000 / over the imports"):
         assert f"<strong>{measured.figure(path)}</strong>" in page
     report = (site / "en" / "report.html").read_text()
-    (full,) = re.findall(r"The full loss is (0\.\d{4})", report)
-    assert re.search(rf'<div class="shown">.*{re.escape(full)}', page, re.DOTALL)
+    (full,) = re.findall(r"The full loss is (0\.\d+)", report)
+    assert f"full loss, {float(full):.4f}" in page
     assert page.count('<svg class="plot"') == 2
 
 
-def index(site: Path, language: str) -> dict[str, object]:
+def index(site: Path, language: str) -> dict[str, Any]:
+    """The search index of a language: terms, with the pages that have them."""
     text = (site / language / "searchindex.js").read_text()
     found = re.fullmatch(r"Search\.setIndex\((.*)\);?\s*", text, re.DOTALL)
     assert found is not None
-    return json.loads(found[1])
+    return dict(json.loads(found[1]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "query", ["交差エントロピー誤差", "エントロピー", "ミニバッチ学習", "訓練データ", "損失関数"]
+)
+def test_search_finds_the_articles_words_in_the_tutorial(site: Path, query: str) -> None:
+    """Every term of the query, as the browser cuts it, is in the index with the tutorial's number."""
+    found = index(site, "ja")
+    tutorial = found["docnames"].index("tutorial")
+    for term in module("japanese").terms(query):
+        pages = found["terms"].get(term, [])
+        assert tutorial in (pages if isinstance(pages, list) else [pages]), term
 
 
 def test_japanese_is_cut_into_pairs_wherever_a_word_begins() -> None:
