@@ -28,6 +28,7 @@ extensions = [
     "japanese",
     "elsewhere",
     "plain_docstrings",
+    "mathml",
 ]
 exclude_patterns = ["_ext", "_build", "locale"]
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "amsmath", "attrs_block"]
@@ -46,6 +47,7 @@ python_use_unqualified_type_names = True
 # Annotations name types of NumPy, the standard library and the package's own rooms, which have no page here.
 nitpick_ignore_regex = [("py:(class|data|obj)", ".*")]
 
+html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = "streameval"
 html_static_path = ["_static"]
