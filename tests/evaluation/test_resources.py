@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from streameval.evaluation.resources import Meter, Usage, memory
+from streameval.evaluation.resources import Meter, Usage
+from streameval.system import memory_in_use
 
 
 def test_a_process_tells_its_own_threads_and_memory() -> None:
     one = Usage.here(3)
     assert one.threads == 3
     assert one.process == Usage.here(1).process
-    found = memory()
+    found = memory_in_use()
     assert 0 < one.peak_anon_bytes <= 2 * found["RssAnon"]
 
 
