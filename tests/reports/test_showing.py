@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import re
 import subprocess
 import sys
@@ -82,6 +83,15 @@ def test_a_result_is_short_in_a_prompt_and_whole_when_printed(results: dict[str,
     said = getattr(import_module(f"streameval.reports.{module}"), function)(result, TextStyle())
     assert str(result) == f"{result}" == said
     assert "\x1b" not in str(result)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_result_that_was_pickled_is_told_as_before(results: dict[str, Any], kind: str) -> None:
+    again = pickle.loads(pickle.dumps(results[kind]))
+    assert (str(again), repr(again)) == (str(results[kind]), repr(results[kind]))
+    # Without the data, the worst rows have no pictures.
+    left = {one.name for one in views.page(again).figures} if kind in PICTURES else set()
+    assert left == ({one.name for one in views.page(results[kind]).figures} if left else set()) - {"worst"}
 
 
 @pytest.mark.parametrize("kind", KINDS)
