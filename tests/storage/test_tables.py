@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tracemalloc
 import warnings
 
@@ -336,3 +337,43 @@ def test_workers_are_told_to_have_it_converted(tmp_path, network_file):
     options = se.PassOptions(engine=engine("dask"))
     with pytest.raises(UsageError, match=r"streameval convert .*train\.parquet NAME\.arrow"):
         se.evaluate(se.load_model(network_file), quietly(path), options=options)
+
+
+def test_a_pattern_leaves_the_target_out(tmp_path):
+    x, t = drawn(20, (4,))
+    pq.write_table(wide(x, t), tmp_path / "a.parquet")
+    assert np.array_equal(rows_of(quietly(tmp_path / "a.parquet", features="*", target="label"))[0], x)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "stream", "table", "datasets"])
+def test_a_row_far_behind_is_told_by_its_number(tmp_path, kind):
+    values = np.zeros(9_000)
+    values[8_765] = np.nan
+    table = pa.table({"a": values, "b": values * 0, "label": np.zeros(9_000, int)})
+    data = tmp_path / "a"
+    if kind == "parquet":
+        pq.write_table(table, data, row_group_size=700)
+    elif kind == "stream":
+        with pa.ipc.new_stream(data, table.schema) as writer:
+            writer.write_table(table, max_chunksize=700)
+    elif kind == "datasets":
+        data = pytest.importorskip("datasets").Dataset(table)
+    else:
+        data = table
+    with pytest.raises(DataError, match=r"column 'a', row 8765: nan"):
+        quietly(data, features="a", target="label")
+
+
+def test_a_table_that_changes_while_it_is_copied_is_told(tmp_path, monkeypatch):
+    from streameval.storage import tabular
+
+    path, decoded = FORMS["parquet"].written(tmp_path, *drawn()), tabular.decoded
+
+    def touched(*given):
+        for rows in decoded(*given):
+            os.utime(path, (1, 1))
+            yield rows
+
+    monkeypatch.setattr(tabular, "decoded", touched)
+    with pytest.raises(DataError, match="the file changed while it was read"):
+        quietly(path)
