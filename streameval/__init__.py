@@ -32,7 +32,11 @@ if TYPE_CHECKING:
     from streameval.layers import LayerNorm as LayerNorm
     from streameval.layers import MaxPool2d as MaxPool2d
     from streameval.layers import Residual as Residual
+    from streameval.losses.absolute import Absolute as Absolute
+    from streameval.losses.binary_cross_entropy import BinaryCrossEntropy as BinaryCrossEntropy
     from streameval.losses.cross_entropy import CrossEntropy as CrossEntropy
+    from streameval.losses.huber import Huber as Huber
+    from streameval.losses.squared import Squared as Squared
     from streameval.models.loading import load as load_model
     from streameval.models.mlp import Layer as Layer
     from streameval.models.mlp import Mlp as Mlp
@@ -61,6 +65,10 @@ _HOMES = {
     "BatchNorm": ("layers", "BatchNorm"),
     "Conv2d": ("layers", "Conv2d"),
     "CrossEntropy": ("losses.cross_entropy", "CrossEntropy"),
+    "Squared": ("losses.squared", "Squared"),
+    "Huber": ("losses.huber", "Huber"),
+    "BinaryCrossEntropy": ("losses.binary_cross_entropy", "BinaryCrossEntropy"),
+    "Absolute": ("losses.absolute", "Absolute"),
     "Dense": ("layers", "Dense"),
     "Dropout": ("layers", "Dropout"),
     "Flatten": ("layers", "Flatten"),
@@ -103,15 +111,18 @@ _HOMES = {
 }
 
 __all__ = [
+    "Absolute",
     "Activation",
     "AvgPool2d",
     "BatchNorm",
+    "BinaryCrossEntropy",
     "Conv2d",
     "CrossEntropy",
     "Dense",
     "Dropout",
     "Flatten",
     "GlobalAvgPool2d",
+    "Huber",
     "Layer",
     "LayerNorm",
     "MaxPool2d",
@@ -124,6 +135,7 @@ __all__ = [
     "Sampler",
     "Source",
     "Span",
+    "Squared",
     "Step",
     "__version__",
     "bits_per_byte",

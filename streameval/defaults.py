@@ -9,6 +9,9 @@ from __future__ import annotations
 # Cross-entropy: E = -log(y + eps).
 EPS = 1e-7
 
+# What a row can cost, as options say it: names of `losses.LOSSES`.
+LOSSES = ("cross-entropy", "binary-cross-entropy", "squared", "absolute", "huber")
+
 # Rows read at a time by a pass, and by `stream`.
 CHUNK_ROWS = 16_384
 STREAM_ROWS = 4_096

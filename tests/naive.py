@@ -157,6 +157,26 @@ def smoothed(t: np.ndarray, classes: int, smoothing: float) -> np.ndarray:
     return (1.0 - smoothing) * rows + smoothing / classes
 
 
+def binary_cross_entropy(z: np.ndarray, t: np.ndarray, pos_weight: Any = 1.0) -> np.ndarray:
+    """One loss a row (n,), nats: the mean over labels (n, k) of -p t log(y) - (1 - t) log(1 - y), y = sigmoid(z)."""
+    positive, negative = softplus(-z), softplus(z)  # -log(y) and -log(1 - y)
+    return np.mean(np.asarray(pos_weight) * t * positive + (1.0 - t) * negative, axis=1)
+
+
+def squared(z: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """One loss a row: the mean over outputs (n, k)."""
+    return np.mean((z - t) ** 2, axis=1)
+
+
+def absolute(z: np.ndarray, t: np.ndarray) -> np.ndarray:
+    return np.mean(np.abs(z - t), axis=1)
+
+
+def huber(z: np.ndarray, t: np.ndarray, delta: float) -> np.ndarray:
+    gap = np.abs(z - t)
+    return np.mean(np.where(gap <= delta, gap**2 / 2, delta * (gap - delta / 2)), axis=1)
+
+
 def losses(layers: Sequence[Layer], x: np.ndarray, t: np.ndarray, eps: float = 1e-7) -> np.ndarray:
     return cross_entropy(logits(layers, x), t, eps)
 

@@ -13,7 +13,7 @@ import pytest
 import streameval as se
 from streameval import defaults
 from streameval.errors import UsageError
-from streameval.losses import CrossEntropy, choose_loss
+from streameval.losses import LOSSES, CrossEntropy, choose_loss
 from streameval.statistics.intervals import INTERVALS
 from streameval.statistics.sequences import SEQUENCES
 
@@ -53,6 +53,10 @@ def test_the_methods_are_those_of_the_tables_in_their_order() -> None:
     assert set(defaults.SEQUENTIAL_METHODS) <= set(defaults.METHODS)
     assert defaults.METHOD in defaults.METHODS
     assert defaults.SEQUENTIAL_METHOD in defaults.SEQUENTIAL_METHODS
+
+
+def test_the_losses_that_can_be_chosen_are_those_that_are_computed() -> None:
+    assert set(defaults.LOSSES) == set(LOSSES) - {"recorded", "clipped-cross-entropy"}
 
 
 def test_the_ways_to_read_are_those_that_opening_knows(digits_file) -> None:

@@ -10,7 +10,7 @@ from streameval.cli import options
 from streameval.cli.figure_options import FigureOptions, figure_options
 from streameval.cli.input_options import InputOptions, pass_input_options
 from streameval.cli.pass_options import PassOptions, pass_options
-from streameval.cli.saved_options import SavedOptions, saved_options
+from streameval.cli.saved_options import SavedOptions, check_alone, saved_options
 
 
 @click.command()
@@ -27,6 +27,11 @@ from streameval.cli.saved_options import SavedOptions, saved_options
 @options.option(
     "--images", is_flag=True, help="Show the worst rows as pictures, with true and predicted class."
 )
+@options.option(
+    "--semantics",
+    is_flag=True,
+    help="Print the cross-entropy as the article, PyTorch, Keras and scikit-learn have it, and why they differ.",
+)
 @pass_options
 @pass_input_options
 @saved_options
@@ -40,6 +45,7 @@ def command(
     anatomy: bool,
     by: str | None,
     images: bool,
+    semantics: bool,
     run: PassOptions,
     max_memory: str | None,
     inputs: InputOptions,
@@ -57,9 +63,15 @@ def command(
     """
     from streameval.cli import kernels, output
     from streameval.cli.inputs import parse_rows
+    from streameval.cli.semantics import ALONE, show_semantics
     from streameval.evaluation import evaluate
     from streameval.reports import pages, progress, text
 
+    if semantics:
+        check_alone("semantics", ALONE)
+        shown = saved.subject(model, data, inputs, allow_nonfinite=allow_nonfinite, evaluating=True)
+        show_semantics(shown, rows, inputs.threads, chunk_rows, allow_nonfinite, as_json)
+        return
     figures.check({"MODEL": model, "DATA": data, "--rows": rows, "--key": run.key}, *run.outputs())
     subject = saved.subject(
         model,

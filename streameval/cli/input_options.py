@@ -6,16 +6,28 @@ Knows which of them go together. Does not know what is made of the losses.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import click
+from click.core import ParameterSource
 
 from streameval.cli import options
-from streameval.defaults import EPS, NATIVE
+from streameval.defaults import EPS, LOSSES, NATIVE
 from streameval.errors import UsageError
 
 if TYPE_CHECKING:
     from streameval.losses.loss import Loss
     from streameval.models.model import Model
     from streameval.storage.source import Source
+
+
+# Options of losses that are computed, and of which.
+OF_LOSSES: Final = {"eps": "cross-entropy", "label_smoothing": "cross-entropy", "delta": "huber"}
+
+
+def given(name: str) -> bool:
+    """Whether an option stands on the command line itself; the environment sets defaults for all commands."""
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +41,10 @@ class InputOptions:
     dropout: str | None
     io: str
     runtime: str
+    loss: str = LOSSES[0]
     eps: float = EPS
     label_smoothing: float = 0.0
+    delta: float = 1.0
     check: bool = False
     features: str | None = None
     target: str | None = None
@@ -38,11 +52,18 @@ class InputOptions:
     mean: str | None = None
     std: str | None = None
 
-    def loss(self) -> Loss:
-        """What a row costs. Raises UsageError for numbers that cannot mean anything."""
-        from streameval.losses import CrossEntropy
+    def chosen_loss(self) -> Loss:
+        """What a row costs. Raises UsageError for options of another loss, or that cannot mean anything."""
+        from streameval.losses import losses_class
 
-        return CrossEntropy(self.eps, self.label_smoothing)
+        for name, whose in OF_LOSSES.items():
+            if self.loss != whose and given(name):
+                raise UsageError(
+                    f"--{name.replace('_', '-')}: belongs to --loss {whose}, but the loss is {self.loss}. Leave it out."
+                )
+        mine = {name: getattr(self, name) for name, whose in OF_LOSSES.items() if whose == self.loss}
+        made: Loss = losses_class(self.loss)(**mine)
+        return made
 
     def model(self, path: str, *, allow_nonfinite: bool = False) -> Model:
         """Load the model at `path`. Errors are those of `inputs.load_model`, or of another library."""
@@ -73,8 +94,10 @@ class InputOptions:
 input_options = options.gathered(
     "inputs",
     InputOptions,
+    options.loss,
     options.eps,
     options.label_smoothing,
+    options.delta,
     options.threads,
     options.scale,
     options.columns,
@@ -114,8 +137,10 @@ verify_input_options = options.gathered(
 pass_input_options = options.gathered(
     "inputs",
     InputOptions,
+    options.loss,
     options.eps,
     options.label_smoothing,
+    options.delta,
     options.chunk_rows,
     options.threads,
     options.scale,

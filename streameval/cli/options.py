@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from streameval.defaults import CHUNK_ROWS, EPS, IO, LEVEL, OF, RUNTIMES, SEED
+from streameval.defaults import CHUNK_ROWS, EPS, IO, LEVEL, LOSSES, OF, RUNTIMES, SEED
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Command], Command]
@@ -60,6 +60,16 @@ eps = option(
     default=EPS,
     show_default=True,
     help="E = -log(y + EPS); 0 is the exact log-softmax.",
+)
+loss = option(
+    "--loss",
+    type=click.Choice(LOSSES),
+    default=LOSSES[0],
+    show_default=True,
+    help="What a row costs.",
+)
+delta = option(
+    "--delta", metavar="D", type=float, default=1.0, show_default=True, help="Of loss huber: where it turns."
 )
 label_smoothing = option(
     "--label-smoothing",

@@ -94,8 +94,9 @@ def command(
         kernels.ready(None, runs[0], loss=subject.loss)
     else:
         saved.check_models(allow_nonfinite)
+        loss = inputs.chosen_loss()
         networks, source = [inputs.model(path) for path in models[:-1]], inputs.data(models[-1])
-        subject = Subject(networks, source, inputs.loss(), source.rows, group)
+        subject = Subject(networks, source, loss, source.rows, group)
         for network in networks:
             kernels.ready(source, network, loss=subject.loss)
     with progress.progress("evaluating") as on_progress, live.live("difference") as on_step:

@@ -5,13 +5,15 @@ Knows which of them go together. Does not know what is made of the values.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-from click.core import ParameterSource
 
 from streameval.cli import options
+from streameval.cli.input_options import OF_LOSSES, given
+from streameval.defaults import LOSSES
 from streameval.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,8 +36,6 @@ OF_MODELS: Final = (
     "check",
     "images",
 )
-# Options of losses that are computed, and what they set.
-OF_LOSSES: Final = {"eps": "eps", "label_smoothing": "label smoothing"}
 # Of several runs' saved outputs, beside those of `SavedOptions`.
 OF_RUNS: Final = ("least_joined",)
 
@@ -65,6 +65,7 @@ class SavedOptions:
     metric: str | None
     logits: str | None
     probabilities: str | None
+    predictions: str | None
     label_column: str | None
     row_id: str | None
     bounds: str | None
@@ -84,9 +85,10 @@ class SavedOptions:
         """The model and the data set, or the outputs where no DATA was given. Errors are those of opening them."""
         if data is not None:
             self.check_models(allow_nonfinite and not evaluating)
+            loss = inputs.chosen_loss()
             network = inputs.model(model, allow_nonfinite=allow_nonfinite)
             source = inputs.data(data)
-            return Subject(network, source, inputs.loss(), source.rows, group)
+            return Subject(network, source, loss, source.rows, group)
         outputs = self.open(model, inputs, group=group, allow_nonfinite=allow_nonfinite, whole=whole)
         return Subject(outputs, None, self.loss(outputs, inputs), outputs.rows)
 
@@ -102,7 +104,8 @@ class SavedOptions:
         """Open the saved outputs at `path`, with all that the loss needs of them; `whole`: all probabilities."""
         from streameval.outputs.opening import open_outputs
 
-        _refuse([name for name in OF_MODELS if _given(name)], "a model and its data", "saved outputs")
+        _refuse([name for name in OF_MODELS if given(name)], "a model and its data", "saved outputs")
+        classes = self.predictions is None and inputs.loss == LOSSES[0]
         return open_outputs(
             path,
             loss=self.loss_column,
@@ -110,7 +113,9 @@ class SavedOptions:
             metric=self.metric,
             logits=self.logits,
             probabilities=self.probabilities,
-            label=self.label_column,
+            predictions=self.predictions,
+            label=self.label_column if classes else None,
+            target=None if classes else self.label_column,
             row_id=self.row_id,
             group=group,
             bounds=parse_bounds(self.bounds),
@@ -122,32 +127,40 @@ class SavedOptions:
     def loss(self, outputs: Outputs, inputs: InputOptions) -> Loss | None:
         """What a row costs; None for values that were saved, which are no other loss any more."""
         if outputs.value is None:
-            return inputs.loss()
-        for name, what in OF_LOSSES.items():
-            if _given(name):
-                raise UsageError(
-                    f"--{name.replace('_', '-')}: {outputs.value.detail} of {outputs.name} was saved, and has no "
-                    f"{what} any more. Leave it out, or name --logits or --probabilities."
-                )
+            return inputs.chosen_loss()
+        named = [name for name in ("loss", *OF_LOSSES) if given(name)]
+        if named:
+            raise UsageError(
+                f"--{named[0].replace('_', '-')}: {outputs.value.detail} of {outputs.name} was saved, and is no other "
+                "loss any more. Leave it out, or name --logits, --probabilities or --predictions."
+            )
         return None
 
     @property
     def any_given(self) -> bool:
         """Whether one of these options stands on the command line."""
-        return any(_given(field.name) for field in fields(self))
+        return any(given(field.name) for field in fields(self))
 
     def alone(self, path: str) -> bool:
         """Whether the first of several paths is a run's outputs, and no model: by these options, or by its name."""
         from streameval.outputs.formats import is_models_name
 
-        return self.any_given or not (is_models_name(path) or _given("runtime"))
+        return self.any_given or not (is_models_name(path) or given("runtime"))
 
     def check_models(self, allow_nonfinite: bool = False) -> None:
         """Raise UsageError if one of these options, or another of saved outputs, was given with a model and data."""
         if allow_nonfinite:
             _refuse(["allow_nonfinite"], "saved outputs, or evaluate", "a model and its data")
-        named = [name for name in (*(field.name for field in fields(self)), *OF_RUNS) if _given(name)]
+        named = [name for name in (*(field.name for field in fields(self)), *OF_RUNS) if given(name)]
         _refuse(named, "saved outputs, which are given alone, without DATA", "a model and its data")
+
+
+def check_alone(flag: str, names: Iterable[str]) -> None:
+    """Raise UsageError if one of these options stands beside one that does without them."""
+    written = {one.name: one.opts[0] for one in click.get_current_context().command.params}
+    beside = [written[name] for name in names if name in written and given(name)]
+    if beside:
+        raise UsageError(f"{written[flag]} with {', '.join(beside)}: it goes without. Leave one out.")
 
 
 def parse_bounds(text: str | None) -> tuple[float, float] | None:
@@ -159,11 +172,6 @@ def parse_bounds(text: str | None) -> tuple[float, float] | None:
     except ValueError:
         raise UsageError(f"--bounds {text}: expected LOW:HIGH, such as 0:1 or -3:2.5.") from None
     return low, high
-
-
-def _given(name: str) -> bool:
-    """Whether an option stands on the command line itself; the environment sets defaults for all commands."""
-    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def _refuse(names: list[str], whose: str, what: str) -> None:
@@ -181,7 +189,12 @@ saved_options = options.gathered(
     options.option("--metric", metavar="NAME", help="The same by the name that an evaluation tool gave it."),
     options.option("--logits", metavar="C", help="The column of lists of logits, or columns with commas."),
     options.option("--probabilities", metavar="C", help="The same of probabilities."),
-    options.option("--label-column", metavar="C", help="True classes, of logits and probabilities."),
+    options.option(
+        "--predictions", metavar="C", help="The same of numbers, for --loss squared, absolute or huber."
+    ),
+    options.option(
+        "--label-column", metavar="C", help="True classes, or the numbers that outputs are compared with."
+    ),
     options.option("--row-id", metavar="C", help="Column, or columns, that tell rows apart."),
     options.option("--bounds", metavar="LOW:HIGH", help="What no saved value can pass."),
     # Of this command line alone: STREAMEVAL_FORMAT is what `convert` writes.

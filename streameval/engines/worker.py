@@ -22,7 +22,7 @@ from streameval.evaluation.selection import Task
 from streameval.evaluation.tally import Tally
 from streameval.scoring.scorer import Scorer
 from streameval.storage.opening import open
-from streameval.storage.source import Source, Span
+from streameval.storage.source import Source, Span, with_any_targets
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,6 +85,8 @@ def _bench(spec: PassSpec, threads: int | None) -> _Bench:
         bench.source.close()
         _KEPT.clear()
     source = open(spec.data, io=spec.io, scale=spec.scale, check=spec.check)
+    if not spec.identity.loss.classifies:
+        source = with_any_targets(source)
     if source.fingerprint != spec.identity.data:
         raise DataError(
             f"{source.name}: this worker sees data with fingerprint {source.fingerprint}, expected "

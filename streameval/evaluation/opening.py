@@ -12,7 +12,7 @@ from streameval.outputs.source import Outputs
 from streameval.predictors.predictor import Predictor
 from streameval.scoring import check_model
 from streameval.storage.opening import open
-from streameval.storage.source import Source
+from streameval.storage.source import Source, with_any_targets
 
 
 def subject(model: Any, data: Any, loss: Loss | None, eps: float | None) -> tuple[Model, Source, Loss]:
@@ -29,8 +29,9 @@ def subject(model: Any, data: Any, loss: Loss | None, eps: float | None) -> tupl
                 "data: None, expected what streameval.open takes. Only saved outputs (streameval.open_outputs) are "
                 "given alone."
             )
-        source, (made,) = open_rows(data, model)
-        return made, source, choose_loss(loss, eps)
+        chosen = choose_loss(loss, eps)
+        source, (made,) = open_rows(data, model, loss=chosen)
+        return made, source, chosen
     if data is not None:
         raise UsageError(f"{model.name}: saved outputs were given with data. They need none: leave it out.")
     if model.joined is not None:
@@ -51,8 +52,9 @@ def subjects(
     if runs is None:
         if data is None:
             raise UsageError("data: None, expected what streameval.open takes, for models that are computed.")
-        source, made = open_rows(data, *models)
-        return made, source, choose_loss(loss, eps)
+        chosen = choose_loss(loss, eps)
+        source, made = open_rows(data, *models, loss=chosen)
+        return made, source, chosen
     if data is not None:
         raise UsageError(f"{runs.name}: saved outputs were given with data. They need none: leave it out.")
     return runs.models, runs, runs.choose_loss(loss, eps)
@@ -84,7 +86,7 @@ def groups_of(source: Source, groups: Any) -> Any:
     return known.codes if known is not None and (groups is None or isinstance(groups, str)) else groups
 
 
-def open_rows(data: Any, *models: Any) -> tuple[Source, tuple[Model, ...]]:
+def open_rows(data: Any, *models: Any, loss: Loss) -> tuple[Source, tuple[Model, ...]]:
     """Open a data set that losses are computed of, and make models of what was given as such.
 
     What a predictor leaves open is decided on the first rows that are looked at: see `predictors.probing`.
@@ -92,19 +94,36 @@ def open_rows(data: Any, *models: Any) -> tuple[Source, tuple[Model, ...]]:
     Raises:
         UsageError: one of the models is none.
         DataError: a data set without rows; and the errors of `streameval.open`.
+        DataError: targets that the loss does not take.
         ModelError: a predictor that does not take rows like these.
     """
     checked = tuple(check_model(model) for model in models)
     source = open(data)
     if source.rows == 0:
         raise DataError(f"{source.name}: no rows, so there is no loss. Expected at least one.")
+    source = _with_targets_of(source, loss)
     return source, tuple(
-        _settled(model, source) if isinstance(model, Predictor) else model for model in checked
+        _settled(model, source, loss) if isinstance(model, Predictor) else model for model in checked
     )
 
 
-def _settled(model: Predictor, source: Source) -> Model:
+def _with_targets_of(source: Source, loss: Loss) -> Source:
+    """The rows with targets as the loss takes them. Raises DataError for numbers in place of classes."""
+    if not loss.classifies:
+        return with_any_targets(source)
+    if source.soft and source.classes == 1:
+        raise DataError(
+            f"{source.name}: the targets are one number a row, and loss {loss.name} takes integer classes (n,), or "
+            "weights of classes (n, classes). Give t.ravel().astype(np.int64); for regression, loss squared, absolute "
+            "or huber (--loss; loss=streameval.Squared())."
+        )
+    return source
+
+
+def _settled(model: Predictor, source: Source, loss: Loss) -> Model:
     from streameval.predictors.probing import settled
 
-    made: Model = settled(model, source)
+    made: Model = settled(
+        model, source, "classes" if loss.classifies else getattr(loss, "outputs", "numbers")
+    )
     return made

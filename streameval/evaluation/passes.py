@@ -128,7 +128,7 @@ def score_finite(scorers: Sequence[Scorer], source: Source, chunk: Chunk) -> lis
 def nonfinite(source: Source, row: int, rows: int, looked_at: int) -> DataError:
     """The error about `rows` rows whose loss is not finite, `row` the first, among those that were looked at."""
     return DataError(
-        f"{source.name}, row {row}: features or logits are NaN or infinite, or the loss is over 4e6 nats "
+        f"{source.name}, row {row}: features, logits or targets are NaN or infinite, or the loss is over 4e6 "
         f"({rows} such rows among the {looked_at} looked at). Expected finite numbers. To leave such rows out and have "
         "them counted: streameval evaluate --allow-nonfinite (evaluate(..., allow_nonfinite=True))."
     )

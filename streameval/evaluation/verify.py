@@ -126,7 +126,7 @@ def verify(
         integer("blocks", blocks, least=1)
     drawn = secrets.randbits(48) if seed is None else integer("seed", seed, least=0)
     certificate = read_certificate(report, key)
-    source, (model,) = open_rows(data, model)
+    source, (model,) = open_rows(data, model, loss=certificate.loss)
     source = CheckedSource(source)
     certificate.check_named(model, source)
     scorer = make_scorer(model, source, certificate.loss, Budget(threads))

@@ -8,18 +8,40 @@ from typing import TYPE_CHECKING, Any, Final
 from streameval.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from streameval.losses.absolute import Absolute as Absolute
+    from streameval.losses.binary_cross_entropy import BinaryCrossEntropy as BinaryCrossEntropy
+    from streameval.losses.clipped_cross_entropy import ClippedCrossEntropy as ClippedCrossEntropy
     from streameval.losses.cross_entropy import CrossEntropy as CrossEntropy
+    from streameval.losses.huber import Huber as Huber
     from streameval.losses.loss import Loss
     from streameval.losses.recorded import Recorded as Recorded
+    from streameval.losses.squared import Squared as Squared
 
 # Name, as reports and options say it -> (module of this package, class there).
 LOSSES: Final = {
     "cross-entropy": ("cross_entropy", "CrossEntropy"),
+    "clipped-cross-entropy": ("clipped_cross_entropy", "ClippedCrossEntropy"),
+    "binary-cross-entropy": ("binary_cross_entropy", "BinaryCrossEntropy"),
+    "squared": ("squared", "Squared"),
+    "absolute": ("absolute", "Absolute"),
+    "huber": ("huber", "Huber"),
     "recorded": ("recorded", "Recorded"),
 }
 _HOMES: Final = {name: module for module, name in LOSSES.values()}
 
-__all__ = ["LOSSES", "CrossEntropy", "Recorded", "choose_loss", "from_dict"]
+__all__ = [
+    "LOSSES",
+    "Absolute",
+    "BinaryCrossEntropy",
+    "ClippedCrossEntropy",
+    "CrossEntropy",
+    "Huber",
+    "Recorded",
+    "Squared",
+    "choose_loss",
+    "from_dict",
+    "losses_class",
+]
 
 
 def choose_loss(loss: Loss | None = None, eps: float | None = None) -> Loss:
@@ -40,11 +62,16 @@ def choose_loss(loss: Loss | None = None, eps: float | None = None) -> Loss:
     return loss
 
 
+def losses_class(name: str) -> Any:
+    """The class of the loss that is called so; it has no Numba loaded."""
+    module, kind = LOSSES[name]
+    return getattr(import_module(f"{__name__}.{module}"), kind)
+
+
 def from_dict(stored: Any) -> Loss:
     """The loss that `to_dict` wrote. Raises DataError if it is damaged, or of a later version."""
     try:
-        module, kind = LOSSES[stored["name"]]
-        loss: Loss = getattr(import_module(f"{__name__}.{module}"), kind).from_dict(stored)
+        loss: Loss = losses_class(stored["name"]).from_dict(stored)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(
             f"a stored loss is damaged or not known here: {error!r:.200}. Compute it again."

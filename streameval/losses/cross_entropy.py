@@ -39,6 +39,8 @@ class CrossEntropy:
     name: ClassVar[str] = "cross-entropy"
     unit: ClassVar[str] = "nats"
     classifies: ClassVar[bool] = True
+    # Without eps, which would let a loss be -log(1 + eps).
+    least: ClassVar[float] = 0.0
 
     def __post_init__(self) -> None:
         expected = (
@@ -111,15 +113,17 @@ class CrossEntropy:
         """See `Loss`."""
         below = logits - logits.max(axis=1, keepdims=True)
         logs = below - log(exp(below).sum(axis=1, keepdims=True))
-        if self.eps > 0.0:
-            logs = logaddexp(logs, log(self.eps))  # log(y + eps) without ever forming a y of 0
-        return self.of_logs(logs, targets)
+        return self.of_logs(self.from_logs(logs), targets)
 
     def of_probabilities(
         self, probabilities: NDArray[np.float64], targets: NDArray[Any]
     ) -> NDArray[np.float64]:
         """The losses (n,) of probabilities (n, classes) in place of logits, in float64; infinite for log(0)."""
         return self.of_logs(log(np.maximum(probabilities, 0.0) + self.eps), targets)
+
+    def from_logs(self, logs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """log(y + eps) of log(y) (n, k), without ever forming a y of 0."""
+        return np.asarray(logaddexp(logs, log(self.eps)) if self.eps > 0.0 else logs)
 
     def of_logs(self, logs: NDArray[np.float64], targets: NDArray[Any]) -> NDArray[np.float64]:
         """The losses (n,) of log(y + eps), (n, classes), in float64."""

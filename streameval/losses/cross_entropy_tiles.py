@@ -34,6 +34,31 @@ def _negative_logs() -> Any:
 @functools.cache
 def plain() -> Callable[..., None]:
     """-sum_k t_k log(softmax_k + eps), or -sum_k t_k log(softmax_k), exact from the logits, if eps is 0."""
+    return _weighted(_negative_logs())
+
+
+@functools.cache
+def clipped() -> Callable[..., None]:
+    """-sum_k t_k log(softmax_k clipped to c and 1 - c), c the parameter."""
+    from streameval.kernels.compiling import device
+    from streameval.kernels.elementary import exp_f64, log_f64
+    from streameval.kernels.lanes import load_f64, select, store
+    from streameval.kernels.softmax import TOP, TOTAL, WORK
+
+    @device  # type: ignore[untyped-decorator]
+    def negative_logs(tile: Any, doubles: Any, clip: Any) -> None:
+        for r in range(0, tile.count, 8):
+            below = load_f64(doubles, WORK + r) - load_f64(doubles, TOP + r)
+            share = exp_f64(below) / load_f64(doubles, TOTAL + r)
+            share = select(share < clip, clip, share)
+            share = select(share > 1.0 - clip, 1.0 - clip, share)
+            store(doubles, WORK + r, 0.0 - log_f64(share))
+
+    return _weighted(negative_logs)
+
+
+def _weighted(negative_logs: Any) -> Callable[..., None]:
+    """-sum_k t_k log(...) of a row, of labels the one term."""
     from streameval.kernels.compiling import device
     from streameval.kernels.host import TILE_ROWS
     from streameval.kernels.softmax import (
@@ -44,8 +69,6 @@ def plain() -> Callable[..., None]:
         write_predicted,
         write_probabilities,
     )
-
-    negative_logs = _negative_logs()
 
     @device  # type: ignore[untyped-decorator]
     def cross_entropy(outputs: Any, targets: Any, tile: Any, doubles: Any, results: Any) -> None:

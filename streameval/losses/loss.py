@@ -17,6 +17,10 @@ class Loss(Protocol):
     name   as reports and options say it, a row of `LOSSES`
     unit   of a row's loss, for people: "nats"
     classifies  whether outputs and targets are classes, so that rows are right or wrong
+
+    Where it is known, `least` is what no row costs less than, `outputs` what is taken of a model that classifies
+    nothing ("logits", "numbers"), `targets` the ends of what a target may be, and `check_outputs` raises for another
+    number of outputs than the loss has parameters for.
     """
 
     name: ClassVar[str]

@@ -42,6 +42,7 @@ class Loaded:
     guessed  what was assumed without the file or the caller saying so, None if nothing was
     dropout  how layers of dropout were read, None where the file has none that could be read in two ways
     files    other files that were read as well
+    softmax  whether the graph ends in a softmax, which is no layer
     """
 
     layers: Sequence[Layer]
@@ -50,3 +51,4 @@ class Loaded:
     guessed: str | None = None
     dropout: str | None = None
     files: Sequence[str] = ()
+    softmax: bool = False

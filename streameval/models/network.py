@@ -50,6 +50,8 @@ class Network:
     notes: tuple[str, ...] = field(default=(), repr=False)
     # Further files that it was read from, beside `path`: no output may be aimed at them.
     files: tuple[str, ...] = field(default=(), repr=False)
+    # Whether it was read from something that ends in a softmax, which is no layer: losses of classes have their own.
+    softmax: bool = field(default=False, repr=False)
 
     def __init__(
         self,

@@ -48,12 +48,13 @@ def load_layers(file: ModelFile, choices: Choices) -> Loaded:
             walk = _Walk(model, Beside(file.path, len(file.data)))
             for node in model.graph.node:
                 walk.follow(node)
-            steps, shape = walk.output().logits()
+            output = walk.output()
+            steps, shape = output.logits()
             layers = fusing.layers(steps, shape)
     except UnicodeDecodeError:
         raise ModelError("the ONNX file is damaged: a name in it is not text.") from None
     said = check_recorded(layers, choices.activation)
-    return Loaded(layers, [*walk.notes, said], shape, files=walk.beside.files)
+    return Loaded(layers, [*walk.notes, said], shape, files=walk.beside.files, softmax=output.softmax)
 
 
 class _Refused:

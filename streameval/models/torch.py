@@ -53,12 +53,14 @@ def from_torch(module: Any, shape: Shape | None = None) -> Mlp | Network:
     program = _traced(torch, module, row)
     walk = _Walk(program, row)
     with np.errstate(all="ignore"):  # what overflows is found when the network is checked
-        steps, start = walk.output(program).logits()
+        output = walk.output(program)
+        steps, start = output.logits()
         layers = fusing.layers(steps, start)
     notes = (f"read from a {type(module).__name__} of PyTorch.",)
-    if all(isinstance(layer, Dense) for layer in layers):
-        return Mlp([layer for layer in layers if isinstance(layer, Dense)], notes=notes)
-    return Network(layers, shape=row, notes=notes)
+    dense = [layer for layer in layers if isinstance(layer, Dense)]
+    made = Mlp(dense, notes=notes) if len(dense) == len(layers) else Network(layers, shape=row, notes=notes)
+    object.__setattr__(made, "softmax", output.softmax)
+    return made
 
 
 def _first_width(torch: Any, module: Any) -> Shape:

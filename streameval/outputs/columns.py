@@ -17,6 +17,8 @@ WORDS: Final = {
     "logits": "logits= (--logits)",
     "probabilities": "probabilities= (--probabilities)",
     "label": "label= (--label-column)",
+    "predictions": "predictions= (--predictions)",
+    "target": "target= (--label-column)",
     "row_id": "row_id= (--row-id)",
     "group": "group= (--group)",
 }
@@ -28,10 +30,11 @@ USUAL: Final = "loss"
 class Roles:
     """What is read of a table.
 
-    kind    "values", "logits" or "probabilities" · columns: of these · named: how a report calls them
+    kind    "values", "logits", "probabilities" or "predictions" · columns: of these · named: how a report calls them
     score   of values: whether more is better
     label   column of true classes, of logits and probabilities
     row_id, group   columns, where there are some
+    target  column of the numbers that outputs are compared with, in place of classes
     """
 
     kind: str
@@ -41,11 +44,12 @@ class Roles:
     label: str | None
     row_id: tuple[str, ...]
     group: str | None
+    target: str | None = None
 
     @property
     def wanted(self) -> tuple[str, ...]:
         """All columns that are read, each once."""
-        more = [one for one in (self.label, *self.row_id, self.group) if one is not None]
+        more = [one for one in (self.label, self.target, *self.row_id, self.group) if one is not None]
         return tuple(dict.fromkeys((*self.columns, *more)))
 
 
@@ -54,6 +58,7 @@ def choose(
     asked: Mapping[str, str | Sequence[str] | None],
     *,
     label: str | None,
+    target: str | None = None,
     row_id: str | Sequence[str] | None,
     group: str | None,
 ) -> Roles:
@@ -67,6 +72,8 @@ def choose(
         _check(table, "row_id", ids)
     if group is not None:
         _check(table, "group", (group,))
+    if role == "predictions" or target is not None:
+        return _compared(table, role, names, label, target, ids, group)
     if role in ("logits", "probabilities"):
         columns = _several(names)
         _check(table, role, columns)
@@ -83,6 +90,38 @@ def choose(
             "value that was saved needs none. Leave it out."
         )
     return _value(table, role, str(names), ids, group)
+
+
+def _compared(
+    table: Table,
+    role: str,
+    names: Any,
+    label: str | None,
+    target: str | None,
+    ids: tuple[str, ...],
+    group: str | None,
+) -> Roles:
+    """Outputs that are compared with numbers."""
+    if label is not None:
+        raise UsageError(
+            f"label {label!r}: true classes, but {role} are compared with numbers. Name their column: "
+            f"{WORDS['target']}."
+        )
+    if role not in ("predictions", "logits", "probabilities"):
+        raise UsageError(
+            f"{WORDS['target']} {target!r}: numbers to compare outputs with, but none were named: "
+            f"{WORDS['predictions']}, {WORDS['logits']} or {WORDS['probabilities']}. Its columns: "
+            f"{listed(table.columns)}."
+        )
+    columns = _several(names)
+    _check(table, role, columns)
+    if target is None:
+        raise UsageError(
+            f"{table.name}: predictions were named, but not what they are compared with. Name its column: "
+            f"{WORDS['target']}. Its columns: {listed(table.columns)}."
+        )
+    _check(table, "target", (target,))
+    return Roles(role, columns, ",".join(columns), False, None, ids, group, target)
 
 
 def _usual(table: Table) -> tuple[str, Any]:

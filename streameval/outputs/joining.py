@@ -84,7 +84,9 @@ def _check(runs: Sequence[Outputs]) -> None:
 
 def _kind(run: Outputs) -> str:
     if run.value is None:
-        return f"outputs of {run.classes} classes{', opened whole' if run.model.whole else ''}"
+        if run.model.kept == "pairs":
+            return f"{run.model.outputs} outputs with targets"
+        return f"outputs of {run.classes} classes{', opened whole' if run.model.kept == 'whole' else ''}"
     return "scores" if run.value.score else "losses"
 
 
@@ -172,8 +174,11 @@ def _check_same(
     target: NDArray[np.int64],
 ) -> None:
     """Raise DataError where the true class, or the group, of a row is not the same in both runs."""
-    wrong = run.target[rows] != target
-    what = "true class"
+    wrong, what = run.target[rows] != target, "true class"
+    if run.model.kept == "pairs":
+        width = run.model.outputs
+        wrong = (run.values[rows, width:] != first.values[rows_first, width:]).any(axis=1)
+        what = "target"
     if not wrong.any() and first.groups is not None and run.groups is not None:
         known = {name: code for code, name in enumerate(first.groups.names)}
         translated = np.array([known.get(name, -1) for name in run.groups.names])

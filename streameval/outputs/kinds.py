@@ -11,7 +11,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from streameval.arguments import no_distributions
+from streameval.arguments import BELOW_ZERO, no_distributions
 from streameval.elementary import exp, log
 from streameval.errors import DataError
 from streameval.outputs.columns import Roles
@@ -22,10 +22,12 @@ Floats = NDArray[np.float64]
 
 
 class Rows(Protocol):
-    """What reduces rows, batch after batch: to `features` numbers each, with true classes out of `classes`."""
+    """What reduces rows, batch after batch: to `features` numbers each, `kept` as `SavedModel` says, with true
+    classes out of `classes`."""
 
     features: int
     classes: int | None
+    kept: str
 
     def reduce(self, batch: Mapping[str, Values], first: int) -> tuple[Floats, NDArray[np.int64]]:
         """The numbers (n, features), NaN for a row that has none, and the true classes (n,), 0 where there are none."""
@@ -35,6 +37,8 @@ class SavedValues:
     """A value a row, as it is."""
 
     features = 1
+
+    kept = "value"
 
     def __init__(self, name: str, roles: Roles, *, whole: bool = False) -> None:
         self.classes: int | None = None
@@ -57,6 +61,7 @@ class ClassOutputs:
 
     def __init__(self, name: str, roles: Roles, *, whole: bool = False) -> None:
         self._name, self._roles, self._whole = name, roles, whole
+        self.kept = "whole" if whole else "chosen"
         self.classes: int | None = None
 
     def reduce(self, batch: Mapping[str, Values], first: int) -> tuple[Floats, NDArray[np.int64]]:
@@ -97,6 +102,42 @@ class ClassOutputs:
             return np.asarray(below - log(exp(below).sum(axis=1, keepdims=True)))
 
 
+class OutputsWithNumbers:
+    """Outputs of any kind, and as many numbers to compare them with."""
+
+    kept = "pairs"
+
+    def __init__(self, name: str, roles: Roles, *, whole: bool = False) -> None:
+        self._name, self._roles = name, roles
+        self.classes: int | None = None
+        self.features = 0
+
+    def reduce(self, batch: Mapping[str, Values], first: int) -> tuple[Floats, NDArray[np.int64]]:
+        """See `Rows`."""
+        roles, where = self._roles, f"{self._name}, column {self._roles.named}"
+        parts = [matrix(where, batch[one], first) for one in roles.columns]
+        given = np.hstack(parts)
+        label = roles.target or ""
+        numbers = matrix(f"{self._name}, column {label}", batch[label], first)
+        self.features = self.features or 2 * given.shape[1]
+        if 2 * given.shape[1] != self.features or numbers.shape != given.shape:
+            raise DataError(
+                f"{where}, row {first}: {given.shape[1]} outputs and {numbers.shape[1]} numbers in {label}, expected "
+                f"{self.features // 2} of each. Name columns of the same length: predictions= (--predictions), target= "
+                "(--label-column)."
+            )
+        if roles.kind == "probabilities":
+            wrong = ((given < -BELOW_ZERO) | (given > 1.0 + BELOW_ZERO)).any(axis=1)
+            if wrong.any():
+                row = int(np.argmax(wrong))
+                raise DataError(
+                    f"{where}, row {first + row}: {given[row].min():.6g} to {given[row].max():.6g}, expected "
+                    "probabilities from 0 to 1. If these are logits: logits= (--logits)."
+                )
+            given = np.clip(given, 0.0, 1.0)
+        return np.hstack([given, numbers]), np.zeros(len(given), np.int64)
+
+
 def _check_probabilities(where: str, given: Floats, first: int) -> None:
     """Raise DataError for a row that is no distribution; one with NaN is told elsewhere."""
     bad = no_distributions(given) & ~np.isnan(given).any(axis=1)
@@ -113,3 +154,9 @@ KINDS: Final[dict[str, Callable[..., Rows]]] = {
     "logits": ClassOutputs,
     "probabilities": ClassOutputs,
 }
+
+
+def reducer(name: str, roles: Roles, *, whole: bool) -> Rows:
+    """What reduces the rows of these columns."""
+    kind = KINDS[roles.kind] if roles.target is None else OutputsWithNumbers
+    return kind(name, roles, whole=whole)

@@ -14,7 +14,8 @@ class SavedModel:
     sha256   of the values that are used, and of their rows' classes
     outputs  classes; 1 where a row has a value alone
     column   of the source's values, where this run's begin
-    whole    whether the log-probabilities of all classes are kept, and not the true one's alone
+    kept     what a row has there: a "value"; the log-probability of the true class and the predicted class ("chosen"),
+             or those of all classes and the predicted one ("whole"); outputs and as many targets ("pairs")
     saved    what a report says of the file: format, column, rows left out, ...
     notes    what a reader must know
     """
@@ -23,7 +24,7 @@ class SavedModel:
     sha256: str
     outputs: int
     column: int
-    whole: bool = field(default=False, kw_only=True)
+    kept: str = field(default="value", kw_only=True)
     saved: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 

@@ -21,7 +21,7 @@ from streameval.losses import Recorded
 from streameval.outputs.columns import Roles, choose
 from streameval.outputs.formats import open_table
 from streameval.outputs.ids import Ids, IdWriter, grouped, id_writer
-from streameval.outputs.kinds import KINDS, Rows
+from streameval.outputs.kinds import Rows, reducer
 from streameval.outputs.model import SavedModel
 from streameval.outputs.source import Groups, Outputs
 from streameval.outputs.table import Table, Values
@@ -41,7 +41,9 @@ def open_outputs(
     metric: str | None = None,
     logits: str | Sequence[str] | None = None,
     probabilities: str | Sequence[str] | None = None,
+    predictions: str | Sequence[str] | None = None,
     label: str | None = None,
+    target: str | None = None,
     row_id: str | Sequence[str] | None = None,
     group: str | None = None,
     bounds: tuple[float, float] | None = None,
@@ -57,6 +59,9 @@ def open_outputs(
     loss, score   column of a value a row; of a score more is better. metric: the same, by the name that a tool gave
              it. One of these, or logits or probabilities: a column of lists, or several columns, with `label`, the
              column of true classes (integers from 0). Inside others a column is "outer.inner"
+    predictions   column of numbers, or of lists of them; with target, the column of what they are compared with, for
+             losses squared, absolute and huber. logits or probabilities with target are those of labels each by itself,
+             for binary cross-entropy
     row_id   column, or columns, that tell rows apart: what two runs are joined on. Tools' files have their own
     group    column of the cluster that a row belongs to
     bounds   (low, high) that no value can pass, for intervals with a guarantee; scores within 0 and 1 have those
@@ -77,13 +82,16 @@ def open_outputs(
         table = open_table(data, format)
         roles = choose(
             table,
-            {"loss": loss, "score": score, "metric": metric, "logits": logits, "probabilities": probabilities},
-            label=label, row_id=row_id, group=group,
+            {
+                "loss": loss, "score": score, "metric": metric,
+                "logits": logits, "probabilities": probabilities, "predictions": predictions,
+            },
+            label=label, target=target, row_id=row_id, group=group,
         )  # fmt: skip
         found = _read(table, roles, allow_nonfinite, whole)
     if table.repeats and found.ids is not None:
         found = _averaged(table, found)
-    return _outputs(table, roles, found, bounds, whole and roles.kind != "values")
+    return _outputs(table, roles, found, bounds)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,10 +105,11 @@ class _Found:
     groups: Groups | None
     left_out: int
     averaged: int = 0
+    kept: str = "value"
 
 
 def _read(table: Table, roles: Roles, allow_nonfinite: bool, whole: bool) -> _Found:
-    kind: Rows = KINDS[roles.kind](table.name, roles, whole=whole)
+    kind: Rows = reducer(table.name, roles, whole=whole)
     with ExitStack() as stack:
         spool = _Spool(
             table.name, roles,
@@ -110,8 +119,12 @@ def _read(table: Table, roles: Roles, allow_nonfinite: bool, whole: bool) -> _Fo
         first, missing, first_missing = 0, 0, -1
         for batch in table.read(roles.wanted):
             values, target = kind.reduce(batch, first)
-            usable = ~np.isnan(values).any(axis=1) & (values[:, 0] < TOO_LARGE)
-            if roles.kind == "values":
+            usable = np.asarray(~np.isnan(values).any(axis=1))
+            if kind.kept == "pairs":
+                usable = np.asarray(np.isfinite(values).all(axis=1))
+            else:
+                usable &= values[:, 0] < TOO_LARGE
+            if kind.kept == "value":
                 usable &= values[:, 0] > -TOO_LARGE
             if not usable.all():
                 first_missing = first + int(np.argmin(usable)) if missing == 0 else first_missing
@@ -165,7 +178,7 @@ class _Spool:
             groups = Groups(roles.group, self._groups.mapped(), tuple(self._codes))
         values = self._values.mapped().reshape(-1, kind.features)
         ids = self._ids.finished() if roles.row_id else None
-        return _Found(values, self._target.mapped(), kind.classes, ids, groups, left_out)
+        return _Found(values, self._target.mapped(), kind.classes, ids, groups, left_out, kept=kind.kept)
 
 
 def _averaged(table: Table, found: _Found) -> _Found:
@@ -194,11 +207,9 @@ def _picked(ids: Ids, rows: NDArray[np.int64]) -> Ids:
     return Ids(ids.keys[rows], lengths, np.concatenate(pieces) if pieces else ids.text)
 
 
-def _outputs(
-    table: Table, roles: Roles, found: _Found, bounds: tuple[float, float] | None, whole: bool
-) -> Outputs:
+def _outputs(table: Table, roles: Roles, found: _Found, bounds: tuple[float, float] | None) -> Outputs:
     value = _value(table, roles, found, bounds)
-    sha256 = _hash(found, f"{roles.kind} of all classes" if whole else roles.kind)
+    sha256 = _hash(found, roles.kind)
     saved: dict[str, Any] = {
         "format": table.format,
         "kind": roles.kind if value is None else ("scores" if value.score else "losses"),
@@ -209,7 +220,10 @@ def _outputs(
         "repetitions": found.averaged,
         "bounds": None if value is None or value.bounds is None else list(value.bounds),
     }
-    model = SavedModel(table.path, sha256, found.classes or 1, 0, saved, tuple(_notes(found)), whole=whole)
+    if roles.target is not None:
+        saved["target"] = roles.target
+    outputs = found.values.shape[1] // 2 if found.kept == "pairs" else found.classes or 1
+    model = SavedModel(table.path, sha256, outputs, 0, saved, tuple(_notes(found)), kept=found.kept)
     return Outputs(
         table.name, table.path, found.values, found.target, found.classes, (model,), value, sha256,
         () if table.path is None else (table.path,), found.ids, found.groups,
@@ -227,7 +241,9 @@ def _value(table: Table, roles: Roles, found: _Found, bounds: tuple[float, float
     """What the saved values are; None for logits and probabilities."""
     if roles.kind != "values":
         if bounds is not None:
-            raise UsageError("bounds: a cross-entropy knows its own (-log(eps)). Leave them out.")
+            raise UsageError(
+                "bounds: those of saved values. A loss of outputs knows its own. Leave them out."
+            )
         return None
     least, most = float(found.values.min()), float(found.values.max())
     said = _checked(bounds) if bounds is not None else table.bounds if not roles.score else None
@@ -252,6 +268,7 @@ def _checked(bounds: Any) -> tuple[float, float]:
 
 def _hash(found: _Found, kind: str) -> str:
     """SHA-256 of what is used of the rows, in their order; little-endian."""
+    kind = {"whole": f"{kind} of all classes", "pairs": f"{kind} and targets"}.get(found.kept, kind)
     head = {"outputs": 1, "kind": kind, "rows": len(found.values), "classes": found.classes}
     total = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
     arrays: list[NDArray[Any]] = [found.values, found.target]

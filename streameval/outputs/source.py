@@ -38,7 +38,7 @@ class Outputs:
 
     values   (rows, features) float64, mapped. Of each run one column: the value that was saved; or two, where logits
              or probabilities were saved: the log-probability of the true class (or those of all, if they were opened
-             whole), and the predicted class
+             whole), and the predicted class; or outputs and as many targets
     target   true classes (rows,) int64, mapped; zeros where rows have none
     models   the runs
     value    what the values are; None for logits and probabilities, of which a loss is computed

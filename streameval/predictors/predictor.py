@@ -18,7 +18,7 @@ Shape = tuple[int, ...]
 RowShape = Shape | Literal["image"]
 
 # What the numbers of a row may be.
-RETURNS = ("logits", "probabilities")
+RETURNS = ("logits", "probabilities", "numbers")
 BATCH_ROWS = 1024
 
 
@@ -28,8 +28,8 @@ class Predictor:
 
     predict     called with x (n, *shape), returns (n, outputs), or (n,) for one number a row: an array, or what NumPy
                 makes one of
-    returns     "logits" or "probabilities"; None: seen at the first rows. Probabilities are not negative, and sum to 1
-                in every row
+    returns     "logits", "probabilities" or "numbers", as of a regression; None: seen at the first rows.
+                Probabilities of classes are not negative, and sum to 1 in every row
     outputs     numbers of a row; None: seen at the first rows
     shapes      of a row as predict takes it: the first that works is taken. () stands for a flat row (features,),
                 "image" for channels first, (1, h, w) of a data set of (h, w)

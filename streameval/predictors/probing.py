@@ -19,8 +19,10 @@ BATCH_TOLERANCE = 1e-2
 SUM_TOLERANCE = 1e-3
 
 
-def settled(model: Predictor, source: Source) -> Predictor:
+def settled(model: Predictor, source: Source, wanted: str = "classes") -> Predictor:
     """The predictor with what was left open decided on up to 64 rows: row shape, outputs, logits or probabilities.
+
+    wanted   what a loss takes: outputs of "classes", "logits" of labels each by itself, or "numbers"
 
     Raises ModelError: no shape works, what comes back is no array of numbers, a row's outputs depend on the batch.
     """
@@ -31,10 +33,12 @@ def settled(model: Predictor, source: Source) -> Predictor:
     model, out = _first_shape_that_works(model, x)
     if model.outputs not in (0, out.shape[1]):
         raise ModelError(f"{model.title}: {out.shape[1]} numbers a row came back, expected {model.outputs}.")
-    seen = model.returns or (
-        "probabilities" if out.shape[1] > 1 and not _not_probabilities(out).any() else "logits"
+    seen = model.returns or _seen(model, out, wanted)
+    guessed = (
+        ()
+        if model.returns or seen == "numbers"
+        else (f"what it returns was taken as {seen}, by the first {len(x)} rows.",)
     )
-    guessed = () if model.returns else (f"what it returns was taken as {seen}, by the first {len(x)} rows.",)
     own = f"computed by {model.kind}: the last bits of a row's loss are its own, the sum over them is exact."
     model = replace(model, outputs=out.shape[1], returns=seen, notes=(*model.notes, *guessed, own))
     check_batches(model, given_rows(model, stored[::3], source.scale), out[::3], rows[::3], source.name)
@@ -78,6 +82,19 @@ def check_probabilities(out: NDArray[np.float64], rows: Any, name: str) -> None:
             f"is {out[i].min():.6g} ({int(wrong.sum())} such of {len(out)} rows); expected none below 0, a sum of 1. "
             'If they are logits: streameval.Predictor(..., returns="logits").'
         )
+
+
+def _seen(model: Predictor, out: NDArray[np.float64], wanted: str) -> str:
+    """What outputs (n, k) of the first rows are. Raises ModelError where logits look like probabilities."""
+    if wanted == "numbers":
+        return "numbers"
+    if wanted == "logits" and out.size and out.min() >= 0.0 and out.max() <= 1.0:
+        raise ModelError(
+            f"{model.title}: all its outputs of the first {len(out)} rows lie from 0 to 1: are they logits, or "
+            "probabilities already? Say which: streameval.Predictor(predict=..., returns='probabilities') or 'logits'."
+        )
+    looks_so = wanted == "classes" and out.shape[1] > 1 and not _not_probabilities(out).any()
+    return "probabilities" if looks_so else "logits"
 
 
 def _not_probabilities(out: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -1,9 +1,10 @@
-"""A fitted scikit-learn classifier as a predictor, by its `predict_proba`."""
+"""A fitted scikit-learn classifier as a predictor, by its `predict_proba`; a regressor, by its `predict`."""
 
 from __future__ import annotations
 
 import hashlib
 import pickle
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from streameval.predictors.predictor import Predictor
 
 
 def adapt(estimator: Any) -> Predictor:
-    """A classifier whose classes are 0, 1, 2, ...; a pipeline that ends in one is another.
+    """A classifier whose classes are 0, 1, 2, ..., or a regressor; a pipeline that ends in one is another.
 
     Raises ModelError: no probabilities, other classes, not fitted.
     """
@@ -38,9 +39,20 @@ def adapt(estimator: Any) -> Predictor:
             predict=estimator.predict_proba, returns="probabilities", outputs=len(classes), kind="sklearn", name=name,
             identity=_content(estimator),
         )  # fmt: skip
-    raise ModelError(
-        f"{name} is no classifier that was fitted: it has no classes_. Fit it first; of a regressor there is no loss."
-    )
+    if _is_regressor(estimator):
+        return Predictor(
+            predict=estimator.predict,
+            returns="numbers",
+            kind="sklearn",
+            name=name,
+            identity=_content(estimator),
+        )
+    raise ModelError(f"{name} is no classifier that was fitted: it has no classes_. Fit it first.")
+
+
+def _is_regressor(estimator: Any) -> bool:
+    base = import_module("sklearn.base")
+    return bool(base.is_regressor(estimator))
 
 
 def _content(estimator: Any) -> str | None:

@@ -71,7 +71,7 @@ def comparison(result: Comparison) -> Page:
                 "draws",
                 f"{count(draws.batches[0].trials)} batches of each size, {how} replacement, seed {draws.seed}",
             ),
-            *budget(result.budget),
+            *budget(result.budget, full.loss_function),
             *_what(full.model, full.data),
             ("digest", full.digest),
         ),

@@ -47,15 +47,15 @@ def _cell(row: WorstRow, style: TextStyle, wide: int) -> list[str]:
     """An image and its words, each line `wide` columns."""
     assert row.image is not None
     image = blocks(row.image, style)
-    words = [f"row {count(row.row)}", f"{classes(row)} · {nats(row.loss, 2)}"]
+    words = [f"row {count(row.row)}", " · ".join(filter(None, (classes(row), nats(row.loss, 2))))]
     margin = " " * (wide - row.image.shape[1])
     return [*(line + margin for line in image), *(style.dim(word.ljust(wide)) for word in words)]
 
 
 def classes(row: WorstRow) -> str:
-    """What a row is, and what it was taken for: "7 taken for 2"."""
+    """What a row is, and what it was taken for: "7 taken for 2"; nothing of a row without a class."""
     if row.label is None:
-        return "no class"
+        return ""
     return f"class {row.label}" if row.predicted is None else f"{row.label} taken for {row.predicted}"
 
 

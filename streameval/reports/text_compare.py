@@ -18,6 +18,7 @@ from streameval.reports.words import called, in_unit, subject
 from streameval.statistics.trials import share_stderr
 
 if TYPE_CHECKING:
+    from streameval.losses.loss import Loss
     from streameval.statistics.budget import Budget
     from streameval.studies.comparison import Comparison
 
@@ -52,7 +53,7 @@ def comparison(result: Comparison, style: TextStyle) -> str:
             [
                 *_tails(result),
                 ("order", draws.order.message),
-                *budget(result.budget),
+                *budget(result.budget, result.full.loss_function),
                 *about.notes(full.model),
             ],
             style,
@@ -61,17 +62,17 @@ def comparison(result: Comparison, style: TextStyle) -> str:
     return style.finish(lines)
 
 
-def budget(parts: Budget) -> list[tuple[str, str]]:
+def budget(parts: Budget, loss: Loss) -> list[tuple[str, str]]:
     """The error budget as names and values."""
     said = []
     if parts.rounding is not None:
         error = parts.rounding
+        half = in_unit(f"{error.interval.half_width:.1e}", loss)
         said.append(
             (
                 "rounding",
-                f"{signed(error.mean)} ± {error.interval.half_width:.1e} nats on the loss of all rows (about "
-                f"{percent(error.interval.level, 0)}), by {count(error.rows)} random rows computed again in float64; "
-                f"at most {error.largest:.1e} on one of those",
+                f"{signed(error.mean)} ± {half} on the loss of all rows (about {percent(error.interval.level, 0)}), by "
+                f"{count(error.rows)} random rows computed again in float64; at most {error.largest:.1e} on one",
             )
         )
     if parts.clipping is not None:

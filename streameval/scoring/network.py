@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from streameval.errors import ModelError, StorageError
 from streameval.losses.loss import Loss
 from streameval.models.network import Network
+from streameval.scoring.numbers import check_numbers, check_sizes, checked_outputs, number_targets
 from streameval.scoring.scorer import Budget, Scores, check_threads
 from streameval.storage import targets
 from streameval.storage.source import Chunk, Source
@@ -33,7 +34,7 @@ class NetworkScorer:
     name = "native"
 
     def __init__(self, model: Network, source: Source, loss: Loss, budget: Budget) -> None:
-        check_fit(model, source)
+        check_fit(model, source, loss)
         self.model, self.loss = model, loss
         self.classes = model.outputs if loss.classifies else None
         self.threads = check_threads(budget.threads)
@@ -53,19 +54,21 @@ class NetworkScorer:
 
     def _scores(self, chunk: Chunk, probabilities: NDArray[np.float32] | None) -> Scores:
         loss, predicted = np.empty(len(chunk)), np.empty(len(chunk), np.int64)
+        if self.classes is None:
+            self._run(chunk, number_targets(self._source_name, chunk, self.loss), loss, predicted, None)
+            check_sizes(self._source_name, chunk, loss, self.loss)
+            return Scores(loss, None, None)
         soft = chunk.t.ndim == 2
         if not soft:
             _check_labels(chunk, self.model.outputs, self._source_name)
-        self._run(chunk, loss, predicted, probabilities)
-        if self.classes is None:
-            return Scores(loss, None, None)
+        self._run(chunk, chunk.t, loss, predicted, probabilities)
         target = np.argmax(chunk.t, axis=1) if soft else chunk.t
         return Scores(loss, target, predicted, probabilities, chunk.t if soft else None)
 
     def probabilities(self, chunk: Chunk) -> NDArray[np.float32]:
         """Softmax of the logits, float32 (n, outputs); the chunk's targets are not looked at."""
         out = np.empty((len(chunk), self.model.outputs), np.float32)
-        self._run(chunk, np.empty(len(chunk)), np.empty(len(chunk), np.int64), out)
+        self._run(chunk, chunk.t, np.empty(len(chunk)), np.empty(len(chunk), np.int64), out)
         return out
 
     def reference(self, chunk: Chunk) -> NDArray[np.float64]:
@@ -91,12 +94,12 @@ class NetworkScorer:
             )
         return kept[key]
 
-    def _run(self, chunk: Chunk, loss: Any, predicted: Any, probabilities: Any) -> None:
+    def _run(self, chunk: Chunk, t: NDArray[Any], loss: Any, predicted: Any, probabilities: Any) -> None:
         from streameval.kernels.running import forward
 
         network = self._prepared
         forward(
-            network.packed, network.scratch(self.threads), self.loss, chunk.values, chunk.offsets, chunk.t,
+            network.packed, network.scratch(self.threads), self.loss, chunk.values, chunk.offsets, t,
             loss, predicted, probabilities,
         )  # fmt: skip
 
@@ -121,8 +124,8 @@ class _Prepared:
 _PREPARED: WeakKeyDictionary[Network, dict[tuple[str, float], _Prepared]] = WeakKeyDictionary()
 
 
-def check_fit(model: Network, source: Source) -> None:
-    """Raise ModelError unless the network takes rows like these."""
+def check_fit(model: Network, source: Source, loss: Loss) -> None:
+    """Raise ModelError unless the network takes rows like these, and has outputs that the loss can compare."""
     if model.features != source.features:
         raise ModelError(
             f"{model.path or 'the model'} takes {model.features} features, but the rows of {source.name} have "
@@ -135,7 +138,10 @@ def check_fit(model: Network, source: Source) -> None:
             f"width), but the rows of {source.name} are {' x '.join(map(str, source.shape))}: in another order. "
             "Convert the data to channels first: x.transpose(0, 3, 1, 2)."
         )
-    if source.soft and source.classes != model.outputs:
+    if not loss.classifies:
+        checked_outputs(model, loss)
+        check_numbers(model.path or "the model", model.outputs, source, loss)
+    elif source.soft and source.classes != model.outputs:
         raise ModelError(
             f"{model.path or 'the model'} has {model.outputs} classes, but the targets of {source.name} have "
             f"{source.classes}. Choose the model that belongs to this data."

@@ -14,6 +14,7 @@ from streameval.errors import ModelError, UsageError
 from streameval.losses.loss import Loss
 from streameval.predictors.predictor import Predictor
 from streameval.predictors.probing import AGAIN, check_batches, check_probabilities, given_rows
+from streameval.scoring.numbers import check_numbers, check_sizes, number_targets
 from streameval.scoring.scorer import Budget, Scores, check_threads
 from streameval.storage import targets
 from streameval.storage.source import Chunk, Source
@@ -32,10 +33,17 @@ class PredictorScorer:
     name: str
 
     def __init__(self, model: Predictor, source: Source, loss: Loss, budget: Budget) -> None:
-        if source.soft and source.classes != model.outputs:
+        if not loss.classifies:
+            check_numbers(model.title, model.outputs, source, loss)
+        elif source.soft and source.classes != model.outputs:
             raise ModelError(
                 f"{model.title} has {model.outputs} outputs, but the targets of {source.name} have "
                 f"{source.classes}. Choose the model that belongs to this data."
+            )
+        if loss.classifies and model.returns == "numbers":
+            raise ModelError(
+                f"{model.title} returns numbers, and {loss.name} takes logits or probabilities of classes. For "
+                "regression: loss squared, absolute or huber (loss=streameval.Squared())."
             )
         if loss.classifies and model.outputs < 2:
             raise ModelError(
@@ -69,6 +77,7 @@ class PredictorScorer:
     def _scores(self, chunk: Chunk) -> tuple[Scores, NDArray[np.float64]]:
         if chunk.t.ndim == 1 and self.classes and not targets.usable_label(chunk.largest_label, self.classes):
             raise targets.refuse(self._source_name, self.classes, [(np.asarray(chunk.rows), chunk.t)])
+        t = chunk.t if self.classes else number_targets(self._source_name, chunk, self.loss)
         stored = chunk.x
         out = self._outputs(stored, chunk.rows)
         finite = np.isfinite(out).all(axis=1)
@@ -77,8 +86,9 @@ class PredictorScorer:
             finite &= np.isfinite(stored).all(axis=1)
         loss = np.full(len(chunk), np.nan)
         with np.errstate(divide="ignore"):
-            loss[finite] = self._losses(out[finite], chunk.t[finite])
+            loss[finite] = self._losses(out[finite], t[finite])
         if self.classes is None:
+            check_sizes(self._source_name, chunk, loss, self.loss)
             return Scores(loss, None, None), out
         target = np.argmax(chunk.t, axis=1) if chunk.t.ndim == 2 else chunk.t
         return Scores(loss, target, np.argmax(out, axis=1)), out
@@ -105,7 +115,7 @@ class PredictorScorer:
         # From the stored rows again: the model may have written into those it was given.
         x = given_rows(self.model, stored[picked], self._scale)
         check_batches(self.model, x, out[picked], numbers, self._source_name)
-        if self.model.returns == "probabilities":
+        if self.model.returns == "probabilities" and self.classes is not None:
             check_probabilities(out, rows, self._source_name)
         return out
 

@@ -28,7 +28,8 @@ def needed(
 ) -> Bounds:
     """Return checked bounds, or raise UsageError that says why `method` cannot do without, and what can."""
     if bounds is None or math.inf in (-bounds[0], bounds[1]):
-        other = f", or use {' or '.join(map(repr, instead))}, which promises less" if instead else ""
+        named = " or ".join(map(repr, instead))
+        other = f", or use {named}, which promises less (--method {instead[-1]})" if instead else ""
         raise UsageError(
             f"interval {method!r} needs bounds that no loss can pass, and this loss has none (cross-entropy has none "
             "with eps = 0): one unseen row could hold any loss. Evaluate with eps > 0 (the article's 1e-7), or say the "

@@ -47,7 +47,8 @@ def rows(x: NDArray[Any], t: NDArray[Any]) -> OwnAccess:
 
     x  (n, ...) uint8 or float32, two or more dimensions; other integers that all lie in 0..255 are taken as uint8,
        and float16 as float32
-    t  (n,) integers, or (n, classes) numbers: one-hot or soft rows
+    t  (n,) integers, or (n, classes) numbers: one-hot or soft rows; or numbers (n,) or (n, outputs) to be compared with
+       a model's outputs
 
     Raises:
         DataError: another dtype or shape, counts that differ, masked values, or bytes in another order.
@@ -55,14 +56,13 @@ def rows(x: NDArray[Any], t: NDArray[Any]) -> OwnAccess:
     check_plain("x", x)
     check_plain("t", t)
     x = _features(x)
-    soft = t.ndim == 2
-    if not 1 <= t.ndim <= 2 or t.dtype.kind not in ("iufb" if soft else "iu"):
+    soft = t.ndim == 2 or t.dtype.kind == "f"
+    if not 1 <= t.ndim <= 2 or t.dtype.kind not in ("iufb" if soft else "iu") or 0 in t.shape[1:]:
         raise DataError(
             f"{NAME}: t is {t.dtype} of shape {t.shape}, expected integers (n,), or numbers (n, classes). "
             "Give t.astype(np.int64)."
         )
-    if soft and t.shape[1] < 2:
-        raise DataError(f"{NAME}: t has shape {t.shape}, expected (n,), or (n, classes). Give t.ravel().")
+    width = t.shape[1] if t.ndim == 2 else 1
     if len(x) != len(t):
         raise DataError(f"{NAME}: x has {len(x)} rows and t has {len(t)}, the same number was expected.")
     check_shape(NAME, x.shape[1:])
@@ -72,11 +72,11 @@ def rows(x: NDArray[Any], t: NDArray[Any]) -> OwnAccess:
         path=None,
         shape=x.shape[1:],
         dtype=x.dtype,
-        classes=t.shape[1] if soft else None,
+        classes=width if soft else None,
         scale=None,
         soft=soft,
         label_dtype=t.dtype,
-        width=t.shape[1] if soft else 1,
+        width=width,
         starts=starts,
         value_at=value_at,
         label_at=label_at,

@@ -96,7 +96,7 @@ def _join(name: str, header: Header, batches: Sequence[RecordBatch]) -> Layout:
         dtype=header.image.dtype,
         classes=header.classes,
         scale=None if record is None else record.scale,
-        soft=header.label.width is not None,
+        soft=header.label.dtype.kind == "f",
         label_dtype=header.label.dtype,
         width=header.label.width or 1,
         starts=starts,

@@ -4,8 +4,9 @@ Knows the allow-list of columns and the metadata keys. Does not know where data 
 
 Features: column `image`, `x` or `features`, a fixed-size list or `arrow.fixed_shape_tensor` of uint8 or
 float32.
-Targets: column `label`, `t` or `labels`, an integer of any width, or a fixed-size list of float32 or
-float64 with one number for each class. Further columns are passed over; `columns` reads one of them by name.
+Targets: column `label`, `t` or `labels`, an integer of any width, float32 or float64, or a fixed-size list of
+float32 or float64 with one number for each class or output. Further columns are passed over; `columns` reads one of
+them by name.
 """
 
 from __future__ import annotations
@@ -157,7 +158,7 @@ def read(schema: Table | None, name: str) -> Header:
         image=image,
         label=label,
         shape=shape,
-        classes=label.width or classes,
+        classes=label.width or (1 if label.dtype.kind == "f" else classes),
         record=record,
     )
 
@@ -260,11 +261,11 @@ def _check_types(image: Column, label: Column, name: str) -> None:
             f"of uint8 or float32. Cast the column, and write the file again. {NAMED}"
         )
     plain = label.width is None
-    if label.shape is not None or label.dtype.kind not in ("iu" if plain else "f"):
+    if label.shape is not None or label.dtype.kind not in ("iuf" if plain else "f"):
         type_name = f"{label.dtype} x {label.numbers}"
         raise DataError(
-            f"{name}: targets {label.name!r} are {type_name}, expected integers, or a fixed_size_list of float32 "
-            "or float64 with one number for each class. Cast the column, and write the file again."
+            f"{name}: targets {label.name!r} are {type_name}, expected integers, float32 or float64, or a "
+            "fixed_size_list of those floats with one number for each class. Cast the column, and write the file again."
         )
 
 

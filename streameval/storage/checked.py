@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from streameval.defaults import CHUNK_ROWS
 from streameval.errors import DataError
 from streameval.storage.block_hashes import BLOCK_ROWS, fingerprint, hash_block
-from streameval.storage.source import Chunk, Hashes, Source, Span
+from streameval.storage.source import Chunk, Hashes, Source, Span, with_any_targets
 from streameval.storage.stored import row_numbers
 
 # What is the same for the data set whether it is hashed or not.
@@ -90,6 +90,13 @@ class CheckedSource:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._source, name)
+
+    def with_any_targets(self) -> CheckedSource:
+        """The same rows, with what was seen of them so far: see `StoredSource`."""
+        other = CheckedSource.__new__(CheckedSource)
+        other.__dict__.update(self.__dict__)
+        other._source = with_any_targets(self._source)
+        return other
 
     @property
     def fingerprint(self) -> str:

@@ -5,6 +5,7 @@ Knows only `Source`. Does not know formats or files.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -50,6 +51,12 @@ class ManySource:
         self._parts = tuple(parts)
         self._starts = np.cumsum([0, *(part.rows for part in parts)], dtype=np.int64)
         self.rows = int(self._starts[-1])
+
+    def with_any_targets(self) -> ManySource:
+        """The same rows: see `StoredSource`."""
+        other = copy.copy(self)
+        other._parts = tuple(part.with_any_targets() for part in self._parts)
+        return other
 
     @cached_property
     def fingerprint(self) -> str:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from streameval.arguments import real
 from streameval.errors import UsageError
 from streameval.storage import block_hashes
-from streameval.storage.source import Chunk, Hashes, Source, Span
+from streameval.storage.source import Chunk, Hashes, Source, Span, with_any_targets
 
 SAME = ("name", "path", "rows", "shape", "features", "classes", "soft", "io", "files", "sources")
 # Rows whose float64 are held at once.
@@ -65,6 +65,13 @@ class NormalisedSource:
     def fingerprint(self) -> str:
         """What identifies the content: that of the same float32 in any other form."""
         return block_hashes.fingerprint(self, block_hashes.hashes_of(self))
+
+    def with_any_targets(self) -> NormalisedSource:
+        """The same rows: see `StoredSource`."""
+        other = NormalisedSource.__new__(NormalisedSource)
+        other.__dict__.update(self.__dict__)
+        other._source = with_any_targets(self._source)
+        return other
 
     def chunks(self, span: Span, chunk_rows: int) -> Iterator[Chunk]:
         """See `Source`: each chunk is in memory of its own."""

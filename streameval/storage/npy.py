@@ -60,12 +60,8 @@ def _layout(images: File, labels: File, manifest: Path | None) -> Layout:
             f"{images.path}: {x.dtype} of shape {x.shape} was found, expected uint8 or float32 of two or "
             f"more dimensions, rows first. Save it again: np.save(path, x), x being {cast_cure(x.dtype, 'x')}."
         )
-    soft = len(t.shape) == 2
-    if (
-        len(t.shape) not in (1, 2)
-        or t.dtype.kind not in ("iuf" if soft else "iu")
-        or (t.shape[-1:] == (0,) and soft)
-    ):
+    soft = len(t.shape) == 2 or t.dtype.kind == "f"
+    if len(t.shape) not in (1, 2) or t.dtype.kind not in ("iuf" if soft else "iu") or 0 in t.shape[1:]:
         raise DataError(
             f"{labels.path}: {t.dtype} of shape {t.shape} was found, expected integers (rows,) or numbers "
             "(rows, classes). Save it again: np.save(path, t.astype(np.int64))"
@@ -79,7 +75,7 @@ def _layout(images: File, labels: File, manifest: Path | None) -> Layout:
     record, hashes = (None, None) if manifest is None else _read_manifest(manifest, x.shape[0])
     if record is not None:
         record.check(x.shape[0], x.shape[1:], x.dtype, name)
-    width = t.shape[1] if soft else 1
+    width = t.shape[1] if len(t.shape) == 2 else 1
     classes = None if record is None else record.classes
     if soft and classes not in (None, width):
         raise DataError(

@@ -89,7 +89,8 @@ class Source(Protocol):
     rows        number of rows; 0 is allowed
     shape       shape of one row, (28, 28) for MNIST; features = product of shape
     dtype       uint8 or float32
-    classes     number of classes if the file records it or the targets are one-hot/soft, else None
+    classes     number of classes if the file records it or the targets are one-hot/soft, else None; of targets that
+                are numbers to compare outputs with, how many a row has
     scale       factor that turns a stored value into a feature: 1/255 for uint8, 1.0 for float32,
                 unless recorded in the file or given to `open`
     soft        True when targets are rows of `classes` numbers, False for integer labels
@@ -141,6 +142,12 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Give back what the source holds."""
+
+
+def with_any_targets(source: Source) -> Source:
+    """The same rows, whose targets are numbers to compare outputs with: neither classes nor weights of classes."""
+    change = getattr(source, "with_any_targets", None)
+    return source if change is None else change()
 
 
 def is_source(data: object) -> TypeGuard[Source]:

@@ -5,6 +5,7 @@ Knows how chunks are cut, checked and handed on. Does not know formats or files.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -45,7 +46,7 @@ class StoredSource:
         self._access = access
         self._files = access.files
         self.files = layout.read_whole or tuple(str(file.path) for file in self._files)
-        self._warned = False
+        self._warned, self._any_targets = False, False
         # What others prepared for this data set and want again, by their own keys: it goes when the data set goes.
         self.kept: dict[object, Any] = {}
         self._t_dtype = np.dtype(np.float64 if layout.soft else np.int64)
@@ -139,6 +140,12 @@ class StoredSource:
     def __len__(self) -> int:
         return self.rows
 
+    def with_any_targets(self) -> Self:
+        """The same rows, whose targets are numbers of any kind: neither classes nor weights of classes."""
+        other = copy.copy(self)
+        other._any_targets = True
+        return other
+
     def __enter__(self) -> Self:
         return self
 
@@ -182,6 +189,8 @@ class StoredSource:
     ) -> Chunk:
         """A chunk whose targets were checked, and labels looked at once, here."""
         t, largest = labels.astype(self._t_dtype), largest_label(labels)
+        if self._any_targets:
+            return Chunk(rows, values, offsets, self.features, t, largest)
         if not (targets.usable_weights(t) if self.soft else targets.usable_label(largest, self.classes)):
             self._refuse(labels, rows)
         if self.soft and not self._warned:

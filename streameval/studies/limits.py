@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 
-from streameval.losses.cross_entropy import CrossEntropy
 from streameval.losses.loss import Bounds, Loss
 
 
 def known_bounds(loss: Loss) -> Bounds | None:
-    """Return the bounds of a loss; cross-entropy without eps is never below 0, and has no largest value."""
-    if loss.bounds is None and isinstance(loss, CrossEntropy):
-        return 0.0, math.inf
-    return loss.bounds
+    """Return the bounds of a loss; where there is no largest value, those of a loss that knows its smallest."""
+    least: float | None = getattr(loss, "least", None)
+    return (least, math.inf) if loss.bounds is None and least is not None else loss.bounds

@@ -54,7 +54,7 @@ def test_rows_that_are_not_finite_are_left_out_and_counted_if_allowed(
 @pytest.mark.parametrize("eps", [1e-7, 0.0])
 def test_a_network_whose_logits_overflow_is_told(eps: float) -> None:
     model = se.Mlp([se.Layer(np.full((4, 3), 1e38), np.zeros(3), "identity")])
-    with pytest.raises(DataError, match=r"row 0: features or logits are NaN or infinite"):
+    with pytest.raises(DataError, match=r"row 0: features, logits or targets are NaN or infinite"):
         se.evaluate(model, (np.full((5, 4), 3.0, np.float32), np.zeros(5, np.int64)), eps=eps)
-    with pytest.raises(DataError, match=r"row 0: features or logits are NaN or infinite"):
+    with pytest.raises(DataError, match=r"row 0: features, logits or targets are NaN or infinite"):
         se.evaluate(model, (np.full((5, 4), 255, np.uint8), np.zeros(5, np.int64)), eps=eps)

@@ -204,7 +204,6 @@ REFUSED = {
     "binary": ({"image": pa.array([b"abc"] * ROWS), "label": pa.array(rows()[1])}, "type binary"),
     "plain features": ({"image": pa.array(rows()[1]), "label": pa.array(rows()[1])}, "int64 x 1"),
     "text labels": ({"image": lists(rows()[0]), "label": strings(ROWS)}, "type utf8"),
-    "float labels": ({"image": lists(rows()[0]), "label": pa.array(rows()[1] * 1.0)}, "float64 x 1"),
     "integer one-hot": (
         {"image": lists(rows()[0]), "label": lists(np.eye(5, dtype=int)[rows()[1]])},
         "int64 x 5",

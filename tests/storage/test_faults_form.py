@@ -61,7 +61,7 @@ def test_files_of_another_kind_are_named(tmp_path, content, said):
         (np.zeros((5, 2), ">f4"), np.zeros(5, int), "little-endian"),
         (np.asfortranarray(np.zeros((5, 2), "u1")), np.zeros(5, int), "row-major"),
         (np.zeros(5, "u1"), np.zeros(5, int), "two or more dimensions"),
-        (np.zeros((5, 2), "u1"), np.zeros(5), "expected integers"),
+        (np.zeros((5, 2), "u1"), np.zeros((5, 0)), "expected integers"),
         (np.zeros((5, 2), "u1"), np.zeros(4, int), "5 rows were found, but 4"),
         (np.zeros((5, 2), "u1"), np.zeros((5, 1, 1)), "expected integers"),
         (np.zeros((5, 2), "c8"), np.zeros(5, int), "little-endian numbers"),

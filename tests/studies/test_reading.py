@@ -66,9 +66,9 @@ def test_a_row_that_is_not_finite_is_named_by_its_number_in_the_file(model):
     x[[7, 31]] = np.nan
     read = reader(model, (x, np.zeros(50, np.int64)))
     rows = np.array([40, 31, 3, 7])
-    with pytest.raises(DataError, match=r"row 31: features or logits are NaN or infinite"):
+    with pytest.raises(DataError, match=r"row 31: features, logits or targets are NaN or infinite"):
         read(rows)
-    with pytest.raises(DataError, match=r"row 7: features or logits are NaN or infinite"):
+    with pytest.raises(DataError, match=r"row 7: features, logits or targets are NaN or infinite"):
         read.in_file_order(rows)
     assert np.isfinite(read(rows[[0, 2]])).all()
 

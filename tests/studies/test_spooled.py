@@ -103,7 +103,7 @@ def test_a_loss_too_large_to_count_is_refused_for_what_it_is(folder):
     data = np.ones((3, 1), np.float32), np.array([1, 1, 0])
     assert np.isfinite(se.per_sample_losses(model, (data[0][:2], data[1][:2]), eps=0.0)).all()
     with (
-        pytest.raises(DataError, match=r"row 2: .*or the loss is over 4e6 nats"),
+        pytest.raises(DataError, match=r"row 2: .*or the loss is over 4e6 "),
         spooled_losses([model], se.open(data), CrossEntropy(eps=0.0)),
     ):
         pass

@@ -21,8 +21,8 @@ def worst(report: Report) -> Figure | None:
     images = tuple(
         Image(
             encode(one.image),
-            f"Row {one.row}, {classes(one)}, loss {one.loss:.2f} nats",
-            f"row {count(one.row)}\n{classes(one)}\n{nats(one.loss, 2)} nats",
+            ", ".join(filter(None, (f"Row {one.row}", classes(one), f"loss {one.loss:.2f} nats"))),
+            "\n".join(filter(None, (f"row {count(one.row)}", classes(one), f"{nats(one.loss, 2)} nats"))),
         )
         for one in found
         if one.image is not None
@@ -31,8 +31,13 @@ def worst(report: Report) -> Figure | None:
         return None
     most, least = nats(found[0].loss, 2), nats(found[-1].loss, 2)
     said = f"The {len(found)} rows with the largest losses: {most} down to {least} nats."
-    rows = tuple((count(one.row), _class(one.label), _class(one.predicted), nats(one.loss)) for one in found)
-    table = Table(("row", "class", "predicted", "loss"), rows)
+    if report.correct is None:
+        table = Table(("row", "loss"), tuple((count(one.row), nats(one.loss)) for one in found))
+    else:
+        rows = tuple(
+            (count(one.row), _class(one.label), _class(one.predicted), nats(one.loss)) for one in found
+        )
+        table = Table(("row", "class", "predicted", "loss"), rows)
     return Figure("worst", "The worst rows", said, said, Gallery(images), table)
 
 

@@ -1,0 +1,61 @@
+"""What `evaluate --semantics` does: one pass, printed under the conventions of several libraries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from streameval.cli.saved_options import Subject
+
+# Options of `evaluate` that choose one loss, or are about one report of it.
+ALONE: Final = (
+    "loss",
+    "eps",
+    "label_smoothing",
+    "delta",
+    "group",
+    "images",
+    "losses",
+    "checkpoint",
+    "shard",
+    "state",
+    "engine",
+    "address",
+    "events",
+    "key",
+    "max_memory",
+    "html",
+    "png",
+)
+
+
+def show_semantics(
+    subject: Subject,
+    rows: str | None,
+    threads: int | None,
+    chunk_rows: int,
+    allow_nonfinite: bool,
+    as_json: bool,
+) -> None:
+    """Compute and print."""
+    from streameval.cli import kernels, output
+    from streameval.cli.inputs import parse_rows
+    from streameval.evaluation.semantics import CONVENTIONS, semantics
+    from streameval.reports import progress
+    from streameval.reports.text_semantics import semantics as as_text
+
+    selected = parse_rows(rows, subject.rows)
+    if subject.loss is not None:
+        for one in CONVENTIONS:
+            kernels.ready(subject.data, subject.model, loss=one.loss)
+    with progress.progress("evaluating") as on_progress:
+        result = semantics(
+            subject.model,
+            subject.data,
+            rows=selected,
+            chunk_rows=chunk_rows,
+            threads=threads,
+            allow_nonfinite=allow_nonfinite,
+            progress=on_progress,
+        )
+    output.show(result, as_json, as_text)
