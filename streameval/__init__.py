@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from streameval.evaluation.streaming import per_sample_losses as per_sample_losses
     from streameval.evaluation.streaming import stream as stream
     from streameval.evaluation.verify import verify as verify
+    from streameval.evaluation.weighted import Weighted as Weighted
+    from streameval.evaluation.weighted import evaluate_weighted as evaluate_weighted
     from streameval.layers import Activation as Activation
     from streameval.layers import AvgPool2d as AvgPool2d
     from streameval.layers import BatchNorm as BatchNorm
@@ -91,6 +93,8 @@ _HOMES = {
     "compare": ("studies.comparison", "compare"),
     "convert": ("storage.converting", "convert"),
     "cross_entropy_error": ("evaluation.predict", "cross_entropy_error"),
+    "Weighted": ("evaluation.weighted", "Weighted"),
+    "evaluate_weighted": ("evaluation.weighted", "evaluate_weighted"),
     "evaluate": ("evaluation.evaluate", "evaluate"),
     "evaluate_until": ("studies.until", "evaluate_until"),
     "join_outputs": ("outputs.joining", "join_outputs"),
@@ -137,6 +141,7 @@ __all__ = [
     "Span",
     "Squared",
     "Step",
+    "Weighted",
     "__version__",
     "bits_per_byte",
     "calibration",
@@ -145,6 +150,7 @@ __all__ = [
     "cross_entropy_error",
     "evaluate",
     "evaluate_until",
+    "evaluate_weighted",
     "from_torch",
     "join_outputs",
     "load_mnist",

@@ -11,6 +11,7 @@ from streameval.cli.figure_options import FigureOptions, figure_options
 from streameval.cli.input_options import InputOptions, pass_input_options
 from streameval.cli.pass_options import PassOptions, pass_options
 from streameval.cli.saved_options import SavedOptions, check_alone, saved_options
+from streameval.cli.weighting import WEIGHTED_ALONE, WeightingOptions, weighting_options
 
 
 @click.command()
@@ -32,6 +33,7 @@ from streameval.cli.saved_options import SavedOptions, check_alone, saved_option
     is_flag=True,
     help="Print the cross-entropy as the article, PyTorch, Keras and scikit-learn have it, and why they differ.",
 )
+@weighting_options
 @pass_options
 @pass_input_options
 @saved_options
@@ -46,6 +48,7 @@ def command(
     by: str | None,
     images: bool,
     semantics: bool,
+    weighting: WeightingOptions,
     run: PassOptions,
     max_memory: str | None,
     inputs: InputOptions,
@@ -71,6 +74,10 @@ def command(
         check_alone("semantics", ALONE)
         shown = saved.subject(model, data, inputs, allow_nonfinite=allow_nonfinite, evaluating=True)
         show_semantics(shown, rows, inputs.threads, chunk_rows, allow_nonfinite, as_json)
+        return
+    if weighting.any_given:
+        check_alone(weighting.named, WEIGHTED_ALONE)
+        weighting.show(saved, model, data, inputs, rows, chunk_rows, allow_nonfinite, as_json)
         return
     figures.check({"MODEL": model, "DATA": data, "--rows": rows, "--key": run.key}, *run.outputs())
     subject = saved.subject(

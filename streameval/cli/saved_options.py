@@ -81,6 +81,7 @@ class SavedOptions:
         allow_nonfinite: bool = False,
         evaluating: bool = False,
         whole: bool = False,
+        ignore_index: int | None = None,
     ) -> Subject:
         """The model and the data set, or the outputs where no DATA was given. Errors are those of opening them."""
         if data is not None:
@@ -89,7 +90,14 @@ class SavedOptions:
             network = inputs.model(model, allow_nonfinite=allow_nonfinite)
             source = inputs.data(data)
             return Subject(network, source, loss, source.rows, group)
-        outputs = self.open(model, inputs, group=group, allow_nonfinite=allow_nonfinite, whole=whole)
+        outputs = self.open(
+            model,
+            inputs,
+            group=group,
+            allow_nonfinite=allow_nonfinite,
+            whole=whole,
+            ignore_index=ignore_index,
+        )
         return Subject(outputs, None, self.loss(outputs, inputs), outputs.rows)
 
     def open(
@@ -100,6 +108,7 @@ class SavedOptions:
         group: str | None = None,
         allow_nonfinite: bool = False,
         whole: bool = False,
+        ignore_index: int | None = None,
     ) -> Outputs:
         """Open the saved outputs at `path`, with all that the loss needs of them; `whole`: all probabilities."""
         from streameval.outputs.opening import open_outputs
@@ -122,6 +131,7 @@ class SavedOptions:
             format=self.format,
             allow_nonfinite=allow_nonfinite,
             whole=whole or inputs.label_smoothing != 0.0,
+            ignore_index=ignore_index,
         )
 
     def loss(self, outputs: Outputs, inputs: InputOptions) -> Loss | None:

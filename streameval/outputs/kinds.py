@@ -6,7 +6,7 @@ Knows columns and formulas. Does not know files.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,7 @@ class SavedValues:
 
     kept = "value"
 
-    def __init__(self, name: str, roles: Roles, *, whole: bool = False) -> None:
+    def __init__(self, name: str, roles: Roles, **_: Any) -> None:
         self.classes: int | None = None
         self._column = roles.columns[0]
         self._where = f"{name}, column {roles.named}"
@@ -59,8 +59,8 @@ class ClassOutputs:
 
     features = 2
 
-    def __init__(self, name: str, roles: Roles, *, whole: bool = False) -> None:
-        self._name, self._roles, self._whole = name, roles, whole
+    def __init__(self, name: str, roles: Roles, *, whole: bool = False, ignored: int | None = None) -> None:
+        self._name, self._roles, self._whole, self._ignored = name, roles, whole, ignored
         self.kept = "whole" if whole else "chosen"
         self.classes: int | None = None
 
@@ -82,11 +82,12 @@ class ClassOutputs:
                 "the file."
             )
         label = roles.label or ""
-        target = classes(f"{self._name}, column {label}", batch[label], first, self.classes)
+        target = classes(f"{self._name}, column {label}", batch[label], first, self.classes, self._ignored)
+        true = np.where(target == self._ignored, 0, target) if self._ignored is not None else target
         if self._shares:
             _check_probabilities(where, both, first)
         logs = self._logs(both)
-        kept = logs if self._whole else logs[np.arange(len(both)), target][:, None]
+        kept = logs if self._whole else logs[np.arange(len(both)), true][:, None]
         return np.hstack([kept, np.argmax(both, axis=1)[:, None]]), target
 
     @property
@@ -107,7 +108,7 @@ class OutputsWithNumbers:
 
     kept = "pairs"
 
-    def __init__(self, name: str, roles: Roles, *, whole: bool = False) -> None:
+    def __init__(self, name: str, roles: Roles, **_: Any) -> None:
         self._name, self._roles = name, roles
         self.classes: int | None = None
         self.features = 0
@@ -156,7 +157,7 @@ KINDS: Final[dict[str, Callable[..., Rows]]] = {
 }
 
 
-def reducer(name: str, roles: Roles, *, whole: bool) -> Rows:
+def reducer(name: str, roles: Roles, *, whole: bool, ignored: int | None) -> Rows:
     """What reduces the rows of these columns."""
     kind = KINDS[roles.kind] if roles.target is None else OutputsWithNumbers
-    return kind(name, roles, whole=whole)
+    return kind(name, roles, whole=whole, ignored=ignored)

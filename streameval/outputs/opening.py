@@ -50,6 +50,7 @@ def open_outputs(
     format: str | None = None,
     allow_nonfinite: bool = False,
     whole: bool = False,
+    ignore_index: int | None = None,
 ) -> Outputs:
     """Open the saved outputs of a model, for `evaluate`, `compare`, `evaluate_until`, `minibatch` and `paired` alone.
 
@@ -69,6 +70,7 @@ def open_outputs(
     allow_nonfinite   leave rows without a finite value out, and count them, instead of raising
     whole    keep what was saved of all classes, 8 bytes each in TMPDIR, not of the true one alone: label smoothing
              takes it
+    ignore_index   a label that is no class: its rows are for `evaluate_weighted` with the same one
 
     The file is read once, here: each row becomes one float64 in a nameless temporary file (TMPDIR), so that memory
     does not grow with the rows. Repetitions of a sample (epochs, trials) are averaged first.
@@ -88,7 +90,7 @@ def open_outputs(
             },
             label=label, target=target, row_id=row_id, group=group,
         )  # fmt: skip
-        found = _read(table, roles, allow_nonfinite, whole)
+        found = _read(table, roles, allow_nonfinite, whole, ignore_index)
     if table.repeats and found.ids is not None:
         found = _averaged(table, found)
     return _outputs(table, roles, found, bounds)
@@ -108,8 +110,8 @@ class _Found:
     kept: str = "value"
 
 
-def _read(table: Table, roles: Roles, allow_nonfinite: bool, whole: bool) -> _Found:
-    kind: Rows = reducer(table.name, roles, whole=whole)
+def _read(table: Table, roles: Roles, allow_nonfinite: bool, whole: bool, ignored: int | None) -> _Found:
+    kind: Rows = reducer(table.name, roles, whole=whole, ignored=ignored)
     with ExitStack() as stack:
         spool = _Spool(
             table.name, roles,

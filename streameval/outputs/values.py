@@ -77,8 +77,13 @@ def matrix(where: str, values: Values, first: int) -> Floats:
     return out
 
 
-def classes(where: str, values: Values, first: int, count: int) -> NDArray[np.int64]:
-    """True classes (n,) int64 in [0, count). Raises LabelError, naming the row, for anything else."""
+def classes(
+    where: str, values: Values, first: int, count: int, ignored: int | None = None
+) -> NDArray[np.int64]:
+    """True classes (n,) int64 in [0, count), or the one that is ignored.
+
+    Raises LabelError, naming the row, for anything else.
+    """
     if isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "biu":
         numbers: NDArray[np.float64] = values.astype(np.float64)
     else:
@@ -86,6 +91,8 @@ def classes(where: str, values: Values, first: int, count: int) -> NDArray[np.in
         found = (_number(one) for one in given)
         numbers = np.array([math.nan if one is None else one for one in found], np.float64)
     bad = ~((numbers >= 0) & (numbers < count) & (numbers == np.floor(numbers)))
+    if ignored is not None:
+        bad &= numbers != ignored
     if bad.any():
         k = int(np.argmax(bad))
         raise LabelError(

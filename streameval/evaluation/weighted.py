@@ -1,0 +1,431 @@
+"""The mean loss where rows do not count alike: class weights, weights of rows, a label that is ignored; one pass.
+
+Knows the two sums whose ratio the mean is. Does not know how they are shown.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streameval.arguments import integer
+from streameval.defaults import CHUNK_ROWS, FURTHER_DATA, LEVEL
+from streameval.errors import DataError, LabelError, UsageError
+from streameval.evaluation.opening import subject
+from streameval.evaluation.passes import nonfinite
+from streameval.evaluation.report import data_dict, model_dict
+from streameval.evaluation.selection import Rows, Selection, row_numbers
+from streameval.evaluation.state import UNITS, Classification, LossSums, fold_classes, fold_losses
+from streameval.losses import CrossEntropy
+from streameval.losses.loss import Loss
+from streameval.models.model import Model
+from streameval.outputs.source import Outputs
+from streameval.scoring import make_scorer
+from streameval.scoring.scorer import Budget, Scorer
+from streameval.statistics.clusters import Clustered
+from streameval.statistics.intervals.interval import Interval
+from streameval.storage.opening import open
+from streameval.storage.source import Chunk, Source, Span, with_any_targets
+
+SCHEMA = "streameval/weighted/1"
+# Beyond it the sum of a loss and its weight may not fit into the exact sums: see `kernels.folding`.
+LARGEST_WEIGHT = float(1 << 20)
+METHOD = "delta"
+ASSUMES = (
+    "Approximately, for further data of the same kind whose weights come the same way: a ratio of two sums, "
+    "linearised. Assumed: rows are independent of each other, many, and none outweighs the others."
+)
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedSums:
+    """Exact sums of rows: of weight times loss, of weights, and of both added, from which their product follows.
+
+    weight times loss is `values`, weight `weights`; `classes` and `class_weights` the same by true class
+    """
+
+    values: LossSums = field(default_factory=LossSums)
+    weights: LossSums = field(default_factory=LossSums)
+    both: LossSums = field(default_factory=LossSums)
+    classes: Classification | None = None
+    class_weights: Classification | None = None
+    ignored: int = 0
+    left_out: int = 0
+
+    def __add__(self, other: WeightedSums) -> WeightedSums:
+        return WeightedSums(
+            self.values + other.values,
+            self.weights + other.weights,
+            self.both + other.both,
+            _joined(self.classes, other.classes),
+            _joined(self.class_weights, other.class_weights),
+            self.ignored + other.ignored,
+            self.left_out + other.left_out,
+        )
+
+    @property
+    def mean(self) -> float | None:
+        """sum of weight times loss / sum of weights, rounded once; None where that is 0."""
+        return float(Fraction(self.values.units, self.weights.units)) if self.weights.units else None
+
+    @property
+    def stderr(self) -> float | None:
+        """sqrt(n / (n - 1) sum (v - r w)^2) / sum w, v weight times loss, w weight, r the mean; None for fewer than
+        two rows: the error of a ratio, linearised."""
+        n, total = self.values.rows, self.weights.units
+        if n < 2 or not total:
+            return None
+        products = (
+            self.both.units_squared - self.values.units_squared - self.weights.units_squared
+        )  # 2 sum v w
+        r = Fraction(self.values.units, total)
+        spread = self.values.units_squared - r * products + r * r * self.weights.units_squared
+        # Rows are added as float64 for `both`: what is 0 may come out a little below.
+        variance: Fraction = max(spread, Fraction(0)) * Fraction(n, n - 1)
+        return math.sqrt(variance) / total
+
+    @property
+    def largest_share(self) -> float:
+        """The largest weight over their sum."""
+        return (
+            float(Fraction(self.weights.largest) * UNITS / self.weights.units) if self.weights.units else 1.0
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON, losing nothing."""
+        return {name: getattr(self, name).to_dict() for name in ("values", "weights", "both")} | {
+            "ignored": self.ignored,
+            "left_out": self.left_out,
+        }
+
+
+@dataclass(frozen=True, repr=False)
+class Weighted:
+    """The weighted mean loss of a model over rows of a data set, exactly, and what belongs to it.
+
+    sums     the exact sums · loss_function: what a row costs before it is weighted
+    denominator  what the sum of losses is divided by, in words
+    class_weights, ignore_index, weights  what was given; of weights of rows, the name of their column or "array"
+    """
+
+    sums: WeightedSums
+    loss_function: Loss
+    model: Model
+    data: Source
+    scorer: str
+    denominator: str
+    class_weights: tuple[float, ...] | None = None
+    ignore_index: int | None = None
+    weights: str | None = None
+
+    @property
+    def loss(self) -> float | None:
+        """sum(weight * loss) / sum(weight), in the loss's unit; None where no row has a weight."""
+        return self.sums.mean
+
+    @property
+    def loss_sum(self) -> float:
+        """sum(weight * loss)."""
+        return self.sums.values.total
+
+    @property
+    def weight_sum(self) -> float:
+        """sum(weight), the denominator."""
+        return self.sums.weights.total
+
+    @property
+    def rows(self) -> int:
+        """Rows that count, each once; those of weight 0 among them."""
+        return self.sums.values.rows
+
+    @property
+    def correct(self) -> int | None:
+        """Rows predicted right, each counted once; None where rows have no classes."""
+        return None if self.sums.classes is None else self.sums.classes.correct
+
+    @property
+    def stderr(self) -> float | None:
+        """By the delta method, for further data of the same kind: see `WeightedSums.stderr`."""
+        return self.sums.stderr
+
+    def interval(self, level: float = LEVEL) -> Interval | None:
+        """Where the weighted mean of further data of the same kind lies, approximately; None without an error."""
+        if self.loss is None or self.stderr is None:
+            return None
+        found = Clustered(self.loss, self.stderr, self.rows, self.sums.largest_share).interval(level)
+        warning = (
+            f"{self.rows} rows, the heaviest with {100 * self.sums.largest_share:.0f} % of the weight, are few: the "
+            "interval is likely too short."
+        )
+        return replace(
+            found, method=METHOD, assumes=ASSUMES, warning=None if found.warning is None else warning
+        )
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the sums: the same for any chunks, threads and order of rows."""
+        return hashlib.sha256(json.dumps(self.sums.to_dict(), sort_keys=True).encode()).hexdigest()
+
+    @property
+    def per_class(self) -> list[dict[str, Any]]:
+        """Of each true class: rows, weight, loss (their weighted mean) and accuracy; none where rows have none."""
+        if self.sums.classes is None or self.sums.class_weights is None:
+            return []
+        pairs = zip(self.sums.classes.classes, self.sums.class_weights.classes, strict=True)
+        return [
+            {
+                "class": k,
+                "rows": one.rows,
+                "weight": float(Fraction(weight.units, UNITS)),
+                "loss": float(Fraction(one.units, weight.units)) if weight.units else None,
+                "accuracy": one.accuracy,
+            }
+            for k, (one, weight) in enumerate(pairs)
+        ]
+
+    def __repr__(self) -> str:
+        return f"<Weighted: loss {self.loss} of {self.rows} rows, weight {self.weight_sum:.10g}>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        interval = self.interval()
+        return {
+            "schema": SCHEMA,
+            "loss": self.loss,
+            "loss_sum": self.loss_sum,
+            "weight_sum": self.weight_sum,
+            "denominator": self.denominator,
+            "loss_name": self.loss_function.name,
+            "eps": getattr(self.loss_function, "eps", None),
+            **self.loss_function.options,
+            "rows": self.rows,
+            "ignored": self.sums.ignored,
+            "left_out": self.sums.left_out,
+            "correct": self.correct,
+            "accuracy": self.correct / self.rows if self.rows and self.correct is not None else None,
+            "stderr": self.stderr,
+            "interval": None if interval is None else interval.to_dict() | {"estimates": FURTHER_DATA},
+            "per_class": self.per_class,
+            "class_weights": None if self.class_weights is None else list(self.class_weights),
+            "ignore_index": self.ignore_index,
+            "weights": self.weights,
+            "digest": self.digest,
+            "model": model_dict(self.model),
+            "data": data_dict(self.data, self.model.outputs),
+            "scorer": self.scorer,
+        }
+
+
+def evaluate_weighted(
+    model: Model | Outputs,
+    data: Any = None,
+    *,
+    class_weights: Sequence[float] | None = None,
+    ignore_index: int | None = None,
+    weights: Any = None,
+    rows: Rows = None,
+    loss: Loss | None = None,
+    eps: float | None = None,
+    chunk_rows: int = CHUNK_ROWS,
+    threads: int | None = None,
+    allow_nonfinite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Weighted:
+    """Return sum(weight * loss) / sum(weight) over the rows, both sums exact, as PyTorch's `cross_entropy` has it.
+
+    class_weights  (classes,) at least 0: w_k weighs the term of class k. A label's row has the weight w_label; of
+                   soft rows, which have no label, each counts 1 in the denominator
+    ignore_index   a label, inside or outside of the classes, whose rows count nowhere
+    weights        (rows,) at least 0, one for each row of the data set, or the name of a column of its Arrow files: a
+                   row's loss and its weight are multiplied by it
+    others         as for `evaluate`
+
+    Label smoothing spreads before the classes are weighed, as there. Saved outputs need `whole=True` for that, and
+    `ignore_index` when they are opened.
+
+    Raises as `evaluate`; UsageError for weights of another number, or no numbers from 0 to 1,048,576, and where nothing
+    was given that weighs; LabelError for a label that is no class and not ignored.
+    """
+    if class_weights is None and ignore_index is None and weights is None:
+        raise UsageError(
+            "class_weights, ignore_index, weights: none was given. For the plain mean: evaluate(...)."
+        )
+    if ignore_index is not None and data is not None:
+        data = with_any_targets(open(data))  # labels are looked at here
+    network, source, chosen = subject(model, data, loss, eps)
+    weighing = _Weighing.of(network, source, chosen, class_weights, ignore_index, weights)
+    selection, total = Selection.of(rows, source), WeightedSums()
+    scorer = make_scorer(network, source, weighing.plain, Budget(threads))
+    size, done = weighing.chunk_rows(integer("chunk_rows", chunk_rows, least=1)), 0
+    for task in selection.tasks([Span(0, len(selection))]):
+        for chunk in task.rows.chunks(source, size):
+            total += weighing.sums(scorer, source, chunk, allow_nonfinite)
+            done += len(chunk)
+            if progress is not None:
+                progress(done, len(selection))
+    source.check_unchanged()
+    if not total.weights.units:
+        raise DataError(f"{source.name}: no row has a weight, so there is no mean. Expected one at least.")
+    return Weighted(
+        total, chosen, network, source, scorer.name, weighing.denominator, weighing.by_class, weighing.ignored,
+        weights if isinstance(weights, str) else None if weights is None else "array",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Weighing:
+    """How a row's loss comes to be weighed.
+
+    loss  as it was asked for · plain: without smoothing, where targets are smoothed here
+    """
+
+    loss: Loss
+    plain: Loss
+    outputs: int
+    by_class: tuple[float, ...] | None
+    ignored: int | None
+    by_row: Floats | None
+
+    @classmethod
+    def of(
+        cls, model: Model, source: Source, loss: Loss, class_weights: Any, ignore_index: Any, weights: Any
+    ) -> _Weighing:
+        by_class = None
+        if class_weights is not None or ignore_index is not None:
+            if not isinstance(loss, CrossEntropy):
+                raise UsageError(
+                    "class_weights (--class-weights), ignore_index (--ignore-index): of cross-entropy, but the loss "
+                    f"is {loss.name}. Leave them out; weights of rows go with any loss."
+                )
+            if ignore_index is not None and source.soft:
+                raise UsageError(
+                    f"ignore_index (--ignore-index): labels are ignored, but the targets of {source.name} are rows of "
+                    "weights. Leave it out."
+                )
+        if class_weights is not None:
+            by_class = tuple(
+                checked_weights("class_weights (--class-weights)", class_weights, model.outputs).tolist()
+            )
+        if isinstance(weights, str):
+            from streameval.storage.columns import column_of
+
+            weights = column_of(source, weights)
+        by_row = (
+            None if weights is None else checked_weights("weights (--weight-column)", weights, source.rows)
+        )
+        plain = loss
+        if by_class is not None and isinstance(loss, CrossEntropy):
+            plain = replace(loss, label_smoothing=0.0)
+        ignored = None if ignore_index is None else integer("ignore_index", ignore_index)
+        return cls(loss, plain, model.outputs, by_class, ignored, by_row)
+
+    @property
+    def denominator(self) -> str:
+        """In words."""
+        parts = ["class weight of its label"] * (self.by_class is not None) + ["weight"] * (
+            self.by_row is not None
+        )
+        ignored = "" if self.ignored is None else f", label {self.ignored} apart"
+        return f"sum over rows of the {' times the '.join(parts)}{ignored}" if parts else f"rows{ignored}"
+
+    @property
+    def smoothing(self) -> float:
+        """Of labels."""
+        return self.loss.label_smoothing if isinstance(self.loss, CrossEntropy) else 0.0
+
+    @property
+    def spreads(self) -> bool:
+        """Whether a label's row costs something of every class."""
+        return self.by_class is not None and self.smoothing > 0.0
+
+    def chunk_rows(self, wanted: int) -> int:
+        """Rows of a chunk: fewer where each takes a number for each of many classes."""
+        return min(wanted, max(1, (1 << 21) // self.outputs)) if self.spreads else wanted
+
+    def sums(self, scorer: Scorer, source: Source, chunk: Chunk, allow_nonfinite: bool) -> WeightedSums:
+        """What the rows of a chunk come to."""
+        numbers = row_numbers(chunk)
+        counted = np.ones(len(chunk), bool)
+        if self.ignored is not None and chunk.t.ndim == 1:
+            counted = chunk.t != self.ignored
+            t = np.where(counted, chunk.t, 0)
+            self._check_labels(source, numbers, t)
+            chunk = replace(chunk, t=t, largest_label=-1)
+        weight = np.ones(len(chunk)) if self.by_row is None else self.by_row[numbers]
+        scores, value, weight = self._weighed(scorer, chunk, weight)
+        wrong = counted & ~np.isfinite(value)
+        if wrong.any() and not allow_nonfinite:
+            raise nonfinite(source, int(numbers[np.argmax(wrong)]), int(wrong.sum()), len(chunk))
+        kept = counted & ~wrong
+        value, weight, numbers = value[kept], weight[kept], numbers[kept]
+        folded = [fold_losses(one, numbers)[0] for one in (value, weight, value + weight)]
+        if any(one.left_out for one in folded):
+            raise DataError(
+                f"{source.name}: a weight times a loss is over 4e6, which exact sums do not hold. Divide all weights "
+                "by a constant: the mean stays what it is."
+            )
+        classes = class_weights = None
+        if scorer.classes is not None:
+            true, seen = scores.target[kept], scores.predicted[kept]
+            classes = fold_classes(value, true, seen, scorer.classes)
+            class_weights = fold_classes(weight, true, seen, scorer.classes)
+        return WeightedSums(
+            folded[0], folded[1], folded[2], classes, class_weights, int((~counted).sum()), int(wrong.sum())
+        )
+
+    def _weighed(self, scorer: Scorer, chunk: Chunk, weight: Floats) -> tuple[Any, Floats, Floats]:
+        """Scores of the rows, weight times loss, and weight."""
+        if self.by_class is None:
+            scores = scorer.score(chunk)
+            return scores, scores.loss * weight, weight
+        by_class = np.array(self.by_class)
+        if chunk.t.ndim == 1 and not self.spreads:
+            scores = scorer.score(chunk)
+            mine = weight * by_class[chunk.t]
+            return scores, scores.loss * mine, mine
+        smoothing = self.smoothing
+        rows = np.eye(self.outputs)[chunk.t] if chunk.t.ndim == 1 else chunk.t
+        spread = ((1.0 - smoothing) * rows + smoothing / self.outputs) * by_class
+        scores = scorer.score(replace(chunk, t=spread, largest_label=0))
+        target = chunk.t if chunk.t.ndim == 1 else np.argmax(chunk.t, axis=1)
+        mine = weight * by_class[chunk.t] if chunk.t.ndim == 1 else weight
+        return replace(scores, target=target), scores.loss * weight, mine
+
+    def _check_labels(self, source: Source, numbers: NDArray[np.int64], t: NDArray[np.int64]) -> None:
+        wrong = (t < 0) | (t >= self.outputs)
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise LabelError(
+                f"{source.name}, row {int(numbers[row])}: label {int(t[row])} ({int(wrong.sum())} such rows), expected "
+                f"{self.outputs} classes (0..{self.outputs - 1}), or {self.ignored}, which is ignored. Correct "
+                "the labels."
+            )
+
+
+def checked_weights(name: str, given: Any, count: int) -> Floats:
+    """Weights (count,) float64. Raises UsageError for another number of them, DataError for what is none."""
+    weights = np.asarray(given)
+    if weights.ndim != 1 or weights.dtype.kind not in "iufb" or len(weights) != count:
+        raise UsageError(f"{name}: {weights.dtype} of shape {weights.shape}, expected {count} numbers.")
+    weights = weights.astype(np.float64)
+    wrong = ~((weights >= 0.0) & (weights < LARGEST_WEIGHT))
+    if wrong.any():
+        k = int(np.argmax(wrong))
+        raise DataError(
+            f"{name}, number {k}: {weights[k]}, expected 0 or more, and less than {LARGEST_WEIGHT:.0f}; divide all "
+            "weights by a constant, the mean stays what it is."
+        )
+    return weights
+
+
+def _joined(one: Classification | None, two: Classification | None) -> Classification | None:
+    return two if one is None else one if two is None else one + two

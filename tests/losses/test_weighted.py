@@ -1,0 +1,216 @@
+"""Class weights, weights of rows and an ignored label: a ratio of two exact sums, with PyTorch's meaning."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import naive
+import numpy as np
+import pyarrow as pa
+import pytest
+from command_line import in_process
+
+import streameval as se
+from streameval.errors import DataError, LabelError, UsageError
+from streameval.layers import Dense
+
+CLASSES, ROWS = 5, 200
+RNG = np.random.default_rng(4)
+Z = (3.0 * RNG.normal(size=(ROWS, CLASSES))).astype(np.float32)
+T = RNG.integers(0, CLASSES, ROWS)
+IGNORED = np.where(RNG.random(ROWS) < 0.2, -100, T)
+BY_CLASS = RNG.uniform(0.1, 4.0, CLASSES)
+BY_ROW = RNG.uniform(0.0, 3.0, ROWS)
+
+
+def identity(width: int = CLASSES) -> se.Mlp:
+    return se.Mlp([Dense(np.eye(width, dtype=np.float32), np.zeros(width, np.float32), "identity")])
+
+
+def plain(z: np.ndarray, t: np.ndarray) -> np.ndarray:
+    return naive.cross_entropy(z.astype(np.float64), t, 0.0)
+
+
+def test_a_thousand_combinations_are_torchs() -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'streameval[bench]'")
+    torch.set_num_threads(1)
+    rng = np.random.default_rng(30)
+    for _ in range(1000):
+        rows, classes = int(rng.integers(1, 12)), int(rng.integers(2, 6))
+        z = (rng.choice([0.1, 1.0, 9.0]) * rng.normal(size=(rows, classes))).astype(np.float32)
+        smoothing, soft = float(rng.choice([0.0, 0.1, rng.random()])), rng.random() < 0.2
+        t: np.ndarray = rng.dirichlet(np.ones(classes), rows) if soft else rng.integers(0, classes, rows)
+        ignored = None if soft else [None, -100, int(rng.integers(classes))][rng.integers(3)]
+        if ignored == -100:
+            t[rng.random(rows) < 0.3] = -100
+        weights = rng.uniform(0.1, 5.0, classes) if ignored is None or rng.integers(2) else None
+        if ignored is not None and (t == ignored).all():
+            continue
+        theirs = torch.nn.functional.cross_entropy(
+            torch.tensor(z, dtype=torch.float64),
+            torch.tensor(t),
+            weight=None if weights is None else torch.tensor(weights),
+            label_smoothing=smoothing,
+            **({} if ignored is None else {"ignore_index": ignored}),
+        ).item()
+        found = se.evaluate_weighted(
+            identity(classes), (z, t), class_weights=weights, ignore_index=ignored,
+            loss=se.CrossEntropy(0.0, label_smoothing=smoothing), threads=1,
+        )  # fmt: skip
+        assert found.loss == pytest.approx(theirs, rel=1e-6, abs=1e-6)
+
+
+def test_weights_of_rows_are_scikit_learns() -> None:
+    metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed")
+    found = se.evaluate_weighted(identity(), (Z, T), weights=BY_ROW, eps=0)
+    theirs = metrics.log_loss(
+        T, naive.softmax(Z.astype(np.float64)), sample_weight=BY_ROW, labels=range(CLASSES)
+    )
+    assert found.loss == pytest.approx(theirs, rel=1e-9)
+    t = RNG.normal(size=(ROWS, CLASSES))
+    found = se.evaluate_weighted(identity(), (Z, t), weights=BY_ROW, loss=se.Squared())
+    assert found.loss == pytest.approx(metrics.mean_squared_error(t, Z, sample_weight=BY_ROW), rel=1e-9)
+    assert found.per_class == []
+
+
+def test_the_parts_of_a_report_follow_from_plain_sums() -> None:
+    found = se.evaluate_weighted(
+        identity(), (Z, IGNORED), class_weights=BY_CLASS, weights=BY_ROW, ignore_index=-100, eps=0
+    )
+    kept = IGNORED != -100
+    t = IGNORED[kept]
+    w = BY_CLASS[t] * BY_ROW[kept]
+    losses = plain(Z[kept], t)
+    r = (w * losses).sum() / w.sum()
+    n = int(kept.sum())
+    said = found.to_dict()
+    assert (said["rows"], said["ignored"]) == (n, ROWS - n)
+    assert said["loss"] == pytest.approx(r, rel=1e-9)
+    assert (said["loss_sum"], said["weight_sum"]) == pytest.approx(((w * losses).sum(), w.sum()), rel=1e-9)
+    exact = math.sqrt(n / (n - 1) * ((w * (losses - r)) ** 2).sum()) / w.sum()
+    assert said["stderr"] == pytest.approx(exact, rel=1e-9)
+    assert said["interval"]["low"] < r < said["interval"]["high"]
+    assert (said["interval"]["method"], said["interval"]["estimates"]) == ("delta", "further data")
+    assert (
+        said["denominator"]
+        == "sum over rows of the class weight of its label times the weight, label -100 apart"
+    )
+    assert said["correct"] == (Z[kept].argmax(axis=1) == t).sum()
+    for one in said["per_class"]:
+        mine = t == one["class"]
+        assert one["rows"] == mine.sum()
+        assert one["weight"] == pytest.approx(w[mine].sum(), rel=1e-9)
+        assert one["loss"] == pytest.approx(np.average(losses[mine], weights=w[mine]), rel=1e-9)
+
+
+def test_equal_weights_give_the_plain_mean_and_its_error() -> None:
+    full = se.evaluate(identity(), (Z, T))
+    found = se.evaluate_weighted(identity(), (Z, T), class_weights=[2.0] * CLASSES)
+    assert found.loss == pytest.approx(full.loss, rel=1e-12)
+    assert found.stderr == pytest.approx(full.stderr, rel=1e-6)
+
+
+def test_no_result_depends_on_chunks_threads_or_order() -> None:
+    settings: dict[str, Any] = {
+        "class_weights": BY_CLASS, "ignore_index": -100, "weights": BY_ROW,
+        "loss": se.CrossEntropy(label_smoothing=0.1),
+    }  # fmt: skip
+    whole = se.evaluate_weighted(identity(), (Z, IGNORED), **settings)
+    for changed in ({"chunk_rows": 7}, {"threads": 1}, {"rows": np.arange(ROWS)[::-1]}):
+        assert se.evaluate_weighted(identity(), (Z, IGNORED), **settings, **changed).digest == whole.digest
+    other = se.evaluate_weighted(
+        identity(), (Z, IGNORED), **{**settings, "ignore_index": -100, "weights": None}
+    )
+    assert other.digest != whole.digest
+
+
+def test_functions_and_saved_outputs_come_to_the_same() -> None:
+    loss = se.CrossEntropy(0.0, label_smoothing=0.2)
+    settings: dict[str, Any] = {"class_weights": BY_CLASS, "ignore_index": -100, "loss": loss}
+    whole = se.evaluate_weighted(identity(), (Z, IGNORED), **settings).loss
+    function = se.Predictor(predict=lambda x: x, returns="logits")
+    assert se.evaluate_weighted(function, (Z, IGNORED), **settings).loss == pytest.approx(whole, rel=1e-9)
+    given = {"z": Z.astype(np.float64), "t": IGNORED}
+    saved = se.open_outputs(given, logits="z", label="t", whole=True, ignore_index=-100)
+    assert se.evaluate_weighted(saved, **settings).loss == pytest.approx(whole, rel=1e-9)
+    chosen = se.open_outputs(given, logits="z", label="t", ignore_index=-100)
+    settings["loss"] = se.CrossEntropy(0.0)
+    whole = se.evaluate_weighted(identity(), (Z, IGNORED), **settings).loss
+    assert se.evaluate_weighted(chosen, **settings).loss == pytest.approx(whole, rel=1e-9)
+    with pytest.raises(LabelError, match="label -100"):
+        se.open_outputs(given, logits="z", label="t")
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "said"),
+    [
+        ({}, UsageError, "none was given"),
+        ({"class_weights": [1.0, 2.0]}, UsageError, "expected 5 numbers"),
+        ({"class_weights": [1.0, 2.0, -1.0, 1.0, 1.0]}, DataError, "number 2: -1.0"),
+        ({"weights": np.full(ROWS, np.nan)}, DataError, "number 0: nan"),
+        ({"weights": np.zeros(ROWS)}, DataError, "no row has a weight"),
+        ({"ignore_index": 2, "loss": se.Squared()}, UsageError, "of cross-entropy, but the loss is squared"),
+        (
+            {"class_weights": BY_CLASS * 2e5, "weights": BY_ROW + 1e5},
+            DataError,
+            "Divide all weights by a constant",
+        ),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(settings: dict[str, Any], error: Any, said: str) -> None:
+    t = Z.astype(np.float64) if "loss" in settings else T
+    with pytest.raises(error, match=said):
+        se.evaluate_weighted(identity(), (Z, t), **settings)
+
+
+def test_a_label_that_is_no_class_is_told_beside_those_that_are_ignored() -> None:
+    t = IGNORED.copy()
+    t[31] = 9
+    with pytest.raises(LabelError, match=r"row 31: label 9 \(1 such rows\).*or -100, which is ignored"):
+        se.evaluate_weighted(identity(), (Z, t), ignore_index=-100)
+    z = Z.copy()
+    z[np.flatnonzero(IGNORED == -100)[0]] = np.nan
+    assert se.evaluate_weighted(identity(), (z, IGNORED), ignore_index=-100).loss is not None
+    z[0] = np.nan
+    t = np.where(np.arange(ROWS) == 0, 1, IGNORED)
+    with pytest.raises(DataError, match="row 0"):
+        se.evaluate_weighted(identity(), (z, t), ignore_index=-100)
+
+
+def test_the_command_line(tmp_path: Path) -> None:
+    np.savez(tmp_path / "model.npz", W1=np.eye(CLASSES, dtype=np.float32), b1=np.zeros(CLASSES, np.float32))
+    features = pa.FixedSizeListArray.from_arrays(pa.array(Z.ravel()), CLASSES)
+    table = pa.table({"x": features, "t": pa.array(IGNORED), "w": pa.array(BY_ROW)})
+    with pa.ipc.new_file(str(tmp_path / "data.arrow"), table.schema) as file:
+        file.write_table(table)
+    rows = [
+        {"z": list(map(float, z)), "t": int(t), "w": float(w)}
+        for z, t, w in zip(Z, IGNORED, BY_ROW, strict=True)
+    ]
+    (tmp_path / "run.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    wanted = se.evaluate_weighted(
+        identity(), (Z, IGNORED), class_weights=BY_CLASS, ignore_index=-100, weights=BY_ROW
+    )
+    np.save(tmp_path / "w.npy", BY_CLASS)
+    (tmp_path / "w.json").write_text(json.dumps(BY_CLASS.tolist()))
+    (tmp_path / "w.csv").write_text(",".join(map(repr, BY_CLASS.tolist())))
+    model = ["evaluate", str(tmp_path / "model.npz"), str(tmp_path / "data.arrow")]
+    saved = ["evaluate", str(tmp_path / "run.jsonl"), "--logits", "z", "--label-column", "t"]
+    asked = ["--ignore-index", "-100", "--weight-column", "w"]
+    for start, name in ((model, "w.npy"), (saved, "w.json"), (saved, "w.csv")):
+        done = in_process(*start, *asked, "--class-weights", str(tmp_path / name), "--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["loss"] == pytest.approx(wanted.loss, rel=1e-9)
+    text = in_process(*model, *asked).stdout
+    assert "over" in text
+    assert "label -100 apart" in text
+    assert "delta method" in text
+    done = in_process(*model, *asked, "--checkpoint", str(tmp_path / "c"))
+    assert done.returncode == 2
+    assert "--ignore-index with --checkpoint" in done.stderr
+    done = in_process(*model, "--class-weights", str(tmp_path / "none.npy"))
+    assert done.returncode == 2
+    assert "no such file" in done.stderr
