@@ -15,9 +15,10 @@ import numpy as np
 from streameval.arguments import integer
 from streameval.defaults import CHUNK_ROWS
 from streameval.errors import UsageError
+from streameval.evaluation.carried import Carried
+from streameval.evaluation.names import DataName, data_dict, model_dict
 from streameval.evaluation.opening import subject
 from streameval.evaluation.passes import compute, nonfinite
-from streameval.evaluation.report import data_dict, model_dict
 from streameval.evaluation.selection import Rows, Selection
 from streameval.evaluation.state import State
 from streameval.losses import ClippedCrossEntropy, CrossEntropy
@@ -26,6 +27,7 @@ from streameval.models.model import Model
 from streameval.outputs.source import Outputs
 from streameval.scoring import make_scorer
 from streameval.scoring.scorer import Budget
+from streameval.showing import with_progress
 from streameval.storage.source import Source, Span
 
 SCHEMA = "streameval/semantics/1"
@@ -70,11 +72,11 @@ CONVENTIONS: Final = (
 
 
 @dataclass(frozen=True, repr=False)
-class Semantics:
+class Semantics(Carried):
     """What one pass comes to under each of the conventions; `states` in their order."""
 
     model: Model
-    data: Source
+    data: Source | DataName
     states: tuple[State, ...]
     scorer: str
     conventions: tuple[Convention, ...] = CONVENTIONS
@@ -126,6 +128,7 @@ class Semantics:
         }
 
 
+@with_progress("evaluating")
 def semantics(
     model: Model | Outputs,
     data: Any = None,
@@ -134,7 +137,7 @@ def semantics(
     chunk_rows: int = CHUNK_ROWS,
     threads: int | None = None,
     allow_nonfinite: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] | bool | None = None,
 ) -> Semantics:
     """Return the cross-entropy of the rows as the article, PyTorch, Keras and scikit-learn have it: nats, one pass.
 
@@ -154,7 +157,7 @@ def semantics(
             row = int(selection.within(part.span).numbers()[np.argmax(wrong)])
             raise nonfinite(source, row, int(wrong.sum()), len(part.span))
         states = [state + tally.state for state, tally in zip(states, part.tallies, strict=True)]
-        if progress is not None:
+        if callable(progress):
             progress(part.span.stop, len(selection))
     return Semantics(network, source, tuple(states), scorers[0].name)
 

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from streameval.arguments import integer
 from streameval.defaults import CHUNK_ROWS, FURTHER_DATA, LEVEL
 from streameval.errors import DataError, LabelError, UsageError
+from streameval.evaluation.carried import Carried
+from streameval.evaluation.names import DataName, data_dict, model_dict
 from streameval.evaluation.opening import subject
 from streameval.evaluation.passes import nonfinite
-from streameval.evaluation.report import data_dict, model_dict
 from streameval.evaluation.selection import Rows, Selection, row_numbers
 from streameval.evaluation.state import UNITS, Classification, LossSums, fold_classes, fold_losses
 from streameval.losses import CrossEntropy
@@ -30,6 +31,7 @@ from streameval.models.model import Model
 from streameval.outputs.source import Outputs
 from streameval.scoring import make_scorer
 from streameval.scoring.scorer import Budget, Scorer
+from streameval.showing import with_progress
 from streameval.statistics.clusters import Clustered
 from streameval.statistics.intervals.interval import Interval
 from streameval.storage.opening import open
@@ -109,7 +111,7 @@ class WeightedSums:
 
 
 @dataclass(frozen=True, repr=False)
-class Weighted:
+class Weighted(Carried):
     """The weighted mean loss of a model over rows of a data set, exactly, and what belongs to it.
 
     sums     the exact sums · loss_function: what a row costs before it is weighted
@@ -120,7 +122,7 @@ class Weighted:
     sums: WeightedSums
     loss_function: Loss
     model: Model
-    data: Source
+    data: Source | DataName
     scorer: str
     denominator: str
     class_weights: tuple[float, ...] | None = None
@@ -225,6 +227,7 @@ class Weighted:
         }
 
 
+@with_progress("evaluating")
 def evaluate_weighted(
     model: Model | Outputs,
     data: Any = None,
@@ -238,7 +241,7 @@ def evaluate_weighted(
     chunk_rows: int = CHUNK_ROWS,
     threads: int | None = None,
     allow_nonfinite: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] | bool | None = None,
 ) -> Weighted:
     """Return sum(weight * loss) / sum(weight) over the rows, both sums exact, as PyTorch's `cross_entropy` has it.
 
@@ -270,7 +273,7 @@ def evaluate_weighted(
         for chunk in task.rows.chunks(source, size):
             total += weighing.sums(scorer, source, chunk, allow_nonfinite)
             done += len(chunk)
-            if progress is not None:
+            if callable(progress):
                 progress(done, len(selection))
     source.check_unchanged()
     if not total.weights.units:

@@ -19,6 +19,8 @@ from streameval.reports.terminal import TextStyle
 # Type, by its full name -> (module and function of its text, function of `pages`; None where it has no pictures).
 VIEWS: Final = {
     "streameval.evaluation.report.Report": ("text", "report", "report"),
+    "streameval.evaluation.semantics.Semantics": ("text_semantics", "semantics", None),
+    "streameval.evaluation.weighted.Weighted": ("text_weighted", "weighted", None),
     "streameval.evaluation.verify.Verified": ("text_verify", "verified", None),
     "streameval.statistics.ratios.Ratio": ("text_ratio", "ratio", None),
     "streameval.studies.calibration.Calibration": ("text_calibration", "calibration", "calibration"),

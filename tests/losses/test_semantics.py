@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,13 @@ def test_clipped_cross_entropy_is_its_twin(t: np.ndarray, clip: float) -> None:
     low, high = loss.bounds
     assert np.all((low - 1e-12 <= found.loss) & (found.loss <= high + 1e-12))
     assert from_dict(loss.to_dict()) == loss
+
+
+def test_a_result_is_printed_and_pickled_without_its_data() -> None:
+    found = semantics(identity(), (Z, T))
+    again = pickle.loads(pickle.dumps(found))
+    assert again.to_dict() == found.to_dict()
+    assert "scikit-learn" in str(again)
 
 
 def test_infinity_is_said_and_is_no_number_in_json() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,14 @@ def test_the_parts_of_a_report_follow_from_plain_sums() -> None:
         assert one["rows"] == mine.sum()
         assert one["weight"] == pytest.approx(w[mine].sum(), rel=1e-9)
         assert one["loss"] == pytest.approx(np.average(losses[mine], weights=w[mine]), rel=1e-9)
+
+
+def test_a_result_is_printed_and_pickled_without_its_data() -> None:
+    found = se.evaluate_weighted(identity(), (Z, T), weights=BY_ROW)
+    again = pickle.loads(pickle.dumps(found))
+    assert again.to_dict() == found.to_dict()
+    assert str(again).splitlines()[1:] == str(found).splitlines()[1:]
+    assert "sum over rows of the weight" in str(found)
 
 
 def test_equal_weights_give_the_plain_mean_and_its_error() -> None:
