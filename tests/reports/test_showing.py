@@ -18,12 +18,13 @@ from mnist_file import nudged
 
 import streameval as se
 from streameval.errors import UsageError
+from streameval.evaluation.semantics import semantics
 from streameval.reports import html, pages, progress, views
 from streameval.reports.terminal import TextStyle
 from streameval.showing import Shown
 
 PICTURES = ("report", "anatomy", "minibatches", "comparison", "until", "paired", "calibration")
-KINDS = (*PICTURES, "verified", "ratio")
+KINDS = (*PICTURES, "verified", "ratio", "semantics", "weighted")
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +41,8 @@ def results(network_file: Path, digits_file: Path) -> dict[str, Any]:
         "paired": se.paired([model, nudged(model, 0.02), nudged(model, 0.05)], digits_file),
         "calibration": se.calibration(model, digits_file),
         "verified": se.verify(report.to_dict(), model, digits_file),
+        "semantics": semantics(model, digits_file),
+        "weighted": se.evaluate_weighted(model, digits_file, class_weights=range(1, 11)),
         "ratio": se.perplexity([1.0, 2.0, 3.0], [3, 4, 5]),
     }
 
@@ -191,6 +194,7 @@ def test_progress_can_be_asked_for(
 
 NOTEBOOK = """
 import streameval as se
+from streameval.evaluation.semantics import semantics
 model, data = se.load_model({network!r}), {digits!r}
 report = se.evaluate(model, data, anatomy=True, progress=True)
 report
