@@ -113,7 +113,7 @@ def _has_images(folder: Path) -> bool:
 
 def _json(path: Path) -> dict[str, Any]:
     with storage_errors(path), path.open("rb") as file:
-        content = file.read(MOST_JSON + 1)
+        content = file.read(min(path.stat().st_size, MOST_JSON) + 1)
     try:
         found = json_text.parse(content.decode()) if len(content) <= MOST_JSON else None
     except ValueError:

@@ -35,7 +35,7 @@ def pixels(where: str, values: Any, first: int, expected: tuple[int, ...] | None
 
     Raises DataError, naming the row, for missing, damaged and unlike images; UsageError without Pillow.
     """
-    rows = values if isinstance(values, list) else values.to_pylist()
+    rows = values if isinstance(values, list) else _listed(values)
     out: NDArray[np.uint8] | None = None
     column = where
     for k, value in enumerate(rows):
@@ -56,6 +56,16 @@ def pixels(where: str, values: Any, first: int, expected: tuple[int, ...] | None
     return np.empty((0, 1, 1), np.uint8) if out is None else out
 
 
+def _listed(array: Any) -> list[Any]:
+    """The bytes of a pyarrow array, or of the field `bytes` of its objects; the path beside them may be any text."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if isinstance(array.type, pa.BaseExtensionType):
+        array = array.storage
+    return list((pc.struct_field(array, "bytes") if pa.types.is_struct(array.type) else array).to_pylist())
+
+
 def is_encoded(start: bytes) -> bool:
     """Whether bytes begin as an image does that is read here."""
     return start.startswith(STARTS)
@@ -67,14 +77,13 @@ def _bytes(where: str, value: Any, row: int) -> bytes:
         with storage_errors(value):
             value = value.read_bytes() if value.stat().st_size <= MOST_BYTES else b""
     if isinstance(value, dict):
-        path, value = value.get("path"), value.get("bytes")
-        if value is None and path is not None:
-            raise error(
-                where, row, f"the path {str(path)[:60]!r} without bytes", "the bytes of an image",
-                "Embed the images: datasets.table.embed_table_storage, or save the set with push_to_hub/to_parquet.",
-            )  # fmt: skip
+        value = value.get("bytes")
     if value is None:
-        raise error(where, row, "no image (null)", "an image", "Leave the row out.")
+        raise error(
+            where, row, "no image (null)", "the bytes of an image",
+            "A table that only names files is not followed: write the images into it (datasets' embed_table_storage), "
+            "or leave the row out.",
+        )  # fmt: skip
     if not isinstance(value, bytes) or not is_encoded(value[:8]):
         shown = repr(value[:8]) if isinstance(value, bytes) else type(value).__name__
         raise error(
