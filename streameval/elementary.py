@@ -280,6 +280,20 @@ def matmul(a: Floats, b: Floats) -> Floats:
     return total
 
 
+def products_at_most(a: Floats, b: Floats) -> Floats:
+    """A little more than a @ b of numbers that are not negative, in one product: for bounds, the same bits anywhere."""
+    bits = (53 - max(1, (a.shape[1] - 1).bit_length())) // 2
+    left, right = (_rounded_up(x, axis, bits) for x, axis in ((a, 1), (b, 0)))
+    return np.asarray(left @ right)
+
+
+def _rounded_up(x: Floats, axis: int, bits: int) -> Floats:
+    """Each number as the next multiple of 2**-bits of the power of two above the largest along the axis."""
+    _, power = np.frexp(np.abs(x).max(axis=axis, keepdims=True, initial=0.0))
+    unit = np.ldexp(1.0, power - bits)
+    return np.asarray(np.ceil(x / unit) * unit)
+
+
 def _pieces(x: Floats, axis: int, bits: int) -> list[Floats]:
     """Three arrays that add up to x, but for what is below 2**(-3 bits) of the largest number along the axis."""
     _, power = np.frexp(np.abs(x).max(axis=axis, keepdims=True, initial=0.0))

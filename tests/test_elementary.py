@@ -132,6 +132,17 @@ def test_products_of_matrices_do_not_depend_on_the_order(shape):
         assert abs(found[i, j] - math.fsum(products)) <= 4e-16 * size
 
 
+def test_products_for_bounds_are_no_less_and_by_little():
+    rng = np.random.default_rng(3)
+    a, b = np.abs(rng.normal(size=(7, 900))), np.abs(rng.normal(size=(900, 5)))
+    a[2] *= 1e-30
+    order = rng.permutation(900)
+    found, exact = elementary.products_at_most(a, b), elementary.matmul(a, b)
+    assert np.all(found >= exact)
+    assert np.all(found <= exact * (1.0 + 1e-4))
+    assert found.tobytes() == elementary.products_at_most(a[:, order], b[order]).tobytes()
+
+
 def test_sums_of_products():
     rng = np.random.default_rng(2)
     a, b = rng.normal(size=(2, 1001))

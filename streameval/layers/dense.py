@@ -91,8 +91,8 @@ class Dense:
 
     def rounding(
         self, values: NDArray[np.float64], errors: NDArray[np.float64] | None, *, from_bytes: bool
-    ) -> NDArray[np.float64] | None:
-        """How far the kernels' outputs can be off: see `layers.rounding.dense_errors`."""
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """How far the kernels' outputs can be off, and the outputs: see `layers.rounding.dense_errors`."""
         from streameval.layers.rounding import dense_errors
 
         return dense_errors(self, values, errors, from_bytes=from_bytes)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from streameval.elementary import matmul
+from streameval.elementary import matmul, products_at_most
 from streameval.layers.activations import ACTIVATIONS
 
 if TYPE_CHECKING:
@@ -33,9 +33,11 @@ STEEP: Final = {
 Floats = NDArray[np.float64]
 
 
-def dense_errors(layer: Dense, values: Floats, errors: Floats | None, *, from_bytes: bool) -> Floats | None:
+def dense_errors(
+    layer: Dense, values: Floats, errors: Floats | None, *, from_bytes: bool
+) -> tuple[Floats, Floats] | None:
     """A bound of what the kernels' outputs (n, outputs) are off by, given inputs (n, inputs) in float64 and a bound of
-    what theirs are off by; None for an activation whose slope is not known here.
+    what theirs are off by, and the outputs in float64; None for an activation whose slope is not known here.
 
         sums      E = sum_k e_k |w_k| + g (|b| + sum_k (|x_k| + e_k) |w_k|),   g = m u / (1 - m u), m = inputs + 2
         outputs   E' = steepest E + error of the function
@@ -54,10 +56,11 @@ def dense_errors(layer: Dense, values: Floats, errors: Floats | None, *, from_by
             sums
         )
     else:
-        inherited = 0.0 if errors is None else matmul(errors, size)
+        inherited = 0.0 if errors is None else products_at_most(errors, size)
         steps = (len(weight) + 2) * U
         found = inherited + steps / (1.0 - steps) * (
-            np.abs(layer.bias) + matmul(np.abs(values), size) + inherited
+            np.abs(layer.bias) + products_at_most(np.abs(values), size) + inherited
         )
-    value = np.abs(ACTIVATIONS[layer.activation](sums))
-    return np.asarray(steepest * found + of_value * (value + steepest * found) + of_argument * np.abs(sums))
+    value = ACTIVATIONS[layer.activation](sums)
+    reach = of_value * (np.abs(value) + steepest * found) + of_argument * np.abs(sums)
+    return steepest * found + reach, value

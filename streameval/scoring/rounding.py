@@ -81,7 +81,8 @@ def measure(model: object, source: Source, loss: Loss) -> Rounding | None:
         chunk = plain.take(np.linspace(0, source.rows - 1, count).astype(np.int64))
         found = scorer.score(chunk).loss
         with np.errstate(all="ignore"):  # rows that are not finite are left out below
-            wanted = scorer.reference(chunk)
+            walked = _walk(model, plain, loss, chunk)
+            wanted = scorer.reference(chunk) if walked is None else loss.reference(walked[1], chunk.t)
     except StreamevalError:
         return None  # rows that cannot be read any more: what was computed of them is not less true
     if wanted is None or not count:
@@ -92,25 +93,28 @@ def measure(model: object, source: Source, loss: Loss) -> Rounding | None:
     if not finite.any():
         return None
     with np.errstate(all="ignore"):
-        bounds = _bounds(model, plain, loss, chunk, wanted)
+        bounds = None if walked is None else _bounds(loss, chunk, wanted, walked[0])
     bound = math.inf if bounds is None else float(bounds[finite].max())
     return Rounding(int(finite.sum()), float(apart[finite].max()), bound if math.isfinite(bound) else None)
 
 
-def _bounds(model: Network, source: Source, loss: Loss, chunk: Chunk, wanted: Any) -> Any:
-    """A bound for each row (n,), None if there is none."""
+def _walk(model: Network, source: Source, loss: Loss, chunk: Chunk) -> tuple[Any, Any] | None:
+    """What the logits (n, classes) can be off by, and the logits in float64; None where no bound is known."""
     if loss.name != "cross-entropy":
         return None
-    values = chunk.x.astype(np.float64).reshape(len(chunk), -1) * source.scale
+    values: Any = chunk.x.astype(np.float64).reshape(len(chunk), -1) * source.scale
     errors: Any = None
     for number, layer in enumerate(model.layers):
         bounded = getattr(layer, "rounding", None)
-        if bounded is None:
+        found = bounded and bounded(values, errors, from_bytes=number == 0 and source.dtype == np.uint8)
+        if not found:
             return None
-        errors = bounded(values, errors, from_bytes=number == 0 and source.dtype == np.uint8)
-        if errors is None:
-            return None
-        values = layer.reference(values)
+        errors, values = found
+    return errors, values
+
+
+def _bounds(loss: Loss, chunk: Chunk, wanted: Any, errors: Any) -> Any:
+    """A bound for each row (n,)."""
     top, classes, eps = errors.max(axis=1), errors.shape[1], getattr(loss, "eps", 0.0)
     own = (classes + 12) * 2.0**-52 + 2.0**-50 * np.abs(wanted) + (3.4e-308 / eps if eps else 0.0)
     smoothing = getattr(loss, "label_smoothing", 0.0)
