@@ -21,6 +21,7 @@ from streameval.tables.told import told
 
 # A row is shorter than this.
 BLOCK: Final = 8 << 20
+PIECE: Final = 1 << 16
 # The first line, which goes on where a line breaks within quotes; and what stands in quotes.
 FIRST_LINE, QUOTED = re.compile(rb'(?:[^"\r\n]+|"[^"]*"?)*'), re.compile(rb'"[^"]*"?')
 NUMBER: Final = re.compile(rb'\s*"?[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"?\s*')
@@ -37,8 +38,7 @@ def csv(path: str) -> Table:
     with storage_errors(path), Path(path).open("rb"):
         pass
     with told(path), pa.input_stream(path, compression="detect") as stream:
-        head = FIRST_LINE.match(bytes(stream.read(BLOCK)).removeprefix(b"\xef\xbb\xbf"))
-    line = head[0] if head else b""
+        line = _first_line(stream)
     parting = max(b",\t;", key=QUOTED.sub(b"", line).count)
     _check_names(path, line, bytes([parting]))
     parsing = pacsv.ParseOptions(delimiter=chr(parting), newlines_in_values=True)
@@ -66,6 +66,17 @@ def csv(path: str) -> Table:
                 yield Part(part.file, part.first, {**part.columns, **integers})
 
     return Table(path, path, "a CSV file", columns, read, (path,))
+
+
+def _first_line(stream: Any) -> bytes:
+    """The first line, read in small pieces: pyarrow keeps the buffer of a read that fails."""
+    head = b""
+    while len(head) < BLOCK and (piece := bytes(stream.read(PIECE))):
+        head = (head + piece).removeprefix(b"\xef\xbb\xbf")
+        found = FIRST_LINE.match(head)
+        if found and found.end() < len(head):
+            return found[0]
+    return head
 
 
 def _type(kind: Any) -> Any:
