@@ -211,7 +211,9 @@ def _table(path: Path, options: ReadOptions) -> Table | None:
 
 
 def is_table_at(path: str | os.PathLike[str]) -> bool:
-    """Whether a table, or a data set in one file, lies at a path, and no half of a pair."""
+    """Whether a table, or a data set in one file, lies at a path, and no half of a pair; not where nothing lies."""
+    if not Path(path).is_file():
+        return False
     file = File(path)
     with contextlib.closing(file):
         return format_of("file", file.path, file.read(0, min(SNIFFED, file.size))) is not None
