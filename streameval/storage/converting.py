@@ -77,7 +77,8 @@ def convert(
         integer("classes", classes, least=1)
     integer("first_label", first_label)
     chosen = choose_format(Path(dest), format)
-    _check_apart(dest, chosen, {})  # a place that cannot be written to is told before anything is read
+    if not Path(dest).parent.is_dir():
+        _check_apart(dest, chosen, {})  # is told before anything is read
     given = (data, *labels) if labels else data
     if _is_idx(given) and not opening:
         return _convert_idx(given, dest, chosen, classes, first_label, progress)

@@ -101,9 +101,7 @@ def test_a_report_tells_what_the_workers_used_and_not_what_the_client_did(data: 
     own = se.evaluate(network(), data, rows=slice(0, 10)).resources.peak_anon_bytes
     assert own > ballast.nbytes
     used = se.evaluate(network(), data, options=PassOptions(engine=dask(cluster))).resources
-    peaks = cluster.run(
-        lambda: __import__("streameval.evaluation.resources", fromlist=["_"]).memory()["RssAnon"]
-    )
+    peaks = cluster.run(lambda: __import__("streameval.system", fromlist=["_"]).memory_in_use()["RssAnon"])
     assert used.threads == 2
     assert 0 < used.peak_anon_bytes < ballast.nbytes
     assert used.peak_anon_bytes > min(peaks.values()) / 2

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from command_line import ROOT
 from data_files import drawn, encoded, listed, png, quietly, rows_of, wide
+from optional import hugging_face_datasets
 from PIL import Image
 
 import streameval as se
@@ -58,7 +59,7 @@ def given(call, folder):
         names["torch_dataset"] = data.TensorDataset(*map(__import__("torch").from_numpy, (x, t)))
         names["loader"] = data.DataLoader(names["torch_dataset"], batch_size=7)
     elif "dataset" in call and "arrow" not in call:
-        hugging_face = pytest.importorskip("datasets")
+        hugging_face = hugging_face_datasets()
         features = hugging_face.Features(
             {"image": hugging_face.Image(), "label": hugging_face.ClassLabel(names=list("abcdefghij"))}
         )
@@ -84,7 +85,7 @@ def test_all_of_the_page_are_tested():
 
 
 def test_a_data_set_that_was_shuffled_or_picked_is_read_in_its_order():
-    hugging_face = pytest.importorskip("datasets")
+    hugging_face = hugging_face_datasets()
     x, t = drawn(40, (4,))
     dataset = hugging_face.Dataset.from_dict({"x": x.astype(int).tolist(), "label": t.tolist()})
     picked = dataset.select([3, 1, 7]).shuffle(seed=1)
@@ -97,7 +98,7 @@ def test_a_data_set_that_was_shuffled_or_picked_is_read_in_its_order():
 
 
 def test_splits_that_datasets_saved_are_listed(tmp_path):
-    hugging_face = pytest.importorskip("datasets")
+    hugging_face = hugging_face_datasets()
     x, t = drawn(10, (4,))
     dataset = hugging_face.Dataset.from_dict({"x": x.tolist(), "label": t.tolist()})
     hugging_face.DatasetDict({"train": dataset, "test": dataset}).save_to_disk(tmp_path / "both")

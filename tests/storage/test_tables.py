@@ -16,6 +16,7 @@ from data_files import FORMS, drawn, listed, quietly, rows_of, wide
 from hypothesis import given, settings
 from hypothesis import strategies as some
 from hypothesis.extra import numpy as arrays
+from optional import hugging_face_datasets
 
 import streameval as se
 from streameval import storage
@@ -357,7 +358,7 @@ def test_a_row_far_behind_is_told_by_its_number(tmp_path, kind):
         with pa.ipc.new_stream(data, table.schema) as writer:
             writer.write_table(table, max_chunksize=700)
     elif kind == "datasets":
-        data = pytest.importorskip("datasets").Dataset(table)
+        data = hugging_face_datasets().Dataset(table)
     else:
         data = table
     with pytest.raises(DataError, match=r"column 'a', row 8765: nan"):
