@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,24 +18,9 @@ from numpy.typing import NDArray
 from streameval.defaults import CHUNK_ROWS
 from streameval.errors import DataError
 from streameval.storage.block_hashes import BLOCK_ROWS, fingerprint, hash_block
-from streameval.storage.source import Chunk, Hashes, Source, Span, with_any_targets
+from streameval.storage.source import Chunk, Hashes, Source, Span
 from streameval.storage.stored import row_numbers
-
-# What is the same for the data set whether it is hashed or not.
-SAME = (
-    "name",
-    "path",
-    "rows",
-    "shape",
-    "features",
-    "dtype",
-    "classes",
-    "scale",
-    "soft",
-    "io",
-    "files",
-    "sources",
-)
+from streameval.storage.wrapped import WrappedSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,50 +43,20 @@ class Hashed:
         return asdict(self)
 
 
-class CheckedSource:
+class CheckedSource(WrappedSource):
     """Rows of another source, a block at a time: read into memory of its own, hashed, compared, and only then given on.
 
     Fulfils `Source`. It holds one block: 16,384 rows, or what the data record hashes of. Rows that are picked by number
     cost the reading of their whole blocks, each time.
     """
 
-    name: str
-    path: str | None
-    rows: int
-    shape: tuple[int, ...]
-    features: int
-    dtype: np.dtype[Any]
-    classes: int | None
-    scale: float
-    soft: bool
-    io: str
-    files: tuple[str, ...]
-    sources: Any
-
     def __init__(self, source: Source) -> None:
-        self._source = source
-        for name in SAME:
-            setattr(self, name, getattr(source, name))
+        super().__init__(source)
         listed = list(_blocks(source))
         self._blocks = [span for span, _ in listed]
         self._wanted = [hashes for _, hashes in listed]
         self._starts = np.array([span.start for span in self._blocks], np.int64)
         self._seen: dict[int, Hashes] = {}
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._source, name)
-
-    def with_any_targets(self) -> CheckedSource:
-        """The same rows, with what was seen of them so far: see `StoredSource`."""
-        other = CheckedSource.__new__(CheckedSource)
-        other.__dict__.update(self.__dict__)
-        other._source = with_any_targets(self._source)
-        return other
-
-    @property
-    def fingerprint(self) -> str:
-        """See `Source`: from what is recorded, or from a reading of its own."""
-        return self._source.fingerprint
 
     @property
     def unchecked(self) -> Source:
@@ -203,45 +158,12 @@ class CheckedSource:
                 raise DataError(f"{self.name}: there is no block {number} of {len(self._blocks)}.")
             self._compare(number, (seen[0], seen[1]))
 
-    def check_unchanged(self) -> None:
-        """See `Source`."""
-        self._source.check_unchanged()
-
-    def stamps(self) -> list[list[Any]]:
-        """See `Source`."""
-        return self._source.stamps()
-
-    def check_content(self) -> int:
-        """See `Source`."""
-        return self._source.check_content()
-
-    def recorded(self) -> Iterator[tuple[Span, Hashes]]:
-        """See `Source`."""
-        return self._source.recorded()
-
     def costs(self) -> tuple[int, int]:
         """See `Source`: a block is held, and what reading a chunk of it takes."""
         fixed, by_row = self._source.costs()
         width = (self.classes or 1) if self.soft else 1
         block = max(map(len, self._blocks), default=0) * (self.features * self.dtype.itemsize + 2 * 8 * width)
         return fixed + block + by_row * CHUNK_ROWS, 0
-
-    def save_memory(self) -> None:
-        """See `Source`."""
-        self._source.save_memory()
-
-    def close(self) -> None:
-        """See `Source`."""
-        self._source.close()
-
-    def __len__(self) -> int:
-        return self.rows
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"{self._source!r}, hashed as it is read"

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,35 +18,23 @@ from numpy.typing import NDArray
 from streameval.arguments import real
 from streameval.errors import UsageError
 from streameval.storage import block_hashes
-from streameval.storage.source import Chunk, Hashes, Source, Span, with_any_targets
+from streameval.storage.source import Chunk, Hashes, Source, Span
+from streameval.storage.wrapped import WrappedSource
 
-SAME = ("name", "path", "rows", "shape", "features", "classes", "soft", "io", "files", "sources")
 # Rows whose float64 are held at once.
 ROWS = 256
 
 Numbers = float | Sequence[float] | None
 
 
-class NormalisedSource:
+class NormalisedSource(WrappedSource):
     """Rows of another source as float32, computed in float64 and rounded once. Fulfils `Source`; scale is 1."""
 
-    name: str
-    path: str | None
-    rows: int
-    shape: tuple[int, ...]
-    features: int
-    classes: int | None
-    soft: bool
-    io: str
-    files: tuple[str, ...]
-    sources: Any
     # Workers of an engine open paths, without these numbers.
     needs_converting = True
 
     def __init__(self, source: Source, mean: Numbers, std: Numbers) -> None:
-        self._source = source
-        for name in SAME:
-            setattr(self, name, getattr(source, name))
+        super().__init__(source)
         self.dtype, self.scale = np.dtype(np.float32), 1.0
         self.kept: dict[object, Any] = {}
         self._mean = _expanded("mean", mean, 0.0, source)
@@ -58,20 +46,10 @@ class NormalisedSource:
             # One of 256 values each.
             self._table = self._computed(np.arange(256.0)[:, None], self._mean[:1], self._std[:1]).ravel()
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._source, name)
-
     @cached_property
     def fingerprint(self) -> str:
         """What identifies the content: that of the same float32 in any other form."""
         return block_hashes.fingerprint(self, block_hashes.hashes_of(self))
-
-    def with_any_targets(self) -> NormalisedSource:
-        """The same rows: see `StoredSource`."""
-        other = NormalisedSource.__new__(NormalisedSource)
-        other.__dict__.update(self.__dict__)
-        other._source = with_any_targets(self._source)
-        return other
 
     def chunks(self, span: Span, chunk_rows: int) -> Iterator[Chunk]:
         """See `Source`: each chunk is in memory of its own."""
@@ -82,18 +60,6 @@ class NormalisedSource:
         """See `Source`."""
         return self._normalised(self._source.take(rows))
 
-    def check_unchanged(self) -> None:
-        """See `Source`."""
-        self._source.check_unchanged()
-
-    def stamps(self) -> list[list[Any]]:
-        """See `Source`."""
-        return self._source.stamps()
-
-    def check_content(self) -> int:
-        """See `Source`: of the stored values."""
-        return self._source.check_content()
-
     def recorded(self) -> Iterator[tuple[Span, Hashes]]:
         """Nothing is recorded of normalised values."""
         return iter(())
@@ -102,23 +68,6 @@ class NormalisedSource:
         """See `Source`: a chunk that is in use, one that is made, and some rows as float64."""
         fixed, by_row = self._source.costs()
         return fixed + 3 * ROWS * 8 * self.features, by_row + 2 * 4 * self.features
-
-    def save_memory(self) -> None:
-        """See `Source`."""
-        self._source.save_memory()
-
-    def close(self) -> None:
-        """See `Source`."""
-        self._source.close()
-
-    def __len__(self) -> int:
-        return self.rows
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"{self._source!r}, normalised"
