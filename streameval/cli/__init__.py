@@ -14,10 +14,13 @@ import sys
 import warnings
 from collections.abc import Sequence
 from types import FrameType
-from typing import Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from streameval.errors import StorageError, StreamevalError, StreamevalWarning, UnwrittenWarning
 from streameval.escaping import escaped
+
+if TYPE_CHECKING:
+    import click
 
 PROGRAM = "streameval"
 
@@ -63,11 +66,22 @@ def _run(arguments: list[str]) -> int:
     except click.exceptions.Exit as wish:
         return wish.exit_code
     except click.ClickException as error:
+        if isinstance(error, click.NoSuchOption):
+            _tell_who_has_it(error)
         said = io.StringIO()
         error.show(said)
         _tell_as_it_is(said.getvalue())
         return error.exit_code
     return 0
+
+
+def _tell_who_has_it(error: click.NoSuchOption) -> None:
+    """Where an option is one of other commands, let the error name them."""
+    from streameval.cli.commands import with_option
+
+    having = with_option(error.option_name)
+    if having:
+        error.message = f"No such option {error.option_name!r} here. It belongs to: {', '.join(having)}."
 
 
 class _Signals:

@@ -40,6 +40,20 @@ Exit codes: 0 done, 2 usage, 3 bad data, 4 bad model, 5 I/O or disk, 6 a check d
 8 locked, 130 and 143 interrupted."""
 
 
+def with_option(option: str) -> list[str]:
+    """The commands that take an option, such as "--rows"; all are imported to know."""
+    return [
+        name
+        for name in COMMANDS
+        if any(option in (*one.opts, *one.secondary_opts) for one in _command(name).params)
+    ]
+
+
+def _command(name: str) -> click.Command:
+    command: click.Command = import_module(f"streameval.cli.{name}").command
+    return command
+
+
 class LazyGroup(click.Group):
     """Commands that are imported when they are run, listed without being imported."""
 
@@ -49,8 +63,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"streameval.cli.{cmd_name}").command
-        return command
+        return _command(cmd_name)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

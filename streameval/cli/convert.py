@@ -35,9 +35,13 @@ def command(
 ) -> None:
     """Convert DATA to DEST: streameval convert train.parquet train.arrow, or convert IMAGES LABELS DEST.
 
-    DATA is whatever `evaluate` reads: a table (.parquet, .csv, .jsonl, .npz), a folder or quoted glob of several, Arrow
-    files, or a pair of IDX files, raw or .gz, or of .npy files. DEST ending with .arrow becomes one Arrow file,
-    anything else a folder of images.npy, labels.npy and manifest.json. It appears whole or not at all.
+    DATA is whatever `evaluate` reads. A table: .parquet; .csv or .tsv, also .gz, .bz2 or .zst; .jsonl or .ndjson; .npz;
+    Feather; an Arrow stream. An .arrow file. Several of a kind: their paths, a folder, a quoted glob. A folder of
+    images.npy and labels.npy, of a folder of images for each class, or that Hugging Face's save_to_disk wrote. A pair
+    of IDX files, raw or .gz, or of .npy files.
+
+    DEST ending with .arrow becomes one Arrow file, anything else a folder of images.npy, labels.npy and manifest.json.
+    It appears whole or not at all.
     """
     from streameval.cli import inputs, output, written
     from streameval.reports.progress import progress

@@ -9,9 +9,9 @@ import click
 from streameval.cli import options
 from streameval.cli.figure_options import FigureOptions, figure_options
 from streameval.cli.input_options import InputOptions, pass_input_options
-from streameval.cli.pass_options import PassOptions, pass_options
+from streameval.cli.pass_options import OF_A_REPORT, PassOptions, pass_options
 from streameval.cli.saved_options import SavedOptions, check_alone, saved_options
-from streameval.cli.weighting import WEIGHTED_ALONE, WeightingOptions, weighting_options
+from streameval.cli.weighting import WeightingOptions, weighting_options
 
 
 @click.command()
@@ -76,7 +76,7 @@ def command(
         show_semantics(shown, rows, inputs.threads, chunk_rows, allow_nonfinite, as_json)
         return
     if weighting.any_given:
-        check_alone(weighting.named, WEIGHTED_ALONE)
+        check_alone(weighting.named, OF_A_REPORT)
         weighting.show(saved, model, data, inputs, rows, chunk_rows, allow_nonfinite, as_json)
         return
     figures.check({"MODEL": model, "DATA": data, "--rows": rows, "--key": run.key}, *run.outputs())

@@ -6,7 +6,7 @@ Knows which of them go together. Does not know what they do.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from streameval.cli import options
 from streameval.errors import UsageError
@@ -14,6 +14,26 @@ from streameval.files import Output
 
 if TYPE_CHECKING:
     from streameval.evaluation import evaluate
+
+# Options of `evaluate` that are about the report of one plain mean, and the pass that makes it: what prints something
+# else goes without.
+OF_A_REPORT: Final = (
+    "group",
+    "anatomy",
+    "by",
+    "images",
+    "losses",
+    "checkpoint",
+    "shard",
+    "state",
+    "engine",
+    "address",
+    "events",
+    "key",
+    "max_memory",
+    "html",
+    "png",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,33 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from streameval.cli.pass_options import OF_A_REPORT
+
 if TYPE_CHECKING:
     from streameval.cli.saved_options import Subject
 
-# Options of `evaluate` that choose one loss, or are about one report of it.
+# Options of `evaluate` that choose one loss or weigh its rows, or are about one report of it.
 ALONE: Final = (
-    "loss",
-    "eps",
-    "label_smoothing",
-    "delta",
-    "group",
-    "anatomy",
-    "by",
-    "class_weights",
-    "ignore_index",
-    "weight_column",
-    "images",
-    "losses",
-    "checkpoint",
-    "shard",
-    "state",
-    "engine",
-    "address",
-    "events",
-    "key",
-    "max_memory",
-    "html",
-    "png",
+    *("loss", "eps", "label_smoothing", "delta"),
+    *("class_weights", "ignore_index", "weight_column"),
+    *OF_A_REPORT,
 )
 
 

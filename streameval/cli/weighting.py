@@ -19,24 +19,6 @@ if TYPE_CHECKING:
     from streameval.cli.input_options import InputOptions
     from streameval.cli.saved_options import SavedOptions
 
-# Options of `evaluate` that are about a plain mean.
-WEIGHTED_ALONE: Final = (
-    "group",
-    "anatomy",
-    "by",
-    "images",
-    "losses",
-    "checkpoint",
-    "shard",
-    "state",
-    "engine",
-    "address",
-    "events",
-    "key",
-    "max_memory",
-    "html",
-    "png",
-)
 FORMS: Final = "a JSON list, text with one number a line or commas between, or .npy"
 # A file of weights of classes is shorter than this.
 MOST_BYTES: Final = 64 << 20

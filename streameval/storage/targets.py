@@ -47,10 +47,15 @@ def warn_of_weights(name: str, t: NDArray[Any], rows: NDArray[np.int64] | range)
     if not off.any():
         return False
     index = int(np.argmax(off))
+    cure = "If that is not meant, divide each row by its sum."
+    if np.isin(t[off], (0.0, 1.0)).all():
+        cure = (
+            "If a row may be of several classes, or of none, take another loss: --loss binary-cross-entropy "
+            "(loss=streameval.BinaryCrossEntropy())."
+        )
     warnings.warn(
         f"{name}, row {int(rows[index])}: its target's weights sum to {sums[index]:.6g}, not to 1. Its loss is "
-        "-sum_k t_k log(y_k + eps) with the weights as they are: it counts that much more or less. If that is not "
-        "meant, divide each row by its sum.",
+        f"-sum_k t_k log(y_k + eps) with the weights as they are: it counts that much more or less. {cure}",
         StreamevalWarning,
         stacklevel=2,
     )

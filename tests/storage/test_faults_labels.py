@@ -195,6 +195,25 @@ def test_soft_rows_that_do_not_sum_to_1_are_told_once_with_the_first_of_them(tot
         source.take(np.array([1, 30]))
 
 
+@pytest.mark.parametrize("row", [[1, 0, 1, 1], [0, 0, 0, 0]])
+def test_rows_of_several_classes_are_told_of_the_loss_for_them(row):
+    """To divide them by their sum would be no cure: ones say that a class is there."""
+    t = np.eye(4)[[0, 1, 2, 3, 0]]
+    t[3] = row
+    cure = r"--loss binary-cross-entropy \(loss=streameval\.BinaryCrossEntropy\(\)\)"
+    with pytest.warns(StreamevalWarning, match=rf"row 3: .* sum to {sum(row)}, not to 1\. .*{cure}") as told:
+        storage.open((np.zeros((5, 2), np.uint8), t)).take(np.arange(5))
+    assert "divide" not in str(told[0].message)
+    t[4] = 0.5  # weights after all
+    with pytest.warns(StreamevalWarning, match="row 3: .* divide each row by its sum"):
+        storage.open((np.zeros((5, 2), np.uint8), t)).take(np.arange(5))
+    # The cure cures.
+    model = se.Mlp([se.Layer(np.zeros((2, 4), np.float32), np.zeros(4, np.float32), "identity")])
+    report = se.evaluate(model, (np.zeros((5, 2), np.uint8), np.eye(4)[[0] * 5] + [0, 1, 0, 0]),
+                         loss=se.BinaryCrossEntropy())  # fmt: skip
+    assert report.loss == pytest.approx(np.log(2), rel=1e-9)
+
+
 def test_soft_rows_that_sum_to_1_as_far_as_float16_knows_are_not_warned_of():
     rng = np.random.default_rng(3)
     t = rng.dirichlet(np.ones(10), 500).astype(np.float16).astype(np.float32)
