@@ -66,22 +66,26 @@ def _run(arguments: list[str]) -> int:
     except click.exceptions.Exit as wish:
         return wish.exit_code
     except click.ClickException as error:
-        if isinstance(error, click.NoSuchOption):
-            _tell_who_has_it(error)
         said = io.StringIO()
-        error.show(said)
+        _with_who_has_it(error).show(said)
         _tell_as_it_is(said.getvalue())
         return error.exit_code
     return 0
 
 
-def _tell_who_has_it(error: click.NoSuchOption) -> None:
-    """Where an option is one of other commands, let the error name them."""
+def _with_who_has_it(error: click.ClickException) -> click.ClickException:
+    """The same error; where it is about an option of other commands, one that names them."""
+    import click
+
     from streameval.cli.commands import with_option
 
+    if not isinstance(error, click.NoSuchOption):
+        return error
     having = with_option(error.option_name)
-    if having:
-        error.message = f"No such option {error.option_name!r} here. It belongs to: {', '.join(having)}."
+    if not having:
+        return error
+    said = f"No such option {error.option_name!r} here. It belongs to: {', '.join(having)}."
+    return click.NoSuchOption(error.option_name, said, error.possibilities, error.ctx)
 
 
 class _Signals:
