@@ -7,35 +7,30 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from streameval import losses
 from streameval.errors import DataError, UsageError
-from streameval.files import storage_errors
 from streameval.outputs.table import BATCH_ROWS, Table, Values
+from streameval.tables.csv_reader import BLOCK, line_of_names, long_row
 from streameval.tables.sized import SizedFile
+from streameval.tables.told import damaged, told
 
 # The key and columns of the files that `evaluate --losses` writes.
 RECORD, OWN = b"streameval.losses", ("row", "loss")
-# A row of a CSV file is shorter than this.
-CSV_BLOCK = 8 << 20
-# Its first line, which goes on where a line breaks within quotes; and what stands in quotes.
-FIRST_LINE, QUOTED = re.compile(rb'(?:[^"\n]+|"[^"]*"?)*'), re.compile(rb'"[^"]*"?')
 
 
 def arrow(path: str) -> Table:
     """An Arrow IPC file or stream, Feather version 2."""
-    with _told(path), _opened(path) as (schema, _):
+    with told(path), _opened(path) as (schema, _):
         # Names are decoded here: they may be no text.
         columns, names = _names(schema), tuple(schema.names)
 
     def read(wanted: Sequence[str]) -> Iterator[Mapping[str, Values]]:
-        with _told(path), _opened(path) as (_, batches):
+        with told(path), _opened(path) as (_, batches):
             for batch in batches:
                 batch.validate(full=True)
                 yield from _cut(batch, wanted)
@@ -50,11 +45,11 @@ def parquet(path: str) -> Table:
     """A Parquet file, read by row groups; nested columns by "outer.inner"."""
     import pyarrow.parquet as pq
 
-    with _told(path):
+    with told(path):
         columns = _names(pq.read_schema(path))
 
     def read(wanted: Sequence[str]) -> Iterator[Mapping[str, Values]]:
-        with _told(path), pq.ParquetFile(path) as file:
+        with told(path), pq.ParquetFile(path) as file:
             outer = {name if name in file.schema_arrow.names else name.split(".")[0] for name in wanted}
             for batch in file.iter_batches(BATCH_ROWS, columns=sorted(outer)):
                 yield from _cut(batch, wanted)
@@ -67,12 +62,8 @@ def csv(path: str) -> Table:
     import pyarrow as pa
     from pyarrow import csv as pacsv
 
-    with storage_errors(path), Path(path).open("rb"):
-        pass
-    with _told(path), pa.input_stream(path, compression="detect") as stream:
-        head = FIRST_LINE.match(bytes(stream.read(CSV_BLOCK)))
-    parting = max(b",\t;", key=QUOTED.sub(b"", head[0] if head else b"").count)
-    parsing = pacsv.ParseOptions(delimiter=chr(parting), newlines_in_values=True)
+    _, parting = line_of_names(path)
+    parsing = pacsv.ParseOptions(delimiter=parting.decode(), newlines_in_values=True)
 
     def opened(wanted: Sequence[str] | None) -> Any:
         options = pacsv.ConvertOptions(
@@ -81,14 +72,14 @@ def csv(path: str) -> Table:
             strings_can_be_null=True,
         )
         stream = pa.input_stream(path, compression="detect")
-        reading = pacsv.ReadOptions(block_size=CSV_BLOCK)
+        reading = pacsv.ReadOptions(block_size=BLOCK)
         return pacsv.open_csv(stream, read_options=reading, parse_options=parsing, convert_options=options)
 
-    with _told(path), opened(None) as reader:
+    with told(path, _damaged_csv), opened(None) as reader:
         columns = tuple(reader.schema.names)
 
     def read(wanted: Sequence[str]) -> Iterator[Mapping[str, Values]]:
-        with _told(path), opened(wanted) as reader:
+        with told(path, _damaged_csv), opened(wanted) as reader:
             for batch in reader:
                 yield from _cut(batch, wanted)
 
@@ -114,7 +105,7 @@ def in_memory(data: Any) -> Table:
                 yield {column: _plain(arrays[column][start : start + BATCH_ROWS]) for column in wanted}
 
         return Table(name, None, "table", tuple(arrays), read_arrays)
-    with _told(name):
+    with told(name):
         table = data if isinstance(data, pa.Table) else pa.table(data)
 
     def read(wanted: Sequence[str]) -> Iterator[Mapping[str, Values]]:
@@ -144,31 +135,8 @@ def _opened(path: str) -> Iterator[tuple[Any, Iterable[Any]]]:
             yield stream.schema, stream
 
 
-@contextlib.contextmanager
-def _told(path: str) -> Iterator[None]:
-    """Turn what pyarrow raises into DataError; what the system says stays what it is."""
-    import pyarrow as pa
-
-    try:
-        with storage_errors(path):
-            try:
-                yield
-            except OSError as error:
-                if error.errno is None:  # damaged content, which pyarrow raises as this too
-                    raise _damaged(path, error) from None
-                raise
-    except (pa.ArrowException, UnicodeDecodeError, OverflowError) as error:
-        raise _damaged(path, error) from None
-
-
-def _damaged(path: str, error: Exception) -> DataError:
-    said = " ".join(str(error).split())[:300]
-    if "straddles two block boundaries" in said:
-        return DataError(
-            f"{path}: it cannot be read: a row is longer than {CSV_BLOCK >> 20} MiB, or a quote is never closed. "
-            "Correct it, leave its texts out, or write Parquet."
-        )
-    return DataError(f"{path}: it cannot be read: {said}. Restore it from a good copy, or write it again.")
+def _damaged_csv(path: str, error: Exception) -> DataError:
+    return long_row(path, error) or damaged(path, error)
 
 
 def _names(schema: Any) -> tuple[str, ...]:

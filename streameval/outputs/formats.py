@@ -109,15 +109,11 @@ def is_models_name(path: str) -> bool:
 
 
 def _in_zip(path: str) -> str:
-    import zipfile
-
     from streameval.tables.sized import opened_zip
+    from streameval.tables.told import told_of_archives
 
-    try:
-        with storage_errors(path), opened_zip(path) as archive:
-            names = set(archive.namelist())
-    except (zipfile.BadZipFile, NotImplementedError, UnicodeError) as error:
-        raise DataError(f"{path}: a damaged archive ({error}). Write it again.") from None
+    with told_of_archives(path, "archive", "Write it again."), opened_zip(path) as archive:
+        names = set(archive.namelist())
     return "inspect" if names & {"header.json", "summaries.json", "_journal/start.json"} else "npz"
 
 

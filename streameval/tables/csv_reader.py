@@ -35,13 +35,9 @@ def csv(path: str) -> Table:
     import pyarrow as pa
     from pyarrow import csv as pacsv
 
-    with storage_errors(path), Path(path).open("rb"):
-        pass
-    with told(path), pa.input_stream(path, compression="detect") as stream:
-        line = _first_line(stream)
-    parting = max(b",\t;", key=QUOTED.sub(b"", line).count)
-    _check_names(path, line, bytes([parting]))
-    parsing = pacsv.ParseOptions(delimiter=chr(parting), newlines_in_values=True)
+    line, parting = line_of_names(path)
+    _check_names(path, line, parting)
+    parsing = pacsv.ParseOptions(delimiter=parting.decode(), newlines_in_values=True)
 
     def opened(types: dict[str, Any] | None) -> Any:
         options = pacsv.ConvertOptions(
@@ -66,6 +62,28 @@ def csv(path: str) -> Table:
                 yield Part(part.file, part.first, {**part.columns, **integers})
 
     return Table(path, path, "a CSV file", columns, read, (path,))
+
+
+def line_of_names(path: str) -> tuple[bytes, bytes]:
+    """The first line of a CSV file, and which of comma, tab and semicolon parts its columns."""
+    import pyarrow as pa
+
+    with storage_errors(path), Path(path).open("rb"):
+        pass
+    with told(path), pa.input_stream(path, compression="detect") as stream:
+        line = _first_line(stream)
+    parting = max(b",\t;", key=QUOTED.sub(b"", line).count)
+    return line, bytes([parting])
+
+
+def long_row(path: str, error: Exception) -> DataError | None:
+    """What is meant where pyarrow says that a row is longer than a block; else None."""
+    if "straddles two block boundaries" not in str(error):
+        return None
+    return DataError(
+        f"{path}: it cannot be read: a row is longer than {BLOCK >> 20} MiB, or a quote is never closed. Correct it, "
+        "leave its texts out, or write Parquet."
+    )
 
 
 def _first_line(stream: Any) -> bytes:
@@ -133,11 +151,8 @@ def _told(path: str, names: Sequence[str]) -> Iterator[None]:
                     f"{path}, row {int(found[1]) - 2} (line {found[1]}): {found[3]} fields, expected {found[2]} as in "
                     "the line of names. Correct the row."
                 ) from None
-            if "straddles two block boundaries" in said:
-                raise DataError(
-                    f"{path}: it cannot be read: a row is longer than {BLOCK >> 20} MiB, or a quote is never closed. "
-                    "Correct it, leave its texts out, or write Parquet."
-                ) from None
+            if too_long := long_row(path, error):
+                raise too_long from None
             if "Empty CSV file" in said:
                 raise DataError(f"{path}: an empty file, expected a line of names and rows.") from None
             raise

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Any, Final
@@ -15,10 +14,10 @@ from numpy.typing import NDArray
 
 from streameval import npy_header
 from streameval.errors import DataError
-from streameval.files import storage_errors
 from streameval.tables.columns import FEATURES, TARGETS
 from streameval.tables.sized import opened_zip
 from streameval.tables.table import BATCH_ROWS, Kind, Part, Table
+from streameval.tables.told import told_of_archives
 
 MOST_ROW_BYTES: Final = 1 << 30
 MOST_AT_ONCE: Final = 64 << 20
@@ -26,10 +25,15 @@ MOST_AT_ONCE: Final = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Array:
-    """An array of an archive: the member that holds it, its shape and the type of its numbers."""
+    """An array of a file: what messages call it and what saves it, its shape and the type of its numbers.
 
-    member: str
+    dtype  object where the type, which is `descr` in the file, is none of plain numbers
+    """
+
+    name: str
+    saved_by: str
     shape: tuple[int, ...]
+    descr: str
     dtype: np.dtype[Any]
 
     @property
@@ -37,10 +41,29 @@ class Array:
         """Bytes of a row."""
         return math.prod(self.shape[1:]) * self.dtype.itemsize
 
+    def rows(self, file: IO[bytes], at_once: int) -> Iterator[NDArray[Any]]:
+        """Yield its rows, `at_once` at a time, from a file whose header was read.
+
+        Raises DataError for a file that ends before the rows do, or goes on after them.
+        """
+        for start in range(0, self.shape[0], at_once):
+            count = min(at_once, self.shape[0] - start)
+            raw = file.read(count * self.row_bytes)
+            if len(raw) != count * self.row_bytes:
+                raise DataError(
+                    f"{self.name}: it ends before row {start + count} of {self.shape[0]}. Save it again with "
+                    f"{self.saved_by}."
+                )
+            yield np.frombuffer(raw, self.dtype).reshape(count, *self.shape[1:])
+        if file.read(1):
+            raise DataError(
+                f"{self.name}: it goes on after its {self.shape[0]} rows. Save it again with {self.saved_by}."
+            )
+
 
 def npz(path: str) -> Table:
     """Several arrays of as many rows, each a column under its name."""
-    arrays = _arrays(path)
+    arrays, members = _arrays(path)
 
     def read(wanted: Sequence[str]) -> Iterator[Part]:
         lengths = {name: arrays[name].shape[0] for name in wanted}
@@ -50,22 +73,16 @@ def npz(path: str) -> Table:
                 "as many in each."
             )
         at_once = min(max(1, MOST_AT_ONCE // max(1, arrays[name].row_bytes)) for name in wanted)
-        at_once, rows = min(BATCH_ROWS, at_once), lengths[wanted[0]]
-        with _told(path), opened_zip(path) as archive, contextlib.ExitStack() as stack:
-            files = {name: stack.enter_context(archive.open(arrays[name].member)) for name in wanted}
+        at_once = min(BATCH_ROWS, at_once)
+        with opened_archive(path) as archive, contextlib.ExitStack() as stack:
+            files = {name: stack.enter_context(archive.open(members[name])) for name in wanted}
             for name in wanted:
-                _header(f"{path}, {name}", files[name])
-            for first in range(0, rows, at_once):
-                count = min(at_once, rows - first)
-                columns = {
-                    name: _rows(f"{path}, {name}", files[name], arrays[name], count) for name in wanted
-                }
-                yield Part(path, first, columns)
-            for name in wanted:
-                if files[name].read(1):
-                    raise DataError(
-                        f"{path}, {name}: it goes on after its {rows} rows. Save it again with np.savez."
-                    )
+                header_of(path, files[name], name)
+            rows = {name: arrays[name].rows(files[name], at_once) for name in wanted}
+            for first in range(0, lengths[wanted[0]], at_once):
+                yield Part(path, first, {name: next(rows[name]) for name in wanted})
+            for one in rows.values():
+                next(one, None)  # looks whether the file goes on
 
     columns = {name: _kind(array) for name, array in arrays.items()}
     return Table(path, path, "a .npz file", columns, read, (path,))
@@ -81,38 +98,60 @@ def holds_data(path: str) -> bool:
     return bool(names & FEATURES and names & TARGETS)
 
 
-def _arrays(path: str) -> dict[str, Array]:
-    found: dict[str, Array] = {}
-    with _told(path), opened_zip(path) as archive:
-        for one in archive.infolist():
-            name = one.filename.removesuffix(".npy")
-            if name == one.filename:
-                continue
-            if name in found:
-                raise DataError(f"{path}: array {name[:60]!r} is there twice. Save it again with np.savez.")
-            with archive.open(one) as file:
-                found[name] = _header(f"{path}, {name}", file, one.filename)
-    if not found:
-        raise DataError(f"{path}: no arrays, expected those of np.savez: x and t.")
+def members_of(path: str, archive: zipfile.ZipFile) -> dict[str, str]:
+    """The members of an archive that hold arrays, by the arrays' names. Raises DataError for a name that is twice."""
+    found: dict[str, str] = {}
+    for one in archive.infolist():
+        name = one.filename.removesuffix(".npy")
+        if name == one.filename:
+            continue
+        if name in found:
+            raise DataError(f"{path}: array {name[:60]!r} is there twice. Save it again with np.savez.")
+        found[name] = one.filename
     return found
 
 
-def _header(name: str, file: IO[bytes], member: str = "") -> Array:
-    """The header of an array; its numbers follow. Raises DataError for what is no array in row-major order."""
+def header_of(path: str, file: IO[bytes], name: str | None = None) -> Array:
+    """The header of a .npy file, or of array `name` of an archive; its numbers follow.
+
+    Raises DataError for what is no array in row-major order.
+    """
+    where = path if name is None else f"{path}, {name}"
+    saved_by = "np.save" if name is None else "np.savez"
     start = file.read(10)
     start += file.read(2) if start[6:7] > b"\1" else b""
     start += file.read(min(int.from_bytes(start[8:], "little"), npy_header.MAX_HEADER))
     try:
         header = npy_header.parse(start)
     except npy_header.MalformedHeaderError as error:
-        raise DataError(f"{name}: {error}. Save it again with np.savez.") from None
+        raise DataError(f"{where}: {error}. Save it again with {saved_by}.") from None
     if header.fortran_order and len(header.shape) > 1:
+        array = f"{'' if name is None else f'{name}='}np.ascontiguousarray(array)"
         raise DataError(
-            f"{name}: in column-major order, expected row-major. Save it again: "
-            f"np.savez(path, {name.rsplit(', ')[-1]}=np.ascontiguousarray(array))"
+            f"{where}: in column-major order, expected row-major. Save it again: {saved_by}(path, {array})"
         )
     dtype = np.dtype(header.descr) if header.is_plain else np.dtype(object)
-    return Array(member, header.shape, dtype)
+    return Array(where, saved_by, header.shape, header.descr, dtype)
+
+
+@contextlib.contextmanager
+def opened_archive(path: str) -> Iterator[zipfile.ZipFile]:
+    """Yield an archive that is open for reading; what is raised where it is damaged becomes DataError."""
+    with told_of_archives(path, "archive", "Save it again with np.savez."), opened_zip(path) as archive:
+        yield archive
+
+
+def _arrays(path: str) -> tuple[dict[str, Array], dict[str, str]]:
+    """The arrays of an archive, and their members, by name."""
+    found: dict[str, Array] = {}
+    with opened_archive(path) as archive:
+        members = members_of(path, archive)
+        for name, member in members.items():
+            with archive.open(member) as file:
+                found[name] = header_of(path, file, name)
+    if not found:
+        raise DataError(f"{path}: no arrays, expected those of np.savez: x and t.")
+    return found, members
 
 
 def _kind(array: Array) -> Kind:
@@ -121,22 +160,3 @@ def _kind(array: Array) -> Kind:
     if not plain or not array.shape:
         return Kind("other", said)
     return Kind("number" if len(array.shape) == 1 else "list", said)
-
-
-def _rows(name: str, file: IO[bytes], array: Array, count: int) -> NDArray[Any]:
-    raw = file.read(count * array.row_bytes)
-    if len(raw) != count * array.row_bytes:
-        raise DataError(f"{name}: it ends before its {array.shape[0]} rows do. Save it again with np.savez.")
-    return np.frombuffer(raw, array.dtype).reshape(count, *array.shape[1:])
-
-
-@contextlib.contextmanager
-def _told(path: str) -> Iterator[None]:
-    """Turn what a damaged archive raises into DataError."""
-    try:
-        with storage_errors(path):
-            yield
-    except (
-        zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError, UnicodeError,
-    ) as error:  # fmt: skip
-        raise DataError(f"{path}: a damaged archive ({error}). Save it again with np.savez.") from None

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from streameval.errors import DataError
 from streameval.files import storage_errors
 
 
+def damaged(name: str, error: Exception) -> DataError:
+    """What a reader of pyarrow said of a file."""
+    said = " ".join(str(error).split())[:300]
+    return DataError(f"{name}: it cannot be read: {said}. Restore it from a good copy, or write it again.")
+
+
 @contextlib.contextmanager
-def told(name: str) -> Iterator[None]:
-    """Turn what pyarrow raises into DataError; what the system says stays what it is."""
+def told(name: str, damage: Callable[[str, Exception], DataError] = damaged) -> Iterator[None]:
+    """Turn what pyarrow raises into DataError, by `damage`; what the system says stays what it is."""
     import pyarrow as pa
 
     try:
@@ -20,13 +26,23 @@ def told(name: str) -> Iterator[None]:
                 yield
             except OSError as error:
                 if error.errno is None:  # damaged content, which pyarrow raises as this too
-                    raise damaged(name, error) from None
+                    raise damage(name, error) from None
                 raise
     except (pa.ArrowException, UnicodeDecodeError, OverflowError) as error:
-        raise damaged(name, error) from None
+        raise damage(name, error) from None
 
 
-def damaged(name: str, error: Exception) -> DataError:
-    """What a reader of pyarrow said of a file."""
-    said = " ".join(str(error).split())[:300]
-    return DataError(f"{name}: it cannot be read: {said}. Restore it from a good copy, or write it again.")
+@contextlib.contextmanager
+def told_of_archives(name: str, what: str, cure: str) -> Iterator[None]:
+    """Turn what a damaged zip raises into DataError: `what` it is, and the `cure`."""
+    import struct
+    import zipfile
+    import zlib
+
+    try:
+        with storage_errors(name):
+            yield
+    except (
+        zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, EOFError, RuntimeError, UnicodeError,
+    ) as error:  # fmt: skip
+        raise DataError(f"{name}: a damaged {what} ({error}). {cure}") from None

@@ -9,7 +9,6 @@ import io
 import math
 import struct
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Final
@@ -21,6 +20,7 @@ from streameval.outputs.table import Table
 from streameval.outputs.tools.directions import less_is_better
 from streameval.tables import json_stream
 from streameval.tables.sized import SizedFile, opened_zip
+from streameval.tables.told import told_of_archives
 
 # As inspect_ai's value_to_float has them: correct, partial, incorrect, no answer.
 LETTERS: Final = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
@@ -80,28 +80,16 @@ def _plain(path: str) -> Iterator[Any]:
 
 def _zipped(path: str) -> Iterator[Any]:
     """The summaries of all samples; of a run that did not end, those that were written until then."""
-    try:
-        with storage_errors(path), opened_zip(path) as archive:
-            there = {one.filename: one for one in archive.infolist()}
-            names = (
-                [SUMMARIES] if SUMMARIES in there else sorted(n for n in there if "_journal/summaries/" in n)
+    with told_of_archives(path, "log", "Restore it from a good copy."), opened_zip(path) as archive:
+        there = {one.filename: one for one in archive.infolist()}
+        names = [SUMMARIES] if SUMMARIES in there else sorted(n for n in there if "_journal/summaries/" in n)
+        if not names:
+            raise DataError(
+                f"{path}: no {SUMMARIES}, expected a log of inspect_ai with samples: inspect eval ..."
             )
-            if not names:
-                raise DataError(
-                    f"{path}: no {SUMMARIES}, expected a log of inspect_ai with samples: inspect eval ..."
-                )
-            for name in names:
-                with _member(path, archive, there[name]) as file:
-                    yield from json_stream.items(f"{path}, {name}", file)
-    except (
-        zipfile.BadZipFile,
-        NotImplementedError,
-        zlib.error,
-        EOFError,
-        UnicodeError,
-        struct.error,
-    ) as error:
-        raise DataError(f"{path}: a damaged log ({error}). Restore it from a good copy.") from None
+        for name in names:
+            with _member(path, archive, there[name]) as file:
+                yield from json_stream.items(f"{path}, {name}", file)
 
 
 def _member(path: str, archive: zipfile.ZipFile, one: zipfile.ZipInfo) -> IO[bytes]:
