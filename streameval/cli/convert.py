@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from streameval.cli import options
+from streameval.cli.column_options import ColumnOptions, column_options
 from streameval.errors import UsageError
 
 
@@ -17,20 +18,14 @@ from streameval.errors import UsageError
 @options.option(
     "--first-label", type=int, default=0, show_default=True, help="The number that labels count from."
 )
-@options.scale
-@options.columns
+@column_options
 @options.as_json
 def command(
     paths: tuple[str, ...],
     format: str | None,
     classes: int | None,
     first_label: int,
-    scale: float | None,
-    features: str | None,
-    target: str | None,
-    image: str | None,
-    mean: str | None,
-    std: str | None,
+    columns: ColumnOptions,
     as_json: bool,
 ) -> None:
     """Convert DATA to DEST: streameval convert train.parquet train.arrow, or convert IMAGES LABELS DEST.
@@ -43,14 +38,13 @@ def command(
     DEST ending with .arrow becomes one Arrow file, anything else a folder of images.npy, labels.npy and manifest.json.
     It appears whole or not at all.
     """
-    from streameval.cli import inputs, output, written
+    from streameval.cli import output, written
     from streameval.reports.progress import progress
     from streameval.storage import converting
 
     if len(paths) < 2:
         raise UsageError(f"{paths[0]}: one path, expected two: streameval convert DATA DEST.")
-    given: dict[str, object] = {"scale": scale, "features": features, "target": target, "image": image}
-    given |= {"mean": inputs.numbers("--mean", mean), "std": inputs.numbers("--std", std)}
+    given = columns.opening()
     with progress("converting") as on_progress:
         path = converting.convert(
             converting.given_paths(paths[:-1]),
@@ -59,6 +53,6 @@ def command(
             classes=classes,
             first_label=first_label,
             progress=on_progress,
-            **{name: value for name, value in given.items() if value is not None},
+            **given,
         )
     output.show(written.describe(path), as_json, written.text)

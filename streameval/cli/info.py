@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from streameval.cli import options
+from streameval.cli.column_options import ColumnOptions, column_options
 
 
 @click.command()
@@ -12,8 +13,7 @@ from streameval.cli import options
 @options.option(
     "--check", is_flag=True, help="Read all of a data set, and compare it with its recorded hashes."
 )
-@options.scale
-@options.columns
+@column_options
 @options.activation
 @options.dropout
 @options.allow_nonfinite
@@ -22,12 +22,7 @@ from streameval.cli import options
 def command(
     path: str,
     check: bool,
-    scale: float | None,
-    features: str | None,
-    target: str | None,
-    image: str | None,
-    mean: str | None,
-    std: str | None,
+    columns: ColumnOptions,
     activation: str | None,
     dropout: str | None,
     allow_nonfinite: bool,
@@ -39,11 +34,8 @@ def command(
     from streameval.errors import DataError, ModelError, UsageError
 
     try:
-        if description.is_data(path) or any((features, target, image, mean, std)):
-            source = inputs.open_data(
-                path, io=io, scale=scale, features=features, target=target, image=image,
-                mean=inputs.numbers("--mean", mean), std=inputs.numbers("--std", std),
-            )  # fmt: skip
+        if description.is_data(path) or columns.of_data:
+            source = inputs.open_data(path, io=io, **columns.opening())
             info = description.data_set(source, check=check)
         else:
             network = inputs.load_model(path, activation, dropout, allow_nonfinite=allow_nonfinite)

@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 from streameval.cli import options
+from streameval.cli.column_options import ColumnOptions, column_options
 from streameval.defaults import EPS, LOSSES, NATIVE
 from streameval.errors import UsageError
 
@@ -36,7 +37,7 @@ class InputOptions:
     check, not by all."""
 
     threads: int | None
-    scale: float | None
+    columns: ColumnOptions
     activation: str | None
     dropout: str | None
     io: str
@@ -46,11 +47,6 @@ class InputOptions:
     label_smoothing: float = 0.0
     delta: float = 1.0
     check: bool = False
-    features: str | None = None
-    target: str | None = None
-    image: str | None = None
-    mean: str | None = None
-    std: str | None = None
 
     def chosen_loss(self) -> Loss:
         """What a row costs. Raises UsageError for options of another loss, or that cannot mean anything."""
@@ -82,73 +78,29 @@ class InputOptions:
 
     def data(self, path: str) -> Source:
         """Open the data set at `path`. Errors are those of `inputs.open_data`."""
-        from streameval.cli.inputs import numbers, open_data
+        from streameval.cli.inputs import open_data
 
-        return open_data(
-            path, io=self.io, scale=self.scale, check=self.check,
-            features=self.features, target=self.target, image=self.image,
-            mean=numbers("--mean", self.mean), std=numbers("--std", self.std),
-        )  # fmt: skip
+        return open_data(path, io=self.io, check=self.check, **self.columns.opening())
 
 
-input_options = options.gathered(
-    "inputs",
-    InputOptions,
-    options.loss,
-    options.eps,
-    options.label_smoothing,
-    options.delta,
-    options.threads,
-    options.scale,
-    options.columns,
-    options.activation,
-    options.dropout,
-    options.io,
-    options.runtime,
-    options.check,
-)
+# What rows are read with, and by whom they are computed.
+LOSS: Final = (options.loss, options.eps, options.label_smoothing, options.delta)
+READING: Final = (options.threads, column_options, options.activation, options.dropout)
+COMPUTING: Final = (options.io, options.runtime)
+
+input_options = options.gathered("inputs", InputOptions, *LOSS, *READING, *COMPUTING, options.check)
 # Of probabilities, which have no eps.
-probability_input_options = options.gathered(
-    "inputs",
-    InputOptions,
-    options.threads,
-    options.scale,
-    options.columns,
-    options.activation,
-    options.dropout,
-    options.io,
-    options.runtime,
-    options.check,
-)
+probability_input_options = options.gathered("inputs", InputOptions, *READING, *COMPUTING, options.check)
 # Of a comparison with a report: it says its eps, and what is read is always hashed.
-verify_input_options = options.gathered(
-    "inputs",
-    InputOptions,
-    options.threads,
-    options.scale,
-    options.columns,
-    options.activation,
-    options.dropout,
-    options.allow_nonfinite,
-    options.io,
-    options.runtime,
-)
+verify_input_options = options.gathered("inputs", InputOptions, *READING, options.allow_nonfinite, *COMPUTING)
 # Of a pass over all rows: chunks and rows that are not finite are that command's own.
 pass_input_options = options.gathered(
     "inputs",
     InputOptions,
-    options.loss,
-    options.eps,
-    options.label_smoothing,
-    options.delta,
+    *LOSS,
     options.chunk_rows,
-    options.threads,
-    options.scale,
-    options.columns,
-    options.activation,
-    options.dropout,
+    *READING,
     options.allow_nonfinite,
-    options.io,
-    options.runtime,
+    *COMPUTING,
     options.check,
 )

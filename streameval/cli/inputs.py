@@ -53,19 +53,6 @@ def open_data(path: str, *, io: str = "auto", **given: Any) -> Source:
     return source
 
 
-def numbers(option: str, text: str | None) -> list[float] | None:
-    """The numbers of an option, with commas between. Raises UsageError for what is none."""
-    found = []
-    for part in [] if text is None else text.split(","):
-        try:
-            found.append(float(part))
-        except ValueError:
-            raise UsageError(
-                f"{option}: {shown(part)} is no number. Expected such as 0.5, or 0.5,0.4,0.3."
-            ) from None
-    return None if text is None else found
-
-
 def parse_rows(text: str | None, total: int) -> Rows:
     """Return the rows that `--rows` asks for, of `total`: a span, or what a file lists; None for all.
 

@@ -92,21 +92,6 @@ chunk_rows = option(
 max_memory = option(
     "--max-memory", metavar="SIZE", help="Hold no more than this, such as 256M, beyond imports."
 )
-scale = option(
-    "--scale", type=float, help="Factor from stored values to features, instead of the recorded one."
-)
-features = option(
-    "--features",
-    metavar="C,...",
-    help="Columns of features of a table (.parquet, .csv, ...), with commas between, or a pattern such as 'pixel*'. "
-    "Default: told by names and types.",
-)
-target = option(
-    "--target", metavar="C", help="Column of class numbers, or columns of weights of the classes."
-)
-image = option(
-    "--image", metavar="C", help="Column of images, PNG or JPEG or arrays, in place of --features."
-)
 io = option(
     "--io",
     type=click.Choice(IO),
@@ -192,13 +177,3 @@ def gathered(name: str, kind: type[Any], *decorators: Decorator[Any]) -> Decorat
         return joined(*decorators)(together)
 
     return decorate
-
-
-mean = option(
-    "--mean",
-    metavar="M,...",
-    help="Features are (value * scale - mean) / std: one number, or one for each channel, with commas between.",
-)
-std = option("--std", metavar="S,...", help="The same.")
-# Which columns of a table mean what, and how features are normalised.
-columns = joined(features, target, image, mean, std)

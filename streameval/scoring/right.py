@@ -9,14 +9,14 @@ import numpy as np
 
 from streameval.errors import UsageError
 from streameval.losses import Recorded
-from streameval.losses.loss import Loss
 from streameval.scoring.scorer import Scorer, Scores
+from streameval.scoring.wrapped import WrappedScorer
 from streameval.storage.source import Chunk
 
 ACCURACY = Recorded("accuracy", score=True, low=0.0, high=1.0)
 
 
-class RightScorer:
+class RightScorer(WrappedScorer):
     """Scores 1 for a row that another scorer's model predicts right, else 0; NaN where its loss is not finite.
 
     Raises UsageError for rows that have no classes.
@@ -25,19 +25,8 @@ class RightScorer:
     def __init__(self, scorer: Scorer) -> None:
         if scorer.classes is None:
             raise UsageError("of (--of) accuracy: these rows have no classes. Expected --of loss.")
-        self._scorer = scorer
-        self.name, self.model = scorer.name, scorer.model
-        self.classes: int | None = scorer.classes
-        self.loss: Loss = ACCURACY
-
-    @property
-    def threads(self) -> int:
-        """See `Scorer`."""
-        return self._scorer.threads
-
-    @threads.setter
-    def threads(self, threads: int) -> None:
-        self._scorer.threads = threads
+        super().__init__(scorer)
+        self.loss = ACCURACY
 
     def score(self, chunk: Chunk) -> Scores:
         """See `Scorer`."""

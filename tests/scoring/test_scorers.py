@@ -14,6 +14,8 @@ import streameval as se
 from streameval.errors import LabelError, StorageError, UsageError
 from streameval.losses import CrossEntropy
 from streameval.scoring import SCORERS, check_model, make_scorer
+from streameval.scoring.detailed import DetailedScorer
+from streameval.scoring.right import ACCURACY, RightScorer
 from streameval.scoring.scorer import Budget, available
 from streameval.storage.source import Span
 
@@ -133,3 +135,26 @@ def test_a_network_that_memory_cannot_hold_is_refused_before_it_is_packed(
         make_scorer(wide, source, CrossEntropy(), Budget(max_memory=1 << 20))
     make_scorer(wide, source, CrossEntropy(), Budget(max_memory=1 << 30))
     make_scorer(wide, source, CrossEntropy())
+
+
+@pytest.mark.parametrize("wrap", [DetailedScorer, RightScorer])
+def test_a_scorer_of_another_one_s_scores_computes_as_that_one_does(
+    wrap: Any, model: se.Mlp, source: Any
+) -> None:
+    plain = make_scorer(model, source, CrossEntropy(), Budget(threads=1))
+    wrapped = wrap(plain)
+    assert (wrapped.name, wrapped.model, wrapped.classes) == (plain.name, model, CLASSES)
+    wrapped.threads = 2
+    assert (plain.threads, wrapped.threads) == (2, 2)
+    chunk = whole(source)
+    found, expected = wrapped.score(chunk), plain.score(chunk)
+    assert np.array_equal(found.predicted, expected.predicted)
+    assert np.array_equal(found.target, expected.target)
+    assert wrapped.footprint(100, 1) > plain.footprint(100, 1)
+    if wrap is DetailedScorer:
+        assert found.loss.tobytes() == expected.loss.tobytes()
+        assert wrapped.loss == plain.loss
+        assert wrapped.reference(chunk).tobytes() == plain.reference(chunk).tobytes()
+    else:
+        assert np.array_equal(found.loss, expected.right)
+        assert (wrapped.loss.detail, wrapped.reference(chunk)) == (ACCURACY.detail, None)
