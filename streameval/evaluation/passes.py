@@ -86,10 +86,19 @@ def compute(
 
     Raises DataError for a row whose loss is not finite, unless such rows are allowed and left out.
     """
+    for place, chunk in read(source, tasks, chunk_rows):
+        yield _part(scorers, source, chunk, place, allow_nonfinite, anatomist)
+
+
+def read(source: Source, tasks: Iterable[Task], chunk_rows: int) -> Iterator[tuple[int, Chunk]]:
+    """Yield the chunks of the rows of the tasks, each with the place of its first row in the selection.
+
+    After the last one the file is checked to be what it was at opening.
+    """
     for task in tasks:
         place = task.span.start
         for chunk in task.rows.chunks(source, chunk_rows):
-            yield _part(scorers, source, chunk, place, allow_nonfinite, anatomist)
+            yield place, chunk
             place += len(chunk)
     source.check_unchanged()
 

@@ -139,7 +139,10 @@ class Report(Carried):
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the state: the same bits for any chunks, threads, order of rows, and storage."""
+        """SHA-256 of the state: the same bits for any chunks, threads and storage.
+
+        It holds the numbers of the worst rows: rows that lie in another order have the same loss, and another digest.
+        """
         return self.state.digest
 
     @cached_property

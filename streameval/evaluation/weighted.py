@@ -22,7 +22,7 @@ from streameval.errors import DataError, LabelError, UsageError
 from streameval.evaluation.carried import Carried
 from streameval.evaluation.names import DataName, data_dict, model_dict
 from streameval.evaluation.opening import subject
-from streameval.evaluation.passes import nonfinite
+from streameval.evaluation.passes import nonfinite, read
 from streameval.evaluation.selection import Rows, Selection, row_numbers
 from streameval.evaluation.state import UNITS, Classification, LossSums, fold_classes, fold_losses
 from streameval.losses import CrossEntropy
@@ -52,7 +52,8 @@ Floats = NDArray[np.float64]
 class WeightedSums:
     """Exact sums of rows: of weight times loss, of weights, and of both added, from which their product follows.
 
-    weight times loss is `values`, weight `weights`; `classes` and `class_weights` the same by true class
+    weight times loss is `values`, weight `weights`; `classes` and `class_weights` the same by true class. `worst` is
+    empty: these sums know no numbers of rows
     """
 
     values: LossSums = field(default_factory=LossSums)
@@ -174,7 +175,7 @@ class Weighted(Carried):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the sums: the same for any chunks, threads and order of rows."""
+        """SHA-256 of the sums: the same for any chunks and threads, and for the same rows in another order."""
         return hashlib.sha256(json.dumps(self.sums.to_dict(), sort_keys=True).encode()).hexdigest()
 
     @property
@@ -268,14 +269,11 @@ def evaluate_weighted(
     weighing = _Weighing.of(network, source, chosen, class_weights, ignore_index, weights)
     selection, total = Selection.of(rows, source), WeightedSums()
     scorer = make_scorer(network, source, weighing.plain, Budget(threads))
-    size, done = weighing.chunk_rows(integer("chunk_rows", chunk_rows, least=1)), 0
-    for task in selection.tasks([Span(0, len(selection))]):
-        for chunk in task.rows.chunks(source, size):
-            total += weighing.sums(scorer, source, chunk, allow_nonfinite)
-            done += len(chunk)
-            if callable(progress):
-                progress(done, len(selection))
-    source.check_unchanged()
+    size = weighing.chunk_rows(integer("chunk_rows", chunk_rows, least=1))
+    for place, chunk in read(source, selection.tasks([Span(0, len(selection))]), size):
+        total += weighing.sums(scorer, source, chunk, allow_nonfinite)
+        if callable(progress):
+            progress(place + len(chunk), len(selection))
     if not total.weights.units:
         raise DataError(f"{source.name}: no row has a weight, so there is no mean. Expected one at least.")
     return Weighted(
@@ -370,7 +368,7 @@ class _Weighing:
             raise nonfinite(source, int(numbers[np.argmax(wrong)]), int(wrong.sum()), len(chunk))
         kept = counted & ~wrong
         value, weight, numbers = value[kept], weight[kept], numbers[kept]
-        folded = [fold_losses(one, numbers)[0] for one in (value, weight, value + weight)]
+        folded = [_sums(one, numbers) for one in (value, weight, value + weight)]
         if any(one.left_out for one in folded):
             raise DataError(
                 f"{source.name}: a weight times a loss is over 4e6, which exact sums do not hold. Divide all weights "
@@ -412,6 +410,11 @@ class _Weighing:
                 f"{self.outputs} classes (0..{self.outputs - 1}), or {self.ignored}, which is ignored. Correct "
                 "the labels."
             )
+
+
+def _sums(values: Floats, numbers: NDArray[np.int64]) -> LossSums:
+    """The sums of (n,) values, without the numbers of rows: no sum depends on where its rows lie."""
+    return replace(fold_losses(values, numbers)[0], worst=())
 
 
 def checked_weights(name: str, given: Any, count: int) -> Floats:

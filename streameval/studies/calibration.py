@@ -14,7 +14,8 @@ from streameval.evaluation.carried import Carried
 from streameval.evaluation.grouping import row_groups
 from streameval.evaluation.names import data_dict, model_dict
 from streameval.evaluation.opening import subject
-from streameval.evaluation.passes import score_finite
+from streameval.evaluation.passes import read, score_finite
+from streameval.evaluation.selection import Selection
 from streameval.models.model import Model
 from streameval.scoring import make_scorer
 from streameval.scoring.scorer import Budget
@@ -102,16 +103,14 @@ def calibration(
     codes, count = (None, None) if groups is None else row_groups(groups, source)
     confidence, right = np.empty(source.rows), np.empty(source.rows, np.bool_)
     scores, labels = np.empty(source.rows), np.empty(source.rows, np.int64)
-    place = 0
-    for chunk in source.chunks(Span(0, source.rows), CHUNK_ROWS):
+    everything = Span(0, source.rows)
+    for place, chunk in read(source, Selection(everything).tasks([everything]), CHUNK_ROWS):
         part = slice(place, place + len(chunk))
         told, chances = score_finite([scorer], source, chunk)[0], probabilities(chunk)
         labels[part] = np.asarray(told.target, np.int64)
         right[part] = told.target == told.predicted
         scores[part] = brier_scores(chances, labels[part])
         confidence[part] = chances.max(axis=1)
-        place += len(chunk)
-    source.check_unchanged()
     return Calibration(
         brier(scores, groups=codes, level=level),
         calibration_error(confidence, right, bins=bins, groups=codes, level=level),

@@ -136,6 +136,42 @@ def test_no_result_depends_on_chunks_threads_or_order() -> None:
     assert other.digest != whole.digest
 
 
+def test_rows_that_lie_in_another_order_have_the_same_weighted_digest() -> None:
+    """The sums know no numbers of rows; those of a plain mean do, and its digest tells the two apart."""
+    order = np.random.default_rng(8).permutation(ROWS)
+    settings: dict[str, Any] = {"class_weights": BY_CLASS, "ignore_index": -100}
+    whole = se.evaluate_weighted(identity(), (Z, IGNORED), weights=BY_ROW, **settings)
+    again = se.evaluate_weighted(identity(), (Z[order], IGNORED[order]), weights=BY_ROW[order], **settings)
+    assert again.digest == whole.digest
+    assert again.sums == whole.sums
+    one, two = se.evaluate(identity(), (Z, T)), se.evaluate(identity(), (Z[order], T[order]))
+    assert one.loss.hex() == two.loss.hex()
+    assert one.state.sums.units_squared == two.state.sums.units_squared
+    assert one.digest != two.digest
+
+
+def test_progress_is_told_after_every_chunk() -> None:
+    told: list[tuple[int, int]] = []
+    rows = np.arange(ROWS)[50:]
+    se.evaluate_weighted(
+        identity(), (Z, T), weights=BY_ROW, rows=rows, chunk_rows=60,
+        progress=lambda done, total: told.append((done, total)),
+    )  # fmt: skip
+    assert told == [(60, 150), (120, 150), (150, 150)]
+
+
+def test_a_file_that_changes_during_the_pass_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "images.npy", Z)
+    np.save(tmp_path / "labels.npy", T)
+
+    def touch(done: int, total: int) -> None:
+        content = (tmp_path / "labels.npy").read_bytes()
+        (tmp_path / "labels.npy").write_bytes(content)
+
+    with pytest.raises(DataError, match="changed"):
+        se.evaluate_weighted(identity(), tmp_path, weights=BY_ROW, progress=touch)
+
+
 def test_functions_and_saved_outputs_come_to_the_same() -> None:
     loss = se.CrossEntropy(0.0, label_smoothing=0.2)
     settings: dict[str, Any] = {"class_weights": BY_CLASS, "ignore_index": -100, "loss": loss}
