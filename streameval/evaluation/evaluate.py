@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
@@ -11,7 +13,14 @@ from typing import Any
 from streameval.arguments import integer
 from streameval.defaults import CHUNK_ROWS
 from streameval.deprecation import gathered
-from streameval.errors import DataError, IncompleteDataError, IncompleteError, StorageError, UsageError
+from streameval.errors import (
+    DataError,
+    IncompleteDataError,
+    IncompleteError,
+    StorageError,
+    StreamevalWarning,
+    UsageError,
+)
 from streameval.evaluation.anatomizing import Anatomist, Named
 from streameval.evaluation.checkpoint import Checkpoint, CheckpointWriter, resumed
 from streameval.evaluation.events import Callback, EventFile, Listeners
@@ -27,6 +36,7 @@ from streameval.evaluation.resources import Meter
 from streameval.evaluation.selection import Rows, Selection
 from streameval.evaluation.shards import StateFile, shard_span
 from streameval.evaluation.signals import DeferredSignals, defer_signals
+from streameval.evaluation.state import LossSums
 from streameval.files import Output, check_outputs
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
@@ -68,6 +78,8 @@ class PassOptions:
 
 
 ONE_SITTING = PassOptions()
+# How far a sum may be off, relatively, before that is said.
+MOST_OFF = 1e-4
 
 
 @gathered("options", PassOptions, "checkpoint", "shard", "engine", "callbacks")
@@ -131,7 +143,31 @@ def evaluate(
         _group_sums(groups_of(source, groups), source, selection, options),
         _anatomist(anatomy, by, source, options),
     )  # fmt: skip
-    return one.run(data, progress if callable(progress) else None)
+    report = one.run(data, progress if callable(progress) else None)
+    if getattr(chosen_loss, "outputs", None) == "numbers":
+        _warn_of_units(source.name, chosen_loss, report.state.sums)
+    return report
+
+
+def _warn_of_units(name: str, loss: Loss, sums: LossSums) -> None:
+    """Warn where losses are about as small as the steps in which they are added up, so that their sum loses digits."""
+    least = sums.worst[-1][0] if sums.worst else 0.0
+    # All other rows cost no more than the least of the worst ones do: where that is 0, nothing is lost of them.
+    costing = sums.rows if least else sum(one > 0.0 for one, _ in sums.worst)
+    off = 0.5 * costing
+    if off <= MOST_OFF * sums.units:
+        return
+    # What would make the largest loss about 1.
+    factor = 10.0 ** math.ceil(-math.log10(sums.largest) / (1 if loss.name == "absolute" else 2))
+    much = f"may be off by up to {100 * off / sums.units:.2g} %" if sums.units else "is lost"
+    delta = ", and delta with them" if loss.name == "huber" else ""
+    warnings.warn(
+        f"{name}: the largest {loss.name} loss is {sums.largest:.2g}, and losses are added up in steps of "
+        f"2^-40 = 9.1e-13: their mean {much}. Measure outputs and targets in a smaller unit: multiply both, such as by "
+        f"{factor:.0e}{delta}.",
+        StreamevalWarning,
+        stacklevel=2,
+    )
 
 
 def _group_sums(groups: Any, source: Source, selection: Selection, options: PassOptions) -> GroupSums | None:

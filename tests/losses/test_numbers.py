@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -229,6 +230,51 @@ def test_sums_of_large_errors_are_exact() -> None:
     sums = se.evaluate(model(zero), (X, t), loss=se.Squared()).state.sums
     assert sums.units == sum(int(one) ** 2 for one in t) << 40
     assert sums.units_squared == sum(int(one) ** 4 for one in t) << 80
+
+
+@pytest.mark.parametrize("loss", [se.Squared(), se.Absolute(), se.Huber(1.0)], ids=lambda loss: loss.name)
+def test_losses_as_small_as_the_steps_of_their_sum_are_warned_of_with_a_unit_that_mends_it(loss: Any) -> None:
+    """Without the warning exactly as long as the sum of what was added is the sum of the losses, to 1e-4."""
+    errors = np.abs(RNG.normal(size=ROWS)) + 0.1
+    plain = se.Absolute if loss.name == "absolute" else lambda: loss
+    power, warned = 1 if loss.name == "absolute" else 2, []
+    for digits in range(1, 15):
+        small = errors * 10.0**-digits
+        given = {"z": small, "t": np.zeros(ROWS)}
+        exact = float(plain().reference(small[:, None], given["t"]).mean())
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            found = se.evaluate(se.open_outputs(given, predictions="z", target="t"), loss=loss).loss
+        assert found is not None
+        warned.append(bool(told))
+        if not told:
+            assert found == pytest.approx(exact, rel=1e-4)
+            continue
+        said = str(told[0].message)
+        assert f"the largest {loss.name} loss is" in said
+        assert ("and delta with them" in said) == (loss.name == "huber")
+        by = float(said.split("such as by ")[1].split(",")[0].rstrip("."))
+        given["z"] = small * by
+        mended = se.evaluate(se.open_outputs(given, predictions="z", target="t"), loss=scaled(loss, by))
+        assert mended.loss is not None
+        assert mended.loss / by**power == pytest.approx(exact, rel=1e-4)
+    assert (warned[0], warned[-1]) == (False, True)
+    assert warned == sorted(warned)
+    assert abs(found / exact - 1.0) > 1e-4  # the last one was lost
+
+
+def scaled(loss: Any, by: float) -> Any:
+    return se.Huber(loss.delta * by) if loss.name == "huber" else loss
+
+
+def test_rows_that_cost_nothing_lose_nothing() -> None:
+    """Of thousands of exact outputs and a few that are a little off, and where all are exact: no warning."""
+    for wrong in (0, 3):
+        z = np.zeros(5000)
+        z[:wrong] = 1e-4
+        given = {"z": z, "t": np.zeros(5000)}
+        found = se.evaluate(se.open_outputs(given, predictions="z", target="t"), loss=se.Squared()).loss
+        assert found == pytest.approx(wrong * 1e-8 / 5000, rel=1e-4)
 
 
 @pytest.mark.parametrize(
