@@ -150,6 +150,8 @@ def allocate(sizes: NDArray[np.int64], size: int, spread: Any = None) -> NDArray
         high *= 2
     for _ in range(200):
         middle = 0.5 * (low + high)
+        if not low < middle < high:  # no number is left between them
+            break
         if _shares(pull, middle, least, sizes).sum() < size:
             low = middle
         else:

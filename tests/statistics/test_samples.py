@@ -261,19 +261,18 @@ def test_the_stratified_estimate_is_the_formula():
 
 
 def test_few_draws_of_normal_losses_are_held_as_often_as_said():
-    """5 blocks, and 20 rows of 10 classes, 4,000 draws: z covers 0.89 and 0.86; standard error 0.0035."""
+    """5 blocks, and 20 rows of 10 classes, 1,000 draws: z covers 0.89 and 0.86; standard error 0.007."""
     rng = np.random.default_rng(2)
     losses, labels = rng.normal(size=4000), np.arange(4000) % 10
     truth, held = losses.mean(), np.zeros(2)
-    for seed in range(4000):
+    for seed in range(1000):
         five = blocks(4000, 50, block_rows=10, seed=seed)
         strata = stratified(labels, 20, seed=seed)
         for k, drawn in enumerate((five, strata)):
             held[k] += truth in drawn.estimate(losses[drawn.rows]).interval()
-    assert held[0] / 4000 == pytest.approx(0.95, abs=0.015)
-    assert (
-        0.94 <= held[1] / 4000 <= 0.985
-    )  # Satterthwaite's degrees, from two rows a class, are on the safe side
+    assert held[0] / 1000 == pytest.approx(0.95, abs=0.025)
+    # Satterthwaite's degrees, from two rows a class, are on the safe side.
+    assert 0.93 <= held[1] / 1000 <= 0.99
 
 
 def test_estimates_from_few_draws_warn_of_what_they_cannot_have_seen():
