@@ -38,7 +38,8 @@ def jsonl(path: str) -> Table:
             raise DataError(f"{path}: over {MOST_NAMES} names, expected those of one table.")
     if not columns:
         raise DataError(f"{path}: no rows, expected one JSON object a line.")
-    width = max((_size(one) for one in itertools.islice(records(), 1)), default=1)
+    # The first record may be empty.
+    width = max([1, *(_size(one) for one in itertools.islice(records(), 1))])
     at_once = max(1, min(BATCH_ROWS, MOST_AT_ONCE // width))
 
     def read(wanted: Sequence[str]) -> Iterator[Part]:

@@ -8,11 +8,19 @@ from collections.abc import Callable, Iterator
 from streameval.errors import DataError
 from streameval.files import storage_errors
 
+SAID = 300
+
 
 def damaged(name: str, error: Exception) -> DataError:
     """What a reader of pyarrow said of a file."""
-    said = " ".join(str(error).split())[:300]
-    return DataError(f"{name}: it cannot be read: {said}. Restore it from a good copy, or write it again.")
+    return DataError(
+        f"{name}: it cannot be read: {_said(error)}. Restore it from a good copy, or write it again."
+    )
+
+
+def _said(error: Exception) -> str:
+    """What an error says, which may be content of the file: in one line, cut off."""
+    return " ".join(str(error).split())[:SAID]
 
 
 @contextlib.contextmanager
@@ -45,4 +53,4 @@ def told_of_archives(name: str, what: str, cure: str) -> Iterator[None]:
     except (
         zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, EOFError, RuntimeError, UnicodeError,
     ) as error:  # fmt: skip
-        raise DataError(f"{name}: a damaged {what} ({error}). {cure}") from None
+        raise DataError(f"{name}: a damaged {what} ({_said(error)}). {cure}") from None

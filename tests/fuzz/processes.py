@@ -26,6 +26,8 @@ from tests.fuzz.target import Target, write_case
 ROOT = Path(__file__).resolve().parents[2]
 MEMORY = 1 << 30
 """What a reader may take beyond what its imports took."""
+PLAIN_MEMORY = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "1"}
+"""Allocators that map what they use: others set address space aside, of which there is as much as memory here."""
 SHOWN = 12
 """Failures of a reader that are printed whole, one of those that are alike."""
 
@@ -119,7 +121,10 @@ def _watch(code: str, arguments: list[str], place: Path) -> str | None:
     """Run `work` in a process. Return None when it ended well, else how it died; one that stands still is killed."""
     with Path(place, "stderr").open("wb") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-X", "faulthandler", "-c", code, *arguments], cwd=ROOT, stderr=errors
+            [sys.executable, "-X", "faulthandler", "-c", code, *arguments],
+            cwd=ROOT,
+            stderr=errors,
+            env=os.environ | PLAIN_MEMORY,
         )
         seen, since = "", time.monotonic()
         while True:

@@ -378,3 +378,26 @@ def test_a_table_that_changes_while_it_is_copied_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(tabular, "decoded", touched)
     with pytest.raises(DataError, match="the file changed while it was read"):
         quietly(path)
+
+
+def test_an_empty_first_record_of_json_lines_has_no_target(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{}\n{"image": [1, 2], "label": 3}\n')
+    with pytest.raises((DataError, LabelError), match="row 0"):
+        quietly(path)
+
+
+def test_a_damaged_archive_is_told_in_a_few_words(tmp_path):
+    """zipfile's own message is as long as the names in the file."""
+    path = tmp_path / "a.npz"
+    name = "x_train.npy" + "a" * 4000
+    np.savez(
+        path, **{name.removesuffix(".npy"): np.zeros((2, 3)), "x_train": np.zeros((2, 3)), "y_train": [0, 1]}
+    )
+    content = bytearray(path.read_bytes())
+    at = content.index(b"x_train")
+    content[at] = ord("z")
+    path.write_bytes(content)
+    with pytest.raises(DataError) as error:
+        rows_of(quietly(path))
+    assert len(str(error.value)) < 1000

@@ -122,6 +122,8 @@ class _Unpacked(io.RawIOBase):
         try:
             piece = self._stream.read(len(buffer))
         except OSError as error:
-            raise DataError(f"{self._path}: a damaged log ({error}). Restore it from a good copy.") from None
+            raise DataError(
+                f"{self._path}: a damaged log ({str(error)[:300]}). Restore it from a good copy."
+            ) from None
         buffer[: len(piece)] = piece
         return len(piece)
