@@ -31,6 +31,12 @@ _LOG: Final = (
     6.666666666666735130e-01, 3.999999999940941908e-01, 2.857142874366239149e-01, 2.222219843214978396e-01,
     1.818357216161805012e-01, 1.531383769920937332e-01, 1.479819860511658591e-01,
 )  # fmt: skip
+# 1/3!, 1/5!, ... and 1/2!, 1/4!, ... with their signs, the last first.
+_SIN: Final = tuple((-1.0) ** n / math.factorial(2 * n + 1) for n in range(8, 0, -1))
+_COS: Final = tuple((-1.0) ** n / math.factorial(2 * n) for n in range(9, 0, -1))
+# Half of pi in three parts; the first two have so few digits that their products with a number of turns are exact.
+_PER_HALF_PI: Final = 6.36619772367581382433e-01
+_HALF_PI: Final = (1.57079632673412561417e00, 6.07710050630396597660e-11, 2.02226624879595063154e-21)
 _ROOT_HALF: Final = 0.7071067811865476
 # Above, a float64 ends; below, nothing is left.
 _LARGEST, _SMALLEST = 710.0, -746.0
@@ -172,6 +178,45 @@ def logaddexp(a: Number | Floats, b: Number | Floats) -> float | Floats:
     with np.errstate(all="ignore"):
         gap = np.where(one == two, 0.0, -np.abs(one - two))
         return np.asarray(np.maximum(one, two) + log1p(exp(gap)))
+
+
+@overload
+def cosine(x: Number) -> float: ...
+@overload
+def cosine(x: Floats) -> Floats: ...
+def cosine(x: Number | Floats) -> float | Floats:
+    """The cosine of angles from -1e6 to 1e6."""
+    if isinstance(x, np.ndarray):
+        return _by_blocks(_cosines, x)
+    return float(_by_blocks(_cosines, np.array([x], np.float64))[0])
+
+
+def _cosines(x: Floats) -> Floats:
+    quarters = np.rint(x * _PER_HALF_PI)
+    rest = x
+    for part in _HALF_PI:
+        rest = rest - quarters * part
+    square = rest * rest
+    even = 1.0 + square * _polynomial(square, _COS)
+    odd = rest + rest * (square * _polynomial(square, _SIN))
+    quarter = np.remainder(quarters, 4.0)
+    size = np.where((quarter == 1.0) | (quarter == 3.0), odd, even)
+    return np.asarray(np.where((quarter == 1.0) | (quarter == 2.0), -size, size))
+
+
+@overload
+def hypot(a: Number, b: Number) -> float: ...
+@overload
+def hypot(a: Floats, b: Floats) -> Floats: ...
+def hypot(a: Number | Floats, b: Number | Floats) -> float | Floats:
+    """sqrt(a**2 + b**2), also where the squares are beyond float64, or nearly nothing."""
+    if not isinstance(a, np.ndarray):
+        return float(hypot(np.array([a], np.float64), np.array([b], np.float64))[0])
+    one, two = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    with np.errstate(all="ignore"):
+        _, power = np.frexp(np.maximum(np.abs(one), np.abs(two)))
+        one, two = np.ldexp(one, -power), np.ldexp(two, -power)
+        return np.asarray(np.ldexp(np.sqrt(one * one + two * two), power))
 
 
 def tanh(x: Floats) -> Floats:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
 
 import pytest
-from command_line import environment
+from command_line import ROOT, environment
 
 # What differs from run to run, and the hashes of what has that in it.
 UNEQUAL = {"path", "resources", "seconds", "sha256", "name"}
@@ -83,6 +84,26 @@ def dispatched() -> list[str]:
     from numpy._core import _multiarray_umath as numpy_core
 
     return [name for name in numpy_core.__cpu_dispatch__ if numpy_core.__cpu_features__.get(name)]
+
+
+# Functions that NumPy and the C library compute by the CPU; `streameval.elementary` has them.
+BY_CPU = {
+    "cos", "sin", "tan", "arccos", "arcsin", "arctan", "arctan2", "acos", "asin", "atan", "atan2", "cosh", "sinh",
+    "tanh", "hypot", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "logaddexp", "power", "pow", "cbrt",
+    "erf", "erfc", "gamma", "lgamma", "dot", "matmul", "einsum", "inner", "vdot",
+}  # fmt: skip
+ROOMS = ("layers", "losses", "models", "outputs", "scoring", "statistics", "evaluation", "studies", "metrics")
+
+
+def test_no_room_asks_others_for_what_the_cpu_decides():
+    """What is asked by other names, such as `@` and np.fft, is left to the run below."""
+    found = []
+    for file in sorted(one for room in ROOMS for one in (ROOT / "streameval" / room).rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            named = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+            if named and node.value.id in ("np", "numpy", "math") and node.attr in BY_CPU:
+                found.append(f"{file.relative_to(ROOT)}:{node.lineno}: {node.value.id}.{node.attr}")
+    assert found == []
 
 
 @pytest.fixture(scope="module")

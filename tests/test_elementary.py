@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from decimal import Decimal, localcontext
 from statistics import NormalDist
 
@@ -32,7 +33,19 @@ def units_off(found: float, wanted: Decimal) -> float:
         return float(abs(Decimal(found) - wanted) / Decimal(math.ulp(float(wanted))))
 
 
+def cosine(x: Decimal) -> Decimal:
+    """Its series, to the last of the digits."""
+    total = term = Decimal(1)
+    n = 0
+    while abs(term) > Decimal(10) ** -DIGITS:
+        n += 2
+        term *= -x * x / (n * (n - 1))
+        total += term
+    return total
+
+
 FORMULAS = {
+    "cosine": (cosine, st.floats(-40.0, 40.0), 1.0),
     "exp": (lambda x: x.exp(), st.floats(-700.0, 709.0), 1.0),
     "expm1": (lambda x: x.exp() - 1, st.floats(-40.0, 700.0).filter(lambda x: abs(x) > 1e-30), 3.0),
     "log": (lambda x: x.ln(), st.floats(1e-300, 1e300).filter(lambda x: x != 1.0), 1.0),
@@ -61,7 +74,7 @@ def test_arrays_have_the_bits_of_numbers(name):
     assert function(x[::3]).tobytes() == function(np.ascontiguousarray(x[::3])).tobytes()
 
 
-@pytest.mark.parametrize("name", [*FORMULAS, "tanh"])
+@pytest.mark.parametrize("name", ["exp", "expm1", "log", "log1p", "tanh"])
 def test_ends_are_those_of_numpy(name):
     with np.errstate(all="ignore"):
         wanted = getattr(np, name)(SPECIAL)
@@ -93,6 +106,28 @@ def test_roots_and_error_functions(x):
     found = float(elementary.erf(np.array([x]))[0])
     assert math.isclose(found, math.erf(x), rel_tol=1e-14, abs_tol=1e-300)
     assert math.isclose(float(elementary.tanh(np.array([x]))[0]), math.tanh(x), rel_tol=1e-15, abs_tol=1e-300)
+
+
+def test_cosines_of_angles_that_have_nearly_none_and_of_many_turns():
+    """Where it is almost 0, no digit of pi may be missing."""
+    for quarter in (1, 3, 5, 21):
+        x = quarter * math.pi / 2
+        assert units_off(elementary.cosine(x), exact(cosine, x)) <= 1.0
+    x = np.linspace(-1e6, 1e6, 10_001)
+    np.testing.assert_allclose(elementary.cosine(x), [math.cos(one) for one in x], rtol=0.0, atol=3e-16)
+    assert math.isnan(elementary.cosine(math.nan))
+    assert elementary.cosine(0.0) == 1.0
+
+
+@given(*[st.floats(-1e308, 1e308) | st.floats(-1e-300, 1e-300)] * 2)
+def test_the_length_of_two_sides(a, b):
+    found = elementary.hypot(a, b)
+    with localcontext() as context:
+        context.prec = 1500  # of 1e308 and 5e-324 alike
+        wanted = (Decimal(a) ** 2 + Decimal(b) ** 2).sqrt()
+    if wanted <= Decimal(sys.float_info.max):
+        assert units_off(found, wanted) <= 2.0
+    assert elementary.hypot(np.array([a, b]), np.array([b, 0.0])).tolist() == [found, abs(b)]
 
 
 @given(st.floats(0.01, 1e9))

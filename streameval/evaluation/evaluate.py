@@ -13,6 +13,7 @@ from typing import Any
 from streameval.arguments import integer
 from streameval.defaults import CHUNK_ROWS
 from streameval.deprecation import gathered
+from streameval.elementary import log
 from streameval.errors import (
     DataError,
     IncompleteDataError,
@@ -80,6 +81,7 @@ class PassOptions:
 ONE_SITTING = PassOptions()
 # How far a sum may be off, relatively, before that is said.
 MOST_OFF = 1e-4
+LN10 = 2.302585092994046
 
 
 @gathered("options", PassOptions, "checkpoint", "shard", "engine", "callbacks")
@@ -158,7 +160,7 @@ def _warn_of_units(name: str, loss: Loss, sums: LossSums) -> None:
     if off <= MOST_OFF * sums.units:
         return
     # What would make the largest loss about 1.
-    factor = 10.0 ** math.ceil(-math.log10(sums.largest) / (1 if loss.name == "absolute" else 2))
+    factor = 10.0 ** math.ceil(-log(sums.largest) / LN10 / (1 if loss.name == "absolute" else 2))
     much = f"may be off by up to {100 * off / sums.units:.2g} %" if sums.units else "is lost"
     delta = ", and delta with them" if loss.name == "huber" else ""
     warnings.warn(

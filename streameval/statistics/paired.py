@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streameval.elementary import dot
+from streameval.elementary import dot, hypot
 from streameval.errors import UsageError
 from streameval.statistics.bounds import Bounds, difference_bounds
 from streameval.statistics.intervals.interval import Interval, checked_level
@@ -190,7 +190,7 @@ def _pair(
         gap.mean,
         gap.sd,
         _interval(gap, reach, level, population),
-        reach * math.hypot(first.sd, second.sd) if math.isfinite(reach) else math.inf,
+        reach * hypot(first.sd, second.sd) if math.isfinite(reach) else math.inf,
         product / both if both > 0 else None,
         wins / rows,
         ties / rows,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from streameval.elementary import log
+from streameval.elementary import cosine, hypot, log
 from streameval.statistics.looks import Look
 from streameval.statistics.population import Population
 from streameval.statistics.residues import STRIDES
@@ -35,7 +35,8 @@ def looks(losses: Any, whole: Population) -> list[Look]:
         gaps = np.asarray(losses[start : start + rows], np.float64) - whole.mean
         swings = np.arange(1, (rows + 1) // 2)
         swings = swings[rows // np.gcd(swings, rows) >= STRIDES.stop]
-        lengths = np.abs(np.fft.rfft(gaps))[swings]
+        amplitudes = np.fft.rfft(gaps)[swings]
+        lengths = hypot(amplitudes.real, amplitudes.imag)
         tests += len(swings)
         if len(swings):
             k = int(np.argmax(lengths))
@@ -54,6 +55,6 @@ def _z(length: float, rows: int, whole: Population) -> float:
 
 def _log_chance(rows: int, length: float, tails: Tails) -> float:
     """An amplitude of some length is nearly as long along one of 16 directions; the phases of rows are equidistant."""
-    along = length * math.cos(math.pi / DIRECTIONS)
-    phases = np.cos(np.linspace(0.0, math.pi, NODES + 1))
+    along = length * cosine(math.pi / DIRECTIONS)
+    phases = cosine(np.linspace(0.0, math.pi, NODES + 1))
     return min(0.0, log(DIRECTIONS) + tails.weighted(phases, rows, along))

@@ -56,7 +56,8 @@ def _anchors(losses: Any, whole: Population, window: int) -> tuple[Keys, NDArray
     """Return hashes and first rows of the windows that are kept: equal windows are kept or left out together."""
     from streameval.kernels.ordering import window_keys
 
-    every = np.uint64(max(1, 1 << max(0, math.ceil(math.log2(whole.rows / ANCHORS)))) - 1)
+    # The least power of two that is no less than rows / ANCHORS.
+    every = np.uint64((1 << (max(1, math.ceil(whole.rows / ANCHORS)) - 1).bit_length()) - 1)
     base = np.uint64(int(spawn_stream(0, window).generate_state(1, np.uint64)[0]) | 1)
     keys, places = [], []
     for start in range(0, whole.rows - window + 1, PIECE_ROWS):
