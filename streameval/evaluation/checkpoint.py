@@ -92,6 +92,11 @@ class CheckpointWriter:
         """
         self._write(self._content())
 
+    def kept(self) -> str:
+        """What was written, and what becomes of it, in words."""
+        done, total = self.results.rows, len(self.results.span)
+        return f"{done} of {total} rows are kept in {self.path}. The same evaluation goes on from there."
+
     def _content(self) -> dict[str, Any]:
         self.source.check_unchanged()
         beside = self.beside()

@@ -359,7 +359,10 @@ def _drive(
                     sink.add(part)
             if deferred is not None and deferred.waiting and writer is not None:
                 writer.save()
-                deferred.deliver()
+                try:
+                    warnings.warn(f"interrupted: {writer.kept()}", StreamevalWarning, stacklevel=2)
+                finally:
+                    deferred.deliver()
     except IncompleteError as error:
         try:
             source.check_unchanged()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -98,6 +100,48 @@ def test_an_interrupt_ends_with_its_code_and_leaves_no_output(
     assert printed == ""
     assert "Traceback" not in said
     assert list(tmp_path.iterdir()) == []
+
+
+def rows_done(events: Path, chunks: int, process: subprocess.Popen[str]) -> int:
+    """The rows that are done when so many chunks of this run are recorded."""
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        lines = events.read_text().splitlines() if events.exists() else []
+        records = [json.loads(line) for line in lines if line.endswith("}")]
+        begin = max((k for k, one in enumerate(records) if one["event"] == "start"), default=len(records))
+        if len(records) > begin + chunks:
+            return int(records[begin + chunks]["rows"])
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    raise AssertionError(f"no {chunks} chunks within two minutes")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_says_how_many_rows_the_checkpoint_keeps(
+    slow: tuple[Path, Path], tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    """And the same command goes on from there: its own record begins with as many rows."""
+    kept, events, before = tmp_path / "kept.json", tmp_path / "events.jsonl", 0
+    for _ in range(2):
+        events.unlink(missing_ok=True)
+        process = start("evaluate", *slow, "--chunk-rows", 500, "--checkpoint", kept, "--events", events)
+        done = rows_done(events, 2, process)
+        process.send_signal(number)
+        printed, said = process.communicate(timeout=60)
+        assert (process.returncode, printed) == (code, "")
+        told = [line for line in said.splitlines() if "interrupted" in line]
+        assert len(told) == 1, said
+        found = re.fullmatch(
+            rf"streameval: warning: interrupted: (\d+) of {ROWS} rows are kept in {kept}\. "
+            r"The same evaluation goes on from there\.",
+            told[0],
+        )
+        assert found, told
+        assert json.loads(events.read_text().splitlines()[0])["rows"] == before
+        assert before < done <= int(found[1]) < ROWS
+        before = int(found[1])
+        tallies = json.loads(kept.read_bytes())["tallies"]
+        assert sum(one["stop"] - one["start"] for one in tallies) == before
 
 
 def test_a_reader_that_leaves_early_is_no_error_and_files_are_written(

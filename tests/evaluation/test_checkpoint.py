@@ -306,6 +306,7 @@ def test_a_signal_waits_for_the_chunk_and_the_checkpoint(
     done = [int(line) for line in out.splitlines() if line.isdigit()]
     kept = json.loads(path.read_bytes())["tallies"]
     assert [(one["start"], one["stop"]) for one in kept] == [(0, max(done, default=1500))]
+    assert f"interrupted: {kept[0]['stop']} of {ROWS} rows are kept in {path}." in err
     report = se.evaluate(network(), data, options=PassOptions(checkpoint=path))
     assert report.digest == se.evaluate(network(), data).digest
 
