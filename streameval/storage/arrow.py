@@ -7,6 +7,7 @@ and positioned reading, nothing is imported, and no mutated file reaches code th
 
 from __future__ import annotations
 
+import codecs
 import struct
 from collections.abc import Iterator, Sequence
 
@@ -118,7 +119,8 @@ def _footer(file: File) -> tuple[int, Table]:
         )
     if start[:6] != MAGIC:
         raise DataError(
-            f"{name}: begins with {start!r}, expected an Arrow file, which begins with {MAGIC!r}."
+            f"{name}: begins with {start!r}, expected an Arrow file, which begins with {MAGIC!r}, or Parquet, which "
+            f"begins with b'PAR1'. {_cure(start)}"
         )
     tail = file.read(max(file.size - 10, 0), min(10, file.size))
     if file.size < 2 * FIRST_MESSAGE + 10 or tail[4:] != MAGIC:
@@ -139,6 +141,26 @@ def _footer(file: File) -> tuple[int, Table]:
         return at, footer
     except MalformedError as error:
         raise DataError(f"{name}: the footer is damaged: {error}. Restore it from a good copy.") from None
+
+
+def _cure(start: bytes) -> str:
+    """What to do with a file of another form, by what it probably is."""
+    if not start:
+        return "It is empty: copy or convert it again."
+    if start.lstrip()[:1] in (b"{", b"["):
+        return "If it is JSON, write one object a line, and let its name end with .jsonl."
+    if _is_text(start):
+        return "If it is text, a line of names and then a line a row, let its name end with .csv or .tsv."
+    return "Write it as Arrow, Parquet or CSV, or open arrays in Python: streameval.open((x, t))."
+
+
+def _is_text(start: bytes) -> bool:
+    """Whether bytes are the beginning of UTF-8, whose last letter may be cut."""
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(start)
+    except UnicodeDecodeError:
+        return False
+    return all(letter.isprintable() or letter in "\t\r\n\ufeff" for letter in text)
 
 
 def _expected_size(file: File) -> str:

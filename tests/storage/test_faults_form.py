@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 import numpy as np
 import pyarrow as pa
@@ -33,8 +34,14 @@ def test_an_arrow_stream_is_copied_and_a_chopped_one_refused(tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "begins with"),
-        (b"hello world, this is text", "begins with"),
+        (b"", r"begins with b'', .* Parquet, .* It is empty"),
+        (b"hello world, this is text", r"begins with b'hello wo', .*name end with \.csv or \.tsv"),
+        ("gr\u00f6\u00dfe\u00e9\u00e8\t1".encode(), r"name end with \.csv or \.tsv"),  # 8 bytes cut a letter
+        ("\ufefflabel,a\n1,2".encode(), r"name end with \.csv or \.tsv"),
+        (b' {"x": [1, 2], "t": 1}', r"one object a line, .* end with \.jsonl"),
+        (b"[[1, 2], [3, 4]]", r"one object a line, .* end with \.jsonl"),
+        (b"\x89HDF\r\n\x1a\n", r"expected an Arrow file, .* Parquet, .*streameval\.open\(\(x, t\)\)"),
+        (b"\x80\x04\x95pickle", r"Write it as Arrow, Parquet or CSV"),
         (b"PAR1....PAR1", "Parquet"),
         (b"PK\x03\x04rest", "npz"),
         (b"\x93NUMPY\x01\x00", "one .npy file"),
@@ -49,6 +56,24 @@ def test_files_of_another_kind_are_named(tmp_path, content, said):
     path.write_bytes(content)
     with pytest.raises(DataError, match=said):
         storage.open(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "ending"),
+    [
+        ("label,a,b\n1,0,255\n0,7,3\n", ".csv"),
+        ('{"label": 1, "x": [0, 255]}\n{"label": 0, "x": [7, 3]}\n', ".jsonl"),
+    ],
+)
+def test_the_ending_that_is_named_opens_the_same_text(tmp_path, content, ending):
+    path = tmp_path / "a.data"
+    path.write_text(content)
+    with pytest.raises(DataError) as told:
+        storage.open(path)
+    assert ending in str(told.value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert storage.open(path.rename(path.with_suffix(ending)), scale=1.0).rows == 2
 
 
 # Npy of another form.
