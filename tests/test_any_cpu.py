@@ -72,7 +72,7 @@ def run(tmp_path, **variables):
     out = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(tmp_path / "outputs.npz")],
         capture_output=True,
-        env=environment() | variables,
+        env=environment(**{"OPENBLAS_NUM_THREADS": "2"} | variables),
         timeout=300,
     )
     assert out.returncode == 0, out.stderr.decode()

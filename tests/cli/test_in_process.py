@@ -27,20 +27,28 @@ from streameval.files import lock
 COSTS = re.compile("resources|.*seconds.*|sha256|cache|free|available|path")
 
 
-@pytest.fixture
-def files(digits_file: Path, network_file: Path, tmp_path: Path) -> dict[str, Any]:
-    """What the calls are about, by name."""
-    images, labels = idx_pair(tmp_path, 20)
-    shutil.copy(digits_file, tmp_path / "data.arrow")
-    np.savez(tmp_path / "small.npz", W1=np.zeros((3, 10), np.float32), b1=np.zeros(10, np.float32))
+@pytest.fixture(scope="module")
+def made(digits_file: Path, network_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of what the calls are about."""
+    folder = tmp_path_factory.mktemp("made") / "files"
+    folder.mkdir()
+    idx_pair(folder, 20)
+    shutil.copy(digits_file, folder / "data.arrow")
+    np.savez(folder / "small.npz", W1=np.zeros((3, 10), np.float32), b1=np.zeros(10, np.float32))
     for index in range(2):
-        result(
-            "evaluate", network_file, digits_file, "--shard", f"{index}/2", "--state", tmp_path / f"{index}"
-        )
+        state = folder / f"{index}"
+        result("evaluate", network_file, digits_file, "--shard", f"{index}/2", "--state", state)
     report = result("evaluate", network_file, digits_file)
-    (tmp_path / "report.json").write_text(json.dumps(report))
-    (tmp_path / "other.json").write_text(json.dumps(report).replace(report["digest"], "0" * 64))
-    return {"images": images, "labels": labels, "model": network_file, "here": tmp_path}
+    (folder / "report.json").write_text(json.dumps(report))
+    (folder / "other.json").write_text(json.dumps(report).replace(report["digest"], "0" * 64))
+    return folder
+
+
+@pytest.fixture
+def files(made: Path, network_file: Path, tmp_path: Path) -> dict[str, Any]:
+    """A copy of them for each call, by name."""
+    here = shutil.copytree(made, tmp_path / "files")
+    return {"images": here / "images", "labels": here / "labels", "model": network_file, "here": here}
 
 
 CALLS = {

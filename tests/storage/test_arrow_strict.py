@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections import Counter
 from pathlib import Path
@@ -34,7 +35,9 @@ FORMS = {
 
 def outcome(path: Path, raw: bytes) -> bytes | None:
     """What is read, None where the file is refused."""
-    path.write_bytes(raw)
+    # Written over, not anew: some file systems empty a file only after they wrote it to the disk.
+    with path.open("r+b") as file:
+        file.write(raw)
     try:
         return read(path, Random(0))
     except DataError:
@@ -42,14 +45,15 @@ def outcome(path: Path, raw: bytes) -> bytes | None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("part", [0, pytest.param(1, marks=pytest.mark.slow)])
-def test_a_flipped_bit_of_the_headers_is_refused_or_changes_nothing(tmp_path, form, part):
-    """Every eighth bit, and in the slow run all others."""
+def test_a_flipped_bit_of_the_headers_is_refused_or_changes_nothing(tmp_path, form):
+    """Every ninth bit, of each byte another; with STREAMEVAL_TESTS_THOROUGH=1 all, which takes half a minute."""
+    step = 1 if os.environ.get("STREAMEVAL_TESTS_THOROUGH") else 9
     raw = FORMS[form]
     path = tmp_path / "flipped.arrow"
+    path.write_bytes(raw)
     whole = outcome(path, raw)
     found: Counter[str] = Counter()
-    for flipped in arrow.bits_flipped(raw, lambda number: (number % 9 == 0) == (part == 0)):
+    for flipped in arrow.bits_flipped(raw, lambda number: number % step == 0):
         got = outcome(path, flipped)
         found["refused" if got is None else "same" if got == whole else "other"] += 1
 
