@@ -37,6 +37,9 @@ def hashes() -> dict[str, str]:
             "dense": small.pixels("dense", n, sizes[0]),
             "floats": small.floats(n, sizes[0]),
         }.items():
+            # Only the first layer sees what rows are made of: the others' code is that for bytes, compiled once more.
+            if kind == "floats" and name == "all activations":
+                continue
             for eps in (1e-7, 0.0):
                 for way, network in (("", model), (" spread", spread)):
                     losses = se.per_sample_losses(network, (x, t), eps=eps)
@@ -52,12 +55,12 @@ def hashes() -> dict[str, str]:
 
 
 def images() -> dict[str, str]:
-    """SHA-256 of the losses of networks on images, by kind of rows."""
+    """SHA-256 of the losses of networks on images, by kind of rows: floats are convolved once, by the first layer."""
     out = {}
     for kind in ("mixed", "floats"):
         digest = hashlib.sha256()
         for seed in small_images.SEEDS:
-            network = small_images.network(seed)
+            network = small_images.front(seed) if kind == "floats" else small_images.network(seed)
             n = 75
             x = (
                 small.floats(n, network.features)

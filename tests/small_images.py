@@ -66,3 +66,11 @@ def network(seed: int, activation: str = "tanh") -> se.Network:
     branches = [se.GlobalAvgPool2d(), se.Flatten()], [conv(rng, 12, 12, shapes[-1][1:]), se.Flatten()]
     layers += [se.Residual(*branches), se.Dense(normal(rng, 12, 5, inputs=12), normal(rng, 5), "identity")]
     return se.Network(layers, shape=shape)
+
+
+def front(seed: int) -> se.Network:
+    """The first layer of `network`, and outputs."""
+    rng, whole = np.random.default_rng(seed), network(seed)
+    inputs = int(np.prod(se.Network(whole.layers[:1], shape=whole.shape).shapes[-1]))
+    last = se.Dense(normal(rng, inputs, 5, inputs=inputs), normal(rng, 5), "identity")
+    return se.Network([whole.layers[0], se.Flatten(), last], shape=whole.shape)

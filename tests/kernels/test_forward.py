@@ -94,6 +94,17 @@ def test_an_ordinary_network_stays_within_2e_5_of_float64_on_every_row(activatio
         )
 
 
+def test_all_activations_in_one_network_are_near_float64() -> None:
+    """In each order that a circle of them has: one kernel."""
+    names = sorted(naive.ACTIVATIONS)
+    for shift in range(len(names)):
+        layers = small.network(
+            [45, *range(17, 17 + len(names)), 9], names[shift:] + names[:shift], seed=shift
+        )
+        x, t = small.pixels("mixed", 33, 45), small.labels(33, 9)
+        check_against_the_twin(layers, x, t, eps=1e-7, scale=1 / 255, most=2e-5)
+
+
 @pytest.mark.parametrize(
     "features", [1, 3, 4, 5, 15, 16, 17, 31, 33, 63, 64, 65, 127, 200, 511, 512, 513, 1030]
 )
