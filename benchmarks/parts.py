@@ -16,14 +16,15 @@ import numba
 import numpy as np
 
 from benchmarks.data import pixels, seed_network
-from streameval.kernels import activations, dense, dense_bytes, folding
+from streameval.evaluation.state import fold_classes, fold_losses
+from streameval.kernels import activations, dense, dense_bytes
 from streameval.kernels.byte_rows import LANES, SUMS, WIDTH
 from streameval.kernels.host import TILE_ROWS, byte_engine
 from streameval.kernels.names import ACTIVATIONS
 from streameval.kernels.packing import pack
 from streameval.kernels.program import TARGET, TEMPORARY, Net, Outputs, Results, Rows, Space, Targets, Tile
 from streameval.kernels.rows import transpose_rows
-from streameval.kernels.running import Scratch, forward
+from streameval.kernels.running import Forward, Scratch
 from streameval.layers import Dense
 from streameval.losses import CrossEntropy
 
@@ -98,12 +99,10 @@ def main() -> None:
     results = Results(losses, predicted, np.empty((0, 0), np.float32))
 
     def fold() -> None:
-        state = (
-            np.zeros(11, np.int64), np.zeros((10, 4), np.int64), np.zeros((10, 10), np.int64), np.zeros(2),
-            np.zeros(10), np.zeros(10, np.int64),
-        )  # fmt: skip
-        folding.fold_rows(losses, labels, predicted, row_numbers, *state)
+        fold_losses(losses, row_numbers)
+        fold_classes(losses, labels, predicted, 10)
 
+    whole = Forward(packed, scratch, LOSS)
     parts: dict[str, Callable[[], Any]] = {
         f"first layer, integer sums ({byte_engine()})": lambda: sum_bytes(tiles, first, net, rows, space),
         "first layer, scaling to float32": lambda: scale(tiles, first, net, rows, space),
@@ -114,9 +113,7 @@ def main() -> None:
         "layer 100 x 10": lambda: layer(tiles, third, net, rows, space),
         "softmax and loss": lambda: loss_of_tiles(tiles, outputs, targets, space.doubles, results),
         "sums of losses as integers": fold,
-        "all of it but the sums": lambda: forward(
-            packed, scratch, LOSS, values, offsets, labels, losses, predicted
-        ),
+        "all of it but the sums": lambda: whole(values, offsets, labels, losses, predicted),
     }
     print(f"{n:,} rows, 784-50-100-10, one thread\n\n| part | ms |\n| --- | ---: |")
     for name, run in parts.items():

@@ -45,6 +45,8 @@ def real(name: str, value: Any, expected: str = "a number") -> float:
 
     Raises UsageError that names the argument, what was found and what was expected.
     """
+    if type(value) is float:
+        return value
     if isinstance(value, bool) or not isinstance(value, Real):
         raise UsageError(f"{name}: {describe_value(value)}, expected {expected}.")
     try:

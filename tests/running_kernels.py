@@ -53,7 +53,7 @@ def run(
     given = [Dense(*layer) if isinstance(layer, naive.Layer) else layer for layer in layers]
     packed = pack(given, dtype=x.dtype, scale=scale, shape=shape)
     loss = loss or CrossEntropy(eps)
-    scratch = running.Scratch.of(packed, threads)
+    forward = running.Forward(packed, running.Scratch.of(packed, threads), loss)
     rows = np.arange(len(x)) if rows is None else np.asarray(rows, np.int64)
     n, classes = len(rows), packed.outputs
     losses, all_losses = guarded(n, np.float64)
@@ -66,10 +66,7 @@ def run(
         part = slice(start, min(start + size, n))
         chosen = t[rows[part]]
         targets = chosen.astype(np.float64 if t.ndim == 2 else np.int64)
-        running.forward(
-            packed, scratch, loss, values, rows[part] * x.shape[1], targets,
-            losses[part], predicted[part], probabilities[part],
-        )  # fmt: skip
+        forward(values, rows[part] * x.shape[1], targets, losses[part], predicted[part], probabilities[part])
     for whole in (all_losses, all_predicted, all_probabilities):
         assert (whole[:GUARD] == 77).all()
         assert (whole[len(whole) - GUARD :] == 77).all()

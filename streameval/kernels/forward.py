@@ -15,6 +15,7 @@ import numba
 import numpy as np
 
 from streameval.kernels.compiling import kernel, shared
+from streameval.kernels.drawing import LABEL_BYTES, LABELS, gather, summarise
 from streameval.kernels.host import TILE_ROWS
 from streameval.kernels.lanes import pointer
 from streameval.kernels.prefetch import tile_after
@@ -72,8 +73,13 @@ def make_forward(
     @kernel(parallel=True, name=name)
     def forward(
         address, size, offsets, labels, rows_of_targets, parameters, program, weights, factors, inputs, planes,
-        floats, doubles, ints, places, counter, losses, predicted, probabilities,
+        floats, doubles, ints, places, counter, losses, predicted, probabilities, spec, bases, drawn, summary,
     ):  # fmt: skip
+        # A mini-batch, where one is asked for.
+        if spec.shape[0]:
+            stored = numba.carray(pointer(np.int64(spec[LABELS])), np.int64(spec[LABEL_BYTES]), np.uint8)
+            if not gather(spec, bases, stored, drawn, offsets, labels):
+                return
         # An address, since a read-only array would cost 10 microseconds a call to find its type.
         rows = Rows(numba.carray(pointer(address), size, element), address, offsets)
         net = Net(program, weights, factors, inputs, planes)
@@ -82,6 +88,8 @@ def make_forward(
         if floats.shape[0] == 1:
             space = Space(floats[0], doubles[0], ints[0], places[0])
             run_tiles(net, rows, space, targets, results, counter)
+            if spec.shape[0]:
+                summarise(losses, labels, predicted, summary)
             return
         for thread in numba.prange(floats.shape[0]):
             mine = Space(floats[thread], doubles[thread], ints[thread], places[thread])

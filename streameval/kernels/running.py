@@ -31,6 +31,8 @@ ALONE_ROWS = 128
 
 _NO_LABELS, _NO_ROWS = np.empty(0, np.int64), np.empty((0, 0))
 _NO_PROBABILITIES = np.empty((0, 0), np.float32)
+# Where rows are given, there is no mini-batch to draw and to sum up.
+_GIVEN = np.empty(0, np.uint64), np.empty((2, 0), np.int64), np.empty(0, np.int64), np.empty(0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +46,7 @@ class Scratch:
 
     @classmethod
     def of(cls, packed: Packed, threads: int) -> Scratch:
-        """For so many threads; `forward` starts that many."""
+        """For so many threads; `Forward` starts that many."""
         return cls(
             _rows(threads, packed.floats, np.float32),
             _rows(threads, 4 * TILE_ROWS, np.float64),
@@ -63,33 +65,68 @@ class Scratch:
         return self.floats.nbytes + self.doubles.nbytes + self.ints.nbytes + self.places.nbytes
 
 
-def forward(
-    packed: Packed,
-    scratch: Scratch,
-    loss: KernelLoss,
-    values: NDArray[Any],
-    offsets: NDArray[np.int64],
-    targets: NDArray[Any],
-    losses: NDArray[np.float64],
-    predicted: NDArray[np.int64],
-    probabilities: NDArray[np.float32] | None = None,
-) -> None:
-    """Fill losses, predicted classes and probabilities of the rows that begin at `offsets`, one thread a scratch row.
+class Forward:
+    """A packed network's forward pass and loss, one thread a scratch row: all that no row changes is looked up once.
+
+    Calls fill losses, predicted classes and probabilities of the rows that begin at `offsets`:
 
     values uint8 or float32, as packed, flat · offsets (n,) int64, in numbers · targets (n,) int64, or (n, outputs)
     float64 · losses (n,) float64 · predicted (n,) int64, left as it is by a loss without classes ·
     probabilities (n, outputs) float32, or None. NaN is the loss of a row of floats that are not all finite.
     """
-    if len(offsets) == 0:
-        return
-    kernel = make_forward(packed.dtype, packed.operations, loss.kernel, loss.tile())
-    labels, rows = (_NO_LABELS, targets) if targets.ndim == 2 else (targets, _NO_ROWS)
-    p, s = packed, scratch.alone if len(offsets) <= ALONE_ROWS else scratch
-    kernel(
-        values.ctypes.data, values.size, offsets, _writeable(labels), _writeable(rows), loss.parameters(),
-        p.program, p.weights, p.factors, p.inputs, p.planes, s.floats, s.doubles, s.ints, s.places,
-        np.zeros(1, np.int64), losses, predicted, _NO_PROBABILITIES if probabilities is None else probabilities,
-    )  # fmt: skip
+
+    def __init__(self, packed: Packed, scratch: Scratch, loss: KernelLoss) -> None:
+        self._kernel = make_forward(packed.dtype, packed.operations, loss.kernel, loss.tile())
+        network = (packed.program, packed.weights, packed.factors, packed.inputs, packed.planes)
+        self._few, self._many = (
+            (loss.parameters(), *network, space.floats, space.doubles, space.ints, space.places)
+            for space in (scratch.alone, scratch)
+        )
+
+    def __call__(
+        self,
+        values: NDArray[Any],
+        offsets: NDArray[np.int64],
+        targets: NDArray[Any],
+        losses: NDArray[np.float64],
+        predicted: NDArray[np.int64],
+        probabilities: NDArray[np.float32] | None = None,
+    ) -> None:
+        if len(offsets) == 0:
+            return
+        labels, rows = (_NO_LABELS, targets) if targets.ndim == 2 else (targets, _NO_ROWS)
+        self._kernel(
+            address_of(values), values.size, offsets, _writeable(labels), _writeable(rows),
+            *(self._few if len(offsets) <= ALONE_ROWS else self._many),
+            np.zeros(1, np.int64), losses, predicted, _NO_PROBABILITIES if probabilities is None else probabilities,
+            *_GIVEN,
+        )  # fmt: skip
+
+    def minibatch(
+        self,
+        address: int,
+        size: int,
+        spec: NDArray[np.uint64],
+        bases: NDArray[np.int64],
+        drawn: NDArray[np.int64],
+        losses: NDArray[np.float64],
+        summary: NDArray[np.float64],
+    ) -> None:
+        """Draw a mini-batch of values (size,) at an address, and fill its rows, losses and summary: see `drawing`.
+
+        On one thread. summary[USABLE] stays as it is where a label is no class: nothing is computed.
+        """
+        integers = np.empty((3, len(drawn)), np.int64)
+        self._kernel(
+            address, size, integers[0], integers[1], _NO_ROWS, *self._few, np.zeros(1, np.int64), losses,
+            integers[2], _NO_PROBABILITIES, spec, bases, drawn, summary,
+        )  # fmt: skip
+
+
+def address_of(array: NDArray[Any]) -> int:
+    """Where an array's numbers begin; `array.ctypes.data` is the same, and takes microseconds."""
+    address: int = array.__array_interface__["data"][0]
+    return address
 
 
 def _writeable(array: NDArray[Any]) -> NDArray[Any]:

@@ -22,7 +22,7 @@ from streameval.storage.source import Chunk, Source
 
 if TYPE_CHECKING:
     from streameval.kernels.packing import Packed
-    from streameval.kernels.running import Scratch
+    from streameval.kernels.running import Forward, Scratch
 
 # While a layer is packed it is there as float64, integers and digits too.
 PACKING_BYTES = 40
@@ -39,6 +39,7 @@ class NetworkScorer:
         self.classes = model.outputs if loss.classifies else None
         self.threads = check_threads(budget.threads)
         self._source_name, self._dtype, self._scale = source.name, source.dtype, source.scale
+        self._forwards: dict[int, Forward] = {}
         if budget.max_memory is not None:
             _check_packing(model, budget.max_memory)
 
@@ -94,14 +95,20 @@ class NetworkScorer:
             )
         return kept[key]
 
-    def _run(self, chunk: Chunk, t: NDArray[Any], loss: Any, predicted: Any, probabilities: Any) -> None:
-        from streameval.kernels.running import forward
+    @property
+    def forward(self) -> Forward:
+        """The kernel with all that it needs besides rows."""
+        forward = self._forwards.get(self.threads)
+        if forward is None:
+            from streameval.kernels.running import Forward
 
-        network = self._prepared
-        forward(
-            network.packed, network.scratch(self.threads), self.loss, chunk.values, chunk.offsets, t,
-            loss, predicted, probabilities,
-        )  # fmt: skip
+            network = self._prepared
+            forward = Forward(network.packed, network.scratch(self.threads), self.loss)
+            self._forwards[self.threads] = forward
+        return forward
+
+    def _run(self, chunk: Chunk, t: NDArray[Any], loss: Any, predicted: Any, probabilities: Any) -> None:
+        self.forward(chunk.values, chunk.offsets, t, loss, predicted, probabilities)
 
 
 class _Prepared:

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import UsageError
-from streameval.statistics.seeds import generator, number, spawn_stream
+from streameval.statistics.seeds import checked_seed, generator, number, spawn_stream
 
 FEW = 10_000  # rows drawn in under half a millisecond by one thread
+FEW_BITS = 2**32 - 1  # so large a population takes 32 random bits a row
 LARGEST_POPULATION = 2**62  # the parts of a position stay below 2**32, which the kernel relies on
 
 
@@ -23,6 +24,8 @@ def with_replacement(population: int, size: int, *, seed: int | np.random.Genera
     Raises UsageError for an empty population or a negative size.
     """
     _check(population, size)
+    if isinstance(seed, int) and 1 < population <= FEW_BITS and size <= FEW:
+        return _without_generator(population, size, checked_seed(seed))
     return generator(seed).integers(0, population, size, dtype=np.int64)
 
 
@@ -96,6 +99,17 @@ def pattern(rows: NDArray[np.int64]) -> str | None:
             "interval is too short. Estimate with `statistics.contiguous.blocks`, whose variance is honest."
         )
     return None
+
+
+def _without_generator(population: int, size: int, seed: int) -> NDArray[np.int64]:
+    """The same numbers, an eighth of the time for a mini-batch: NumPy's generator is longer in the making."""
+    from streameval.kernels import drawing
+
+    spec, out = np.zeros(drawing.SPEC, np.uint64), np.empty(size, np.int64)
+    spec[drawing.SEED_LOW], spec[drawing.SEED_HIGH] = seed & 2**64 - 1, seed >> 64
+    spec[drawing.POPULATION] = population
+    drawing.draw_with_replacement(spec, out)
+    return out
 
 
 @dataclass(frozen=True, slots=True, eq=False)

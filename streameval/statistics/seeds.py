@@ -13,19 +13,19 @@ def generator(seed: int | np.random.Generator) -> np.random.Generator:
     """Return `Generator(PCG64(seed))`, or the generator itself, which then moves on."""
     if isinstance(seed, np.random.Generator):
         return seed
-    return np.random.Generator(np.random.PCG64(_checked(seed)))
+    return np.random.Generator(np.random.PCG64(checked_seed(seed)))
 
 
 def number(seed: int | np.random.Generator) -> int:
     """Return the seed as one int from which several independent streams can be grown."""
     if isinstance(seed, np.random.Generator):
         return int(seed.integers(0, 2**63))
-    return _checked(seed)
+    return checked_seed(seed)
 
 
 def recorded(seed: int | np.random.Generator) -> int | None:
     """Return the seed as a result tells it: an int, or None for a generator, which has moved on."""
-    return None if isinstance(seed, np.random.Generator) else _checked(seed)
+    return None if isinstance(seed, np.random.Generator) else checked_seed(seed)
 
 
 def spawn_stream(seed: int, *path: int) -> np.random.SeedSequence:
@@ -35,10 +35,11 @@ def spawn_stream(seed: int, *path: int) -> np.random.SeedSequence:
     bits, so that no two names are the same words: () is not (0), and seed 7 with (0,) is not seed 7 * 2**32.
     """
     words = tuple(word for k in path for word in (k & 0xFFFFFFFF, k >> 32))
-    return np.random.SeedSequence(_checked(seed), spawn_key=words)
+    return np.random.SeedSequence(checked_seed(seed), spawn_key=words)
 
 
-def _checked(seed: int) -> int:
+def checked_seed(seed: int) -> int:
+    """Return the seed as an int. Raises UsageError for anything but one from 0 to 2**128 - 1."""
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= int(seed) < LARGEST_SEED:
         raise UsageError(
             f"seed {seed!r}: an int from 0 to 2**128 - 1 or a numpy.random.Generator was expected. Try seed=0."

@@ -22,6 +22,21 @@ Rows = tuple[NDArray[Any], NDArray[np.int64], NDArray[Any]]
 """Memory that holds features, each row's offset in it, and the targets as they are stored."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class FlatRows:
+    """Rows with integer labels in memory: in batches of `batch_rows` rows, the last of which may have fewer.
+
+    values   flat, the features of row r of batch b from r * features + bases[0, b] on
+    labels   flat, that row's at r + bases[1, b]
+    bases    (2, batches) int64
+    """
+
+    values: NDArray[Any]
+    labels: NDArray[Any]
+    bases: NDArray[np.int64]
+    batch_rows: int
+
+
 class Access(Protocol):
     """How the rows of a layout are fetched."""
 
@@ -125,6 +140,16 @@ class Views:
         if layout.soft:
             numbers = numbers[:, None] + np.arange(layout.width)
         return self._values, rows * layout.features + value_base, self._labels[numbers]
+
+    @property
+    def flat(self) -> FlatRows | None:
+        """Where the rows lie in memory; None where they are read when they are picked, or in uneven batches."""
+        layout = self._layout
+        one = len(self._value_base) == 1
+        if self._picks is not None or layout.soft or not (one or self._even):
+            return None
+        bases = np.stack([self._value_base, self._label_base]).astype(np.int64)
+        return FlatRows(self._values, self._labels, bases, layout.rows if one else self._even)
 
     def prefetch(self, piece: Piece) -> None:
         if self._releases:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from streameval.errors import DataError, UsageError
 from streameval.storage import block_hashes, targets
-from streameval.storage.access import RELEASE_BYTES, Access
+from streameval.storage.access import RELEASE_BYTES, Access, FlatRows
 from streameval.storage.layout import Layout, Piece, choose_scale
 from streameval.storage.source import Chunk, Hashes, Span, largest_label
 
@@ -82,13 +82,26 @@ class StoredSource:
             DataError, LabelError: as in `chunks`.
         """
         wanted = row_numbers(self.name, rows, self.rows)
-        for file in self._files:
-            file.check_size()
+        self.check_size()
         if self.rows == 0:
             nothing = np.empty((0, self._layout.width) if self.soft else 0, self._t_dtype)
             return Chunk(wanted, np.empty(0, self.dtype), wanted, self.features, nothing)
         values, offsets, labels = self._access.pick(wanted)
         return self._chunk(wanted, values, offsets, labels)
+
+    @property
+    def flat(self) -> FlatRows | None:
+        """The rows where they lie in memory, labels as they are stored; None where there is no such place.
+
+        Who reads there asks `check_size` first: of a mapped file that was cut short, the rest is no memory.
+        """
+        flat: FlatRows | None = None if self._any_targets else getattr(self._access, "flat", None)
+        return flat
+
+    def check_size(self) -> None:
+        """Raise DataError when a file has not the size that it had when it was opened."""
+        for file in self._files:
+            file.check_size()
 
     def check_unchanged(self) -> None:
         """Raise DataError if a file changed (fstat: size, mtime, ctime, inode) since it was opened."""
@@ -163,8 +176,7 @@ class StoredSource:
             after = next(pieces, None)
             if after is not None:
                 self._access.prefetch(after)
-            for file in self._files:
-                file.check_size()
+            self.check_size()
             yield piece
             used = piece if used is None else replace(used, stop=piece.stop)
             last_of_batch = after is None or after.batch != piece.batch

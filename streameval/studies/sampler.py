@@ -24,13 +24,15 @@ from streameval.models.model import Model
 from streameval.models.network import Network
 from streameval.outputs.source import Outputs
 from streameval.scoring import make_scorer
+from streameval.scoring.drawn import Drawn, MiniBatchScorer
 from streameval.scoring.scorer import Budget
 from streameval.statistics import samples
 from streameval.statistics.accuracy import accuracy_interval
 from streameval.statistics.clusters import Clustered, as_dict, of_sums
 from streameval.statistics.intervals import Batch, Interval, lookup
+from streameval.statistics.intervals.batch import Moments
 from streameval.statistics.intervals.interval import checked_level
-from streameval.statistics.seeds import generator, spawn_stream
+from streameval.statistics.seeds import checked_seed, generator, spawn_stream
 from streameval.studies.limits import known_bounds
 from streameval.studies.reading import LossReader
 
@@ -139,10 +141,11 @@ class Sampler:
         self.level = checked_level(level)
         groups = groups_of(self.data, groups)
         self._groups = None if groups is None else row_groups(groups, self.data)[0]
-        self._method = lookup(method)
-        self._losses = LossReader(
-            make_scorer(self.model, self.data, self.loss_function, Budget(threads)), self.data
-        )
+        self._method, self._bounds = lookup(method), known_bounds(self.loss_function)
+        scorer = make_scorer(self.model, self.data, self.loss_function, Budget(threads))
+        self._losses = LossReader(scorer, self.data)
+        # Of rows that come in groups more is asked than it knows.
+        self._one = MiniBatchScorer.of(scorer, self.data) if self._groups is None else None
 
     def batches(
         self, size: int = BATCH_SIZE, *, seed: Seed = SEED, replace: bool = True
@@ -189,7 +192,18 @@ class Sampler:
 
     def first(self, count: int, size: int, *, seed: Seed, replace: bool) -> list[MiniBatch]:
         """The first `count` of `batches`, computed together where they fit into a chunk."""
-        draw, together, out = self._drawing(size, seed, replace=replace), max(1, CHUNK_ROWS // size), []
+        if count == 1 and replace and self._one is not None and isinstance(seed, int):
+            drawn = self._one(size, checked_seed(seed)) if size <= self._one.most_rows else None
+            if drawn is not None:
+                self.data.check_unchanged()
+                return [self._judged(drawn)]
+        together, out = max(1, CHUNK_ROWS // size), []
+        if replace and count <= together:
+            rows = samples.with_replacement(self.data.rows, count * size, seed=seed).reshape(count, size)
+            out = self.judge(rows, replace=True)
+            self.data.check_unchanged()
+            return out
+        draw = self._drawing(size, seed, replace=replace)
         for start in range(0, count, together):
             out += self.judge(draw(min(together, count - start)), replace=replace)
         self.data.check_unchanged()
@@ -197,15 +211,20 @@ class Sampler:
 
     def judge(self, rows: NDArray[np.int64], *, replace: bool) -> list[MiniBatch]:
         """Read the rows (batches, size) and judge each batch by itself."""
-        losses, right = self._losses.with_right(rows.ravel())
+        losses, right = self._losses.with_right(rows.reshape(-1))
         batch = Batch(losses.reshape(rows.shape), None if replace else self.data.rows)
-        intervals = self._method.intervals(batch, self.level, known_bounds(self.loss_function))
-        counts = [None] * len(rows) if right is None else right.reshape(rows.shape).sum(axis=1).tolist()
+        intervals = self._method.intervals(batch, self.level, self._bounds)
+        means = [one.mean for one in batch.moments]
+        counts = [None] * len(rows) if right is None else _counts(right, rows.shape)
         populations = [batch.population] * len(rows)
         errors = [self._clustered(*one) for one in zip(rows, batch.values, strict=True)]
-        return list(
-            map(MiniBatch, batch.mean.tolist(), rows, batch.values, intervals, counts, populations, errors)
-        )
+        return list(map(MiniBatch, means, rows, batch.values, intervals, counts, populations, errors))
+
+    def _judged(self, drawn: Drawn) -> MiniBatch:
+        """What `judge` says of one batch, whose moments are known."""
+        batch = Batch.known(drawn.losses[None, :], [Moments(*drawn.moments)])
+        interval = self._method.interval(batch, self.level, self._bounds)
+        return MiniBatch(drawn.moments[0], drawn.rows, drawn.losses, interval, drawn.right)
 
     def _clustered(self, rows: NDArray[np.int64], losses: NDArray[np.float64]) -> Clustered | None:
         if self._groups is None:
@@ -251,6 +270,13 @@ def kept_sampler(model: Any, data: Any, **settings: Any) -> Sampler:
         found = key, Sampler(model, data, **settings)
         kept[Sampler] = found
     return found[1]
+
+
+def _counts(right: NDArray[np.bool_], shape: tuple[int, ...]) -> list[int]:
+    """How many are right of each row of this shape; for one row, NumPy's sum along an axis takes microseconds."""
+    if shape[0] == 1:
+        return [int(np.count_nonzero(right))]
+    return list(right.reshape(shape).sum(axis=1).tolist())
 
 
 def _of_batch(seed: Seed, number: int) -> Seed:

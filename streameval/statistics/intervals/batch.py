@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,16 @@ from streameval.errors import DataError, UsageError
 from streameval.statistics.bounds import Bounds
 
 Floats = NDArray[np.float64]
+
+
+class Moments(NamedTuple):
+    """Of one sample: mean, standard deviation (ddof 1), skewness, smallest and largest value; see `Batch`."""
+
+    mean: float
+    sd: float
+    skewness: float
+    least: float
+    largest: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +57,13 @@ class Batch:
             )
         return cls(values[None, :], population)
 
+    @classmethod
+    def known(cls, values: Floats, moments: list[Moments], population: int | None = None) -> Batch:
+        """A batch whose moments were computed before."""
+        batch = cls(values, population)
+        batch.__dict__["moments"] = moments
+        return batch
+
     @property
     def n(self) -> int:
         """Rows in each sample."""
@@ -71,35 +88,37 @@ class Batch:
         if len(self.values) == 1:
             yield self
             return
-        moments = self._moments
         for i in range(len(self.values)):
-            one = Batch(self.values[i : i + 1], self.population)
-            one.__dict__["_moments"] = tuple(column[i : i + 1] for column in moments)
-            yield one
+            yield Batch.known(self.values[i : i + 1], self.moments[i : i + 1], self.population)
 
     @property
     def mean(self) -> Floats:
         """(trials,) means."""
-        return self._moments[0]
+        return self._moments[:, 0]
 
     @property
     def sd(self) -> Floats:
         """(trials,) standard deviations, ddof 1; infinite for one row, which says nothing of the spread."""
-        return self._moments[1]
+        return self._moments[:, 1]
 
     @property
     def skewness(self) -> Floats:
         """(trials,) third central moment over sd^3 (both divided by n); 0 where all losses are equal."""
-        return self._moments[2]
+        return self._moments[:, 2]
 
     @cached_property
-    def _moments(self) -> tuple[Floats, Floats, Floats]:
-        # One kernel call instead of a dozen of NumPy's: a mini-batch's interval took longer than its losses.
-        from streameval.kernels.moments import sample_moments
+    def moments(self) -> list[Moments]:
+        """The moments of each trial as plain numbers: a mini-batch's few take longer as arrays than its losses do."""
+        return [Moments(*one) for one in self._moments.tolist()]
 
-        out = np.empty((len(self.values), 3))
+    @cached_property
+    def _moments(self) -> Floats:
+        # One kernel call instead of a dozen of NumPy's.
+        from streameval.kernels.moments import COLUMNS, sample_moments
+
+        out = np.empty((len(self.values), COLUMNS))
         sample_moments(np.ascontiguousarray(self.values), out)
-        return out[:, 0], out[:, 1], out[:, 2]
+        return out
 
     def scaled(self, bounds: Bounds) -> Floats:
         """Return the values as (v - low) / (high - low), in [0, 1]; rounding outside is moved in."""
@@ -110,7 +129,7 @@ class Batch:
     def check(self, bounds: Bounds) -> None:
         """Raise DataError for a loss outside the bounds by more than rounding (1e-6 of the range)."""
         low, high = bounds
-        least, most = float(self.values.min()), float(self.values.max())
+        least, most = min(one.least for one in self.moments), max(one.largest for one in self.moments)
         slack = 1e-6 * (high - low)
         if least < low - slack or most > high + slack:
             worst = least if least < low - slack else most

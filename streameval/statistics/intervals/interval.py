@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from streameval.arguments import real
 from streameval.elementary import normal_quantile
 from streameval.errors import UsageError
 from streameval.statistics.bounds import Bounds, needed
-from streameval.statistics.intervals.batch import Batch, Floats
+from streameval.statistics.intervals.batch import Batch, Floats, Moments
 from streameval.statistics.intervals.unseen import Seen
 
 
@@ -52,6 +52,7 @@ class Interval:
 
 
 Limits = Callable[[Batch, float, Bounds | None], tuple[Floats, Floats]]
+OfMoments = Callable[[Moments, int, int | None, float], tuple[float, float]]
 Misses = Callable[[Batch, float, float, Bounds | None], tuple[np.ndarray, np.ndarray]]
 
 
@@ -59,22 +60,24 @@ Misses = Callable[[Batch, float, float, Bounds | None], tuple[np.ndarray, np.nda
 class Method:
     """A way to make intervals.
 
-    limits   (batch, level, bounds) -> low, high, each (trials,) float64
     assumes  the sentence that every interval carries
     warn     (batch of one) -> a warning or None
     bounded  True if it needs bounds on the losses, and in turn holds for finite samples; the others are
              approximations, and warn by the rule of three, see `Seen`
     anytime  True if the same formula holds at every look while rows come in, False if it is for a batch whose size
              was fixed before: `sequences` has those that hold at every look
+    limits   (batch, level, bounds) -> low, high, each (trials,) float64
+    of_moments  in place of limits, where the moments say all: (moments, n, population, level) -> low, high
     misses   (batch, level, truth, bounds) -> lies below, lies above: a cheaper way than the limits
     """
 
     name: str
-    limits: Limits
     assumes: str
     warn: Callable[[Batch], str | None]
     bounded: bool
     anytime: bool
+    limits: Limits | None = None
+    of_moments: OfMoments | None = None
     misses: Misses | None = None
 
     def ends(self, batch: Batch, level: float, bounds: Bounds | None) -> tuple[Floats, Floats]:
@@ -83,16 +86,29 @@ class Method:
         At n = N without replacement both are the mean. Where bounds are known, the ends are cut to what the rows
         seen already force, and every interval is widened to hold its own mean, where it would not.
         """
+        low, high = zip(*self._ends(batch, level, bounds), strict=True)
+        return np.array(low), np.array(high)
+
+    def _ends(self, batch: Batch, level: float, bounds: Bounds | None) -> list[tuple[float, float]]:
         checked_level(level)
-        limits = self._checked(batch, bounds)
+        known = self._checked(batch, bounds)
         if batch.exhausted:
-            exact = np.array([math.fsum(row) / batch.n for row in batch.values])
-            return exact, exact
-        low, high = self.limits(batch, level, limits)
+            return [(mean, mean) for mean in (math.fsum(row) / batch.n for row in batch.values)]
         # Infinite ends of an approximation say that the spread is unknown, and stay.
-        if limits is not None and (self.bounded or batch.n > 1):
-            low, high = _forced(batch, limits, low, high)
-        return np.minimum(low, batch.mean), np.maximum(high, batch.mean)
+        if not self.bounded and batch.n == 1:
+            known = None
+        return [
+            _around_mean(one.mean, *_forced(batch, one.mean, known, *ends))
+            for one, ends in zip(batch.moments, self._limits(batch, level, known), strict=True)
+        ]
+
+    def _limits(self, batch: Batch, level: float, known: Bounds | None) -> Iterable[tuple[float, float]]:
+        """The ends of every trial as the formula gives them, plain numbers."""
+        if self.of_moments is not None:
+            return [self.of_moments(one, batch.n, batch.population, level) for one in batch.moments]
+        assert self.limits is not None
+        low, high = self.limits(batch, level, known)
+        return zip(low.tolist(), high.tolist(), strict=True)
 
     def missed(
         self, batch: Batch, level: float, truth: float, bounds: Bounds | None
@@ -112,11 +128,16 @@ class Method:
 
     def intervals(self, batch: Batch, level: float, bounds: Bounds | None) -> list[Interval]:
         """Return the interval of every trial of a batch, with a warning where one is due."""
-        low, high = self.ends(batch, level, bounds)
-        trials = zip(batch.trials(), low.tolist(), high.tolist(), strict=True)
         return [
-            Interval(a, b, level, self.name, self.assumes, self._warning(one, level, bounds, 0.5 * (b - a)))
-            for one, a, b in trials
+            Interval(
+                low,
+                high,
+                level,
+                self.name,
+                self.assumes,
+                self._warning(one, level, bounds, 0.5 * (high - low)),
+            )
+            for one, (low, high) in zip(batch.trials(), self._ends(batch, level, bounds), strict=True)
         ]
 
     def _warning(self, one: Batch, level: float, bounds: Bounds | None, half_width: float) -> str | None:
@@ -151,7 +172,8 @@ def flat(batch: Batch) -> str | None:
     """Return the warning for a sample that shows no spread, if this is one."""
     if batch.n == 1:
         return "One row says nothing of the spread: the interval has no ends."
-    if batch.skewness[0] == 0.0 and np.ptp(batch.values[0]) <= 1e-12 * np.abs(batch.values[0]).max():
+    one = batch.moments[0]
+    if one.skewness == 0.0 and one.largest - one.least <= 1e-12 * max(-one.least, one.largest):
         return "All losses in the sample are equal: its spread of 0 says nothing of rows not drawn."
     return None
 
@@ -161,10 +183,14 @@ def silent(batch: Batch) -> str | None:
     return None
 
 
-def _forced(batch: Batch, bounds: Bounds, low: Floats, high: Floats) -> tuple[Floats, Floats]:
+def _forced(batch: Batch, mean: float, known: Bounds | None, low: float, high: float) -> tuple[float, float]:
     """Cut to [(S + (N-n) lowest) / N, (S + (N-n) highest) / N]; to the bounds with replacement."""
+    if known is None:
+        return low, high
     seen = 0.0 if batch.population is None else batch.n / batch.population
-    least = batch.mean * seen + bounds[0] * (1.0 - seen)
-    most = batch.mean * seen + bounds[1] * (1.0 - seen)
-    # Not np.clip, which takes ten times as long for the one interval of a mini-batch.
-    return np.minimum(np.maximum(low, least), most), np.minimum(np.maximum(high, least), most)
+    least, most = mean * seen + known[0] * (1.0 - seen), mean * seen + known[1] * (1.0 - seen)
+    return min(max(low, least), most), min(max(high, least), most)
+
+
+def _around_mean(mean: float, low: float, high: float) -> tuple[float, float]:
+    return min(low, mean), max(high, mean)

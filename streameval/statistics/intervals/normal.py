@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
+import math
 
-from streameval.statistics.bounds import Bounds
-from streameval.statistics.intervals.batch import Batch, Floats
+from streameval.statistics.intervals.batch import Batch, Moments
 from streameval.statistics.intervals.interval import Method, flat, quantile
 
 FEWEST_ROWS = 30  # below, not even the skewness is known
@@ -14,10 +13,11 @@ ROWS_FOR_SKEWNESS = (
 )
 
 
-def limits(batch: Batch, level: float, bounds: Bounds | None) -> tuple[Floats, Floats]:
+def limits(one: Moments, n: int, population: int | None, level: float) -> tuple[float, float]:
     """Return mean -+ z s sqrt(f / n), f = 1 - n/N without replacement, else 1."""
-    half = quantile(level) * batch.sd / np.sqrt(batch.effective)
-    return batch.mean - half, batch.mean + half
+    effective = n if population is None else n / (1.0 - n / population)
+    half = quantile(level) * one.sd / math.sqrt(effective)
+    return one.mean - half, one.mean + half
 
 
 def warn(batch: Batch) -> str | None:
@@ -43,7 +43,7 @@ def warn(batch: Batch) -> str | None:
 
 NORMAL = Method(
     name="normal",
-    limits=limits,
+    of_moments=limits,
     assumes="The rows were drawn at random, and the mean of this many losses is nearly normally distributed.",
     warn=warn,
     bounded=False,

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from streameval.elementary import cbrt
-from streameval.statistics.bounds import Bounds
-from streameval.statistics.intervals.batch import Batch, Floats
+from streameval.statistics.intervals.batch import Batch, Moments
 from streameval.statistics.intervals.interval import Method, flat, quantile
 
 
-def limits(batch: Batch, level: float, bounds: Bounds | None) -> tuple[Floats, Floats]:
+def limits(one: Moments, n: int, population: int | None, level: float) -> tuple[float, float]:
     """Return mean - s T(z) / sqrt(n~) and mean - s T(-z) / sqrt(n~), z the normal quantile.
 
         T(z) = (cbrt(1 + 3 A (z - B)) - 1) / A      n~ = n / (1 - f)
@@ -26,18 +23,13 @@ def limits(batch: Batch, level: float, bounds: Bounds | None) -> tuple[Floats, F
     probability Phi(x) + (A x^2 + B) phi(x) + o(1/sqrt n); t + A t^2 + A^2 t^3 / 3 + B, which is monotone in t and
     has T as its inverse, is free of that term. For g -> 0, T is z: the normal interval.
     """
-    if batch.n == 1:
-        return np.full(len(batch.values), -np.inf), np.full(len(batch.values), np.inf)
-    share = 0.0 if batch.population is None else batch.n / batch.population
-    z, root = quantile(level), math.sqrt(batch.effective)
-    size = 6.0 * math.sqrt(batch.n * (1.0 - share))
-    # Numbers and not arrays: a mini-batch in a call of its own has one interval, and thousands take milliseconds.
-    ends = [
-        (m - s * (_inverse(z, g / size, share) / root), m - s * (_inverse(-z, g / size, share) / root))
-        for m, s, g in zip(batch.mean.tolist(), batch.sd.tolist(), batch.skewness.tolist(), strict=True)
-    ]
-    low, high = np.array(ends).T
-    return low, high
+    if n == 1:
+        return -math.inf, math.inf
+    share = 0.0 if population is None else n / population
+    z, root, scale = quantile(level), math.sqrt(n / (1.0 - share)), one.skewness
+    scale /= 6.0 * math.sqrt(n * (1.0 - share))
+    above, below = _inverse(z, scale, share), _inverse(-z, scale, share)
+    return one.mean - one.sd * (above / root), one.mean - one.sd * (below / root)
 
 
 def _inverse(z: float, scale: float, share: float) -> float:
@@ -56,7 +48,7 @@ def warn(batch: Batch) -> str | None:
 
 SKEW = Method(
     name="skew",
-    limits=limits,
+    of_moments=limits,
     assumes="The rows were drawn at random, and the sample's own skewness is close to the population's.",
     warn=warn,
     bounded=False,

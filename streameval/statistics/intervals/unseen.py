@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from streameval.elementary import log, log1p
 from streameval.statistics.bounds import Bounds
@@ -15,8 +16,7 @@ def rough_percent(share: float) -> str:
     return f"{100 * share:.0f} %" if share >= 0.095 else f"{100 * share:.2g} %"
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """What was drawn: how many of how many (None: with replacement), their mean, the smallest and the largest.
 
     what: "rows", or what else was drawn independently
@@ -32,20 +32,15 @@ class Seen:
     @classmethod
     def of(cls, batch: Batch) -> Seen:
         """What a batch of one trial has seen."""
-        values = batch.values[0]
-        return cls(batch.n, batch.population, float(batch.mean[0]), float(values.min()), float(values.max()))
+        moments = batch.moments[0]
+        return cls(batch.n, batch.population, moments.mean, moments.least, moments.largest)
 
     def share(self, level: float) -> float:
         """Return the share of all draws that stays out of the sample with a probability of 1 - level = a.
 
         ln(1/a) / n, "three over n" at 95 %; without replacement ln(1/a) / (-N ln(1 - n/N)), a little less.
         """
-        if self.draws == self.population:
-            return 0.0
-        draws = float(self.draws)
-        if self.population is not None:
-            draws = -self.population * log1p(-draws / self.population)
-        return min(1.0, -log(1.0 - level) / draws)
+        return _unseen_share(self.draws, self.population, level)
 
     def warning(self, level: float, bounds: Bounds | None, half_width: float) -> str | None:
         """Return a warning if the unseen share could move the mean by more than the half-width, else None.
@@ -71,3 +66,11 @@ class Seen:
             f"{worst:.3g}, {known}, it would move the mean by {reach:.2g}, more than the half-width of "
             f"{half_width:.2g}. If there may be such {self.what}, {cure}."
         )
+
+
+@lru_cache(maxsize=1024)
+def _unseen_share(draws: int, population: int | None, level: float) -> float:
+    if draws == population:
+        return 0.0
+    independent = float(draws) if population is None else -population * log1p(-draws / population)
+    return min(1.0, -log(1.0 - level) / independent)
