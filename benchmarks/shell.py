@@ -25,7 +25,7 @@ from benchmarks.timing import Line
 from benchmarks.workloads import OURS
 
 # What the installed command `streameval` runs.
-STREAMEVAL = (sys.executable, "-c", "from streameval.cli import main; main()")
+STREAMEVAL = (sys.executable, "-c", "from streameval.cli import process; process()")
 SCRIPTS = data.ROOT / "benchmarks" / "scripts"
 # Who: the module whose import is timed.
 IMPORTS = {

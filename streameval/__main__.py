@@ -1,6 +1,6 @@
 """`python -m streameval`: the command line."""
 
-from streameval.cli import main
+from streameval.cli import process
 
 if __name__ == "__main__":
-    main()
+    process()

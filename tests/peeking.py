@@ -14,7 +14,7 @@ from streameval.errors import UsageError
 from streameval.statistics.bounds import Bounds, needed
 from streameval.statistics.intervals.batch import Batch, Floats
 from streameval.statistics.intervals.betting import PRIOR, log_capital, threshold
-from streameval.statistics.intervals.interval import quantile
+from streameval.statistics.intervals.method import quantile
 from streameval.statistics.population import Population
 from streameval.statistics.seeds import number, spawn_stream
 from streameval.statistics.trials import orders as draw_orders

@@ -198,14 +198,15 @@ def test_the_directions_are_seen_by_the_test_itself(tmp_path: Path) -> None:
     ]
 
 
-def loaded(program: str) -> tuple[set[str], float]:
-    """Top-level packages that a fresh process has after `program`, and the seconds that it took there."""
+def loaded(program: str, *, modules: bool = False) -> tuple[set[str], float]:
+    """Packages, or all modules, that a fresh process has after `program`, and the seconds that it took there."""
     code = (
         "import sys, time\nstart = time.perf_counter()\n"
         f"{program}\n"
         "took = time.perf_counter() - start\n"
         "import json\n"
-        "print(json.dumps([sorted({n.split('.')[0] for n in sys.modules}), took]), file=sys.stderr)\n"
+        f"names = sys.modules if {modules} else {{n.split('.')[0] for n in sys.modules}}\n"
+        "print(json.dumps([sorted(names), took]), file=sys.stderr)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True
@@ -261,3 +262,17 @@ def test_opening_and_loading_compile_nothing(digits_file: Path, network_file: Pa
         f"se.load_model({str(network_file)!r})"
     )
     assert "numba" not in loaded(program)[0]
+
+
+def test_a_warm_evaluation_loads_nothing_that_it_does_not_use(digits_file: Path, network_file: Path) -> None:
+    program = (
+        "from streameval.cli import main\n"
+        f"try:\n    main(['evaluate', {str(network_file)!r}, {str(digits_file)!r}])\n"
+        "except SystemExit as end:\n    assert end.code == 0\n"
+    )
+    names, _ = loaded(program, modules=True)
+    unused = (
+        "tables.npz", "tables.csv_reader", "tables.memory", "reports.pages", "reports.figures", "statistics.trials",
+        "outputs.source", "evaluation.anatomizing", "predictors.predictor", "storage.many", "storage.direct",
+    )  # fmt: skip
+    assert names & {f"streameval.{name}" for name in unused} == set()

@@ -31,7 +31,7 @@ def command(
 ) -> None:
     """Print Brier score, calibration error and accuracy by confidence and class of MODEL on DATA, with intervals."""
     from streameval.cli import kernels, output
-    from streameval.reports import pages, text_calibration
+    from streameval.reports import text_calibration
     from streameval.studies import calibration
 
     figures.check({"MODEL": model, "DATA": data})
@@ -40,5 +40,5 @@ def command(
     result = calibration.calibration(
         network, source, bins=bins, groups=group, level=level, threads=inputs.threads
     )
-    figures.write(pages.calibration, result)
+    figures.write("calibration", result)
     output.show(result, as_json, text_calibration.calibration)

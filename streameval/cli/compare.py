@@ -56,7 +56,7 @@ def command(
     whether the order of the rows looks random, and where an error of the full loss could come from.
     """
     from streameval.cli import kernels, output
-    from streameval.reports import pages, progress, text_compare
+    from streameval.reports import progress, text_compare
     from streameval.studies import comparison
 
     figures.check({"MODEL": model, "DATA": data})
@@ -79,7 +79,7 @@ def command(
             max_memory=max_memory,
             progress=on_progress,
         )
-    figures.write(pages.comparison, result)
+    figures.write("comparison", result)
     output.show(result, as_json, text_compare.comparison)
 
 

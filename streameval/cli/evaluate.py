@@ -68,7 +68,7 @@ def command(
     from streameval.cli.inputs import parse_rows
     from streameval.cli.semantics import ALONE, show_semantics
     from streameval.evaluation import evaluate
-    from streameval.reports import pages, progress, text
+    from streameval.reports import progress, text
 
     if semantics:
         check_alone("semantics", ALONE)
@@ -108,5 +108,5 @@ def command(
             progress=on_progress,
             options=settings,
         )
-    figures.write(pages.report, report)
+    figures.write("report", report)
     output.show(report, as_json, partial(text.report, images=images), run.signing())

@@ -5,7 +5,7 @@ Knows where pictures go. Does not know what is on them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -40,13 +40,14 @@ class FigureOptions:
 
             pyplot.check()
 
-    def write(self, page: Callable[[Any], Page], result: Any) -> None:
-        """Write the pictures that were asked for; nothing is drawn if none were."""
+    def write(self, page: str, result: Any) -> None:
+        """Write the pictures that were asked for, of the page of this name in `pages`; draw nothing if none were."""
         if self.html is None and self.png is None:
             return
         from streameval.reports import html as to_html
+        from streameval.reports import pages
 
-        drawn = page(result)
+        drawn: Page = getattr(pages, page)(result)
         if self.html is not None:
             to_html.write(drawn, self.html)
         if self.png is not None:

@@ -21,7 +21,7 @@ def ready(source: Source | None, *models: Any, loss: Loss | None = None) -> None
 
     from streameval.evaluation.memory import load_kernels
     from streameval.losses import choose_loss
-    from streameval.predictors.predictor import Predictor
+    from streameval.predictors import is_predictor
     from streameval.scoring import make_scorer
     from streameval.storage.opening import open
 
@@ -31,9 +31,7 @@ def ready(source: Source | None, *models: Any, loss: Loss | None = None) -> None
             load_kernels([make_scorer(outputs.model, outputs, outputs.choose_loss(loss, None))], outputs)
         return
     # What another library computes is not compiled here.
-    scorers = [
-        make_scorer(model, source, choose_loss(loss)) for model in models if not isinstance(model, Predictor)
-    ]
+    scorers = [make_scorer(model, source, choose_loss(loss)) for model in models if not is_predictor(model)]
     if not scorers:
         return
     announce()

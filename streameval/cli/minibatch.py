@@ -46,7 +46,7 @@ def command(
 ) -> None:
     """Draw random rows of DATA and print their mean loss, with an interval for the loss of all rows."""
     from streameval.cli import output
-    from streameval.reports import pages, text
+    from streameval.reports import text
     from streameval.studies import minibatch
 
     figures.check({"MODEL": model, "DATA": data})
@@ -64,5 +64,5 @@ def command(
         groups=subject.groups,
         threads=inputs.threads,
     )
-    figures.write(pages.minibatches, result)
+    figures.write("minibatches", result)
     output.show(result, as_json, text.minibatches)

@@ -79,7 +79,7 @@ def command(
     """
     from streameval.cli import kernels, output
     from streameval.outputs.joining import join_outputs
-    from streameval.reports import live, pages, progress, text_paired
+    from streameval.reports import live, progress, text_paired
     from streameval.studies import paired
 
     figures.check({"MODELS": models[:-1], "DATA": models[-1], "--losses": losses})
@@ -117,5 +117,5 @@ def command(
             progress=on_progress,
             on_step=on_step,
         )
-    figures.write(pages.paired, result)
+    figures.write("paired", result)
     output.show(result, as_json, text_paired.paired)

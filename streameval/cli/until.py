@@ -58,7 +58,7 @@ def command(
     With --group whole groups are drawn and read instead of rows.
     """
     from streameval.cli import kernels, output
-    from streameval.reports import live, pages, text_until
+    from streameval.reports import live, text_until
     from streameval.studies import until
 
     figures.check({"MODEL": model, "DATA": data})
@@ -78,5 +78,5 @@ def command(
             threads=inputs.threads,
             on_step=on_step,
         )
-    figures.write(pages.until, result)
+    figures.write("until", result)
     output.show(result, as_json, text_until.until)

@@ -18,7 +18,7 @@ from streameval.evaluation.anatomy import (
 )
 from streameval.evaluation.state import State
 from streameval.statistics.accuracy import accuracy_interval
-from streameval.statistics.intervals.interval import Interval
+from streameval.statistics.intervals.method import Interval
 
 
 def anatomy_dict(anatomy: Anatomy, state: State) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from streameval.arguments import integer
 from streameval.defaults import CHUNK_ROWS
@@ -22,7 +22,6 @@ from streameval.errors import (
     StreamevalWarning,
     UsageError,
 )
-from streameval.evaluation.anatomizing import Anatomist, Named
 from streameval.evaluation.checkpoint import Checkpoint, CheckpointWriter, resumed
 from streameval.evaluation.events import Callback, EventFile, Listeners
 from streameval.evaluation.grouping import GroupSums
@@ -41,12 +40,16 @@ from streameval.evaluation.state import LossSums
 from streameval.files import Output, check_outputs
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
-from streameval.outputs.source import Outputs
+from streameval.outputs import is_saved
 from streameval.scoring import make_scorer
 from streameval.scoring.scorer import Budget
 from streameval.showing import with_progress
 from streameval.storage.checked import CheckedSource, Hashed
 from streameval.storage.source import Source, Span
+
+if TYPE_CHECKING:
+    from streameval.evaluation.anatomizing import Anatomist
+    from streameval.outputs.source import Outputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,9 +194,13 @@ def _anatomist(anatomy: bool, by: Any, source: Source, options: PassOptions) -> 
             "by (--by) with an engine: workers do not have the values by which rows are told apart. Leave one of "
             "them out; with shards or a checkpoint it works."
         )
-    if by is not None and isinstance(source, Outputs):
+    if by is not None and is_saved(source):
         by = _values_of(by, source)
-    return Anatomist(source, by) if anatomy or by is not None else None
+    if not anatomy and by is None:
+        return None
+    from streameval.evaluation.anatomizing import Anatomist
+
+    return Anatomist(source, by)
 
 
 def _values_of(by: Any, source: Outputs) -> Any:
@@ -205,6 +212,8 @@ def _values_of(by: Any, source: Outputs) -> Any:
             f"by: {by!r}, but {source.name} was opened without it. Open it with that column: open_outputs(..., "
             f"group={by!r}) (--group {by})."
         )
+    from streameval.evaluation.anatomizing import Named
+
     return Named(by, source.groups.codes, source.groups.names)
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from streameval.errors import DataError, UsageError
 from streameval.losses import choose_loss
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
-from streameval.outputs.source import Outputs
-from streameval.predictors.predictor import Predictor
+from streameval.outputs import is_saved
+from streameval.predictors import is_predictor
 from streameval.scoring import check_model
 from streameval.storage.opening import open
 from streameval.storage.source import Source, with_any_targets
+
+if TYPE_CHECKING:
+    from streameval.outputs.source import Outputs
+    from streameval.predictors.predictor import Predictor
 
 
 def subject(model: Any, data: Any, loss: Loss | None, eps: float | None) -> tuple[Model, Source, Loss]:
@@ -22,7 +26,7 @@ def subject(model: Any, data: Any, loss: Loss | None, eps: float | None) -> tupl
         UsageError: saved outputs with data, or a model without; a loss that saved outputs do not have; no loss.
         DataError: as `open_rows`.
     """
-    if not isinstance(model, Outputs):
+    if not is_saved(model):
         if data is None:
             check_model(model)
             raise UsageError(
@@ -48,7 +52,7 @@ def subjects(
 
     Raises as `subject`, and as `join_outputs`; UsageError for models and runs together.
     """
-    runs = models if isinstance(models, Outputs) else _runs(models)
+    runs = models if is_saved(models) else _runs(models)
     if runs is None:
         if data is None:
             raise UsageError("data: None, expected what streameval.open takes, for models that are computed.")
@@ -62,7 +66,7 @@ def subjects(
 
 def _runs(models: Any) -> Outputs | None:
     """Runs of saved outputs as one, None where there are none among the models."""
-    if not any(isinstance(model, Outputs) for model in models):
+    if not any(is_saved(model) for model in models):
         return None
     from streameval.outputs.joining import join_outputs
 
@@ -74,7 +78,7 @@ def groups_of(source: Source, groups: Any) -> Any:
 
     Raises UsageError for the name of another column of saved outputs.
     """
-    if not isinstance(source, Outputs):
+    if not is_saved(source):
         return groups
     known = source.groups
     if isinstance(groups, str) and (known is None or known.column != groups):
@@ -102,9 +106,7 @@ def open_rows(data: Any, *models: Any, loss: Loss) -> tuple[Source, tuple[Model,
     if source.rows == 0:
         raise DataError(f"{source.name}: no rows, so there is no loss. Expected at least one.")
     source = _with_targets_of(source, loss)
-    return source, tuple(
-        _settled(model, source, loss) if isinstance(model, Predictor) else model for model in checked
-    )
+    return source, tuple(_settled(model, source, loss) if is_predictor(model) else model for model in checked)
 
 
 def _with_targets_of(source: Source, loss: Loss) -> Source:

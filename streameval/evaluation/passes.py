@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,16 +25,18 @@ from streameval.errors import (
     StreamevalError,
     UsageError,
 )
-from streameval.evaluation.anatomizing import Anatomist
 from streameval.evaluation.identity import Identity
 from streameval.evaluation.partial_results import PartialResults
 from streameval.evaluation.resources import Usage
 from streameval.evaluation.selection import Selection, Task, row_numbers
 from streameval.evaluation.tally import Tally, fold_tally
 from streameval.models.model import Model
-from streameval.outputs.source import Outputs
+from streameval.outputs import is_saved
 from streameval.scoring.scorer import Budget, Scorer, Scores
 from streameval.storage.source import Chunk, Source, Span
+
+if TYPE_CHECKING:
+    from streameval.evaluation.anatomizing import Anatomist
 
 _log = logging.getLogger("streameval")
 
@@ -236,7 +238,7 @@ def portable(data: Any, source: Source) -> Any:
 
     Raises UsageError for arrays, and for a data set that lies in no single file.
     """
-    if isinstance(source, Outputs):
+    if is_saved(source):
         raise UsageError(
             f"{source.name}: saved outputs need no workers. Evaluate them here, without an engine."
         )

@@ -11,8 +11,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from streameval.defaults import FURTHER_DATA
-from streameval.evaluation.anatomy import Anatomy
-from streameval.evaluation.anatomy_report import anatomy_dict
 from streameval.evaluation.carried import Carried
 from streameval.evaluation.identity import RESULT_VERSION, Identity
 from streameval.evaluation.names import DataName, data_dict, model_dict
@@ -25,11 +23,12 @@ from streameval.models.model import Model
 from streameval.scoring.rounding import Rounding
 from streameval.statistics.accuracy import accuracy_interval
 from streameval.statistics.clusters import as_dict
-from streameval.statistics.intervals.interval import Interval
+from streameval.statistics.intervals.method import Interval
 from streameval.storage.checked import Hashed
 from streameval.storage.source import Source
 
 if TYPE_CHECKING:
+    from streameval.evaluation.anatomy import Anatomy
     from streameval.evaluation.grouping import Clusters
 
 SCHEMA, READABLE = "streameval/evaluate/2", ("streameval/evaluate/1", "streameval/evaluate/2")
@@ -212,7 +211,7 @@ class Report(Carried):
             "check": None if self.hashed is None else self.hashed.to_dict(),
             "rounding": None if self.rounding is None else self.rounding.to_dict(),
             "resources": self.resources.to_dict(),
-            **({} if self.anatomy is None else {"anatomy": anatomy_dict(self.anatomy, self.state)}),
+            **_anatomy(self),
             "meaning": {
                 "version": RESULT_VERSION,
                 "loss": self.loss_function.formula,
@@ -222,6 +221,14 @@ class Report(Carried):
             "state": self.state.to_dict(),
             "blocks": None if self.blocks is None else blocks_dict(self.blocks),
         }
+
+
+def _anatomy(report: Report) -> dict[str, Any]:
+    if report.anatomy is None:
+        return {}
+    from streameval.evaluation.anatomy_report import anatomy_dict
+
+    return {"anatomy": anatomy_dict(report.anatomy, report.state)}
 
 
 def blocks_dict(blocks: tuple[Block, ...]) -> dict[str, Any]:

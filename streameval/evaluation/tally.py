@@ -9,14 +9,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import DataError
-from streameval.evaluation.anatomizing import Anatomist
-from streameval.evaluation.anatomy import Anatomy
 from streameval.evaluation.consistency import check_state
 from streameval.evaluation.counts import Counts
 from streameval.evaluation.fields import UNSOUND, integer, sha256, shown
@@ -32,6 +30,10 @@ from streameval.evaluation.state import (
 )
 from streameval.scoring.scorer import Scores
 from streameval.storage.source import Span
+
+if TYPE_CHECKING:
+    from streameval.evaluation.anatomizing import Anatomist
+    from streameval.evaluation.anatomy import Anatomy
 
 # 40 million rows are 611 blocks, about 700 kB of a report.
 BLOCK_ROWS = 65_536
@@ -200,7 +202,7 @@ class Tally:
                 State.from_dict(stored["state"]),
                 _stored_blocks(stored, span, numbers),
                 tuple((integer([k], 0), State.from_dict(state)) for k, state in stored["partial"]),
-                None if "anatomy" not in stored else Anatomy.from_dict(stored["anatomy"]),
+                _stored_anatomy(stored),
             )
         except UNSOUND as error:
             if isinstance(error, DataError):
@@ -245,6 +247,14 @@ class Numbers:
 def _whole_blocks(span: Span) -> range:
     """The numbers of the blocks that lie wholly in the span."""
     return range(-(-span.start // BLOCK_ROWS), max(-(-span.start // BLOCK_ROWS), span.stop // BLOCK_ROWS))
+
+
+def _stored_anatomy(stored: dict[str, Any]) -> Anatomy | None:
+    if "anatomy" not in stored:
+        return None
+    from streameval.evaluation.anatomy import Anatomy
+
+    return Anatomy.from_dict(stored["anatomy"])
 
 
 def _stored_blocks(stored: Any, span: Span, numbers: Numbers) -> tuple[Block, ...]:

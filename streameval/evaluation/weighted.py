@@ -33,7 +33,7 @@ from streameval.scoring import make_scorer
 from streameval.scoring.scorer import Budget, Scorer
 from streameval.showing import with_progress
 from streameval.statistics.clusters import Clustered
-from streameval.statistics.intervals.interval import Interval
+from streameval.statistics.intervals.method import Interval
 from streameval.storage.opening import open
 from streameval.storage.source import Chunk, Source, Span, with_any_targets
 

@@ -123,8 +123,14 @@ def _dense_bytes(builder: Builder, weight32: NDArray[np.float32], bias: NDArray[
 def _holds_in_24_bits(weight: NDArray[np.float64]) -> bool:
     """Whether 24-bit integers lose no more than float32 would, column by column."""
     size = np.abs(weight)
-    typical = np.array([np.median(column[column > 0.0]) if column.any() else 0.0 for column in size.T])
+    typical = np.array([_median(column[column > 0.0]) if column.any() else 0.0 for column in size.T])
     return bool((size.max(axis=0, initial=0.0) <= _SPREAD * typical).all())
+
+
+def _median(numbers: NDArray[np.float64]) -> float:
+    """`np.median` is the same, and loads numpy.ma."""
+    ordered = np.sort(numbers)
+    return float(0.5 * (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]))
 
 
 def _digits(weight: NDArray[np.int32], base: int, planes: int) -> NDArray[np.int32]:

@@ -11,7 +11,7 @@ from streameval.defaults import FURTHER_DATA, LEVEL
 from streameval.errors import DataError
 from streameval.evaluation.state import UNITS, State
 from streameval.statistics.accuracy import accuracy_interval
-from streameval.statistics.intervals.interval import Interval, checked_level
+from streameval.statistics.intervals.method import Interval, checked_level
 from streameval.statistics.student import STUDENT, t_quantile
 
 ASSUMES = (

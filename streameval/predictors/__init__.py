@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
-from streameval.predictors.predictor import Predictor
+import sys
+from typing import TYPE_CHECKING, TypeGuard
 
-__all__ = ["Predictor"]
+if TYPE_CHECKING:
+    from streameval.predictors.predictor import Predictor
+
+
+def is_predictor(thing: object) -> TypeGuard[Predictor]:
+    """Whether something is a model of another library: who has not loaded their module has none."""
+    module = sys.modules.get("streameval.predictors.predictor")
+    return module is not None and isinstance(thing, module.Predictor)

@@ -15,7 +15,7 @@ from streameval.reports.words import called, in_unit, more_is_better, subject
 
 if TYPE_CHECKING:
     from streameval.evaluation.report import Report
-    from streameval.statistics.intervals.interval import Interval
+    from streameval.statistics.intervals.method import Interval
     from streameval.studies.minibatch import MiniBatches
     from streameval.studies.sampler import MiniBatch
 

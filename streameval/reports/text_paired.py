@@ -12,7 +12,7 @@ from streameval.reports.terminal import INDENT, TextStyle, fields, paragraph, ta
 from streameval.reports.words import called, more_is_better
 
 if TYPE_CHECKING:
-    from streameval.statistics.intervals.interval import Interval
+    from streameval.statistics.intervals.method import Interval
     from streameval.studies.paired import Paired
     from streameval.studies.paired_result import PairedResult
 

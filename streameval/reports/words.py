@@ -9,13 +9,11 @@ import re
 from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from streameval.reports.figures.plot import Axis
-from streameval.reports.page import Page
-
 if TYPE_CHECKING:
     from streameval.evaluation.names import DataName
     from streameval.losses.loss import Loss
     from streameval.models.model import Model
+    from streameval.reports.page import Page
     from streameval.storage.source import Source
 
 UNIT = re.compile(r",? nats(?=[\s.:,]|$)")
@@ -62,6 +60,9 @@ def _reworded(part: Any, loss: Loss) -> Any:
         changed = replace(
             part, **{one.name: _reworded(getattr(part, one.name), loss) for one in fields(part)}
         )
+        # A page is there, and with it what it is made of.
+        from streameval.reports.figures.plot import Axis
+
         if isinstance(changed, Axis):
             return replace(changed, label=re.sub(r"\bloss\b", called(loss), changed.label))
         return changed

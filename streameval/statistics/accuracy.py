@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from streameval.elementary import exp, lgamma, log, log1p
 from streameval.errors import UsageError
-from streameval.statistics.intervals.interval import Interval, checked_level
+from streameval.statistics.intervals.method import Interval, checked_level
 
 INDEPENDENT = "The rows are independent of each other: drawn at random with replacement, or data of one kind."
 

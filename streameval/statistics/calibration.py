@@ -19,7 +19,7 @@ from streameval.errors import DataError, UsageError
 from streameval.statistics.accuracy import accuracy_interval
 from streameval.statistics.clusters import clustered, finite, group_codes
 from streameval.statistics.intervals import interval as mean_interval
-from streameval.statistics.intervals.interval import Interval, checked_level, quantile
+from streameval.statistics.intervals.method import Interval, checked_level, quantile
 
 Floats = NDArray[np.float64]
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import DataError, UsageError
-from streameval.statistics.intervals.interval import Interval, checked_level
+from streameval.statistics.intervals.method import Interval, checked_level
 from streameval.statistics.population import PIECE
 from streameval.statistics.student import t_quantile
 

@@ -19,7 +19,7 @@ from streameval.errors import UsageError
 from streameval.statistics.bounds import Bounds, needed
 from streameval.statistics.intervals.batch import Batch, Floats
 from streameval.statistics.intervals.betting import threshold
-from streameval.statistics.intervals.interval import checked_level
+from streameval.statistics.intervals.method import checked_level
 from streameval.statistics.population import PIECE
 from streameval.statistics.samples import Permutation
 from streameval.statistics.seeds import recorded

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from streameval.elementary import log
-from streameval.statistics.intervals.interval import quantile
+from streameval.statistics.intervals.method import quantile
 from streameval.statistics.tails import Tails
 
 

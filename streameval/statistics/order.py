@@ -14,7 +14,7 @@ import numpy as np
 from streameval.elementary import LN2, dot, exp, log
 from streameval.errors import UsageError
 from streameval.statistics import periods, repeats, tiles
-from streameval.statistics.intervals.interval import quantile
+from streameval.statistics.intervals.method import quantile
 from streameval.statistics.intervals.unseen import rough_percent
 from streameval.statistics.looks import Finding, Look
 from streameval.statistics.population import Population

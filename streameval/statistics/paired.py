@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from streameval.elementary import dot, hypot
 from streameval.errors import UsageError
 from streameval.statistics.bounds import Bounds, difference_bounds
-from streameval.statistics.intervals.interval import Interval, checked_level
+from streameval.statistics.intervals.method import Interval, checked_level
 from streameval.statistics.intervals.normal import FEWEST_ROWS, NORMAL, ROWS_FOR_SKEWNESS
 from streameval.statistics.population import PIECE, Population
 from streameval.statistics.student import STUDENT, t_quantile

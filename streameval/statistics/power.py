@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from streameval.errors import UsageError
-from streameval.statistics.intervals.interval import checked_level, quantile
+from streameval.statistics.intervals.method import checked_level, quantile
 
 POWER = 0.8
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from streameval.errors import UsageError
 from streameval.statistics.intervals.asymptotic import margin
 from streameval.statistics.intervals.betting import threshold
-from streameval.statistics.intervals.interval import checked_level, quantile
+from streameval.statistics.intervals.method import checked_level, quantile
 from streameval.statistics.sequences import BURN_IN
 
 HALF_WIDTHS = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)

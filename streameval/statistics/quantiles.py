@@ -18,7 +18,7 @@ from streameval.elementary import log
 from streameval.errors import UsageError
 from streameval.statistics.accuracy import first, hypergeometric_tail, incomplete_beta
 from streameval.statistics.clusters import finite
-from streameval.statistics.intervals.interval import Interval, checked_level
+from streameval.statistics.intervals.method import Interval, checked_level
 from streameval.statistics.population import PIECE
 
 DIGIT = 16  # bits that a pass over the losses settles

@@ -17,7 +17,7 @@ from streameval.elementary import LN2, exp
 from streameval.errors import DataError
 from streameval.showing import Shown
 from streameval.statistics.clusters import clustered, finite
-from streameval.statistics.intervals.interval import Interval
+from streameval.statistics.intervals.method import Interval
 from streameval.statistics.population import PIECE
 
 SCHEMA = "streameval/ratio/1"

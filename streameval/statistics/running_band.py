@@ -16,7 +16,7 @@ from streameval.arguments import integer
 from streameval.elementary import exp, log, log1p
 from streameval.errors import UsageError
 from streameval.statistics.clusters import finite
-from streameval.statistics.intervals.interval import checked_level
+from streameval.statistics.intervals.method import checked_level
 from streameval.statistics.quantiles import Band
 
 A: Final = 0.85  # of the paper's own example; any number over sqrt(1/2) would do

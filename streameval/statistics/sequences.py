@@ -20,7 +20,7 @@ from streameval.statistics.intervals import INTERVALS
 from streameval.statistics.intervals.asymptotic import margin
 from streameval.statistics.intervals.batch import Batch, Floats
 from streameval.statistics.intervals.betting import PRIOR, threshold
-from streameval.statistics.intervals.interval import checked_level
+from streameval.statistics.intervals.method import checked_level
 from streameval.statistics.intervals.normal import ROWS_FOR_SKEWNESS
 
 BURN_IN = 500  # rows before which the asymptotic sequence shows nothing: where it is narrowest

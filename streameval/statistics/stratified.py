@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from streameval.errors import UsageError
 from streameval.statistics.bounds import Bounds
-from streameval.statistics.intervals.interval import Interval, checked_level
+from streameval.statistics.intervals.method import Interval, checked_level
 from streameval.statistics.intervals.unseen import Seen
 from streameval.statistics.samples import Permutation
 from streameval.statistics.seeds import number, spawn_stream

@@ -6,7 +6,7 @@ import functools
 import math
 
 from streameval.statistics.accuracy import incomplete_beta
-from streameval.statistics.intervals.interval import checked_level, quantile
+from streameval.statistics.intervals.method import checked_level, quantile
 
 STUDENT = "student"  # the method of an interval by it
 

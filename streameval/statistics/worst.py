@@ -24,7 +24,7 @@ from streameval.errors import UsageError
 from streameval.statistics.accuracy import accuracy_interval
 from streameval.statistics.bounds import Bounds, needed
 from streameval.statistics.intervals import interval as mean_interval
-from streameval.statistics.intervals.interval import Interval, checked_level
+from streameval.statistics.intervals.method import Interval, checked_level
 from streameval.statistics.population import PIECE, Population
 from streameval.statistics.quantiles import order_statistics
 from streameval.statistics.samples import Permutation

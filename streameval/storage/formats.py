@@ -10,15 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from streameval.errors import DataError, StreamevalError, UsageError
 from streameval.storage import arrow, idx, npy
 from streameval.storage.access import OwnAccess, PlainRows
 from streameval.storage.gunzip import GZIP
-from streameval.tables import arrow_readers, csv_reader, folders, jsonl, npz
-from streameval.tables.table import Table
+
+if TYPE_CHECKING:
+    from streameval.tables.table import Table
 
 Named = Literal["file", "pair", "folder"]
 Sniff = Callable[[Path, bytes], bool]
@@ -55,6 +57,10 @@ class Format:
     table: Callable[[str], Table] | None = None
     sure: Sniff | None = None
 
+    def table_at(self, path: Path) -> Table | None:
+        """The table at a path; None of a form that is mapped as it lies."""
+        return None if self.table is None else self.table(str(path))
+
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
@@ -70,6 +76,27 @@ class Foreign:
     weights: bool = False
 
 
+def _table(module: str) -> Callable[[str], Table]:
+    """The table that a function of `streameval.tables`, "module.function", makes of a path; imported when it is met."""
+
+    def made(path: str) -> Table:
+        table: Table = _function(module)(path)
+        return table
+
+    return made
+
+
+def _is(module: str) -> Callable[[Path], bool]:
+    """What such a function says of a path."""
+    return lambda path: bool(_function(module)(path))
+
+
+def _function(name: str) -> Callable[..., Any]:
+    module, function = name.split(".")
+    found: Callable[..., Any] = getattr(import_module(f"streameval.tables.{module}"), function)
+    return found
+
+
 def begins(*starts: bytes) -> Sniff:
     """Whether a file begins with one of these bytes."""
     return lambda path, start: start.startswith(starts)
@@ -82,15 +109,15 @@ def ends(*endings: str) -> Sniff:
 
 FORMATS: Final[dict[str, Format]] = {
     "arrow": Format("file", begins(arrow.MAGIC), arrow.rows, ending=".arrow"),
-    "arrow stream": Format("file", begins(arrow.STREAM), table=arrow_readers.arrow),
-    "parquet": Format("file", begins(b"PAR1"), table=arrow_readers.parquet, ending=".parquet"),
-    "csv": Format("file", ends(*CSV), table=csv_reader.csv, ending=".csv"),
-    "jsonl": Format("file", ends(".jsonl", ".ndjson"), table=jsonl.jsonl, ending=".jsonl"),
+    "arrow stream": Format("file", begins(arrow.STREAM), table=_table("arrow_readers.arrow")),
+    "parquet": Format("file", begins(b"PAR1"), table=_table("arrow_readers.parquet"), ending=".parquet"),
+    "csv": Format("file", ends(*CSV), table=_table("csv_reader.csv"), ending=".csv"),
+    "jsonl": Format("file", ends(".jsonl", ".ndjson"), table=_table("jsonl.jsonl"), ending=".jsonl"),
     "npz": Format(
         "file",
         lambda path, start: start.startswith(ZIP) and path.suffix == ".npz",
-        table=npz.npz,
-        sure=lambda path, start: npz.holds_data(str(path)),
+        table=_table("npz.npz"),
+        sure=lambda path, start: _is("npz.holds_data")(path),
     ),
     "npy": Format("pair", begins(npy.MAGIC), npy.rows),
     "idx": Format("pair", begins(idx.MAGIC, GZIP), idx.rows),
@@ -101,12 +128,15 @@ FORMATS: Final[dict[str, Format]] = {
         inside=(npy.IMAGES, npy.LABELS, npy.MANIFEST),
     ),
     "saved by datasets": Format(
-        "folder", lambda path, start: folders.is_saved(path), table=folders.saved, inside=("*",)
+        "folder",
+        lambda path, start: _is("folders.is_saved")(path),
+        table=_table("folders.saved"),
+        inside=("*",),
     ),
     "images by class": Format(
         "folder",
-        lambda path, start: _holds_no_files(path) and folders.is_by_class(path),
-        table=folders.by_class,
+        lambda path, start: _holds_no_files(path) and _is("folders.is_by_class")(path),
+        table=_table("folders.by_class"),
         inside=("*/*",),
     ),
 }

@@ -12,7 +12,9 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from streameval.errors import DataError, StorageError, UsageError
 from streameval.objects import is_remote
@@ -21,21 +23,18 @@ from streameval.storage.access import OwnAccess, PlainRows
 from streameval.storage.adopted import adopted
 from streameval.storage.checked import checked
 from streameval.storage.formats import ENDINGS, FORMATS, FORMS, SNIFFED, Format, Named, format_of, recognise
-from streameval.storage.many import ManySource
 from streameval.storage.mapping import File
 from streameval.storage.memory_limit import cacheable
 from streameval.storage.natural import natural
 from streameval.storage.normalised import Numbers, normalised
 from streameval.storage.npy import IMAGES
 from streameval.storage.reading import ReadOptions, access_to
-from streameval.storage.remote import open_objects, open_remote
 from streameval.storage.source import Source, is_source
 from streameval.storage.stored import StoredSource
-from streameval.storage.tabular import open_table
-from streameval.tables import arrow_readers, memory
 from streameval.tables.columns import WORDS, Names, columns_of
-from streameval.tables.joined import joined
-from streameval.tables.table import Table
+
+if TYPE_CHECKING:
+    from streameval.tables.table import Table
 
 GLOB = re.compile(r"[*?\[]")
 
@@ -160,13 +159,17 @@ def _several(name: str, paths: Sequence[Path], options: ReadOptions) -> Source:
         return _one(paths[0], options)
     tables = [_table(path, options) for path in paths]
     if None not in tables:
-        return open_table(joined(name, [table for table in tables if table is not None]), options)
+        from streameval.tables.joined import joined
+
+        return _copied(joined(name, [table for table in tables if table is not None]), options)
     if any(tables):
         odd = paths[tables.index(None)]
         raise DataError(
             f"{odd}: another form than the tables beside it, of which {name} is made. Files that are read as one data "
             "set must be alike: name one kind alone, such as 'folder/*.parquet'."
         )
+    from streameval.storage.many import ManySource
+
     large = not cacheable(sum(_size(path) for path in paths))
     options = replace(options, large=large)
     return ManySource(name, [_part(path, name, options) for path in paths])
@@ -187,7 +190,7 @@ def _one(path: Path, options: ReadOptions) -> StoredSource:
     """One file, or one folder that is a data set of its own."""
     table = _table(path, options)
     if table is not None:
-        return open_table(table, options)
+        return _copied(table, options)
     given: Any = path if path.is_dir() else File(path)
     named_by: Named = "folder" if path.is_dir() else "file"
     form = recognise(named_by, path, b"" if path.is_dir() else given.read(0, min(SNIFFED, given.size)))
@@ -206,8 +209,15 @@ def _table(path: Path, options: ReadOptions) -> Table | None:
     if form is None:
         return None
     # Named columns of an Arrow file are read as those of a table.
-    named = form is FORMATS["arrow"] and options.columns.given
-    return arrow_readers.arrow(str(path)) if named else form.table(str(path)) if form.table else None
+    if form is FORMATS["arrow"] and options.columns.given:
+        return FORMATS["arrow stream"].table_at(path)
+    return form.table_at(path)
+
+
+def _copied(table: Table, options: ReadOptions) -> StoredSource:
+    from streameval.storage.tabular import open_table
+
+    return open_table(table, options)
 
 
 def is_table_at(path: str | os.PathLike[str]) -> bool:
@@ -244,10 +254,18 @@ def _arrays(data: Any, options: ReadOptions) -> StoredSource:
     return _source(arrays.rows(x, t), options)
 
 
+def _is_table_in_memory(data: object) -> bool:
+    from streameval.tables import memory
+
+    return memory.opener(data) is not None
+
+
 def _in_memory(data: Any, options: ReadOptions) -> StoredSource:
+    from streameval.tables import memory
+
     make = memory.opener(data)
     assert make is not None
-    return open_table(make(data), options)
+    return _copied(make(data), options)
 
 
 def _source(rows: PlainRows | OwnAccess, options: ReadOptions) -> StoredSource:
@@ -264,11 +282,15 @@ def _given(data: Any, options: ReadOptions) -> Source:
 
 def _remote(data: Any, options: ReadOptions) -> Source:
     _refuse_columns(str(data), options)
+    from streameval.storage.remote import open_remote
+
     return open_remote(data, options.scale)
 
 
 def _remotes(data: Any, options: ReadOptions) -> Source:
     _refuse_columns(str(data[0]), options)
+    from streameval.storage.remote import open_objects
+
     return open_objects(f"{data[0]} and {len(data) - 1} more", data, options.scale)
 
 
@@ -279,7 +301,8 @@ NAMES: Final[tuple[tuple[Callable[[object], bool], Callable[[Any, ReadOptions], 
     (_list_of(is_remote), _remotes),
     (_is_path, _path),
     (_list_of(_is_path), _paths),
-    (lambda data: memory.opener(data) is not None, _in_memory),
+    (_pair_of(lambda one: isinstance(one, np.ndarray)), _arrays),
+    (_is_table_in_memory, _in_memory),
     (_pair_of(_is_array_like), _arrays),
     (_pair_of(_is_path), _pair),
 )

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from streameval.defaults import IO
 from streameval.errors import UsageError
 from streameval.storage.access import Access, PlainRows, Reads, Views
-from streameval.storage.direct import Direct
 from streameval.storage.memory_limit import cacheable
 from streameval.tables.columns import Columns
 
@@ -50,5 +49,7 @@ def access_to(rows: PlainRows, options: ReadOptions) -> Access:
     if options.io == "direct" or too_large:
         # Where that cannot be done, reading through the page cache is the next best.
         with contextlib.suppress(OSError):
+            from streameval.storage.direct import Direct
+
             return Direct(layout, views, mapped, mapped_labels, always=options.io == "direct")
     return views

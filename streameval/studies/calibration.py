@@ -28,7 +28,7 @@ from streameval.statistics.calibration import (
     class_bands,
     reliability,
 )
-from streameval.statistics.intervals.interval import checked_level
+from streameval.statistics.intervals.method import checked_level
 from streameval.storage.source import Source, Span
 
 SCHEMA = "streameval/calibration/1"

@@ -21,7 +21,7 @@ from streameval.outputs.source import Outputs
 from streameval.scoring.scorer import Budget as Limits
 from streameval.showing import with_progress
 from streameval.statistics.budget import Budget
-from streameval.statistics.intervals.interval import checked_level
+from streameval.statistics.intervals.method import checked_level
 from streameval.statistics.order import Order
 from streameval.statistics.precision import Precision
 from streameval.statistics.seeds import number

@@ -23,7 +23,7 @@ from streameval.outputs.source import Outputs
 from streameval.scoring import check_model, make_scorer
 from streameval.scoring.scorer import Budget
 from streameval.showing import with_progress
-from streameval.statistics.intervals.interval import Interval, checked_level
+from streameval.statistics.intervals.method import Interval, checked_level
 from streameval.statistics.seeds import number
 from streameval.statistics.until import Step
 from streameval.storage.source import Source

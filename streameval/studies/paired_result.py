@@ -9,7 +9,7 @@ from typing import Any
 
 from streameval.statistics.clusters import Clustered, as_dict
 from streameval.statistics.decided import Decision, Evidence
-from streameval.statistics.intervals.interval import Interval
+from streameval.statistics.intervals.method import Interval
 from streameval.statistics.mcnemar import McNemar
 from streameval.statistics.multiple import e_bh, holm
 from streameval.statistics.paired import Pair, PairedClass

@@ -23,7 +23,7 @@ from streameval.statistics.bounds import Bounds, difference_bounds, needed
 from streameval.statistics.clusters import clustered
 from streameval.statistics.decided import Decision, Evidence, SignTest, decide, evidence
 from streameval.statistics.difference import difference_until
-from streameval.statistics.intervals.interval import Interval, quantile
+from streameval.statistics.intervals.method import Interval, quantile
 from streameval.statistics.mcnemar import mcnemar
 from streameval.statistics.paired import DIFFERENCE_PRIOR, Difference, Pair, paired_until
 from streameval.statistics.paired import paired as pairs_of

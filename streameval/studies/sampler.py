@@ -31,7 +31,7 @@ from streameval.statistics.accuracy import accuracy_interval
 from streameval.statistics.clusters import Clustered, as_dict, of_sums
 from streameval.statistics.intervals import Batch, Interval, lookup
 from streameval.statistics.intervals.batch import Moments
-from streameval.statistics.intervals.interval import checked_level
+from streameval.statistics.intervals.method import checked_level
 from streameval.statistics.seeds import checked_seed, generator, spawn_stream
 from streameval.studies.limits import known_bounds
 from streameval.studies.reading import LossReader

@@ -11,7 +11,7 @@ from typing import Any
 
 from streameval.defaults import FURTHER_DATA
 from streameval.statistics.bounds import Bounds
-from streameval.statistics.intervals.interval import Interval
+from streameval.statistics.intervals.method import Interval
 from streameval.statistics.quantiles import order_statistics, quantile_interval, rank_of
 from streameval.statistics.worst import Worst, worst
 

@@ -13,7 +13,7 @@ from streameval.reports.numbers import count, nats, percent
 if TYPE_CHECKING:
     from streameval.evaluation.anatomy import Anatomy, Grid
     from streameval.evaluation.report import Report
-    from streameval.statistics.intervals.interval import Interval
+    from streameval.statistics.intervals.method import Interval
     from streameval.studies.histogram import Histogram
 
 MOST_VALUES = 40

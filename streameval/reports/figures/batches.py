@@ -21,7 +21,7 @@ from streameval.reports.figures.plot import (
     logarithmic,
 )
 from streameval.reports.numbers import count, nats, percent
-from streameval.statistics.intervals.interval import quantile
+from streameval.statistics.intervals.method import quantile
 
 if TYPE_CHECKING:
     from streameval.statistics.trials import Comparison

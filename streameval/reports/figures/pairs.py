@@ -19,7 +19,7 @@ from streameval.reports.figures.plot import (
 )
 from streameval.reports.numbers import count, percent
 from streameval.reports.text_paired import method, reach, small, sure, verdict
-from streameval.statistics.intervals.interval import quantile
+from streameval.statistics.intervals.method import quantile
 
 if TYPE_CHECKING:
     from streameval.studies.paired_result import PairedResult

@@ -13,7 +13,7 @@ import numpy as np
 from streameval.elementary import log
 from streameval.statistics.bounds import Bounds
 from streameval.statistics.intervals.batch import Batch, Floats
-from streameval.statistics.intervals.interval import Method
+from streameval.statistics.intervals.method import Method
 from streameval.statistics.intervals.normal import warn
 
 TUNED_FOR = (

@@ -12,7 +12,7 @@ import numpy as np
 from streameval.elementary import log
 from streameval.statistics.bounds import Bounds, needed
 from streameval.statistics.intervals.batch import Batch, Floats
-from streameval.statistics.intervals.interval import Method
+from streameval.statistics.intervals.method import Method
 
 
 def limits(batch: Batch, level: float, bounds: Bounds | None) -> tuple[Floats, Floats]:

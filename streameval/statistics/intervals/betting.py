@@ -12,7 +12,7 @@ import numpy as np
 from streameval.elementary import log
 from streameval.statistics.bounds import Bounds, needed
 from streameval.statistics.intervals.batch import Batch, Floats
-from streameval.statistics.intervals.interval import Method, silent
+from streameval.statistics.intervals.method import Method, silent
 
 # Variance of the row imagined before the first, on the [0, 1] scale: the largest there is. 0.01 would save 8 % of the
 # 240 rows to +-0.2 and nothing of the 22,202 to +-0.01 on MNIST, and takes 52 % more rows to +-0.02 where 0.5 % of the

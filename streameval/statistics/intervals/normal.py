@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from streameval.statistics.intervals.batch import Batch, Moments
-from streameval.statistics.intervals.interval import Method, flat, quantile
+from streameval.statistics.intervals.method import Method, flat, quantile
 
 FEWEST_ROWS = 30  # below, not even the skewness is known
 ROWS_FOR_SKEWNESS = (

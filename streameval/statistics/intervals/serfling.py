@@ -10,7 +10,7 @@ import math
 from streameval.elementary import log
 from streameval.statistics.bounds import Bounds, needed
 from streameval.statistics.intervals.batch import Batch, Floats
-from streameval.statistics.intervals.interval import Method, silent
+from streameval.statistics.intervals.method import Method, silent
 
 
 def limits(batch: Batch, level: float, bounds: Bounds | None) -> tuple[Floats, Floats]:

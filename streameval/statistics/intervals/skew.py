@@ -10,7 +10,7 @@ import math
 
 from streameval.elementary import cbrt
 from streameval.statistics.intervals.batch import Batch, Moments
-from streameval.statistics.intervals.interval import Method, flat, quantile
+from streameval.statistics.intervals.method import Method, flat, quantile
 
 
 def limits(one: Moments, n: int, population: int | None, level: float) -> tuple[float, float]:

@@ -1,0 +1,55 @@
+"""The end of a process: nothing that is to be done is left out, and nothing waits for what need not be done."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from command_line import environment
+
+# The command is replaced: what is tested is what comes after it.
+PROGRAM = """
+import atexit, os, sys, threading, time
+import streameval.cli as cli
+{before}
+def command(arguments):
+    print("printed", end="")
+    {during}
+    return {code}
+cli._run = command
+atexit.register(lambda: print(" and put away", end=""))
+cli.process()
+"""
+
+
+def _end(before: str = "", during: str = "pass", code: int = 0) -> subprocess.CompletedProcess[str]:
+    program = PROGRAM.format(before=before, during=during, code=code)
+    return subprocess.run(
+        [sys.executable, "-c", program], env=environment(), capture_output=True, text=True, timeout=60
+    )
+
+
+@pytest.mark.parametrize("code", [0, 3, 6])
+def test_what_is_printed_and_put_away_at_the_end_is_there(code: int) -> None:
+    ended = _end(code=code)
+    assert (ended.stdout, ended.stderr, ended.returncode) == ("printed and put away", "", code)
+
+
+def test_what_is_in_memory_is_not_taken_apart() -> None:
+    before = "class Loud:\n    def __del__(self): print(' apart', end='')\nloud = Loud()"
+    assert _end(before).stdout == "printed and put away"
+
+
+def test_a_thread_that_still_runs_is_waited_for() -> None:
+    during = "threading.Thread(target=lambda: (time.sleep(0.3), print(' late', end=''))).start()"
+    ended = _end(during=during)
+    assert ended.stdout == "printed late and put away"
+    assert ended.returncode == 0
+
+
+def test_an_error_of_the_program_shows_its_traceback() -> None:
+    ended = _end(during="raise RuntimeError('odd')")
+    assert ended.returncode == 1
+    assert "RuntimeError: odd" in ended.stderr
+    assert "printed and put away" in ended.stdout
