@@ -124,21 +124,19 @@ class Method:
 
     def interval(self, batch: Batch, level: float, bounds: Bounds | None) -> Interval:
         """Return the interval of a batch of one trial, with a warning where one is due."""
-        return self.intervals(batch, level, bounds)[0]
+        ((low, high),) = self._ends(batch, level, bounds)
+        return self._made(batch, level, bounds, low, high)
 
     def intervals(self, batch: Batch, level: float, bounds: Bounds | None) -> list[Interval]:
         """Return the interval of every trial of a batch, with a warning where one is due."""
         return [
-            Interval(
-                low,
-                high,
-                level,
-                self.name,
-                self.assumes,
-                self._warning(one, level, bounds, 0.5 * (high - low)),
-            )
-            for one, (low, high) in zip(batch.trials(), self._ends(batch, level, bounds), strict=True)
+            self._made(one, level, bounds, *ends)
+            for one, ends in zip(batch.trials(), self._ends(batch, level, bounds), strict=True)
         ]
+
+    def _made(self, one: Batch, level: float, bounds: Bounds | None, low: float, high: float) -> Interval:
+        warning = self._warning(one, level, bounds, 0.5 * (high - low))
+        return Interval(low, high, level, self.name, self.assumes, warning)
 
     def _warning(self, one: Batch, level: float, bounds: Bounds | None, half_width: float) -> str | None:
         if one.exhausted:
