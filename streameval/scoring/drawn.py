@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.scoring.network import NetworkScorer
+from streameval.storage.stored import StoredSource
 
 
 class Drawn(NamedTuple):
@@ -44,7 +45,8 @@ class MiniBatchScorer:
         """What does it for this scorer and source; None where something else must."""
         from streameval.kernels.drawing import LARGEST_POPULATION
 
-        flat = getattr(source, "flat", None)
+        # Not what wraps one: it reads rows in its own way.
+        flat = source.flat if type(source) is StoredSource else None
         fits = (
             isinstance(scorer, NetworkScorer)
             and scorer.classes is not None

@@ -110,6 +110,21 @@ def test_it_is_not_used_where_it_cannot_be(tmp_path: Path) -> None:
     assert grouped.first(1, 50, seed=0, replace=True)[0].clustered is not None
 
 
+@pytest.mark.parametrize("options", [{"check": True}, {"mean": 0.3, "std": 0.5}])
+def test_rows_that_are_changed_or_checked_on_their_way_are_read_step_by_step(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    path = _arrow(tmp_path, *_rows(), [500])
+    source = se.open(path, **options)
+    sampler = se.Sampler(_network(), source)
+    assert sampler._one is None
+    batch = se.minibatch(_network(), source, size=50, seed=3)
+    assert (
+        batch.batches[0].losses.tolist()
+        == se.per_sample_losses(_network(), source)[batch.batches[0].rows].tolist()
+    )
+
+
 @pytest.mark.parametrize("label", [4, -1, 300])
 def test_a_label_that_is_no_class_is_named_as_ever(label: int) -> None:
     x, t = _rows()
