@@ -138,9 +138,11 @@ def _interleaved(
 
 def _time(command: Command, environment: dict[str, str]) -> tuple[float, float]:
     """Seconds from the start of the process to its end, and the loss it printed, NaN if it prints none."""
+    # Python keeps the bytecode of what it imports, unless it was told not to: an installed package has it.
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     start = time.perf_counter()
     done = subprocess.run(
-        command.arguments, cwd=data.ROOT, env={**os.environ, **environment}, capture_output=True, check=True
+        command.arguments, cwd=data.ROOT, env={**kept, **environment}, capture_output=True, check=True
     )
     took = time.perf_counter() - start
     if command.eps is None:
