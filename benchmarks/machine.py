@@ -22,6 +22,7 @@ FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8"
 
 def describe() -> dict[str, Any]:
     """Everything a reader needs to judge the figures."""
+    from streameval.kernels.host import byte_engine
     from streameval.kernels.threads import available
 
     flags = _cpuinfo("flags").split()
@@ -30,6 +31,8 @@ def describe() -> dict[str, Any]:
         "cpu": _cpuinfo("model name") or platform.processor() or platform.machine(),
         "cpu_model": " ".join(f"{name} {_cpuinfo(key)}" for name, key in _CPU_MODEL if _cpuinfo(key)),
         "instructions": [flag for flag in FLAGS if flag in flags],
+        "byte_engine": byte_engine(),
+        "masked": "NUMBA_CPU_FEATURES" in os.environ,
         "cpus": os.cpu_count() or 1,
         "threads": available(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),

@@ -76,6 +76,7 @@ def machine(told: dict[str, Any]) -> str:
         f"Measured on {told['date']}; streameval {told['streameval']}.",
         f"CPU: {told['cpu']} ({told['cpu_model']}; {', '.join(told['instructions']) or 'no vector extensions named'}), "
         f"{told['cpus']} CPUs, {told['memory_bytes'] / 2**30:.0f} GiB, {told['system']}.",
+        *_engine(told),
         f"Every contestant may use {told['threads']} threads, unless the table says one.",
         f"Python {told['python']}, {packages}. Keras is not among the peers: the extra `[bench]` does not hold it.",
         f"The uint8 rows are {told['pixels']}. Load average before the start: {told['load_before']:.1f}.",
@@ -89,6 +90,17 @@ def machine(told: dict[str, Any]) -> str:
             0, "**A quick run on few rows: it shows that everything works, its figures mean nothing.**"
         )
     return _list(lines)
+
+
+def _engine(told: dict[str, Any]) -> list[str]:
+    """How streameval multiplied bytes; results of before do not say it."""
+    if "byte_engine" not in told:
+        return []
+    masked = ", as on a CPU with no more than that: the rest was hidden from it by NUMBA_CPU_FEATURES, not from peers"
+    return [
+        f"streameval multiplied bytes by `{told['byte_engine']}`{masked if told['masked'] else ''} "
+        "(`streameval.kernels.host`)."
+    ]
 
 
 def limits(found: dict[str, float]) -> str:

@@ -257,6 +257,7 @@ def race(name: str, *lines: dict[str, Any]) -> dict[str, Any]:
 def stored(*results: dict[str, Any]) -> dict[str, Any]:
     told = {
         "date": "2026-01-01", "cpu": "a CPU", "cpu_model": "family 1", "instructions": ["avx2"], "cpus": 2,
+        "byte_engine": "avx2", "masked": True,
         "threads": 2, "memory_bytes": 2**34, "system": "Linux", "python": "3.12", "streameval": "0.1.0",
         "packages": {"numpy": "2", "torch": None}, "pixels": "drawn digits", "load_before": 0.0, "quick": False,
     }  # fmt: skip
@@ -377,3 +378,11 @@ def test_kept_results_become_a_page_and_a_wrong_loss_of_ours_ends_with_1(
     assert done.returncode == code, done.stderr
     assert "whole process, warm cache" in done.stdout
     assert out.read_text().startswith("# Performance")
+
+
+def test_the_page_says_what_was_hidden_from_the_kernels() -> None:
+    told = stored()["machine"]
+    assert "by `avx2`, as on a CPU with no more than that" in page.machine(told)
+    assert "hidden" not in page.machine(told | {"masked": False})
+    older = {name: value for name, value in told.items() if name not in ("byte_engine", "masked")}
+    assert "multiplied bytes" not in page.machine(older)
