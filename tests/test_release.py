@@ -57,8 +57,15 @@ def test_a_workflow_has_no_rights_but_those_a_job_names(path):
     for name, job in workflow["jobs"].items():
         rights = {"id-token": "write"} if name == "publish" else {"contents": "read"}
         assert job["permissions"] == rights, name
-        for step in job["steps"]:
-            assert "uses" not in step or re.search(r"@\S*v\d+$", step["uses"]), step
+
+
+@pytest.mark.parametrize("path", WORKFLOWS)
+def test_actions_of_others_are_pinned_by_the_hash_of_a_commit(path):
+    """A tag can be moved to other code."""
+    used = [line.split("uses:")[1] for line in (ROOT / path).read_text().splitlines() if "uses:" in line]
+    assert used
+    for one in used:
+        assert re.fullmatch(r" [\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", one), one
 
 
 def test_the_workflow_tests_every_python_that_is_claimed():
