@@ -1,6 +1,6 @@
 """`python -m streameval`: the command line."""
 
-from streameval.cli import process
+from streameval.cli import main
 
 if __name__ == "__main__":
-    process()
+    main()

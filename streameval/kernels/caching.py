@@ -112,15 +112,20 @@ class _Locator(caching._CacheLocator):
 class _CompiledKernel(caching.CompileResultCacheImpl):
     """What is kept of a compiled kernel.
 
-    Numba would keep an environment for each function that went into it: one without constants is never looked at, and
-    reading it loads the module of the function, of which Numba's own take a quarter of the time that loading takes.
+    Numba would keep an environment for each function that went into it, and reading one loads the function's module.
+    Only what prints, or raises with values of its run, looks at one without constants; of Numba's own functions none is
+    kept, whose modules take a quarter of the time that loading takes.
     """
 
     _locator_classes = (_Locator,)
 
     def reduce(self, compiled: Any) -> Any:
         code, *rest, environments = super().reduce(compiled)
-        return code, *rest, tuple(one for one in environments if one.consts)
+        return code, *rest, tuple(one for one in environments if one.consts or not _is_of_numba(one))
+
+
+def _is_of_numba(environment: Any) -> bool:
+    return str(environment.globals.get("__name__")).startswith("numba.")
 
 
 class _HashedFile(caching.IndexDataCacheFile):

@@ -11,5 +11,6 @@ if TYPE_CHECKING:
 
 def is_saved(thing: object) -> TypeGuard[Outputs]:
     """Whether something is saved outputs: who has not loaded their module has none."""
-    module = sys.modules.get("streameval.outputs.source")
-    return module is not None and isinstance(thing, module.Outputs)
+    # Another thread may be importing it.
+    kind = getattr(sys.modules.get("streameval.outputs.source"), "Outputs", None)
+    return kind is not None and isinstance(thing, kind)

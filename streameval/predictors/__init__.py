@@ -11,5 +11,6 @@ if TYPE_CHECKING:
 
 def is_predictor(thing: object) -> TypeGuard[Predictor]:
     """Whether something is a model of another library: who has not loaded their module has none."""
-    module = sys.modules.get("streameval.predictors.predictor")
-    return module is not None and isinstance(thing, module.Predictor)
+    # Another thread may be importing it.
+    kind = getattr(sys.modules.get("streameval.predictors.predictor"), "Predictor", None)
+    return kind is not None and isinstance(thing, kind)

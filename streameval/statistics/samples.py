@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streameval.errors import UsageError
+from streameval.errors import KernelError, UsageError
 from streameval.statistics.seeds import checked_seed, generator, number, spawn_stream
 
 FEW = 10_000  # rows drawn in under half a millisecond by one thread
@@ -25,7 +26,9 @@ def with_replacement(population: int, size: int, *, seed: int | np.random.Genera
     """
     _check(population, size)
     if isinstance(seed, int) and 1 < population <= FEW_BITS and size <= FEW:
-        return _without_generator(population, size, checked_seed(seed))
+        # In a process that was forked while a kernel ran, none can run any more.
+        with contextlib.suppress(KernelError):
+            return _without_generator(population, size, checked_seed(seed))
     return generator(seed).integers(0, population, size, dtype=np.int64)
 
 

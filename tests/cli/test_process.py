@@ -22,6 +22,12 @@ atexit.register(lambda: print(" and put away", end=""))
 cli.process()
 """
 
+LOUD = """
+class Loud:
+    def __del__(self, write=os.write): write(1, b" apart")
+loud = Loud()
+"""
+
 
 def _end(before: str = "", during: str = "pass", code: int = 0) -> subprocess.CompletedProcess[str]:
     program = PROGRAM.format(before=before, during=during, code=code)
@@ -37,8 +43,7 @@ def test_what_is_printed_and_put_away_at_the_end_is_there(code: int) -> None:
 
 
 def test_what_is_in_memory_is_not_taken_apart() -> None:
-    before = "class Loud:\n    def __del__(self): print(' apart', end='')\nloud = Loud()"
-    assert _end(before).stdout == "printed and put away"
+    assert _end(LOUD).stdout == "printed and put away"
 
 
 def test_a_thread_that_still_runs_is_waited_for() -> None:
@@ -53,3 +58,8 @@ def test_an_error_of_the_program_shows_its_traceback() -> None:
     assert ended.returncode == 1
     assert "RuntimeError: odd" in ended.stderr
     assert "printed and put away" in ended.stdout
+
+
+def test_a_process_that_is_profiled_ends_as_any_other() -> None:
+    ended = _end(f"{LOUD}\nsys.setprofile(lambda *_: None)", code=3)
+    assert (ended.stdout, ended.returncode) == ("printed and put away apart", 3)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 
 import pytest
+from command_line import environment
 from numba.core import caching, dispatcher
 
 # What `kernels/caching.py` overrides or calls -> how it looked where the cache was tested.
@@ -44,3 +47,39 @@ def test_a_compiled_function_still_takes_its_cache_from_the_place_where_it_is_pu
     source = inspect.getsource(dispatcher.Dispatcher.compile)
     assert "self._cache.load_overload(sig, self.targetctx)" in source
     assert "self._cache.save_overload(sig, cres)" in source
+
+
+def test_a_kernel_from_the_disk_prints_and_raises_what_it_did_when_it_was_compiled(tmp_path):
+    """Both look at the environment of their function, which has no constants."""
+    program = """
+import numba, numpy as np
+from streameval.kernels.compiling import kernel
+
+@numba.njit
+def inner(k):
+    if k == 1:
+        raise ValueError("of the run", k)
+    print("hello", k)
+
+@kernel(name="loud")
+def loud(k, out):
+    inner(k)
+
+for k in (0, 1):
+    try:
+        loud(k, np.zeros(1))
+    except ValueError as error:
+        print(error.args, flush=True)
+"""
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env=environment(STREAMEVAL_CACHE_DIR=str(tmp_path)),
+            capture_output=True,
+            text=True,
+            timeout=120,
+        ).stdout
+        for _ in range(2)
+    ]
+    assert said == ["hello 0\n('of the run', 1)\n"] * 2
+    assert [*tmp_path.rglob("loud*.nbi")]

@@ -18,7 +18,7 @@ from streameval.errors import DataError, UsageError
 from streameval.losses import CrossEntropy
 from streameval.statistics.accuracy import accuracy_interval, hypergeometric_tail, incomplete_beta
 from streameval.statistics.bounds import difference_bounds
-from streameval.statistics.intervals import INTERVALS, Batch, interval
+from streameval.statistics.intervals import INTERVALS, Batch, interval, lookup
 from streameval.statistics.intervals.betting import log_capital, threshold
 from streameval.statistics.intervals.unseen import Seen
 from streameval.statistics.student import t_quantile
@@ -461,3 +461,19 @@ def test_all_rows_counted_leave_nothing_open_and_impossible_counts_are_refused()
     for correct, rows, population in [(-1, 5, None), (6, 5, None), (0, 0, None), (3, 5, 4)]:
         with pytest.raises(UsageError):
             accuracy_interval(correct, rows, population=population)
+
+
+@pytest.mark.parametrize("population", [None, 60, 1000])
+@pytest.mark.parametrize("method", INTERVALS)
+def test_many_trials_have_the_ends_that_each_has_alone(method, population):
+    """Many are arrays, few are plain numbers: the same to the bit."""
+    generator = np.random.default_rng(4)
+    values = generator.exponential(0.3, (40, 60)) * (generator.random((40, 60)) < 0.7)
+    values[3], values[4] = 0.25, np.where(np.arange(60) == 7, 9.0, 0.0)
+    bounds = CrossEntropy().bounds
+    low, high = lookup(method).ends(Batch(values, population), 0.9, bounds)
+    alone = [lookup(method).interval(Batch(one[None, :], population), 0.9, bounds) for one in values]
+    assert low.tolist() == [one.low for one in alone]
+    assert high.tolist() == [one.high for one in alone]
+    few = lookup(method).intervals(Batch(values[:9], population), 0.9, bounds)
+    assert few == alone[:9]

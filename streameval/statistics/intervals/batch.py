@@ -83,6 +83,11 @@ class Batch:
             return math.inf
         return self.n / (1.0 - self.n / self.population)
 
+    @property
+    def share(self) -> float:
+        """n / N without replacement, 0 with."""
+        return 0.0 if self.population is None else self.n / self.population
+
     def trials(self) -> Iterator[Batch]:
         """Yield each trial as a batch of its own; the moments are not computed again."""
         if len(self.values) == 1:
@@ -113,6 +118,8 @@ class Batch:
 
     @cached_property
     def _moments(self) -> Floats:
+        if "moments" in self.__dict__:
+            return np.array(self.moments)
         # One kernel call instead of a dozen of NumPy's.
         from streameval.kernels.moments import COLUMNS, sample_moments
 

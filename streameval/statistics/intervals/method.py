@@ -52,6 +52,9 @@ class Interval:
 
 
 Limits = Callable[[Batch, float, Bounds | None], tuple[Floats, Floats]]
+# Up to so many trials, plain numbers are quicker than arrays.
+FEW = 16
+
 OfMoments = Callable[[Moments, int, int | None, float], tuple[float, float]]
 Misses = Callable[[Batch, float, float, Bounds | None], tuple[np.ndarray, np.ndarray]]
 
@@ -67,7 +70,7 @@ class Method:
     anytime  True if the same formula holds at every look while rows come in, False if it is for a batch whose size
              was fixed before: `sequences` has those that hold at every look
     limits   (batch, level, bounds) -> low, high, each (trials,) float64
-    of_moments  in place of limits, where the moments say all: (moments, n, population, level) -> low, high
+    of_moments  of one trial, where the moments say all: (moments, n, population, level) -> low, high
     misses   (batch, level, truth, bounds) -> lies below, lies above: a cheaper way than the limits
     """
 
@@ -86,8 +89,25 @@ class Method:
         At n = N without replacement both are the mean. Where bounds are known, the ends are cut to what the rows
         seen already force, and every interval is widened to hold its own mean, where it would not.
         """
+        if not 0 < len(batch.values) <= FEW:
+            return self._many_ends(batch, level, bounds)
         low, high = zip(*self._ends(batch, level, bounds), strict=True)
         return np.array(low), np.array(high)
+
+    def _many_ends(self, batch: Batch, level: float, bounds: Bounds | None) -> tuple[Floats, Floats]:
+        """The same ends as arrays: of thousands of trials they take a tenth of the time."""
+        checked_level(level)
+        known = self._checked(batch, bounds)
+        if batch.exhausted:
+            exact = np.array([math.fsum(row) / batch.n for row in batch.values])
+            return exact, exact
+        low, high = self._limits(batch, level, known)
+        mean = batch.mean
+        if known is not None and (self.bounded or batch.n > 1):
+            seen = batch.share
+            least, most = mean * seen + known[0] * (1.0 - seen), mean * seen + known[1] * (1.0 - seen)
+            low, high = np.minimum(np.maximum(low, least), most), np.minimum(np.maximum(high, least), most)
+        return np.minimum(low, mean), np.maximum(high, mean)
 
     def _ends(self, batch: Batch, level: float, bounds: Bounds | None) -> list[tuple[float, float]]:
         checked_level(level)
@@ -99,16 +119,22 @@ class Method:
             known = None
         return [
             _around_mean(one.mean, *_forced(batch, one.mean, known, *ends))
-            for one, ends in zip(batch.moments, self._limits(batch, level, known), strict=True)
+            for one, ends in zip(batch.moments, self._few_limits(batch, level, known), strict=True)
         ]
 
-    def _limits(self, batch: Batch, level: float, known: Bounds | None) -> Iterable[tuple[float, float]]:
+    def _few_limits(self, batch: Batch, level: float, known: Bounds | None) -> Iterable[tuple[float, float]]:
         """The ends of every trial as the formula gives them, plain numbers."""
         if self.of_moments is not None:
             return [self.of_moments(one, batch.n, batch.population, level) for one in batch.moments]
-        assert self.limits is not None
-        low, high = self.limits(batch, level, known)
+        low, high = self._limits(batch, level, known)
         return zip(low.tolist(), high.tolist(), strict=True)
+
+    def _limits(self, batch: Batch, level: float, known: Bounds | None) -> tuple[Floats, Floats]:
+        """The ends of every trial as the formula gives them."""
+        if self.limits is not None:
+            return self.limits(batch, level, known)
+        low, high = np.array(list(self._few_limits(batch, level, known))).reshape(-1, 2).T
+        return low, high
 
     def missed(
         self, batch: Batch, level: float, truth: float, bounds: Bounds | None
@@ -145,6 +171,7 @@ class Method:
         return " ".join(filter(None, said)) or None
 
     def _checked(self, batch: Batch, bounds: Bounds | None) -> Bounds | None:
+        bounds = None if bounds is None else (float(bounds[0]), float(bounds[1]))
         if not self.bounded:
             return bounds
         limits = needed(bounds, self.name)
@@ -185,7 +212,7 @@ def _forced(batch: Batch, mean: float, known: Bounds | None, low: float, high: f
     """Cut to [(S + (N-n) lowest) / N, (S + (N-n) highest) / N]; to the bounds with replacement."""
     if known is None:
         return low, high
-    seen = 0.0 if batch.population is None else batch.n / batch.population
+    seen = batch.share
     least, most = mean * seen + known[0] * (1.0 - seen), mean * seen + known[1] * (1.0 - seen)
     return min(max(low, least), most), min(max(high, least), most)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from streameval.statistics.intervals.batch import Batch, Moments
+from streameval.statistics.bounds import Bounds
+from streameval.statistics.intervals.batch import Batch, Floats, Moments
 from streameval.statistics.intervals.method import Method, flat, quantile
 
 FEWEST_ROWS = 30  # below, not even the skewness is known
@@ -13,8 +14,14 @@ ROWS_FOR_SKEWNESS = (
 )
 
 
-def limits(one: Moments, n: int, population: int | None, level: float) -> tuple[float, float]:
+def limits(batch: Batch, level: float, bounds: Bounds | None) -> tuple[Floats, Floats]:
     """Return mean -+ z s sqrt(f / n), f = 1 - n/N without replacement, else 1."""
+    half = quantile(level) * batch.sd / math.sqrt(batch.effective)
+    return batch.mean - half, batch.mean + half
+
+
+def limits_of_one(one: Moments, n: int, population: int | None, level: float) -> tuple[float, float]:
+    """The same of one batch."""
     effective = n if population is None else n / (1.0 - n / population)
     half = quantile(level) * one.sd / math.sqrt(effective)
     return one.mean - half, one.mean + half
@@ -24,7 +31,7 @@ def warn(batch: Batch) -> str | None:
     """Warn of samples without spread, of tiny ones, and of those too small for their own skewness."""
     if flat(batch):
         return flat(batch)
-    skewness = float(batch.skewness[0])
+    skewness = batch.moments[0].skewness
     needed = max(FEWEST_ROWS, ROWS_FOR_SKEWNESS * skewness**2)
     if batch.n >= needed:
         return None
@@ -43,7 +50,8 @@ def warn(batch: Batch) -> str | None:
 
 NORMAL = Method(
     name="normal",
-    of_moments=limits,
+    limits=limits,
+    of_moments=limits_of_one,
     assumes="The rows were drawn at random, and the mean of this many losses is nearly normally distributed.",
     warn=warn,
     bounded=False,
