@@ -174,7 +174,7 @@ def test_small_files_that_are_large_together_are_read_past_the_cache(
     monkeypatch.setattr(memory_limit, "memory", lambda: 4 * one)
     kinds = []
     monkeypatch.setattr(
-        reading, "Direct", lambda *given, **more: kinds.append("direct") or Direct(*given, **more)
+        direct, "Direct", lambda *given, **more: kinds.append("direct") or Direct(*given, **more)
     )
     assert storage.open(tmp_path / "0.arrow").rows == 100
     assert kinds == []
