@@ -182,3 +182,18 @@ def test_sums_of_products():
     rng = np.random.default_rng(2)
     a, b = rng.normal(size=(2, 1001))
     assert math.isclose(elementary.dot(a, b), math.fsum(a * b), rel_tol=1e-12)
+
+
+@pytest.mark.parametrize("large", [2.8e38, 1e300, 2.0**40])
+def test_products_of_small_numbers_beside_large_ones_that_meet_zeros_are_not_lost(large):
+    """A weight of 1e38 and a ReLU's 0: what is left of the column is all there is."""
+    rng = np.random.default_rng(8)
+    a, b = np.abs(rng.normal(size=(6, 40))), rng.normal(size=(40, 3))
+    a[:, 7], b[7, 1] = 0.0, -large  # a large weight, and nothing comes there
+    a[2, 9], b[9] = large, 0.0  # a large number, and no weight there
+    a[5] = 0.0
+    found = elementary.matmul(a, b)
+    for i, j in np.ndindex(6, 3):
+        products = [float(x) * float(y) for x, y in zip(a[i], b[:, j], strict=True)]
+        assert abs(found[i, j] - math.fsum(products)) <= 1e-12 * math.fsum(map(abs, products))
+    assert found.tobytes() == np.vstack([elementary.matmul(a[i : i + 1], b) for i in range(6)]).tobytes()

@@ -190,7 +190,7 @@ class StoredSource:
         for piece in self._pieces(span, block_hashes.BLOCK_ROWS):
             values, offsets, labels = self._access.piece(piece)
             rows = piece.stop - piece.start
-            yield values[offsets[0] : offsets[0] + rows * self.features], labels.astype(self._t_dtype)
+            yield values[offsets[0] : offsets[0] + rows * self.features], self._cast(labels)
 
     def _chunk(
         self,
@@ -200,7 +200,7 @@ class StoredSource:
         labels: NDArray[Any],
     ) -> Chunk:
         """A chunk whose targets were checked, and labels looked at once, here."""
-        t, largest = labels.astype(self._t_dtype), largest_label(labels)
+        t, largest = self._cast(labels), largest_label(labels)
         if self._any_targets:
             return Chunk(rows, values, offsets, self.features, t, largest)
         if not (targets.usable_weights(t) if self.soft else targets.usable_label(largest, self.classes)):
@@ -217,9 +217,16 @@ class StoredSource:
             located = ((range(p.start, p.stop), self._as_stored(self._access.piece(p)[2])) for p in pieces)
         raise targets.refuse(self.name, self.classes, located)
 
+    def _cast(self, labels: NDArray[Any]) -> NDArray[Any]:
+        """Targets as they are handed on; NumPy would warn of a signalling NaN, which is refused as any other is."""
+        if not self.soft:
+            return labels.astype(self._t_dtype)
+        with np.errstate(invalid="ignore"):
+            return labels.astype(self._t_dtype)
+
     def _as_stored(self, labels: NDArray[Any]) -> NDArray[Any]:
         """Targets for a message: as an int64, a label of 2**63 or more would be negative."""
-        return labels if labels.dtype == np.uint64 and not self.soft else labels.astype(self._t_dtype)
+        return labels if labels.dtype == np.uint64 and not self.soft else self._cast(labels)
 
 
 def row_numbers(name: str, rows: NDArray[np.int64], limit: int) -> NDArray[np.int64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 import numpy as np
 import pyarrow as pa
@@ -227,3 +228,23 @@ def test_a_row_s_weights_count_as_they_are():
     with pytest.warns(StreamevalWarning, match="row 1"):
         losses = se.per_sample_losses(model, (np.zeros((3, 2), np.uint8), t), eps=0.0)
     assert losses == pytest.approx(np.log(4) * np.array([1.0, 2.0, 0.0]), rel=1e-6)
+
+
+@pytest.mark.parametrize("pattern", [0x7F800001, 0xFFC00000, 0x7F800000])
+def test_a_soft_target_of_any_nan_or_infinity_is_refused_and_nothing_else_is_said(tmp_path, pattern):
+    """A signalling NaN, which NumPy would warn of, a quiet one, and infinity."""
+    weights = np.full((4, 3), 1 / 3, np.float32)
+    weights.view(np.uint32)[2, 1] = pattern
+    target = pa.FixedSizeListArray.from_arrays(pa.array(weights.reshape(-1)), 3)
+    image = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(20, np.uint8)), 5)
+    table = pa.table({"image": image, "label": target})
+    path = tmp_path / "a.arrow"
+    with pa.ipc.new_file(path, table.schema) as writer:
+        writer.write_table(table)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        source = storage.open(path)
+        with pytest.raises(LabelError, match="row 2"):
+            list(source.chunks(Span(0, 4), 4))
+        with pytest.raises(LabelError, match="row 2"):
+            source.take(np.array([2]))
