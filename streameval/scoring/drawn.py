@@ -5,6 +5,7 @@ Knows a network's scorer and where rows lie in memory. What it cannot do, the ca
 
 from __future__ import annotations
 
+import sys
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,6 +53,8 @@ class MiniBatchScorer:
             and scorer.classes is not None
             and flat is not None
             and 1 < source.rows <= LARGEST_POPULATION
+            # Labels are put together byte by byte, the lowest first.
+            and sys.byteorder == "little"
             and flat.labels.dtype.isnative
             and flat.labels.dtype.kind in "iu"
             and flat.labels.flags.c_contiguous
