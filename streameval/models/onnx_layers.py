@@ -74,10 +74,11 @@ def gemm(node: Node) -> Value:
     if node.made.get("transA") or weight.ndim != 2:
         raise ModelError("expected rows first, not transposed, and a weight of two dimensions.")
     weight = weight.T if node.made.get("transB") else weight
-    bias = node.numbers(2, "the bias") if node.has(2) else np.zeros(())
-    return rows.dense(
-        node.made.get("alpha", 1.0) * weight, node.made.get("beta", 1.0) * row(bias, weight.shape[1:])
-    )
+    alpha, beta = (float(node.made.get(name, 1.0)) for name in ("alpha", "beta"))
+    bias = row(node.numbers(2, "the bias"), weight.shape[1:]) if node.has(2) else None
+    # Without a bias beta says nothing, and no bias counts with a beta of 0, whatever is in it.
+    bias = np.zeros(()) if bias is None or beta == 0 else beta * bias
+    return rows.dense(alpha * weight, bias)
 
 
 def matmul(node: Node) -> Value:

@@ -107,6 +107,19 @@ def test_weights_in_constant_nodes_transposes_and_reshape_are_found(tmp_path):
     np.testing.assert_allclose(plain_logits(model, x.reshape(5, 6)), reference(path, x), atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("beta", "bias"),
+    [(float("nan"), None), (float("inf"), None), (0.0, [np.inf, np.nan, 1.0])],
+)
+def test_a_beta_that_meets_no_bias_says_nothing(tmp_path, beta, bias):
+    given = {} if bias is None else {"b": np.array(bias, np.float32)}
+    nodes = [helper.make_node("Gemm", ["x", "B", *given], ["y"], beta=beta)]
+    path = saved(tmp_path / "m.onnx", graph(nodes, {"B": numbers(5, 3), **given}, ("N", 5)))
+
+    x = numbers(4, 5, seed=1)
+    np.testing.assert_allclose(plain_logits(load(path), x), reference(path, x), atol=2e-5)
+
+
 def test_two_dense_layers_without_an_activation_between_them_stay_two(tmp_path):
     nodes = [
         helper.make_node("MatMul", ["x", "A"], ["h"]),
