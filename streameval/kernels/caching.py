@@ -19,9 +19,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import llvmlite.binding
 import numba
 from numba.core import caching
-from numba.core.runtime import rtsys
+from numba.core.runtime import _nrt_python
 
 from streameval.errors import StreamevalWarning
 from streameval.kernels.host import features, level
@@ -110,9 +111,12 @@ class _Locator(caching._CacheLocator):
 
 
 class _CompiledKernel(caching.CompileResultCacheImpl):
-    """What is kept of a compiled kernel.
+    """What is kept of a compiled kernel: what a call from Python needs, and no more.
 
-    Numba would keep an environment for each function that went into it, and reading one loads the function's module.
+    Numba would keep the kernel's LLVM code as well, for others to inline: reading it takes as long as all the rest. No
+    kernel calls another, so it keeps the names alone of what the machine code defines.
+
+    It would also keep an environment for each function that went into it, and reading one loads the function's module.
     Only what prints, or raises with values of its run, looks at one without constants; of Numba's own functions none is
     kept, whose modules take a quarter of the time that loading takes.
     """
@@ -120,8 +124,24 @@ class _CompiledKernel(caching.CompileResultCacheImpl):
     _locator_classes = (_Locator,)
 
     def reduce(self, compiled: Any) -> Any:
-        code, *rest, environments = super().reduce(compiled)
-        return code, *rest, tuple(one for one in environments if one.consts or not _is_of_numba(one))
+        (name, kind, (code, _)), described, *rest, environments = super().reduce(compiled)
+        names = _defining(described.llvm_func_name, described.llvm_cpython_wrapper_name)
+        environments = tuple(one for one in environments if one.consts or not _is_of_numba(one))
+        return (name, kind, (code, names)), described, *rest, environments
+
+
+def _defining(*names: str) -> bytes:
+    """LLVM code that says nothing but that functions of these names are defined."""
+    functions = (f'define void @"{name}"() {{ ret void }}' for name in names)
+    code: bytes = llvmlite.binding.parse_assembly("\n".join(functions)).as_bitcode()
+    return code
+
+
+@functools.cache
+def _name_runtime_functions() -> None:
+    """Tell LLVM where the functions are that machine code calls to count references."""
+    for name, address in _nrt_python.c_helpers.items():
+        llvmlite.binding.add_symbol(name if name.startswith("_") else f"NRT_{name}", address)
 
 
 def _is_of_numba(environment: Any) -> bool:
@@ -171,9 +191,9 @@ class _KernelCache(caching.FunctionCache):
             self.disable()
 
     def load_overload(self, signature: Any, target: Any) -> Any:
-        # Numba would first import all it knows about typing and lowering, 0.4 s, of which machine code that is
-        # there already needs only the runtime. Compiling does that import by itself.
-        rtsys.initialize(target)
+        # Numba would first import all it knows about typing and lowering, 0.4 s, and compile its runtime, of which
+        # machine code that is there already needs only the C functions. Compiling does both by itself.
+        _name_runtime_functions()
         try:
             return self._load_overload(signature, target)
         except _UNREADABLE as error:
