@@ -1,4 +1,7 @@
-"""Every number of every result is the same where NumPy and BLAS take other paths of this CPU; kernels: test_bits.py."""
+"""Every number of every result is the same where NumPy and BLAS take other paths of this CPU; kernels: test_bits.py.
+
+Another architecture altogether is for .ci/arm64.
+"""
 
 from __future__ import annotations
 
@@ -10,73 +13,16 @@ import sys
 import pytest
 from command_line import ROOT, environment
 
-# What differs from run to run, and the hashes of what has that in it.
-UNEQUAL = {"path", "resources", "seconds", "sha256", "name"}
-
-PROGRAM = """
-import json, sys
-import numpy as np
-import streameval as se
-
-rng = np.random.default_rng(7)
-x = rng.integers(0, 256, (6000, 784), np.uint8)
-x[:, ::3] = 0
-t = rng.integers(0, 10, 6000)
-
-
-def net(seed, widths=(784, 37, 10), activation="gelu"):
-    rng = np.random.default_rng(seed)
-    sizes = list(zip(widths, widths[1:]))
-    layers = [
-        se.Layer(rng.normal(0, 1 / n**0.5, (n, m)).astype(np.float32), rng.normal(size=m).astype(np.float32),
-                 activation if i + 1 < len(sizes) else "identity")
-        for i, (n, m) in enumerate(sizes)
-    ]
-    return se.Mlp(layers)
-
-
-one, two, data = net(1), net(2, activation="sigmoid"), se.open((x, t))
-logits = rng.normal(0, 3, (6000, 10))
-np.savez(sys.argv[1], logits=logits, label=t, group=rng.integers(0, 500, 6000))
-saved = se.open_outputs(sys.argv[1], logits="logits", label="label", group="group")
-results = {
-    "evaluate": se.evaluate(one, data), "evaluate another": se.evaluate(two, data),
-    "saved": se.evaluate(saved), "saved, without eps": se.evaluate(saved, eps=0.0),
-    "minibatch": se.minibatch(one, data, batches=20), "compare": se.compare(one, data, trials=300),
-    "until": se.evaluate_until(one, data, half_width=0.05), "paired": se.paired([one, two], data),
-    "compare saved": se.compare(saved, trials=300),
-    "calibration": se.calibration(one, data), "anatomy": se.evaluate(one, data, anatomy=True),
-    "a predictor's anatomy": se.evaluate(lambda x: x[:, :10] * 30, data, anatomy=True),
-}
-found = {name: result.to_dict() for name, result in results.items()}
-found["losses"] = [ell.hex() for ell in se.per_sample_losses(saved).tolist()]
-json.dump(found, sys.stdout)
-"""
-
-
-def numbers(value, where=""):
-    """Everything in JSON by where it lies, but for what every run has of its own."""
-    if isinstance(value, dict):
-        return {
-            k: v
-            for key in value
-            if key not in UNEQUAL
-            for k, v in numbers(value[key], f"{where}.{key}").items()
-        }
-    if isinstance(value, list):
-        return {k: v for i, one in enumerate(value) for k, v in numbers(one, f"{where}[{i}]").items()}
-    return {where: value}
-
 
 def run(tmp_path, **variables):
     out = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(tmp_path / "outputs.npz")],
+        [sys.executable, ROOT / "tests" / "every_number.py", tmp_path],
         capture_output=True,
         env=environment(**{"OPENBLAS_NUM_THREADS": "2"} | variables),
         timeout=300,
     )
     assert out.returncode == 0, out.stderr.decode()
-    return numbers(json.loads(out.stdout))
+    return json.loads(out.stdout)
 
 
 def dispatched() -> list[str]:

@@ -1,4 +1,4 @@
-"""The same bits whatever the CPU can do, and nothing read outside of the rows."""
+"""The same bits whatever the CPU can do, as recorded on another; and nothing read outside of the rows."""
 
 from __future__ import annotations
 
@@ -67,6 +67,12 @@ def test_another_instruction_set_gives_the_same_bits(cpu: str, here: dict[str, s
     assert wide_or_narrow == registers
     assert engine in engines
     assert found == {case: value for case, value in here.items() if case != "level"}
+
+
+def test_the_bits_are_those_recorded_on_another_machine(here: dict[str, str]) -> None:
+    """On x86-64. Whoever changes a formula records them anew, `python tests/kernel_bits.py`, and says so to users."""
+    recorded = json.loads((TESTS / "kernels" / "recorded_bits.json").read_text())
+    assert {case: value for case, value in here.items() if case != "level"} == recorded
 
 
 def test_the_cases_differ_from_each_other(here: dict[str, str]) -> None:
