@@ -63,3 +63,20 @@ def test_an_error_of_the_program_shows_its_traceback() -> None:
 def test_a_process_that_is_profiled_ends_as_any_other() -> None:
     ended = _end(f"{LOUD}\nsys.setprofile(lambda *_: None)", code=3)
     assert (ended.stdout, ended.returncode) == ("printed and put away apart", 3)
+
+
+@pytest.mark.parametrize(
+    ("given", "policy"),
+    [({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active"), ({"GOMP_SPINCOUNT": "100"}, None)],
+)
+def test_threads_wait_asleep_where_nothing_else_is_asked(
+    given: dict[str, str], policy: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert (
+        _end(during="print(os.environ.get('OMP_WAIT_POLICY'), end=' ')").stdout.split()[0]
+        == f"printed{policy}"
+    )
