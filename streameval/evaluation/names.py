@@ -10,7 +10,7 @@ from typing import Any
 
 from streameval.evaluation.fields import integer, only, sha256, shown, text
 from streameval.models.model import Model
-from streameval.outputs.model import summary_of_saved
+from streameval.outputs import summary_of_saved
 from streameval.storage.source import Source
 
 

@@ -6,21 +6,51 @@ compiled once, `device` into each caller. Nothing is compiled, and no environmen
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import numba
+import numpy as np
+from numba.np import numpy_support
 
 from streameval.errors import KernelError
 from streameval.kernels.caching import use_cache
 from streameval.kernels.linking import LinkedCompiler
 
-# They own no array, so they count no references: atomic additions at every step would cost 5 % of a pass.
-_LINKED = {"nogil": True, "_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-device = numba.njit(forceinline=True, pipeline_class=LinkedCompiler, **_LINKED)
-shared = numba.njit(pipeline_class=LinkedCompiler, **_LINKED)
+
+class _Linked:
+    """A function that only kernels call: Numba hears of it when one of them is compiled, which is mostly never.
+
+    It owns no array, so it counts no references: atomic additions at every step would cost 5 % of a pass.
+    """
+
+    def __init__(self, function: Callable[..., Any], **options: bool) -> None:
+        self.py_func = function
+        self._options = options
+
+    @property
+    def _numba_type_(self) -> Any:
+        """What Numba asks of a value in a function that it compiles."""
+        return self._dispatcher._numba_type_
+
+    @functools.cached_property
+    def _dispatcher(self) -> Any:
+        options = {"nogil": True, "_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+        return numba.njit(pipeline_class=LinkedCompiler, **options, **self._options)(self.py_func)
+
+
+def device(function: Callable[..., Any]) -> Any:
+    """Mark a function that is compiled into each kernel, or function, that calls it."""
+    return _Linked(function, forceinline=True)
+
+
+def shared(function: Callable[..., Any]) -> Any:
+    """Mark a function that is compiled once, and called."""
+    return _Linked(function)
+
 
 # One parallel kernel at a time: Numba's workqueue layer aborts the process when two threads enter it.
 _LOCK = threading.RLock()
@@ -59,6 +89,7 @@ def kernel(
 
     def wrap(function: Callable[..., None]) -> Callable[..., None]:
         compiled = numba.njit(nogil=True, parallel=parallel)(function)
+        compiled.typeof_pyval = functools.partial(_type_of, compiled.typeof_pyval)
         ready = False
 
         def call(*arguments: Any) -> None:
@@ -74,6 +105,8 @@ def kernel(
                     if name != "":
                         use_cache(compiled, name)
                     _Threads.started = _Threads.started or parallel
+                    # A call that finds nothing compiled first asks every installed package for extensions of Numba.
+                    compiled.compile(tuple(map(compiled.typeof_pyval, arguments)))
                     ready = True
                 compiled(*arguments)
 
@@ -82,3 +115,16 @@ def kernel(
         return call
 
     return wrap
+
+
+def _type_of(otherwise: Callable[[Any], Any], value: Any) -> Any:
+    """The type of an argument that Numba has not met; asked whether an array is masked, it would import numpy.ma."""
+    if type(value) is not np.ndarray:
+        return otherwise(value)
+    return _array_type(value.dtype, value.ndim, numpy_support.map_layout(value), not value.flags.writeable)
+
+
+@functools.cache
+def _array_type(dtype: np.dtype[Any], dimensions: int, layout: str, readonly: bool) -> Any:
+    """Kept, since Numba keeps no reference to it."""
+    return numba.types.Array(numpy_support.from_dtype(dtype), dimensions, layout, readonly=readonly)

@@ -36,7 +36,7 @@ def _term() -> Any:
 
     size = lanes.absolute
 
-    @device  # type: ignore[untyped-decorator]
+    @device
     def absolute(z: Any, t: Any, parameters: Any, k: Any) -> Any:
         return size(z - t)
 

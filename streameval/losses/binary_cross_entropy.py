@@ -109,7 +109,7 @@ def _term() -> Any:
     from streameval.kernels.activations import softplus_f64
     from streameval.kernels.compiling import device
 
-    @device  # type: ignore[untyped-decorator]
+    @device
     def binary_cross_entropy(z: Any, t: Any, parameters: Any, k: Any) -> Any:
         weight = parameters[min(k, parameters.shape[0] - 1)]
         return weight * t * softplus_f64(0.0 - z) + (1.0 - t) * softplus_f64(z)

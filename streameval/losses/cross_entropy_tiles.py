@@ -18,7 +18,7 @@ def _negative_logs() -> Any:
     from streameval.kernels.lanes import load_f64, store
     from streameval.kernels.softmax import TOP, TOTAL, WORK
 
-    @device  # type: ignore[untyped-decorator]
+    @device
     def negative_logs(tile: Any, doubles: Any, eps: Any) -> None:
         for r in range(0, tile.count, 8):
             below = load_f64(doubles, TOP + r) - load_f64(doubles, WORK + r)
@@ -45,7 +45,7 @@ def clipped() -> Callable[..., None]:
     from streameval.kernels.lanes import load_f64, select, store
     from streameval.kernels.softmax import TOP, TOTAL, WORK
 
-    @device  # type: ignore[untyped-decorator]
+    @device
     def negative_logs(tile: Any, doubles: Any, clip: Any) -> None:
         for r in range(0, tile.count, 8):
             below = load_f64(doubles, WORK + r) - load_f64(doubles, TOP + r)
@@ -70,7 +70,7 @@ def _weighted(negative_logs: Any) -> Callable[..., None]:
         write_probabilities,
     )
 
-    @device  # type: ignore[untyped-decorator]
+    @device
     def cross_entropy(outputs: Any, targets: Any, tile: Any, doubles: Any, results: Any) -> None:
         eps, first = targets.parameters[0], tile.first
         softmax_sums(outputs, tile.count, doubles)
@@ -114,7 +114,7 @@ def smoothed() -> Callable[..., None]:
 
     negative_logs = _negative_logs()
 
-    @device  # type: ignore[untyped-decorator]
+    @device
     def smoothed_cross_entropy(outputs: Any, targets: Any, tile: Any, doubles: Any, results: Any) -> None:
         eps, kept, first = targets.parameters[0], 1.0 - targets.parameters[1], tile.first
         share = targets.parameters[1] / outputs.count

@@ -90,7 +90,7 @@ def _mean_of(term: Any) -> Callable[..., None]:
     from streameval.kernels.lanes import load_f64, store
     from streameval.kernels.softmax import TOP, TOTAL, WORK, gather
 
-    @device  # type: ignore[untyped-decorator]
+    @device
     def mean(outputs: Any, targets: Any, tile: Any, doubles: Any, results: Any) -> None:
         first = tile.first
         for i in range(tile.count):

@@ -70,7 +70,7 @@ def _term() -> Any:
     from streameval.kernels.compiling import device
     from streameval.kernels.lanes import absolute, select
 
-    @device  # type: ignore[untyped-decorator]
+    @device
     def huber(z: Any, t: Any, parameters: Any, k: Any) -> Any:
         delta, gap = parameters[0], absolute(z - t)
         near = select(gap > delta, delta, gap)  # NaN stays NaN

@@ -33,7 +33,7 @@ class Squared(Elementwise):
 def _term() -> Any:
     from streameval.kernels.compiling import device
 
-    @device  # type: ignore[untyped-decorator]
+    @device
     def squared(z: Any, t: Any, parameters: Any, k: Any) -> Any:
         return (z - t) * (z - t)
 

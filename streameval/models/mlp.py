@@ -47,3 +47,8 @@ class Mlp(Network):
                 f"the last layer's activation is {given[-1].activation!r}, expected 'identity': "
                 "softmax cross-entropy sits on top of its outputs."
             )
+
+    @property
+    def packable(self) -> tuple[Layer, ...]:
+        """The layers as they are: dense ones have nothing to merge."""
+        return self.layers

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from streameval.errors import ModelError
 from streameval.layers import LAYERS, layer_classes
-from streameval.layers.fusing import fused
 from streameval.layers.layer import Layer, Shape
 
 if TYPE_CHECKING:
@@ -91,6 +90,8 @@ class Network:
     @cached_property
     def packable(self) -> tuple[PackableLayer, ...]:
         """What the kernels compute: the layers, merged where that gives the same."""
+        from streameval.layers.fusing import fused
+
         return fused(self.layers)
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 if TYPE_CHECKING:
     from streameval.outputs.source import Outputs
@@ -14,3 +14,8 @@ def is_saved(thing: object) -> TypeGuard[Outputs]:
     # Another thread may be importing it.
     kind = getattr(sys.modules.get("streameval.outputs.source"), "Outputs", None)
     return kind is not None and isinstance(thing, kind)
+
+
+def summary_of_saved(saved: dict[str, Any]) -> str:
+    """One line on a model that is not here, by what a report says of its file."""
+    return f"not here: {saved.get('kind', 'values')} saved as {saved.get('format', 'a table')}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from streameval.outputs import summary_of_saved
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SavedModel:
@@ -36,8 +38,3 @@ class SavedModel:
     def describe(self) -> dict[str, Any]:
         """See `Model`; no layers are known."""
         return {"layers": [self.outputs], "activations": [], "saved": self.saved}
-
-
-def summary_of_saved(saved: dict[str, Any]) -> str:
-    """One line on a model that is not here, by what a report says of its file."""
-    return f"not here: {saved.get('kind', 'values')} saved as {saved.get('format', 'a table')}"
