@@ -18,7 +18,7 @@ from numba.np import numpy_support
 
 from streameval.errors import KernelError
 from streameval.kernels.caching import use_cache
-from streameval.kernels.linking import LinkedCompiler
+from streameval.kernels.linking import LinkedCompiler, compile_kernel
 
 
 class _Linked:
@@ -106,7 +106,7 @@ def kernel(
                         use_cache(compiled, name)
                     _Threads.started = _Threads.started or parallel
                     # A call that finds nothing compiled first asks every installed package for extensions of Numba.
-                    compiled.compile(tuple(map(compiled.typeof_pyval, arguments)))
+                    compile_kernel(compiled, tuple(map(compiled.typeof_pyval, arguments)))
                     ready = True
                 compiled(*arguments)
 

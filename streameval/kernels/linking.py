@@ -1,8 +1,10 @@
-"""Functions that only kernels call: compiled to be linked into their callers, never to machine code of their own.
+"""What only kernels call: compiled to be linked into its callers, never to machine code of its own.
 
-Numba would generate code and wrappers for each of them, to be ready for a call from Python that never comes: a
+Numba would generate code and wrappers for each of our functions, to be ready for a call from Python that never comes: a
 quarter of what compiling a network's kernel took. They are still optimised before they are linked: left to the
-caller's module alone, networks of ReLU came out 5 % slower. Knows Numba's code libraries.
+caller's module alone, networks of ReLU came out 5 % slower. A parallel loop goes through three libraries on its way
+into the kernel, each of which Numba would optimise and generate code for with all that the loop calls: another
+quarter. Knows Numba's code libraries.
 """
 
 from __future__ import annotations
@@ -11,6 +13,26 @@ from typing import Any
 
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
+from numba.core.compiler_lock import global_compiler_lock
+
+# How Numba names the libraries of a parallel loop: its body, that in the form of a universal function, its start.
+_PARTS = ("__numba_parfor_gufunc", "<numba.np.ufunc.wrappers._GufuncWrapper", "parallelgufuncwrapper")
+
+
+def compile_kernel(dispatcher: Any, signature: tuple[Any, ...]) -> None:
+    """Have a kernel compiled for arguments of these types, or loaded, its parallel loops only as parts of it."""
+    codegen = dispatcher.targetctx.codegen()
+    usual = codegen.create_library
+
+    def create(name: str, **options: Any) -> Any:
+        return _PartLibrary(codegen, name, **options) if name.startswith(_PARTS) else usual(name, **options)
+
+    with global_compiler_lock:
+        codegen.create_library = create
+        try:
+            dispatcher.compile(signature)
+        finally:
+            del codegen.create_library
 
 
 class LinkedCompiler(Compiler):
@@ -38,6 +60,13 @@ class _LinkedLibrary(JITCodeLibrary):
     @property
     def codegen(self) -> Any:
         return _Unaddressed()
+
+
+class _PartLibrary(_LinkedLibrary):
+    """A library that is optimised where it is linked."""
+
+    def _optimize_final_module(self) -> None:
+        pass
 
 
 class _Unaddressed:
