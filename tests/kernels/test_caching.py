@@ -8,9 +8,9 @@ import sys
 
 import pytest
 from command_line import environment
-from numba.core import caching, dispatcher
+from numba.core import caching, codegen, dispatcher
 
-# What `kernels/caching.py` overrides or calls -> how it looked where the cache was tested.
+# What `kernels/caching.py` and `linking.py` override or call -> how it looked where the cache was tested.
 KNOWN = {
     caching.Cache.__init__: ("self", "py_func"),
     caching.Cache._index_key: ("self", "sig", "codegen"),
@@ -32,6 +32,10 @@ KNOWN = {
     caching._CacheLocator.from_function.__func__: ("cls", "py_func", "py_file"),
     caching.CompileResultCacheImpl.reduce: ("self", "cres"),
     caching.CompileResultCacheImpl.rebuild: ("self", "target_context", "payload"),
+    codegen.Codegen.create_library: ("self", "name", "kwargs"),
+    codegen.CPUCodeLibrary._optimize_final_module: ("self",),
+    codegen.CPUCodeLibrary._finalize_final_module: ("self",),
+    codegen.JITCodeLibrary.get_pointer_to_function: ("self", "name"),
 }
 
 
@@ -47,6 +51,36 @@ def test_a_compiled_function_still_takes_its_cache_from_the_place_where_it_is_pu
     source = inspect.getsource(dispatcher.Dispatcher.compile)
     assert "self._cache.load_overload(sig, self.targetctx)" in source
     assert "self._cache.save_overload(sig, cres)" in source
+
+
+def test_a_parallel_loop_is_no_machine_code_of_its_own(tmp_path):
+    """Of its three parts and the kernel, and of the function that it calls, the kernel alone is."""
+    program = """
+import numba, numpy as np
+from numba.core.codegen import JITCodeLibrary
+from streameval.kernels.compiling import device, kernel
+
+made, finalize = [], JITCodeLibrary._finalize_specific
+JITCodeLibrary._finalize_specific = lambda self: (made.append(self.name), finalize(self))
+
+@device
+def twice(x):
+    return 2.0 * x
+
+@kernel(parallel=True, name="")
+def fill(out):
+    for i in numba.prange(out.size):
+        out[i] = twice(i)
+
+out = np.empty(1000)
+fill(out)
+assert (out == 2.0 * np.arange(1000)).all()
+print([name for name in made if "fill" in name or "gufunc" in name.lower() or "twice" in name])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment(), capture_output=True, text=True, timeout=300
+    )
+    assert done.stdout == "['fill']\n", done.stderr
 
 
 def test_a_kernel_from_the_disk_prints_and_raises_what_it_did_when_it_was_compiled(tmp_path):
