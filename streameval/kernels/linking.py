@@ -51,12 +51,10 @@ class _LinkedLibrary(JITCodeLibrary):
 
     def _optimize_final_module(self) -> None:
         codegen = self._codegen
-        made = codegen._module_pass_manager(
+        manager, builder = codegen._module_pass_manager(
             loop_vectorize=codegen._loopvect, slp_vectorize=False, opt=codegen._opt_level, cost="cheap"
         )
-        # Numba up to 0.61 has no builder beside it.
-        manager, *builder = made if isinstance(made, tuple) else (made,)
-        manager.run(self._final_module, *builder)
+        manager.run(self._final_module, builder)
 
     def _finalize_final_module(self) -> None:
         self._finalize_dynamic_globals()
