@@ -1,6 +1,7 @@
 """`python -m streameval`: the command line."""
 
-from streameval.cli import main
+from streameval.cli import keep_to_itself, main
 
 if __name__ == "__main__":
+    keep_to_itself()
     main()

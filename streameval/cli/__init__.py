@@ -67,6 +67,7 @@ def process() -> NoReturn:
     machine that is otherwise idle, and takes the processors that the others need on one that is not.
     """
     gc.set_threshold(50_000, 20, 100)
+    keep_to_itself()
     if "GOMP_SPINCOUNT" not in os.environ:
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
@@ -81,6 +82,17 @@ def process() -> NoReturn:
                     stream.flush()
             os._exit(end.code)
         raise
+
+
+def keep_to_itself() -> None:
+    """Have no helper process beside this one, which would speak after a last message.
+
+    From Python 3.14 on, Numba's first parallel loop starts one, to put away a lock that processes share.
+    """
+    if sys.version_info >= (3, 14):
+        import multiprocessing
+
+        multiprocessing.set_start_method("spawn", force=True)
 
 
 def _run(arguments: list[str]) -> int:

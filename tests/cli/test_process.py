@@ -80,3 +80,20 @@ def test_threads_wait_asleep_where_nothing_else_is_asked(
         _end(during="print(os.environ.get('OMP_WAIT_POLICY'), end=' ')").stdout.split()[0]
         == f"printed{policy}"
     )
+
+
+def test_a_parallel_kernel_starts_no_other_process() -> None:
+    """From Python 3.14 on Numba would have one that puts away what processes share."""
+    program = """
+import multiprocessing.resource_tracker as tracker
+import numpy as np, streameval as se
+from streameval.cli import keep_to_itself
+keep_to_itself()
+network = se.Mlp([se.Layer(np.ones((4, 3)), np.zeros(3), "identity")])
+se.evaluate(network, (np.ones((500, 4), np.uint8), np.zeros(500, int)))
+print(tracker._resource_tracker._pid)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], env=environment(), capture_output=True, text=True, timeout=300
+    )
+    assert ended.stdout == "None\n", ended.stderr
