@@ -82,8 +82,9 @@ def test_threads_wait_asleep_where_nothing_else_is_asked(
     )
 
 
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="up to Python 3.13 Numba starts no process there")
 def test_a_parallel_kernel_starts_no_other_process() -> None:
-    """From Python 3.14 on Numba would have one that puts away what processes share."""
+    """Numba would have one that puts away what processes share."""
     program = """
 import multiprocessing.resource_tracker as tracker
 import numpy as np, streameval as se
