@@ -6,7 +6,8 @@ Knows columns. Each engine (`bytes_amx`, `bytes_vnni`, `bytes_avx2`) gives, for 
         the sums of up to TILE_ROWS rows, as int32 from `space.ints[step[SUMS]]` on, step[LANES] apart: PLANES digits
         of the weights, each OUTPUTS lanes, lowest first; returns what was asked for early, as operations do
     layout(outputs) -> (lanes, block)        lanes of a row of sums, and what the engine calls a block
-    pack(digits, lanes) -> planes            int32 (4 * groups, PLANES * outputs) in the engine's order
+    working(groups) -> (stride, ints)        step[STRIDE], and how many of the first of `space.ints` it works in
+    pack(digits, lanes, block) -> planes     int32 (4 * groups, PLANES * outputs) in the engine's order
     BASE, PLANES, MOST_PIXELS                digits are balanced, base BASE; rows up to MOST_PIXELS fit into int32
 """
 

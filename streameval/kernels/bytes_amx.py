@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from streameval.kernels.byte_rows import FEATURES, LANES, STRIDE, SUMS
 from streameval.kernels.compiling import device
 from streameval.kernels.emitting import emit_loop, integer_item, place_pointer
+from streameval.kernels.host import TILE_ROWS
 from streameval.kernels.lanes import llvm_function
 from streameval.kernels.prefetch import emit_hint, hint_step
 
@@ -54,7 +55,13 @@ def layout(outputs: int) -> tuple[int, int]:
     return -(-PLANES * outputs // _BLOCK_LANES) * _BLOCK_LANES, _BLOCK_LANES
 
 
-def pack(digits: NDArray[np.int32], lanes: int) -> NDArray[np.int8]:
+def working(groups: int) -> tuple[int, int]:
+    """Words of a row as the tile registers want it, and of those of a tile."""
+    stride = -(-groups // 16) * 16
+    return stride, TILE_ROWS * stride
+
+
+def pack(digits: NDArray[np.int32], lanes: int, block: int) -> NDArray[np.int8]:
     """(groups * 4, PLANES * outputs) as [lane / 16][group / 16][group % 16][lane % 16][4], zeros for padding."""
     pixels = len(digits)
     full = np.zeros((-(-pixels // 64) * 64, lanes), np.int8)

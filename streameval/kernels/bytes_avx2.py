@@ -60,7 +60,12 @@ def layout(outputs: int) -> tuple[int, int]:
     return least_padding(tuple(8 * registers for registers in REGISTERS), PLANES * outputs)
 
 
-def pack(digits: NDArray[np.int32], lanes: int) -> NDArray[np.int16]:
+def working(groups: int) -> tuple[int, int]:
+    """Room for a list of groups, twice: there is one list at a time."""
+    return groups + 1, groups + 1
+
+
+def pack(digits: NDArray[np.int32], lanes: int, block: int) -> NDArray[np.int16]:
     """(groups * 4, PLANES * outputs) as [group][pair of pixels][lane][2], zeros for padding."""
     pixels = len(digits)
     full = np.zeros((pixels, lanes), np.int16)

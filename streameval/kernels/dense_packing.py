@@ -91,7 +91,7 @@ def _blocked(
 def _dense_bytes(builder: Builder, weight32: NDArray[np.float32], bias: NDArray[np.float32]) -> Slot:
     weight = weight32.astype(np.float64)
     features, outputs = weight.shape
-    width, stride = _up(outputs, 16), _up(features // 4, 16)
+    width = _up(outputs, 16)
     finite = bool(np.isfinite(weight).all())
     factor = np.ones(outputs)
     exact = finite and _holds_in_24_bits(weight)
@@ -101,17 +101,19 @@ def _dense_bytes(builder: Builder, weight32: NDArray[np.float32], bias: NDArray[
         weight = np.rint(weight / factor)
     engine = ENGINES.get(byte_engine())
     integers = engine is not None and exact and features <= engine.MOST_PIXELS
-    lanes, block = (0, 0) if engine is None else engine.layout(outputs)
+    lanes, block, stride, ints = 0, 0, 0, 0
     if engine is not None:
+        lanes, block = engine.layout(outputs)
+        stride, ints = engine.working(features // 4)
         whole = weight[: features - features % 4 if integers else 0].astype(np.int32)
-        builder.planes = aligned(engine.pack(_digits(whole, engine.BASE, engine.PLANES), lanes))
+        builder.planes = aligned(engine.pack(_digits(whole, engine.BASE, engine.PLANES), lanes, block))
     flat = np.zeros((features, width), np.float32)
     flat[:, :outputs] = weight
     scales = np.zeros((2, width))
     scales[0, :outputs] = factor * builder.scale
     scales[1, :outputs] = bias
-    # Rows as the tile registers want them, or lists of pixels; then the sums.
-    sums = _up(max(TILE_ROWS * stride, features + 32), 16)
+    # What the engine works in, or lists of pixels where there is none; then the sums.
+    sums = _up(max(ints, features + 32), 16)
     return builder.add(
         DENSE_BYTES, builder.rows, builder.slot(outputs, padded=width),
         features, outputs, width, lanes, block, integers, finite, stride, sums,

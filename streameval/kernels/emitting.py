@@ -54,8 +54,13 @@ def emit_loop(
     count: ir.Value,
     start: list[ir.Value],
     body: Callable[[ir.Value, list[ir.Value]], list[ir.Value]],
+    *,
+    unroll: bool = True,
 ) -> list[ir.Value]:
-    """Emit `for i in range(count)` around `body(i, carried) -> carried`; return what it carried out."""
+    """Emit `for i in range(count)` around `body(i, carried) -> carried`; return what it carried out.
+
+    unroll: whether LLVM may; what is left over of an unrolled loop is done by jumps that are hard to foresee
+    """
     before = builder.block
     head, inside, after = (builder.append_basic_block(name) for name in ("head", "body", "after"))
     builder.branch(head)
@@ -71,9 +76,19 @@ def emit_loop(
     i.add_incoming(builder.add(i, _I64(1)), builder.block)
     for phi, value in zip(carried, results, strict=True):
         phi.add_incoming(value, builder.block)
-    builder.branch(head)
+    back = builder.branch(head)
+    if not unroll:
+        _keep_rolled(builder.module, back)
     builder.position_at_end(after)
     return list(carried)
+
+
+def _keep_rolled(module: ir.Module, branch: Any) -> None:
+    """Mark a loop by its branch back to the head: metadata whose first part is itself, as LLVM wants it."""
+    name = f"loop {len(module.metadata)}"
+    loop = module.add_metadata([ir.MetaDataString(module, name)])
+    loop.operands = (loop, module.add_metadata([ir.MetaDataString(module, "llvm.loop.unroll.disable")]))
+    branch.set_metadata("llvm.loop", loop)
 
 
 def emit_load(builder: ir.IRBuilder, place: ir.Value, kind: ir.Type, align: int) -> ir.Value:
