@@ -38,7 +38,7 @@ sum_tile, scale_row, run_dense = dense_bytes._sum_tile, dense_bytes.scale_row, d
 @numba.njit
 def sum_bytes(tiles, step, net, rows, space):
     for tile in range(tiles):
-        sum_tile(step, net, rows, space, Tile(tile * TILE_ROWS, TILE_ROWS, 0, 0))
+        sum_tile(step, net, rows, space, Tile(tile * TILE_ROWS, TILE_ROWS, 0, 0, 0, 0))
 
 
 @numba.njit
@@ -64,7 +64,7 @@ def transpose(tiles, step, net, rows, space):
 @numba.njit
 def layer(tiles, step, net, rows, space):
     for _ in range(tiles):
-        run_dense(step, net, rows, space, Tile(0, TILE_ROWS, 0, 0))
+        run_dense(step, net, rows, space, Tile(0, TILE_ROWS, 0, 0, 0, 0))
 
 
 @numba.njit
@@ -76,7 +76,7 @@ def activate(tiles, floats, neurons, code):
 @numba.njit
 def loss_of_tiles(tiles, outputs, targets, doubles, results):
     for tile in range(tiles):
-        write_losses(outputs, targets, Tile(tile * TILE_ROWS, TILE_ROWS, 0, 0), doubles, results)
+        write_losses(outputs, targets, Tile(tile * TILE_ROWS, TILE_ROWS, 0, 0, 0, 0), doubles, results)
 
 
 def main() -> None:

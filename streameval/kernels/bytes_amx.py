@@ -13,7 +13,7 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from streameval.kernels.byte_rows import FEATURES, LANES, STRIDE, SUMS
+from streameval.kernels.byte_rows import DIGITS, FEATURES, LANES, STRIDE, SUMS
 from streameval.kernels.compiling import device
 from streameval.kernels.emitting import emit_loop, integer_item, place_pointer
 from streameval.kernels.host import TILE_ROWS
@@ -46,7 +46,8 @@ def sum_tile(step, net, rows, space, tile):
         copy_row(row, 4 * (step[FEATURES] // 4), (ints, i * stride))
     hints = step[LANES] // _BLOCK_LANES * (stride // 16) * _HINTS
     hint = hint_step(tile.size // 2, hints)
-    tile_block((ints, 0), stride, (net.planes, 0), step[LANES], (ints, step[SUMS]), (tile.early, hint))
+    planes, sums = (net.planes, step[DIGITS]), (ints, step[SUMS])
+    tile_block((ints, 0), stride, planes, step[LANES], sums, (tile.early, hint))
     return min(tile.size, hints * hint)
 
 

@@ -15,7 +15,7 @@ from numba.core import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from streameval.kernels.byte_rows import BLOCK, FEATURES, LANES, SUMS, least_padding
+from streameval.kernels.byte_rows import BLOCK, DIGITS, FEATURES, LANES, SUMS, least_padding
 from streameval.kernels.compiling import device
 from streameval.kernels.emitting import (
     emit_load,
@@ -50,7 +50,7 @@ def sum_tile(step, net, rows, space, tile):
             listed += word_at(values, a + 4 * g) != 0
         to = step[SUMS] + i * lanes
         for j in range(0, lanes, block):
-            planes = (net.planes, 2 * j, 4 * lanes)
+            planes = (net.planes, step[DIGITS] + 2 * j, 4 * lanes)
             word_block(block // 8, (values, a), (ints, 0, listed), planes, (ints, to + j))
     return 0
 

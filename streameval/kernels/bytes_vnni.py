@@ -16,7 +16,7 @@ from numba.core import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from streameval.kernels.byte_rows import BLOCK, FEATURES, LANES, STRIDE, SUMS, least_padding
+from streameval.kernels.byte_rows import BLOCK, DIGITS, FEATURES, LANES, STRIDE, SUMS, least_padding
 from streameval.kernels.compiling import device
 from streameval.kernels.emitting import (
     emit_load,
@@ -27,7 +27,7 @@ from streameval.kernels.emitting import (
     integer_item,
     place_pointer,
 )
-from streameval.kernels.host import TILE_ROWS
+from streameval.kernels.host import TILE_ROWS, batch_tiles
 from streameval.kernels.lanes import broadcast, llvm_function
 
 BASE, PLANES = 256, 3
@@ -36,7 +36,7 @@ MOST_PIXELS = 2**31 // (255 * 128) - 64
 # before. With the pixels and the weights they fill the 32 there are.
 REGISTERS = (6, 5, 4, 2)
 _APART = 2
-_PAIRS = TILE_ROWS // 2
+_PAIRS = batch_tiles() * TILE_ROWS // 2
 
 _I1, _I32, _I64 = (ir.IntType(bits) for bits in (1, 32, 64))
 _I32X16 = ir.VectorType(_I32, 16)
@@ -45,32 +45,35 @@ _I32X16 = ir.VectorType(_I32, 16)
 @device
 def sum_tile(step, net, rows, space, tile):
     """See `byte_rows`. Nothing is asked for early: next to this arithmetic, memory is fast."""
+    if tile.before > 0:
+        return 0
     groups, lanes, block, room = step[FEATURES] // 4, step[LANES], step[BLOCK], step[STRIDE]
     offsets, ints = rows.offsets, space.ints
     # In `ints`: how many are listed of each pair, the list of each pair, and one of all groups.
     every = _PAIRS + _PAIRS * room
     everything = False
-    for pair in range((tile.count + 1) // 2):
+    count = tile.count + tile.after
+    for pair in range((count + 1) // 2):
         a = offsets[tile.first + 2 * pair]
-        b = offsets[tile.first + min(2 * pair + 1, tile.count - 1)]
+        b = offsets[tile.first + min(2 * pair + 1, count - 1)]
         if everything:
             ints[pair] = -1
             continue
-        listed = list_groups((rows.values, a), (rows.values, b), groups, (ints, _PAIRS + pair * room))
-        ints[pair] = listed
-        # Where hardly anything is zero the list costs more than it saves: take all, to the end of this tile.
-        everything = 8 * listed > 7 * groups
+        found = list_groups((rows.values, a), (rows.values, b), groups, (ints, _PAIRS + pair * room))
+        ints[pair] = found
+        # Where hardly anything is zero the list costs more than it saves: take all, to the end of these rows.
+        everything = 8 * found > 7 * groups
         if everything:
             for g in range(groups):
                 ints[every + g] = g
     for j in range(0, lanes, block):
-        planes = (net.planes, 4 * groups * j, 4 * block)
-        for pair in range((tile.count + 1) // 2):
+        planes = (net.planes, step[DIGITS] + 4 * groups * j, 4 * block)
+        for pair in range((count + 1) // 2):
             a = rows.address + offsets[tile.first + 2 * pair]
-            b = rows.address + offsets[tile.first + min(2 * pair + 1, tile.count - 1)]
-            at, count = (_PAIRS + pair * room, np.int64(ints[pair])) if ints[pair] >= 0 else (every, groups)
+            b = rows.address + offsets[tile.first + min(2 * pair + 1, count - 1)]
+            at, listed = (_PAIRS + pair * room, np.int64(ints[pair])) if ints[pair] >= 0 else (every, groups)
             sums = (ints, step[SUMS] + 2 * pair * lanes + j, lanes)
-            byte_block(block // 16, (a, b), (ints, at, count), planes, sums)
+            byte_block(block // 16, (a, b), (ints, at, listed), planes, sums)
     return 0
 
 

@@ -51,7 +51,7 @@ def _run(step, net, rows, space, tile):
         for i in range(min(16, tile.count - r)):
             row, to = rows.offsets[tile.first + r + i], space.places[i]
             if in_integers:
-                scale_row(step, net, rows, row, space, step[SUMS] + (r + i) * step[LANES], to)
+                scale_row(step, net, rows, row, space, step[SUMS] + (tile.before + r + i) * step[LANES], to)
             else:
                 _float_row(step, net, rows, row, space, to)
         for j in range(0, width, 16):

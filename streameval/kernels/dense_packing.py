@@ -9,9 +9,9 @@ from streameval.kernels.activations import ACTIVATE, SHARED, activation_operatio
 from streameval.kernels.dense import BLOCKS, DENSE
 from streameval.kernels.dense_bytes import DENSE_BYTES, ENGINES
 from streameval.kernels.dense_rows import DENSE_ROWS, INPUT_BLOCK
-from streameval.kernels.host import TILE_ROWS, byte_engine
+from streameval.kernels.host import TILE_ROWS, batch_tiles, byte_engine
 from streameval.kernels.names import ACTIVATIONS, PARAMETERS, split_activation
-from streameval.kernels.packing import Builder, Slot, aligned
+from streameval.kernels.packing import Builder, Slot
 
 # What three balanced base-256 digits, and two base-4096 ones, can hold.
 _LARGEST = 127 * 65536
@@ -101,24 +101,24 @@ def _dense_bytes(builder: Builder, weight32: NDArray[np.float32], bias: NDArray[
         weight = np.rint(weight / factor)
     engine = ENGINES.get(byte_engine())
     integers = engine is not None and exact and features <= engine.MOST_PIXELS
-    lanes, block, stride, ints = 0, 0, 0, 0
+    lanes, block, stride, ints, planes = 0, 0, 0, 0, 0
     if engine is not None:
         lanes, block = engine.layout(outputs)
         stride, ints = engine.working(features // 4)
         whole = weight[: features - features % 4 if integers else 0].astype(np.int32)
-        builder.planes = aligned(engine.pack(_digits(whole, engine.BASE, engine.PLANES), lanes, block))
+        planes = builder.planes(engine.pack(_digits(whole, engine.BASE, engine.PLANES), lanes, block))
     flat = np.zeros((features, width), np.float32)
     flat[:, :outputs] = weight
     scales = np.zeros((2, width))
     scales[0, :outputs] = factor * builder.scale
     scales[1, :outputs] = bias
-    # What the engine works in, or lists of pixels where there is none; then the sums.
-    sums = _up(max(ints, features + 32), 16)
+    # What the engine works in, or lists of pixels where there is none; then the sums, one row more than there are.
+    sums = builder.integers(_up(max(ints, features + 32), 16), (batch_tiles() * TILE_ROWS + 1) * lanes + 64)
     return builder.add(
         DENSE_BYTES, builder.rows, builder.slot(outputs, padded=width),
         features, outputs, width, lanes, block, integers, finite, stride, sums,
-        builder.weights(flat), builder.factors(scales),
-        temporary=builder.slot(16 * width // TILE_ROWS), ints=_up(sums + (TILE_ROWS + 1) * lanes + 64, 16),
+        planes, builder.weights(flat), builder.factors(scales),
+        temporary=builder.slot(16 * width // TILE_ROWS),
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from streameval.kernels.compiling import kernel, shared
 from streameval.kernels.drawing import LABEL_BYTES, LABELS, gather, summarise
-from streameval.kernels.host import TILE_ROWS
+from streameval.kernels.host import TILE_ROWS, batch_tiles
 from streameval.kernels.lanes import pointer
 from streameval.kernels.prefetch import tile_after
 from streameval.kernels.program import (
@@ -35,6 +35,7 @@ from streameval.kernels.program import (
 )
 from streameval.kernels.rows import next_number
 
+_BATCH_ROWS = batch_tiles() * TILE_ROWS
 # File systems take names of 255 bytes, of which Numba wants some.
 _LONGEST_NAME = 150
 
@@ -49,21 +50,26 @@ def make_forward(
     name = _name(dtype, operations, loss, write_losses)
 
     def run_tiles(net, rows, space, targets, results, counter):
-        """What one thread does: take tiles until none is left."""
+        """What one thread does: take tiles, some at a time, until none is left."""
         n, last = rows.offsets.shape[0], net.program.shape[0] - 1
         features = net.program[last, FEATURES]
-        start = next_number(counter) * TILE_ROWS
+        outputs = Outputs(space.floats, net.program[last, SOURCE], net.program[last, OUTPUTS])
+        start = next_number(counter) * _BATCH_ROWS
         while start < n:
             # The number is taken early, so that the rows can be asked for early.
-            after = next_number(counter) * TILE_ROWS
-            early, size = tile_after(rows.address, rows.offsets, after, start, features, rows.values.itemsize)
-            tile = Tile(start, min(TILE_ROWS, n - start), early, size)
-            for i in range(last):
-                asked = run(net.program[i], net, rows, space, tile)
-                tile = Tile(tile.first, tile.count, tile.early + asked, tile.size - asked)
-            outputs = Outputs(space.floats, net.program[last, SOURCE], net.program[last, OUTPUTS])
-            write_losses(outputs, targets, tile, space.doubles, results)
-            start = after
+            next_start, stop = next_number(counter) * _BATCH_ROWS, min(start + _BATCH_ROWS, n)
+            for first in range(start, stop, TILE_ROWS):
+                before, count = first - start, min(TILE_ROWS, stop - first)
+                early, size = tile_after(
+                    rows.address, rows.offsets, next_start + before, first, features, rows.values.itemsize
+                )
+                for i in range(last):
+                    tile = Tile(first, count, early, size, before, stop - first - count)
+                    asked = run(net.program[i], net, rows, space, tile)
+                    early, size = early + asked, size - asked
+                tile = Tile(first, count, early, size, before, stop - first - count)
+                write_losses(outputs, targets, tile, space.doubles, results)
+            start = next_start
 
     # Two kernels from the disk may have been compiled in two processes that counted their functions alike: without a
     # name of its own, one of them would run the other's tiles.

@@ -34,6 +34,12 @@ def byte_engine() -> str:
     return "vnni"
 
 
+@functools.cache
+def batch_tiles() -> int:
+    """How many tiles a thread takes at a time: where weights are loaded into the first-level cache for each, two."""
+    return 2 if byte_engine() == "vnni" else 1
+
+
 def wide_registers() -> bool:
     """True where sixteen float32 fill one register and there are 32 of them."""
     return "avx512f" in features()

@@ -29,7 +29,9 @@ USUAL = {
 }
 # What a thread may need for the values of a tile: past it a file's network is a mistake, or an attack.
 _MOST_BYTES = 2**30
-_LINE = 16  # float32 in a cache line: every array in a pool begins at a multiple of it
+_LINE = 16  # float32 in a cache line
+# Every array in a pool begins at a multiple of so many numbers: of a cache line, whatever their size.
+_APART = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -147,7 +149,7 @@ class _Pool:
     def add(self, array: NDArray[Any]) -> int:
         """Where the array begins."""
         start = self.length
-        padded = np.zeros(-(-array.size // _LINE) * _LINE, self.dtype)
+        padded = np.zeros(-(-array.size // _APART) * _APART, self.dtype)
         padded[: array.size] = array.ravel()
         self.parts.append(padded)
         self.length += padded.size
@@ -168,13 +170,13 @@ class Builder:
         self.dtype, self.scale = dtype, scale
         self.rows = Slot(shape)
         self._lanes: Slot | None = None
-        self.planes: NDArray[Any] = np.empty(0, np.int8)
+        self._planes = _Pool(np.int8)
         self._weights, self._factors, self._inputs = (
             _Pool(kind) for kind in (np.float32, np.float64, np.int32)
         )
         self._steps: list[tuple[Operation, tuple[Cell, ...]]] = []
         self._marks: Slot | None = None
-        self._ints = 1
+        self._ints = _LINE
 
     def slot(self, *shape: int, padded: int = 0) -> Slot:
         """A place for values of this shape, with room for `padded` neurons or planes if a step writes more."""
@@ -235,12 +237,16 @@ class Builder:
         target: Slot,
         *numbers: Cell,
         temporary: Slot | None = None,
-        ints: int = 0,
     ) -> Slot:
-        """Add a step, and return its target. A slot among its `numbers` becomes an offset; ints: int32 to work in."""
+        """Add a step, and return its target. A slot among its `numbers` becomes an offset."""
         self._steps.append((operation, (source, target, temporary or self.rows, *numbers)))
-        self._ints = max(self._ints, ints)
         return target
+
+    def integers(self, shared: int, own: int) -> int:
+        """Where a step keeps so many int32 of its own, after the first `shared` ones that all steps work in."""
+        start = max(self._ints, shared)
+        self._ints = start + -(-own // _LINE) * _LINE
+        return start
 
     def weights(self, array: NDArray[np.float32]) -> int:
         """Keep float32 numbers; return their offset in `Net.weights`."""
@@ -249,6 +255,11 @@ class Builder:
     def factors(self, array: NDArray[np.float64]) -> int:
         """Keep float64 numbers; return their offset in `Net.factors`."""
         return self._factors.add(array)
+
+    def planes(self, array: NDArray[Any]) -> int:
+        """Keep digits of weights, all int8 or all int16; return their offset in `Net.planes`."""
+        self._planes.dtype = array.dtype
+        return self._planes.add(array)
 
     def offsets(self, floats: NDArray[np.int64]) -> int:
         """Keep a list of places in a source, in float32 from its first window on; return its offset in `Net.inputs`."""
@@ -291,7 +302,7 @@ class Builder:
             weights=self._weights.joined(),
             factors=self._factors.joined(),
             inputs=self._inputs.joined(),
-            planes=self.planes,
+            planes=self._planes.joined(),
             floats=floats,
             ints=self._ints,
         )

@@ -59,12 +59,18 @@ class Space(NamedTuple):
 
 
 class Tile(NamedTuple):
-    """Rows first to first + count - 1, and the `size` bytes at address `early` that are needed next."""
+    """Rows first to first + count - 1, and the `size` bytes at address `early` that are needed next.
+
+    A thread takes several tiles at a time: before this one come `before` of their rows, and after it `after`. What a
+    step does for all of them it does with the first.
+    """
 
     first: Any
     count: Any
     early: Any
     size: Any
+    before: Any
+    after: Any
 
 
 class Outputs(NamedTuple):
