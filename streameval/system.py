@@ -6,13 +6,14 @@ Linux has them all; macOS has neither `preadv`, `posix_fadvise`, affinity masks 
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-_STATUS = Path("/proc/self/status")
+_STATM = Path("/proc/self/statm")
 
 
 def _read_and_copy(handle: int, buffers: Any, position: int) -> int:
@@ -54,16 +55,16 @@ def cpus() -> int:
 
 
 def memory_in_use() -> dict[str, int]:
-    """This process's memory in bytes: RssAnon, what it has of its own, and RssFile, what is a file's.
+    """This process's memory in bytes: RssAnon, what it has of its own, and RssFile, what is a file's or shared.
 
     Without /proc the largest that it ever had, of both kinds together, as RssAnon: no less than what is asked for.
     """
     try:
-        lines = _STATUS.read_text().splitlines()
+        # Pages in memory, and those of them that are not its own.
+        resident, shared = map(int, _STATM.read_text().split()[1:3])
     except OSError:
         import resource
 
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return {"RssAnon": most if sys.platform == "darwin" else 1024 * most}
-    pairs = (line.split(":", 1) for line in lines if line.endswith(" kB"))
-    return {name: 1024 * int(value.split()[0]) for name, value in pairs}
+    return {"RssAnon": mmap.PAGESIZE * (resident - shared), "RssFile": mmap.PAGESIZE * shared}

@@ -15,6 +15,9 @@ TOO_LARGE = 2.0**22
 # Sums of products of 21-bit limbs stay below 2**63 for so many rows.
 MOST_ROWS = 2**19
 
+# Rows that are folded at a time, by a loop without branches if all their losses are finite.
+_PART = 256
+
 # The columns of `sums`: rows, the limbs of the sum and of the sum of squares, rows left out and the first of them.
 ROWS, LOW, HIGH, AA, AB, AC, BC, CC, LEFT_OUT, FIRST_LEFT_OUT = range(10)
 
@@ -28,29 +31,68 @@ def fold_losses(loss, rows, sums, extremes, worst_loss, worst_row):
 
     q = rint(loss * 2**40) = a + b 2**21 + c 2**42; q**2 = a a + 2 a b 2**21 + (2 a c + b b) 2**42 + ...
     """
-    mask = (1 << 21) - 1
     last = worst_loss.shape[0] - 1
-    for i in range(loss.shape[0]):
-        value = loss[i] + 0.0  # -0.0 becomes 0.0: the smaller of the two would depend on the order
-        if not abs(value) < TOO_LARGE:
-            if sums[LEFT_OUT] == 0:
-                sums[FIRST_LEFT_OUT] = rows[i]
-            sums[LEFT_OUT] += 1
+    for start in range(0, loss.shape[0], _PART):
+        some = loss[start : start + _PART]
+        finite, ordinary = 0, 0
+        least = worst_loss[last] if last >= 0 else np.inf
+        for i in range(some.shape[0]):
+            finite += abs(some[i]) < TOO_LARGE
+            ordinary += some[i] < least
+        if finite == some.shape[0]:
+            _fold(some, sums, extremes)
+        else:
+            for i in range(some.shape[0]):
+                if abs(some[i]) < TOO_LARGE:
+                    _fold(some[i : i + 1], sums, extremes)
+                    continue
+                if sums[LEFT_OUT] == 0:
+                    sums[FIRST_LEFT_OUT] = rows[start + i]
+                sums[LEFT_OUT] += 1
+        if last < 0 or ordinary == some.shape[0]:
             continue
-        q = np.int64(np.rint(value * UNITS))
+        for i in range(some.shape[0]):
+            if abs(some[i]) < TOO_LARGE and not some[i] < worst_loss[last]:
+                _insert(some[i] + 0.0, rows[start + i], worst_loss, worst_row)
+
+
+@device
+def _fold(loss, sums, extremes):
+    """Add rows whose losses are finite: a loop without branches, on numbers that nothing else sees, is vectorised."""
+    mask = (1 << 21) - 1
+    low = high = aa = ab = ac = bc = cc = np.int64(0)
+    bits, ends = loss.view(np.int64), extremes.view(np.int64)
+    smallest, largest = _ordered(ends[0]), _ordered(ends[1])
+    for i in range(loss.shape[0]):
+        q = np.int64(np.rint(loss[i] * UNITS))
         a, b, c = q & mask, (q >> 21) & mask, q >> 42
-        sums[ROWS] += 1
-        sums[LOW] += q & 0x7FFFFFFF
-        sums[HIGH] += q >> 31
-        sums[AA] += a * a
-        sums[AB] += a * b
-        sums[AC] += 2 * a * c + b * b
-        sums[BC] += b * c
-        sums[CC] += c * c
-        extremes[0] = min(extremes[0], value)
-        extremes[1] = max(extremes[1], value)
-        if last >= 0 and not value < worst_loss[last]:
-            _insert(value, rows[i], worst_loss, worst_row)
+        low += q & 0x7FFFFFFF
+        high += q >> 31
+        aa += a * a
+        ab += a * b
+        ac += 2 * a * c + b * b
+        bc += b * c
+        cc += c * c
+        number = _ordered(bits[i])
+        smallest, largest = min(smallest, number), max(largest, number)
+    sums[ROWS] += loss.shape[0]
+    sums[LOW] += low
+    sums[HIGH] += high
+    sums[AA] += aa
+    sums[AB] += ab
+    sums[AC] += ac
+    sums[BC] += bc
+    sums[CC] += cc
+    ends[0], ends[1] = _ordered(smallest), _ordered(largest)
+    # -0.0 becomes 0.0: the smaller of the two would depend on the order.
+    extremes[0] += 0.0
+    extremes[1] += 0.0
+
+
+@device
+def _ordered(bits):
+    """The bits of a float64 as an integer that is larger for larger numbers; of that integer, the bits again."""
+    return bits ^ ((bits >> 63) & 0x7FFFFFFFFFFFFFFF)
 
 
 @kernel()
@@ -64,13 +106,13 @@ def fold_classes(loss, target, predicted, classes, confusion):
         if not abs(loss[i]) < TOO_LARGE:
             continue
         q = np.int64(np.rint(loss[i] * UNITS))
-        row = classes[target[i]]
-        row[0] += 1
-        row[1] += np.int64(target[i] == predicted[i])
-        row[2] += q & 0x7FFFFFFF
-        row[3] += q >> 31
+        true, guess = np.uint64(target[i]), np.uint64(predicted[i])
+        classes[true, 0] += 1
+        classes[true, 1] += np.int64(true == guess)
+        classes[true, 2] += q & 0x7FFFFFFF
+        classes[true, 3] += q >> 31
         if confusion.shape[0] > 0:
-            confusion[target[i], predicted[i]] += 1
+            confusion[true, guess] += 1
 
 
 @device

@@ -119,7 +119,6 @@ LIMITED = """
     import json, resource, sys
     import numpy as np
     import streameval as se
-    from streameval.system import memory_in_use as memory
 
     path, io, budget, options = sys.argv[1], sys.argv[2], int(sys.argv[3]), json.loads(sys.argv[4])
     model = se.load_model(path.replace("big.arrow", "model.safetensors"))
@@ -128,7 +127,8 @@ LIMITED = """
     data = se.open(path, io=io)
     data.fingerprint
     se.evaluate(model, data, rows=slice(0, 100))
-    limit = memory()["VmData"] + budget
+    lines = dict(line.split(":") for line in open("/proc/self/status"))
+    limit = 1024 * int(lines["VmData"].split()[0]) + budget
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     print(se.evaluate(model, data, **options).digest)
 """

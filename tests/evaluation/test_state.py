@@ -344,3 +344,22 @@ def test_a_class_without_rows_has_neither_loss_nor_accuracy() -> None:
     one = state_of(BASE).classes
     assert (one[2].loss, one[2].accuracy) == (None, None)
     assert (one[1].loss, one[1].accuracy) == (3.0, 0.0)
+
+
+def test_zero_has_no_sign() -> None:
+    """The smaller, or larger, of 0.0 and -0.0 would depend on the order of the rows."""
+    rows = np.arange(2)
+    sums = [fold_losses(np.array(losses), rows)[0] for losses in ([0.0, -0.0], [-0.0, 0.0], [-0.0, -0.0])]
+    assert {json.dumps(one.to_dict()) for one in sums} == {
+        json.dumps(fold_losses(np.zeros(2), rows)[0].to_dict())
+    }
+
+
+@pytest.mark.parametrize("at", [0, 255, 256, 700])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 2.0**22])
+def test_the_first_row_that_is_left_out_is_named_wherever_it_is(at: int, value: float) -> None:
+    losses, rows = np.full(1000, 0.5), np.arange(1000) + 5
+    losses[[at, 900]] = value
+    sums, first = fold_losses(losses, rows)
+    assert first == at + 5
+    assert (sums.rows, sums.left_out, sums.worst[0]) == (998, 2, (0.5, 6 if at == 0 else 5))
