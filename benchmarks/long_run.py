@@ -99,6 +99,12 @@ class Size:
 def main(arguments: list[str] | None = None) -> int:
     """Run everything; the drawn file is removed whatever happens."""
     wish = _parser().parse_args(arguments)
+    if not hasattr(os, "O_DIRECT"):
+        print(
+            "long_run: reads past the page cache, which this system does not do. Run it on Linux.",
+            file=sys.stderr,
+        )
+        return 2
     wish.out.mkdir(parents=True, exist_ok=True)
     with _drawn(wish.rows, wish.folder, wish.keep) as (path, drawing):
         sizes = [size for size in SIZES if size < wish.rows]

@@ -24,6 +24,8 @@ def integer(name: str, value: Any, *, least: int | None = None) -> int:
 
     Raises UsageError that names the argument, what was found and what was expected.
     """
+    if type(value) is int and (0 if least is None else least) <= value < 2**63:
+        return value
     expected = "an integer" if least is None else f"an integer, {least} or more"
     if isinstance(value, bool):
         raise UsageError(f"{name}: {describe_value(value)}, expected {expected}.")

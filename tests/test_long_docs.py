@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -31,6 +32,8 @@ def test_every_command_of_the_page_runs(tmp_path: Path) -> None:
     env = environment(PATH=f"{tmp_path / 'bin'}:{Path(sys.executable).parent}:/usr/bin:/bin")
     digests = set()
     for command in commands:
+        if "long_run" in command and not hasattr(os, "O_DIRECT"):
+            continue  # it says that it needs it
         done = subprocess.run(
             ["sh", "-c", command], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
         )

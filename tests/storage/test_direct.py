@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import os
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from streameval.storage.direct import BLOCK, Direct, DirectFile
 from streameval.storage.mapping import File
 from streameval.storage.source import Span
 from streameval.storage.stored import StoredSource
+from streameval.system import memory_call
 
 ROWS, SHAPE = 100_000, (28, 28)
 
@@ -47,10 +49,18 @@ def written(path: Path, x: np.ndarray, t: np.ndarray) -> Path:
     return path
 
 
+tells_cached = pytest.mark.skipif(
+    memory_call("mincore", ctypes.c_char_p) is None,
+    reason="this system does not say what its page cache holds",
+)
+
+
 def forget(path: Path) -> None:
     """Let the page cache drop the file."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
+        if not hasattr(os, "posix_fadvise"):
+            pytest.skip("this system cannot be asked to forget a file")
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
@@ -115,6 +125,7 @@ def test_buffers_are_used_again_but_never_while_somebody_holds_their_rows(
     assert len(made) > len(held)
 
 
+@tells_cached
 def test_the_page_cache_stays_as_it_was(path: Path) -> None:
     """Nothing of the file comes into it by a direct pass; a mapped one fills it."""
     mapped = File(path).map()
@@ -134,6 +145,7 @@ def is_mapped(path: Path) -> Callable[[Any], bool]:
     return lambda chunk: chunk.values.size == size
 
 
+@tells_cached
 def test_of_a_file_too_large_to_be_kept_only_what_is_cached_is_mapped(
     tmp_path: Path, rows: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:

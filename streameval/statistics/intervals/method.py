@@ -117,15 +117,17 @@ class Method:
         # Infinite ends of an approximation say that the spread is unknown, and stay.
         if not self.bounded and batch.n == 1:
             known = None
+        forced = _FREE if known is None else (batch.share, *known)
         return [
-            _around_mean(one.mean, *_forced(batch, one.mean, known, *ends))
+            _around_mean(one.mean, forced, *ends)
             for one, ends in zip(batch.moments, self._few_limits(batch, level, known), strict=True)
         ]
 
     def _few_limits(self, batch: Batch, level: float, known: Bounds | None) -> Iterable[tuple[float, float]]:
         """The ends of every trial as the formula gives them, plain numbers."""
         if self.of_moments is not None:
-            return [self.of_moments(one, batch.n, batch.population, level) for one in batch.moments]
+            n, population = batch.n, batch.population
+            return [self.of_moments(one, n, population, level) for one in batch.moments]
         low, high = self._limits(batch, level, known)
         return zip(low.tolist(), high.tolist(), strict=True)
 
@@ -208,14 +210,17 @@ def silent(batch: Batch) -> str | None:
     return None
 
 
-def _forced(batch: Batch, mean: float, known: Bounds | None, low: float, high: float) -> tuple[float, float]:
-    """Cut to [(S + (N-n) lowest) / N, (S + (N-n) highest) / N]; to the bounds with replacement."""
-    if known is None:
-        return low, high
-    seen = batch.share
-    least, most = mean * seen + known[0] * (1.0 - seen), mean * seen + known[1] * (1.0 - seen)
-    return min(max(low, least), most), min(max(high, least), most)
+# Where nothing is known, nothing is forced.
+_FREE = (0.0, -math.inf, math.inf)
 
 
-def _around_mean(mean: float, low: float, high: float) -> tuple[float, float]:
-    return min(low, mean), max(high, mean)
+def _around_mean(
+    mean: float, forced: tuple[float, float, float], low: float, high: float
+) -> tuple[float, float]:
+    """Cut to [(S + (N-n) lowest) / N, (S + (N-n) highest) / N], to the bounds with replacement; widened to the mean.
+
+    forced: the share n / N that was seen, the lowest and the highest loss there can be
+    """
+    seen, lowest, highest = forced
+    least, most = mean * seen + lowest * (1.0 - seen), mean * seen + highest * (1.0 - seen)
+    return min(max(low, least), most, mean), max(min(max(high, least), most), mean)

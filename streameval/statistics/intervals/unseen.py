@@ -51,13 +51,14 @@ class Seen(NamedTuple):
         if not math.isfinite(half_width) or self.draws < 2:
             return None
         low, high = (-math.inf, math.inf) if bounds is None else bounds
-        down = self.mean - (low if math.isfinite(low) else self.smallest)
-        up = (high if math.isfinite(high) else self.largest) - self.mean
+        below, above = math.isfinite(low), math.isfinite(high)
+        down = self.mean - (low if below else self.smallest)
+        up = (high if above else self.largest) - self.mean
         share = self.share(level)
         reach = share * max(up, down)
         if reach <= half_width:
             return None
-        bounded = math.isfinite(low) and math.isfinite(high)
+        bounded = below and above
         worst = self.mean + up if up >= down else self.mean - down
         known = "the worst there can be" if bounded else "the worst one drawn, and no bound is known"
         cure = "'betting' is guaranteed" if bounded else "with a bound (eps > 0) 'betting' is guaranteed"
