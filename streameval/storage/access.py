@@ -90,7 +90,7 @@ class Views:
     """Rows in memory, a mapped file's or an array's: features are not copied, offsets point at them.
 
     Only picks from a mapped file of more than 64 MiB are read into fresh memory, so that the mapping stays
-    small.
+    small; and all of such a file where the system takes no pages back.
     """
 
     def __init__(
@@ -111,14 +111,25 @@ class Views:
         # Touching one row of a large file may map a whole folio of the page cache, up to 2 MiB, and then costs
         # more than reading it.
         self._picks: Reads | None = None
-        if self._value_map is not None and self._label_map is not None and self._releases:
-            self._picks = Reads(layout, self._value_map.file, self._label_map.file)
+        if self._releases:
+            self._picks = self._reads()
+        self._instead = self._picks if self._releases and not self._gives_back() else None
 
     @property
     def files(self) -> tuple[File, ...]:
         return tuple(mapping.file for mapping in self._maps)
 
+    def _reads(self) -> Reads | None:
+        if self._value_map is None or self._label_map is None:
+            return None
+        return Reads(self._layout, self._value_map.file, self._label_map.file)
+
+    def _gives_back(self) -> bool:
+        return all(mapping.gives_back for mapping in self._maps)
+
     def piece(self, piece: Piece) -> Rows:
+        if self._instead is not None:
+            return self._instead.piece(piece)
         layout = self._layout
         first = piece.start * layout.features + int(self._value_base[piece.batch])
         stop = first + (piece.stop - piece.start) * layout.features
@@ -164,6 +175,8 @@ class Views:
     def costs(self) -> tuple[int, int]:
         if not self._maps:
             return 0, 0
+        if self._instead is not None:
+            return self._instead.costs()
         # Folios at both ends of what is in use, of features and of targets.
         return RELEASE_BYTES + 4 * FOLIO, 2 * (self._layout.value_bytes + self._layout.label_bytes)
 
@@ -174,6 +187,8 @@ class Views:
         self._releases = bool(self._maps)
         for mapping in self._maps:
             mapping.release_always()
+        if not self._gives_back():
+            self._picks = self._instead = self._reads()
 
     def ranges(self, piece: Piece) -> Iterator[tuple[Mapping, int, int]]:
         """Yield the bytes of features and targets that a piece lies in."""

@@ -169,6 +169,11 @@ class Mapping:
         self.releases = True
         self._madvise = self._madvise or memory_call("madvise", ctypes.c_int)
 
+    @property
+    def gives_back(self) -> bool:
+        """Whether the system takes pages of a mapping back, as `release` asks."""
+        return memory_call("madvise", ctypes.c_int) is not None
+
     def prefetch(self, start: int, stop: int) -> None:
         """Begin to read these bytes of a large file, so that reading overlaps computing."""
         # To ask for what is there already costs a walk over all its pages.

@@ -141,6 +141,8 @@ def test_the_page_cache_stays_as_it_was(path: Path) -> None:
 
 def is_mapped(path: Path) -> Callable[[Any], bool]:
     """A test of chunks: mapped ones lie in memory as far apart as in the file, and all in one array of its size."""
+    if memory_call("madvise", ctypes.c_int) is None:
+        pytest.skip("this system takes no pages back, so that large files are not mapped")
     size = path.stat().st_size
     return lambda chunk: chunk.values.size == size
 

@@ -102,7 +102,8 @@ def test_any_type_of_numbers_is_bytes_or_float32(tmp_path_factory, data, dtype, 
         path.write_text(
             "".join(json.dumps({"x": a, "t": b}) + "\n" for a, b in zip(x.tolist(), t.tolist(), strict=True))
         )
-    whole = np.dtype(dtype).kind in "iu"
+    # JSON has no types: a number beyond 64 bits makes its column one of fractions.
+    whole = np.dtype(dtype).kind in "iu" and not (kind == "jsonl" and int(x.max()) >= 2**63)
     with np.errstate(over="ignore"):
         expected = x.astype(np.uint8 if whole and x.min() >= 0 and x.max() <= 255 else np.float32)
     refused = (whole and expected.dtype == np.float32 and scale is None) or not np.isfinite(expected).all()
