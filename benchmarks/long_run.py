@@ -99,7 +99,7 @@ class Size:
 def main(arguments: list[str] | None = None) -> int:
     """Run everything; the drawn file is removed whatever happens."""
     wish = _parser().parse_args(arguments)
-    if not hasattr(os, "O_DIRECT"):
+    if not (hasattr(os, "O_DIRECT") and hasattr(os, "preadv")):
         print(
             "long_run: reads past the page cache, which this system does not do. Run it on Linux.",
             file=sys.stderr,

@@ -229,7 +229,8 @@ _HEAD: Final = """# Performance
 
 How fast streameval is beside other ways to get the same number, measured in one run on one machine. Written by
 `python -m benchmarks`; what is measured how, and what not to conclude, is in
-[benchmarks/README.md](../benchmarks/README.md).
+[benchmarks/README.md](../benchmarks/README.md). The same races on a CPU with AMX are in [another
+page](performance_amx.md).
 """
 
 _BARS_NOTE: Final = """Ratios are those of medians, to the fastest peer of the same run. A bar is what must be

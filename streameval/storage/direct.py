@@ -47,8 +47,9 @@ class DirectFile:
     """
 
     def __init__(self, file: File, pool: ThreadPoolExecutor | None = None) -> None:
-        if not hasattr(os, "O_DIRECT"):
-            raise OSError(errno.EINVAL, "there is no O_DIRECT")
+        # What is read so must be read where it stays: into memory that begins at a multiple of a block.
+        if not (hasattr(os, "O_DIRECT") and hasattr(os, "preadv")):
+            raise OSError(errno.EINVAL, "there is no O_DIRECT, or no preadv")
         self._file = file
         self._handle = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECT)
         weakref.finalize(self, os.close, self._handle)
