@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = (sys.executable, "-m", "streameval")
 
@@ -119,6 +121,18 @@ def _signals_restored() -> Iterator[None]:
         libc.sigaction(signal.SIGBUS, bus, None)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _sees_processes() -> bool:
+    try:
+        return bool(Path("/proc/self/statm").read_text())
+    except OSError:
+        return False
+
+
+needs_proc = pytest.mark.skipif(
+    not _sees_processes(), reason="there is no /proc here to look at a process by"
+)
 
 
 def _resident(pid: int, path: Path) -> int:

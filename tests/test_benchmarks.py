@@ -15,6 +15,7 @@ from typing import Any
 import naive
 import numpy as np
 import pytest
+from command_line import needs_proc
 
 import streameval as se
 
@@ -91,6 +92,7 @@ def test_rates_and_reading_run_on_few_rows(tmp_path: Path) -> None:
     assert [line["rows"] for line in results[0]["lines"]] == [100, ROWS]
 
 
+@needs_proc
 @pytest.mark.slow
 def test_the_command_gives_the_right_loss_and_its_memory_is_seen(tmp_path: Path, monkeypatch: Any) -> None:
     files = Files(tmp_path, ROWS)

@@ -19,6 +19,7 @@ import pytest
 from command_line import (
     environment,
     in_process,
+    needs_proc,
     result,
     start,
     streameval,
@@ -64,6 +65,7 @@ def copied(data: Path, to: Path) -> Path:
     return to
 
 
+@needs_proc
 def test_a_mapped_file_cut_short_in_the_middle_of_a_kernel_ends_with_3_and_says_so(
     slow: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -86,6 +88,7 @@ def test_a_mapped_file_cut_short_in_the_middle_of_a_kernel_ends_with_3_and_says_
     assert not out.exists()
 
 
+@needs_proc
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupt_ends_with_its_code_and_leaves_no_output(
     slow: tuple[Path, Path], tmp_path: Path, number: signal.Signals, code: int

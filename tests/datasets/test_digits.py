@@ -14,6 +14,7 @@ from pathlib import Path
 import naive_digits
 import numpy as np
 import pytest
+from command_line import needs_proc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
@@ -98,6 +99,7 @@ def test_rows_are_the_pinned_ones_on_any_number_of_threads(threads):
     assert _in_a_process(NUMBA_NUM_THREADS=str(threads)) == PINNED
 
 
+@needs_proc
 def test_rows_are_the_pinned_ones_on_an_older_machine():
     """Compiled for AVX2 instead of what this machine has: other vectors, the same bytes."""
     if platform.machine() != "x86_64" or "avx2" not in Path("/proc/cpuinfo").read_text():

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_line import needs_proc
 from dask_processes import Listener, shell
 from hypothesis import given
 from hypothesis import strategies as st
@@ -95,6 +96,7 @@ def test_workers_together_use_no_more_threads_than_they_were_given(data: Path, c
     assert list(cluster.run(threads).values()) == [[1], [1]]
 
 
+@needs_proc
 def test_a_report_tells_what_the_workers_used_and_not_what_the_client_did(data: Path, cluster: Any) -> None:
     """The threads of all workers, the largest peak of one; with `max_memory`, each worker's own plan."""
     ballast = np.ones(400 << 17)  # 400 MiB that the client holds

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_line import needs_proc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from long_runs import network, run, write
@@ -170,6 +171,7 @@ def cgroup(version: int) -> Path:
     return folder
 
 
+@needs_proc
 @pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system cannot be asked to forget a file")
 @pytest.mark.parametrize("version", [2, 1])
 @pytest.mark.parametrize("io", ["mmap", "direct", "pread"])
@@ -193,6 +195,7 @@ def test_a_pass_runs_in_a_cgroup_of_bounded_memory(data: Path, version: int, io:
         folder.rmdir()
 
 
+@needs_proc
 def test_pages_behind_the_reader_are_given_back(data: Path) -> None:
     """The resident pages of a mapped file do not grow with it: far less than its 90 MiB."""
     code = """
@@ -209,6 +212,7 @@ def test_pages_behind_the_reader_are_given_back(data: Path) -> None:
     assert int(done.stdout) < 32 * MIB, done.stderr
 
 
+@needs_proc
 def test_small_files_are_given_back_too_when_memory_is_short(tmp_path: Path) -> None:
     """Up to 64 MiB stay mapped otherwise."""
     path = write(tmp_path / "small.arrow", 3_000_000)  # 46 MiB

@@ -11,6 +11,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from command_line import needs_proc
 
 from streameval.errors import DataError
 from tests.fuzz import cases, processes
@@ -99,6 +100,7 @@ def test_a_whole_input_that_is_refused_is_a_failure(tmp_path):
     assert [failure.text for failure in outcome.failures] == ["a whole seed was refused"]
 
 
+@needs_proc
 def test_a_crash_of_a_process_is_counted_and_its_input_is_kept(tmp_path, capfd):
     """The reader of IDX files is told to die at the third input, in a process of its own."""
     code = (

@@ -20,7 +20,7 @@ LAYERS = small.network([45, 33, 5], ["tanh"], seed=3)
 class SquaredError:
     """weight * sum_k (z_k - t_k)**2"""
 
-    kernel = "squared-error"
+    kernel = "outsiders-error"
 
     def __init__(self, weight: float) -> None:
         self.weight = weight
@@ -79,7 +79,7 @@ def test_code_from_outside_the_package_is_not_kept_on_disk() -> None:
     from streameval.losses import CrossEntropy
 
     usual = USUAL["uint8"]
-    assert forward._name("uint8", usual, "squared-error", _tile()) == ""
+    assert forward._name("uint8", usual, "outsiders-error", _tile()) == ""
     kept = forward._name("uint8", usual, "cross-entropy", CrossEntropy().tile())
     assert kept == "forward-uint8-dense_bytes-dense-activate-cross-entropy"
     many = forward._name("uint8", usual * 9, "cross-entropy", CrossEntropy().tile())
@@ -89,4 +89,4 @@ def test_code_from_outside_the_package_is_not_kept_on_disk() -> None:
     folder = caching.cache_folder()
     assert folder is not None
     assert list(folder.glob(f"{kept}*.nbi"))
-    assert not list(folder.glob("*squared*"))
+    assert not list(folder.glob("*outsiders*"))
