@@ -71,7 +71,8 @@ def run(only: list[str] | None, sizes: Sizes, folder: Path) -> dict[str, Any]:
 def _workloads(sizes: Sizes, files: Files) -> dict[str, Callable[[], dict[str, Any]]]:
     races = {
         name: partial(racing.run, name, rounds=sizes.rounds, rows=sizes.rows, quick=sizes.quick)
-        for name in RACES
+        for name, race in RACES.items()
+        if not race.one_thread or racing.can_bind()
     }
     return {
         **races,

@@ -28,6 +28,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from streameval.system import cpus
+
 ROOT = Path(__file__).resolve().parent.parent
 STREAMEVAL = (sys.executable, "-m", "streameval")
 MODEL = ROOT / "streameval" / "datasets" / "demo.safetensors"
@@ -121,7 +123,7 @@ def main(arguments: list[str] | None = None) -> int:
         "rows": wish.rows,
         "file_bytes": file_bytes,
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "cpus": len(os.sched_getaffinity(0)),
+        "cpus": cpus(),
         "max_memory": wish.max_memory,
         "drawing_seconds": drawing,
         "sizes": [asdict(step) for step in steps],

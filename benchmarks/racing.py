@@ -97,6 +97,11 @@ def _threads(chosen: Race) -> int:
     return 1 if chosen.one_thread else available()
 
 
+def can_bind() -> bool:
+    """Whether this system binds a process to a CPU, as a race of one thread wants it."""
+    return hasattr(os, "sched_setaffinity") and hasattr(os, "sched_getaffinity")
+
+
 def _setting(chunk: int | None) -> str:
     return "" if chunk is None else f"chunks of {chunk:,}"
 
