@@ -91,7 +91,7 @@ def main() -> None:
     tiles = n // TILE_ROWS
     space.floats[:] = 0.5
     net = Net(packed.program, packed.weights, packed.factors, packed.inputs, packed.planes)
-    rows = Rows(values, 0, offsets)
+    rows = Rows(values, values.ctypes.data, offsets)
     # Bytes, sigmoid, 50 x 100, sigmoid, 100 x 10.
     first, _, second, _, third, _ = packed.program
     outputs = Outputs(space.floats, int(third[TARGET]), packed.outputs)
