@@ -73,6 +73,9 @@ def _of_list(where: str, values: list[Any], first: int) -> NDArray[Any]:
         array = np.asarray(values)
     except (ValueError, OverflowError):
         array = np.empty(0, object)
+    if array.dtype.kind == "f" and array.size and np.abs(array).max() >= 2.0**63 and _whole(values):
+        # NumPy takes integers that need a sign, or may have one, beside those that have no room for it as fractions.
+        array = np.asarray(values, np.uint64) if array.min() >= 0 else np.empty(0, object)
     if array.dtype.kind in "biuf" and len(array) == len(values):
         return array
     expected = None
@@ -85,6 +88,11 @@ def _of_list(where: str, values: list[Any], first: int) -> NDArray[Any]:
                 where, first + row, _sides(found), f"{_sides(expected)} as in row {first}", "Correct the row."
             )
     raise error(where, first, short(values[0]), "numbers of at most 64 bits", "Correct the column.")
+
+
+def _whole(value: Any) -> bool:
+    """Whether all numbers of nested lists are integers."""
+    return all(map(_whole, value)) if isinstance(value, list) else isinstance(value, int)
 
 
 def _shape(where: str, value: Any, row: int) -> tuple[int, ...]:

@@ -102,8 +102,7 @@ def test_any_type_of_numbers_is_bytes_or_float32(tmp_path_factory, data, dtype, 
         path.write_text(
             "".join(json.dumps({"x": a, "t": b}) + "\n" for a, b in zip(x.tolist(), t.tolist(), strict=True))
         )
-    # JSON has no types: a number beyond 64 bits makes its column one of fractions.
-    whole = np.dtype(dtype).kind in "iu" and not (kind == "jsonl" and int(x.max()) >= 2**63)
+    whole = np.dtype(dtype).kind in "iu"
     with np.errstate(over="ignore"):
         expected = x.astype(np.uint8 if whole and x.min() >= 0 and x.max() <= 255 else np.float32)
     refused = (whole and expected.dtype == np.float32 and scale is None) or not np.isfinite(expected).all()
@@ -115,6 +114,20 @@ def test_any_type_of_numbers_is_bytes_or_float32(tmp_path_factory, data, dtype, 
     assert found.dtype == expected.dtype
     assert np.array_equal(found, expected)
     assert np.array_equal(labels, t)
+
+
+@pytest.mark.parametrize("x", [[2**63, 0], [2**64 - 1, 3], [2**63, -1]])
+def test_integers_of_json_that_need_all_64_bits_are_integers_beside_small_ones(tmp_path, x):
+    """NumPy would make fractions of them, which are taken as they are; no 64 bits hold the last two."""
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({"x": x, "t": 0}) + "\n")
+    with pytest.raises(DataError, match=r"column 'x'"):
+        quietly(path)
+    if min(x) >= 0:
+        assert np.array_equal(rows_of(quietly(path, scale=1.0))[0], np.array([x], np.uint64).astype("f4"))
+    else:
+        with pytest.raises(DataError, match="at most 64 bits"):
+            quietly(path, scale=1.0)
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
