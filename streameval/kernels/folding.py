@@ -106,13 +106,13 @@ def fold_classes(loss, target, predicted, classes, confusion):
         if not abs(loss[i]) < TOO_LARGE:
             continue
         q = np.int64(np.rint(loss[i] * UNITS))
-        true, guess = np.uint64(target[i]), np.uint64(predicted[i])
-        classes[true, 0] += 1
-        classes[true, 1] += np.int64(true == guess)
-        classes[true, 2] += q & 0x7FFFFFFF
-        classes[true, 3] += q >> 31
+        row = classes[target[i]]
+        row[0] += 1
+        row[1] += np.int64(target[i] == predicted[i])
+        row[2] += q & 0x7FFFFFFF
+        row[3] += q >> 31
         if confusion.shape[0] > 0:
-            confusion[true, guess] += 1
+            confusion[target[i], predicted[i]] += 1
 
 
 @device
