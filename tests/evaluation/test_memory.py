@@ -14,7 +14,7 @@ import pytest
 from command_line import needs_proc
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from long_runs import network, run, write
+from long_runs import ROOT, network, run, write
 
 import streameval as se
 from streameval.errors import StorageError, UsageError
@@ -196,8 +196,14 @@ def test_a_pass_runs_in_a_cgroup_of_bounded_memory(data: Path, version: int, io:
 
 
 @needs_proc
-def test_pages_behind_the_reader_are_given_back(data: Path) -> None:
-    """The resident pages of a mapped file do not grow with it: far less than its 90 MiB."""
+@pytest.mark.parametrize("without", ["", "madvise"])
+def test_pages_behind_the_reader_are_given_back(
+    data: Path, without: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The resident pages of a file do not grow with it: far less than its 90 MiB, where none can be given back too."""
+    if without:
+        monkeypatch.setenv("TESTS_WITHOUT", without)
+        monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests" / "without"))
     code = """
         import sys
         import streameval as se

@@ -125,6 +125,19 @@ def test_buffers_are_used_again_but_never_while_somebody_holds_their_rows(
     assert len(made) > len(held)
 
 
+@pytest.mark.parametrize("call", ["preadv", "O_DIRECT"])
+def test_without_a_call_that_it_needs_nothing_is_read_past_the_page_cache(
+    path: Path, rows: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """It would go through the page cache unseen; the rows are those of the file, mapped."""
+    monkeypatch.delattr(os, call)
+    with pytest.raises(OSError, match="there is no O_DIRECT, or no preadv"):
+        DirectFile(File(path))
+    source = storage.open(path, io="direct")
+    assert is_mapped(path)(next(source.chunks(Span(0, 10), 10)))
+    assert np.array_equal(source.take(np.arange(5)).x, rows[0][:5].reshape(5, -1))
+
+
 @tells_cached
 def test_the_page_cache_stays_as_it_was(path: Path) -> None:
     """Nothing of the file comes into it by a direct pass; a mapped one fills it."""
