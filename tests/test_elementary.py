@@ -45,7 +45,7 @@ def cosine(x: Decimal) -> Decimal:
 
 
 FORMULAS = {
-    "cosine": (cosine, st.floats(-40.0, 40.0), 1.0),
+    "cosine": (cosine, st.floats(-40.0, 40.0), 0.9),
     "exp": (lambda x: x.exp(), st.floats(-700.0, 709.0), 1.0),
     "expm1": (lambda x: x.exp() - 1, st.floats(-40.0, 700.0).filter(lambda x: abs(x) > 1e-30), 3.0),
     "log": (lambda x: x.ln(), st.floats(1e-300, 1e300).filter(lambda x: x != 1.0), 1.0),
@@ -84,9 +84,10 @@ def test_ends_are_those_of_numpy(name):
 
 @pytest.mark.parametrize("x", [0.0, -1.0])
 def test_logarithms_of_numbers_that_have_none_are_errors(x):
-    with pytest.raises(ValueError, match=r"domain|expected"):
+    said = "math domain error" if sys.version_info < (3, 14) else "expected "
+    with pytest.raises(ValueError, match=said):
         elementary.log(x)
-    with pytest.raises(ValueError, match=r"domain|expected"):
+    with pytest.raises(ValueError, match=said):
         elementary.log1p(x - 1.0)
 
 
