@@ -19,7 +19,7 @@ from benchmarks.data import pixels, seed_network
 from streameval.evaluation.state import fold_classes, fold_losses
 from streameval.kernels import activations, dense, dense_bytes
 from streameval.kernels.byte_rows import LANES, SUMS, WIDTH
-from streameval.kernels.host import TILE_ROWS, byte_engine
+from streameval.kernels.host import TILE_ROWS, batch_tiles, byte_engine
 from streameval.kernels.names import ACTIVATIONS
 from streameval.kernels.packing import pack
 from streameval.kernels.program import TARGET, TEMPORARY, Net, Outputs, Results, Rows, Space, Targets, Tile
@@ -29,6 +29,7 @@ from streameval.layers import Dense
 from streameval.losses import CrossEntropy
 
 ROUNDS = 30
+BATCH_TILES = batch_tiles()
 SIGMOID = ACTIVATIONS.index("sigmoid")
 LOSS = CrossEntropy()
 write_losses = LOSS.tile()
@@ -37,8 +38,10 @@ sum_tile, scale_row, run_dense = dense_bytes._sum_tile, dense_bytes.scale_row, d
 
 @numba.njit
 def sum_bytes(tiles, step, net, rows, space):
-    for tile in range(tiles):
-        sum_tile(step, net, rows, space, Tile(tile * TILE_ROWS, TILE_ROWS, 0, 0, 0, 0))
+    """The sums of a batch come with its first tile."""
+    for tile in range(0, tiles, BATCH_TILES):
+        after = (min(BATCH_TILES, tiles - tile) - 1) * TILE_ROWS
+        sum_tile(step, net, rows, space, Tile(tile * TILE_ROWS, TILE_ROWS, 0, 0, 0, after))
 
 
 @numba.njit

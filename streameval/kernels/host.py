@@ -36,8 +36,8 @@ def byte_engine() -> str:
 
 @functools.cache
 def batch_tiles() -> int:
-    """How many tiles a thread takes at a time: where weights are loaded into the first-level cache for each, two."""
-    return 2 if byte_engine() == "vnni" else 1
+    """How many tiles a thread takes at a time: more than one where weights are brought into the cache for each."""
+    return {"vnni": 2, "amx": 4}.get(byte_engine(), 1)
 
 
 def wide_registers() -> bool:
