@@ -249,25 +249,28 @@ def fold_losses(losses: NDArray[np.float64], rows: NDArray[np.int64]) -> tuple[L
     its loss is not finite, or None."""
     from streameval.kernels import folding
 
-    total, first_left_out = LossSums(), None
+    total, first_left_out = None, None
     for start in range(0, len(losses), folding.MOST_ROWS):
         part = slice(start, start + folding.MOST_ROWS)
         sums = np.zeros(10, np.int64)
         extremes = np.array([math.inf, -math.inf])
         worst_loss, worst_row = np.full(WORST, -math.inf), np.full(WORST, -1, np.int64)
         folding.fold_losses(losses[part], rows[part], sums, extremes, worst_loss, worst_row)
-        if sums[folding.LEFT_OUT] and first_left_out is None:
-            first_left_out = int(sums[folding.FIRST_LEFT_OUT])
-        total += LossSums(
-            int(sums[folding.ROWS]),
-            _wide(sums[folding.LOW], sums[folding.HIGH]),
-            _squares([int(limb) for limb in sums[folding.AA : folding.CC + 1]]),
-            float(extremes[0]),
-            float(extremes[1]),
-            tuple((float(a), int(b)) for a, b in zip(worst_loss, worst_row, strict=True) if b >= 0),
-            int(sums[folding.LEFT_OUT]),
+        numbers = sums.tolist()
+        smallest, largest = extremes.tolist()
+        if numbers[folding.LEFT_OUT] and first_left_out is None:
+            first_left_out = numbers[folding.FIRST_LEFT_OUT]
+        part_of_it = LossSums(
+            numbers[folding.ROWS],
+            _wide(numbers[folding.LOW], numbers[folding.HIGH]),
+            _squares(numbers[folding.AA : folding.CC + 1]),
+            smallest,
+            largest,
+            tuple(pair for pair in zip(worst_loss.tolist(), worst_row.tolist(), strict=True) if pair[1] >= 0),
+            numbers[folding.LEFT_OUT],
         )
-    return total, first_left_out
+        total = part_of_it if total is None else total + part_of_it
+    return LossSums() if total is None else total, first_left_out
 
 
 def fold_classes(
@@ -281,15 +284,15 @@ def fold_classes(
         part = slice(start, start + folding.MOST_ROWS)
         by_class, confusion = np.zeros((classes, 4), np.int64), np.zeros((size, size), np.int64)
         folding.fold_classes(losses[part], target[part], predicted[part], by_class, confusion)
-        sums = tuple(ClassSums(int(n), int(right), _wide(low, high)) for n, right, low, high in by_class)
+        sums = tuple(ClassSums(n, right, _wide(low, high)) for n, right, low, high in by_class.tolist())
         part_of_it = Classification(sums, Counts(confusion))
         # Most often there is one part, and a thousand classes take a while to add.
         total = part_of_it if total is None else total + part_of_it
     return Classification.empty(classes) if total is None else total
 
 
-def _wide(low: Any, high: Any) -> int:
-    return int(low) + (int(high) << 31)
+def _wide(low: int, high: int) -> int:
+    return low + (high << 31)
 
 
 def _squares(limbs: list[int]) -> int:

@@ -303,7 +303,7 @@ def fold_tally(
 
     The rows are folded block by block.
     """
-    total, first_left_out = Tally.empty(start, classes), None
+    total, first_left_out = None, None
     for span in in_blocks(Span(start, start + len(scores.loss))):
         here = slice(span.start - start, span.stop - start)
         sums, left_out = fold_losses(scores.loss[here], rows[here])
@@ -313,8 +313,10 @@ def fold_tally(
                 scores.loss[here], scores.target[here], scores.predicted[here], classes
             )
         tally = Tally.of(span, State(sums, classification))
-        total = total + tally if len(total.span) else tally
+        total = tally if total is None else total + tally
         first_left_out = left_out if first_left_out is None else first_left_out
+    if total is None:
+        total = Tally.empty(start, classes)
     if anatomist is not None:
         total = replace(total, anatomy=anatomist.of(scores, rows))
     return total, first_left_out
