@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -118,24 +118,25 @@ class Method:
         if not self.bounded and batch.n == 1:
             known = None
         forced = _FREE if known is None else (batch.share, *known)
+        if self.of_moments is not None:
+            # Of one mini-batch these are all the numbers there are: every step more would be felt.
+            n, population, limits = batch.n, batch.population, self.of_moments
+            return [
+                _around_mean(one.mean, forced, *limits(one, n, population, level)) for one in batch.moments
+            ]
+        low, high = self._limits(batch, level, known)
         return [
             _around_mean(one.mean, forced, *ends)
-            for one, ends in zip(batch.moments, self._few_limits(batch, level, known), strict=True)
+            for one, *ends in zip(batch.moments, low.tolist(), high.tolist(), strict=True)
         ]
-
-    def _few_limits(self, batch: Batch, level: float, known: Bounds | None) -> Iterable[tuple[float, float]]:
-        """The ends of every trial as the formula gives them, plain numbers."""
-        if self.of_moments is not None:
-            n, population = batch.n, batch.population
-            return [self.of_moments(one, n, population, level) for one in batch.moments]
-        low, high = self._limits(batch, level, known)
-        return zip(low.tolist(), high.tolist(), strict=True)
 
     def _limits(self, batch: Batch, level: float, known: Bounds | None) -> tuple[Floats, Floats]:
         """The ends of every trial as the formula gives them."""
         if self.limits is not None:
             return self.limits(batch, level, known)
-        low, high = np.array(list(self._few_limits(batch, level, known))).reshape(-1, 2).T
+        assert self.of_moments is not None
+        ends = [self.of_moments(one, batch.n, batch.population, level) for one in batch.moments]
+        low, high = np.array(ends).reshape(-1, 2).T
         return low, high
 
     def missed(
@@ -169,14 +170,15 @@ class Method:
     def _warning(self, one: Batch, level: float, bounds: Bounds | None, half_width: float) -> str | None:
         if one.exhausted:
             return None
-        said = [self.warn(one), None if self.bounded else Seen.of(one).warning(level, bounds, half_width)]
-        return " ".join(filter(None, said)) or None
+        first = self.warn(one)
+        then = None if self.bounded else Seen.of(one).warning(level, bounds, half_width)
+        return f"{first} {then}" if first and then else first or then
 
     def _checked(self, batch: Batch, bounds: Bounds | None) -> Bounds | None:
-        bounds = None if bounds is None else (float(bounds[0]), float(bounds[1]))
+        known = None if bounds is None else (float(bounds[0]), float(bounds[1]))
         if not self.bounded:
-            return bounds
-        limits = needed(bounds, self.name)
+            return known
+        limits = needed(known, self.name)
         batch.check(limits)
         return limits
 
