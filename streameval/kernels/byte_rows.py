@@ -1,6 +1,7 @@
 """What the engines that sum byte rows in integers agree on: the columns of a step, and the shape of the sums.
 
-Knows columns. Each engine (`bytes_amx`, `bytes_vnni`, `bytes_avx2`) gives, for the same weights, the same integers:
+Knows columns. Each engine (`bytes_amx`, `bytes_vnni`, `bytes_avx2`, `bytes_neon`) gives the same integers for the same
+weights:
 
     sum_tile(step, net, rows, space, tile) -> bytes
         the sums of the tile's rows and of those after it, as int32 from `space.ints[step[SUMS]]` on, step[LANES] apart:
@@ -15,6 +16,14 @@ Knows columns. Each engine (`bytes_amx`, `bytes_vnni`, `bytes_avx2`) gives, for 
 
 from __future__ import annotations
 
+from typing import Any
+
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+from streameval.kernels.emitting import emit_load
+from streameval.kernels.lanes import element_pointer
 from streameval.kernels.program import OWN
 
 FEATURES, OUTPUTS, WIDTH, LANES, BLOCK, INTEGERS, SKIP, STRIDE, SUMS, DIGITS, WEIGHTS, FACTORS = range(
@@ -26,3 +35,15 @@ def least_padding(sizes: tuple[int, ...], outputs: int) -> tuple[int, int]:
     """(lanes, size): the size whose multiple exceeds `outputs` least, the largest of equals."""
     size = min(sizes, key=lambda one: (-(-outputs // one) * one, -one))
     return -(-outputs // size) * size, size
+
+
+@intrinsic
+def word_at(typing: Any, values: Any, at: Any) -> Any:
+    """Four bytes from values[at] on, as one int32."""
+
+    def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
+        return emit_load(
+            builder, element_pointer(context, builder, signature.args[0], *arguments), ir.IntType(32), 1
+        )
+
+    return types.int32(values, types.int64), emit

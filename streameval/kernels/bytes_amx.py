@@ -89,10 +89,11 @@ def working(groups: int) -> tuple[int, int]:
 def pack(digits: NDArray[np.int32], lanes: int, block: int) -> NDArray[np.int8]:
     """(groups * 4, PLANES * outputs) as [lane / 16][16 + groups + 16][lane % 16][4], zeros for padding."""
     groups = len(digits) // 4
+    padded = np.zeros((4 * groups, lanes), np.int8)
+    padded[:, : digits.shape[1]] = digits
     full = np.zeros((lanes // 16, groups + 2 * _LINE_GROUPS, 16, 4), np.int8)
-    padded = np.zeros((groups, 4, lanes), np.int8)
-    padded[:, :, : digits.shape[1]] = digits.reshape(groups, 4, -1)
-    full[:, _LINE_GROUPS : _LINE_GROUPS + groups] = padded.reshape(groups, 4, -1, 16).transpose(2, 0, 3, 1)
+    blocks = padded.reshape(groups, 4, lanes // 16, 16)
+    full[:, _LINE_GROUPS : _LINE_GROUPS + groups] = blocks.transpose(2, 0, 3, 1)
     return full.ravel()
 
 

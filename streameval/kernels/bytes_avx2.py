@@ -15,7 +15,7 @@ from numba.core import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from streameval.kernels.byte_rows import BLOCK, DIGITS, FEATURES, LANES, SUMS, least_padding
+from streameval.kernels.byte_rows import BLOCK, DIGITS, FEATURES, LANES, SUMS, least_padding, word_at
 from streameval.kernels.compiling import device
 from streameval.kernels.emitting import (
     emit_load,
@@ -25,7 +25,7 @@ from streameval.kernels.emitting import (
     integer_item,
     place_pointer,
 )
-from streameval.kernels.lanes import broadcast, element_pointer, llvm_function
+from streameval.kernels.lanes import broadcast, llvm_function
 
 BASE, PLANES = 4096, 2
 MOST_PIXELS = 2**31 // (255 * 2048) - 4
@@ -117,13 +117,3 @@ def word_block(typing: Any, registers: Any, row: Any, groups: Any, planes: Any, 
         return context.get_dummy_value()
 
     return types.void(types.int64, row, groups, planes, sums), emit
-
-
-@intrinsic
-def word_at(typing: Any, values: Any, at: Any) -> Any:
-    """Four bytes from values[at] on, as one int32."""
-
-    def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
-        return emit_load(builder, element_pointer(context, builder, signature.args[0], *arguments), _I32, 1)
-
-    return types.int32(values, types.int64), emit

@@ -1,8 +1,6 @@
 """Integer sums of byte rows by AVX512-VNNI: 64 products of bytes, added in fours, in one instruction.
 
-Two rows at a time share the weights that are loaded; groups of four pixels that are zero in both are left out. First
-the other groups of each pair are listed; then one block of lanes after another is summed for all pairs, so that its
-weights stay in the first-level cache. See `byte_rows`.
+See `bytes_pairs` for how rows are taken, and `byte_rows` for what comes out.
 """
 
 from __future__ import annotations
@@ -10,14 +8,12 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
-from numpy.typing import NDArray
 
-from streameval.kernels.byte_rows import BLOCK, DIGITS, FEATURES, LANES, STRIDE, SUMS, least_padding
-from streameval.kernels.compiling import device
+from streameval.kernels.byte_rows import least_padding
+from streameval.kernels.bytes_pairs import make_sum_tile, pack, working
 from streameval.kernels.emitting import (
     emit_load,
     emit_loop,
@@ -27,8 +23,9 @@ from streameval.kernels.emitting import (
     integer_item,
     place_pointer,
 )
-from streameval.kernels.host import TILE_ROWS, batch_tiles
 from streameval.kernels.lanes import broadcast, llvm_function
+
+__all__ = ["BASE", "MOST_PIXELS", "PLANES", "layout", "pack", "sum_tile", "working"]
 
 BASE, PLANES = 256, 3
 MOST_PIXELS = 2**31 // (255 * 128) - 64
@@ -36,51 +33,9 @@ MOST_PIXELS = 2**31 // (255 * 128) - 64
 # before. With the pixels and the weights they fill the 32 there are.
 REGISTERS = (6, 5, 4, 2)
 _APART = 2
-_PAIRS = batch_tiles() * TILE_ROWS // 2
 
 _I1, _I32, _I64 = (ir.IntType(bits) for bits in (1, 32, 64))
 _I32X16 = ir.VectorType(_I32, 16)
-
-
-@device
-def sum_tile(step, net, rows, space, tile):
-    """See `byte_rows`. Nothing is asked for early: next to this arithmetic, memory is fast."""
-    if tile.before > 0:
-        return 0
-    groups, lanes, block, room = step[FEATURES] // 4, step[LANES], step[BLOCK], step[STRIDE]
-    offsets, ints = rows.offsets, space.ints
-    # In `ints`: how many are listed of each pair, the list of each pair, and one of all groups.
-    every = _PAIRS + _PAIRS * room
-    everything = False
-    count = tile.count + tile.after
-    for pair in range((count + 1) // 2):
-        a = offsets[tile.first + 2 * pair]
-        b = offsets[tile.first + min(2 * pair + 1, count - 1)]
-        if everything:
-            ints[pair] = -1
-            continue
-        found = list_groups((rows.values, a), (rows.values, b), groups, (ints, _PAIRS + pair * room))
-        ints[pair] = found
-        # Where hardly anything is zero the list costs more than it saves: take all, to the end of these rows.
-        everything = 8 * found > 7 * groups
-        if everything:
-            for g in range(groups):
-                ints[every + g] = g
-    for j in range(0, lanes, block):
-        planes = (net.planes, step[DIGITS] + 4 * groups * j, 4 * block)
-        for pair in range((count + 1) // 2):
-            a = rows.address + offsets[tile.first + 2 * pair]
-            b = rows.address + offsets[tile.first + min(2 * pair + 1, count - 1)]
-            at, listed = (_PAIRS + pair * room, np.int64(ints[pair])) if ints[pair] >= 0 else (every, groups)
-            sums = (ints, step[SUMS] + 2 * pair * lanes + j, lanes)
-            byte_block(block // 16, (a, b), (ints, at, listed), planes, sums)
-    return 0
-
-
-def working(groups: int) -> tuple[int, int]:
-    """Room for a list, and how many int32 a tile's lists take."""
-    room = -(-(groups + 16) // 16) * 16
-    return room, _PAIRS + (_PAIRS + 1) * room
 
 
 def layout(outputs: int) -> tuple[int, int]:
@@ -88,25 +43,9 @@ def layout(outputs: int) -> tuple[int, int]:
     return least_padding(tuple(16 * registers for registers in REGISTERS), PLANES * outputs)
 
 
-def pack(digits: NDArray[np.int32], lanes: int, block: int) -> NDArray[np.int8]:
-    """(groups * 4, PLANES * outputs) as [lanes / block][group][block][4], zeros for padding."""
-    pixels = len(digits)
-    full = np.zeros((pixels, lanes), np.int8)
-    full[:, : digits.shape[1]] = digits
-    return np.ascontiguousarray(full.reshape(-1, 4, lanes // block, block).transpose(2, 0, 3, 1)).ravel()
-
-
 @intrinsic
 def byte_block(typing: Any, registers: Any, rows: Any, groups: Any, planes: Any, sums: Any) -> Any:
-    """Write the int32 sums of groups of four pixels, times int8 weights, for two rows: exact.
-
-        sums_a[l] = sum_i sum_(q < 4) a[4 groups[i] + q] * planes[groups[i], l, q]            (and b likewise)
-
-    registers: one of REGISTERS; 16 lanes each · rows: the addresses of a and b · groups: (int32 array, offset, count) ·
-    planes: (int8 array, offset, stride of a group), 4 * l + q in a group · sums: (int32 array, offset of row a, offset
-    from there to row b). Needs AVX512-VNNI: `vpdpbusd` multiplies and adds four at once. Two rows share every load of
-    weights.
-    """
+    """See `bytes_pairs`; registers: one of REGISTERS. `vpdpbusd` multiplies and adds: needs AVX512-VNNI."""
 
     def emit(context: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
         kinds = signature.args
@@ -154,11 +93,8 @@ def byte_block(typing: Any, registers: Any, rows: Any, groups: Any, planes: Any,
 
 @intrinsic
 def list_groups(typing: Any, a: Any, b: Any, count: Any, groups: Any) -> Any:
-    """Write the numbers of the groups of four pixels that are not all zero in both rows; return how many.
+    """See `bytes_pairs`. One that is zero in both follows where it makes the number even, and there is one.
 
-    One that is zero in both follows, and is counted, where it makes the number even and there is one.
-
-    rows a and b: (uint8 array, offset), `count` groups each · groups: (int32 array, offset), room for count + 16.
     Compare, compress, count the bits: sixteen groups a step. Needs AVX-512.
     """
 
@@ -213,3 +149,6 @@ def list_groups(typing: Any, a: Any, b: Any, count: Any, groups: Any) -> Any:
 
     n = types.int64
     return n(a, b, n, groups), emit
+
+
+sum_tile = make_sum_tile(list_groups, byte_block, 16)

@@ -8,7 +8,7 @@ float32 weights and are summed in float64, in order, by the same code.
 
 from __future__ import annotations
 
-from streameval.kernels import bytes_amx, bytes_avx2, bytes_vnni
+from streameval.kernels import bytes_amx, bytes_avx2, bytes_neon, bytes_vnni
 from streameval.kernels.byte_rows import (
     FACTORS,
     FEATURES,
@@ -27,7 +27,7 @@ from streameval.kernels.program import TARGET, TEMPORARY, Operation
 from streameval.kernels.rows import transpose_rows
 
 # What sums bytes in integers, by the host's features; on other CPUs float64 sums give the same integers.
-ENGINES = {"amx": bytes_amx, "vnni": bytes_vnni, "avx2": bytes_avx2}
+ENGINES = {"amx": bytes_amx, "vnni": bytes_vnni, "avx2": bytes_avx2, "neon": bytes_neon}
 _ENGINE = ENGINES.get(byte_engine())
 _HAS_ENGINE = _ENGINE is not None
 _sum_tile = (_ENGINE or bytes_vnni).sum_tile

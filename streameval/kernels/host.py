@@ -10,6 +10,7 @@ import functools
 import platform
 import sys
 
+import llvmlite.binding
 from numba.core.registry import cpu_target
 
 # Rows of a tile: two vectors of sixteen, so that with 12 outputs the sums fill 24 of 32 registers of 512 bits.
@@ -20,13 +21,16 @@ LANES = 16
 @functools.cache
 def features() -> frozenset[str]:
     """Names of the instruction set extensions Numba compiles for, NUMBA_CPU_FEATURES included."""
-    _, _, listed = cpu_target.target_context.codegen().magic_tuple()
+    _, _, listed = _target()
     return frozenset(name[1:] for name in listed.split(",") if name.startswith("+"))
 
 
 @functools.cache
 def byte_engine() -> str:
-    """How the first layer multiplies bytes: `amx` (int8 tiles), `vnni` (vpdpbusd), `avx2` (vpmaddwd) or `float64`."""
+    """How the first layer multiplies bytes: `amx` (int8 tiles), `vnni` (vpdpbusd), `avx2` (vpmaddwd), `neon` (udot), or
+    `float64`."""
+    if _target()[0].startswith(("aarch64", "arm64")):
+        return "neon" if _selects("udot", _DOT_PRODUCT) else "float64"
     if not features() >= {"avx512f", "avx512bw", "avx512vl", "avx512vnni"}:
         return "avx2" if "avx2" in features() else "float64"
     if features() >= {"amx-tile", "amx-int8"} and _amx_permitted():
@@ -48,6 +52,31 @@ def wide_registers() -> bool:
 def level() -> str:
     """The name of what is compiled for: part of the cache folder's name."""
     return f"{platform.machine()}-{'wide' if wide_registers() else 'narrow'}-{byte_engine()}"
+
+
+def _target() -> tuple[str, str, str]:
+    """Triple, name and listed extensions of the CPU that Numba compiles for."""
+    triple, name, listed = cpu_target.target_context.codegen().magic_tuple()
+    return triple, name, listed
+
+
+_DOT_PRODUCT = """
+declare i32 @llvm.vector.reduce.add.v16i32(<16 x i32>)
+define i32 @dot(<16 x i8> %a, <16 x i8> %b) {
+  %x = zext <16 x i8> %a to <16 x i32>
+  %y = zext <16 x i8> %b to <16 x i32>
+  %products = mul <16 x i32> %x, %y
+  %sum = call i32 @llvm.vector.reduce.add.v16i32(<16 x i32> %products)
+  ret i32 %sum
+}
+"""
+
+
+def _selects(instruction: str, code: str) -> bool:
+    """Whether LLVM takes an instruction for this code: what a CPU's name implies, it lists nowhere."""
+    triple, name, listed = _target()
+    machine = llvmlite.binding.Target.from_triple(triple).create_target_machine(name, listed)
+    return instruction in machine.emit_assembly(llvmlite.binding.parse_assembly(code))
 
 
 def _amx_permitted() -> bool:
