@@ -190,7 +190,7 @@ def run(name: str, files: Files, **settings: Any) -> dict[str, Any]:
 
 
 def _turns(jobs: Mapping[str, tuple[int, Callable[[], object]]], rounds: int) -> list[Line]:
-    """Time each job (rows, callable) `rounds` times, in turn, after one untimed call of each."""
+    """Time each job (rows, callable) `rounds` times, in turn, after a pause and one untimed call each time."""
     for who, (_, job) in jobs.items():
         say(f"rates: {who}")
         job()
@@ -198,6 +198,7 @@ def _turns(jobs: Mapping[str, tuple[int, Callable[[], object]]], rounds: int) ->
     for _ in range(rounds):
         for who, (_, job) in jobs.items():
             time.sleep(PAUSE)
+            job()
             start = time.perf_counter()
             job()
             seconds[who].append(time.perf_counter() - start)
