@@ -13,7 +13,7 @@ EPS = 1e-7
 LOSSES = ("cross-entropy", "binary-cross-entropy", "squared", "absolute", "huber")
 
 # Rows read at a time by a pass, and by `stream`.
-CHUNK_ROWS = 32_768
+CHUNK_ROWS = 16_384
 STREAM_ROWS = 4_096
 IO = ("auto", "mmap", "direct", "pread")
 # Who computes a model file.
