@@ -6,28 +6,15 @@ lane more, whose weights are ones, has that. See `bytes_pairs` for how rows are 
 
 from __future__ import annotations
 
-import functools
-from typing import Any
-
 import numpy as np
 from llvmlite import ir
-from numba.core import types
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from streameval.kernels import bytes_pairs
 from streameval.kernels.byte_rows import LANES, OUTPUTS, SUMS, least_padding, word_at
-from streameval.kernels.bytes_pairs import make_sum_tile, working
+from streameval.kernels.bytes_pairs import make_byte_block, make_sum_tile, working
 from streameval.kernels.compiling import device
-from streameval.kernels.emitting import (
-    emit_load,
-    emit_loop,
-    emit_store,
-    emit_switch,
-    integer_item,
-    place_pointer,
-)
-from streameval.kernels.lanes import broadcast, llvm_function
+from streameval.kernels.lanes import llvm_function
 
 __all__ = ["BASE", "MOST_PIXELS", "PLANES", "layout", "pack", "sum_tile", "working"]
 
@@ -36,10 +23,9 @@ BASE, PLANES = 256, 3
 MOST_PIXELS = 2**31 // (255 * 128) - 64
 # Registers of sums for each of the two rows: with the pixels and the weights they are at most the 32 there are.
 REGISTERS = (10, 8, 4)
-_REGISTER_LANES, _OFFSET = 4, 128
+_REGISTER_LANES, _APART, _OFFSET = 4, 1, 128
 
-_I32, _I64 = (ir.IntType(bits) for bits in (32, 64))
-_I32X4, _I8X16 = ir.VectorType(_I32, 4), ir.VectorType(ir.IntType(8), 16)
+_I32X4, _I8X16 = ir.VectorType(ir.IntType(32), 4), ir.VectorType(ir.IntType(8), 16)
 
 
 @device
@@ -69,50 +55,24 @@ def pack(digits: NDArray[np.int32], lanes: int, block: int) -> NDArray[np.int8]:
 
 
 @device
-def list_groups(a, b, count, groups):
+def list_groups(a, b, count, lists):
     """See `bytes_pairs`."""
-    (values, first), (_, second), (numbers, at) = a, b, groups
-    listed = 0
+    (values, a_at), (_, b_at), (numbers, at, room) = a, b, lists
+    both, first, second = 0, 0, 0
     for g in range(count):
-        numbers[at + listed] = g
-        listed += (word_at(values, first + 4 * g) | word_at(values, second + 4 * g)) != 0
-    return listed
+        in_a, in_b = word_at(values, a_at + 4 * g) != 0, word_at(values, b_at + 4 * g) != 0
+        numbers[at + both], numbers[at + room + first], numbers[at + 2 * room + second] = g, g, g
+        both += in_a & in_b
+        first += in_a & (not in_b)
+        second += in_b & (not in_a)
+    return both, first, second
 
 
-@intrinsic
-def byte_block(typing: Any, registers: Any, rows: Any, groups: Any, planes: Any, sums: Any) -> Any:
-    """See `bytes_pairs`; registers: one of REGISTERS, modulo 2**32. Needs the extension `dotprod`."""
-
-    def emit(context: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
-        kinds = signature.args
-        rows = [
-            b.inttoptr(integer_item(context, b, kinds[1], arguments[1], k), _I32.as_pointer())
-            for k in range(2)
-        ]
-        list_, weights, out = (place_pointer(context, b, kinds[k], arguments[k]) for k in (2, 3, 4))
-        count, stride, apart = (integer_item(context, b, kinds[k], arguments[k], 2) for k in (2, 3, 4))
-        dot = llvm_function(b, "llvm.aarch64.neon.udot.v4i32.v16i8", _I32X4, [_I32X4, _I8X16, _I8X16])
-
-        def add(size: int, i: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
-            """Add one group to the sums of a and b by turns."""
-            group = b.zext(b.load(b.gep(list_, [i])), _I64)
-            at = b.gep(weights, [b.mul(group, stride)])
-            words = [broadcast(b, emit_load(b, b.gep(row, [group]), _I32, 1), _I32X4) for row in rows]
-            pixels = [b.bitcast(word, _I8X16) for word in words]
-            w = [emit_load(b, b.gep(at, [_I64(16 * k)]), _I8X16, 1) for k in range(size)]
-            return [b.call(dot, [total, w[k // 2], pixels[k % 2]]) for k, total in enumerate(sums)]
-
-        def case(size: int) -> None:
-            zeros = [ir.Constant(_I32X4, None)] * (2 * size)
-            totals = emit_loop(b, count, zeros, functools.partial(add, size), unroll=False)
-            for row, place in enumerate((out, b.gep(out, [apart]))):
-                for k, total in enumerate(totals[row::2]):
-                    emit_store(b, total, b.gep(place, [_I64(_REGISTER_LANES * k)]), 4)
-
-        emit_switch(b, arguments[0], {size: functools.partial(case, size) for size in REGISTERS})
-        return context.get_dummy_value()
-
-    return types.void(types.int64, rows, groups, planes, sums), emit
+def _emit_dot(b: ir.IRBuilder, totals: ir.Value, weights: ir.Value, pixels: ir.Value) -> ir.Value:
+    """`udot`, modulo 2**32: needs the extension `dotprod`."""
+    dot = llvm_function(b, "llvm.aarch64.neon.udot.v4i32.v16i8", _I32X4, [_I32X4, _I8X16, _I8X16])
+    return b.call(dot, [totals, b.bitcast(weights, _I8X16), b.bitcast(pixels, _I8X16)])
 
 
-_sum_tile = make_sum_tile(list_groups, byte_block, _REGISTER_LANES)
+_byte_block = make_byte_block(REGISTERS, _I32X4, _APART, _emit_dot)
+_sum_tile = make_sum_tile(list_groups, _byte_block, _REGISTER_LANES, _APART)

@@ -1,80 +1,202 @@
 """Integer sums of byte rows, two rows at a time: they share the weights that are loaded.
 
-Groups of four pixels that are zero in both are left out. First the other groups of each pair are listed; then one block
-of lanes after another is summed for all pairs, so that its weights stay in the first-level cache. The instructions that
-list and multiply are an engine's: see `bytes_vnni` and `bytes_neon`.
+Groups of four pixels that are zero are left out: of each pair of rows three lists are made, of the groups that are not
+zero in both, in the first only, in the second only. Then one block of lanes after another is summed for all pairs, so
+that its weights stay in the first-level cache. The instructions that list and multiply are an engine's: see
+`bytes_vnni` and `bytes_neon`.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from streameval.kernels.byte_rows import BLOCK, DIGITS, FEATURES, LANES, STRIDE, SUMS
 from streameval.kernels.compiling import device
+from streameval.kernels.emitting import (
+    emit_load,
+    emit_loop,
+    emit_store,
+    emit_switch,
+    integer_item,
+    place_pointer,
+)
 from streameval.kernels.host import TILE_ROWS, batch_tiles
+from streameval.kernels.lanes import broadcast
+from streameval.kernels.prefetch import emit_hint, hint_step
 
 _PAIRS = batch_tiles() * TILE_ROWS // 2
+# Lists of a pair: of both rows, of the first only, of the second only. A note has where they are, and how many in each.
+_LISTS, _NOTE = 3, 4
+
+_I32, _I64 = ir.IntType(32), ir.IntType(64)
 
 
-def make_sum_tile(list_groups: Any, byte_block: Any, register_lanes: int) -> Any:
+def make_sum_tile(list_groups: Any, byte_block: Any, register_lanes: int, apart: int) -> Any:
     """The `sum_tile` of an engine, see `byte_rows`, of what it works with:
 
-    list_groups(a, b, count, groups) -> listed
-        Write the numbers of those groups of four pixels that are not all zero in both rows, and maybe some more.
-        a, b: (uint8 array, offset), `count` groups each · groups: (int32 array, offset), room for count + 16
-    byte_block(registers, rows, groups, planes, sums)
-        sums_a[l] = sum_i sum_(q < 4) a[4 groups[i] + q] * planes[groups[i], l, q]            (and b likewise)
-        registers: of sums of a row, `register_lanes` each · rows: the addresses of a and b · groups: (int32 array,
-        offset, count) · planes: (int8 array, offset, stride of a group), 4 * l + q in a group · sums: (int32 array,
-        offset of row a, offset from there to row b)
+    list_groups(a, b, count, lists) -> (both, first, second)
+        Write the numbers of the groups of four pixels that are not all zero in both rows, in a only, in b only, and
+        return how many these are. a, b: (uint8 array, offset), `count` groups each · lists: (int32 array, offset,
+        room), one after another; each may use room for count + 16
+    byte_block(registers, rows, lists, planes, sums, early)
+        See `make_byte_block`, which makes it with `apart` groups at a time.
     """
 
     @device
     def sum_tile(step, net, rows, space, tile):
-        """See `byte_rows`. Nothing is asked for early: next to this arithmetic, memory is fast."""
+        """See `byte_rows`."""
         if tile.before > 0:
             return 0
         groups, lanes, block, room = step[FEATURES] // 4, step[LANES], step[BLOCK], step[STRIDE]
         offsets, ints = rows.offsets, space.ints
-        # In `ints`: how many are listed of each pair, the list of each pair, and one of all groups.
-        every = _PAIRS + _PAIRS * room
-        everything = False
+        # In `ints`: a note of each pair, its lists, and a list of all groups.
+        lists, every = _NOTE * _PAIRS, _NOTE * _PAIRS + _LISTS * _PAIRS * room
+        everything, steps = False, 0
         count = tile.count + tile.after
         for pair in range((count + 1) // 2):
             a = offsets[tile.first + 2 * pair]
             b = offsets[tile.first + min(2 * pair + 1, count - 1)]
-            if everything:
-                ints[pair] = -1
-                continue
-            found = list_groups((rows.values, a), (rows.values, b), groups, (ints, _PAIRS + pair * room))
-            ints[pair] = found
-            # Where hardly anything is zero the list costs more than it saves: take all, to the end of these rows.
-            everything = 8 * found > 7 * groups
-            if everything:
-                for g in range(groups):
-                    ints[every + g] = g
+            at, both, first, second = every, groups, 0, 0
+            if not everything:
+                at = lists + _LISTS * pair * room
+                both, first, second = list_groups(
+                    (rows.values, a), (rows.values, b), groups, (ints, at, room)
+                )
+                # Where hardly anything is zero the lists cost more than they save: take all, to the end of these rows.
+                everything = 4 * (2 * both + first + second) > 7 * groups
+                if everything:
+                    at, both, first, second = every, groups, 0, 0
+                    for g in range(groups):
+                        ints[every + g] = g
+            note = _NOTE * pair
+            ints[note], ints[note + 1], ints[note + 2], ints[note + 3] = at, both, first, second
+            steps += both // apart
+        hint, asked = hint_step(tile.size, steps * (lanes // block)), 0
         for j in range(0, lanes, block):
             planes = (net.planes, step[DIGITS] + 4 * groups * j, 4 * block)
             for pair in range((count + 1) // 2):
                 a = rows.address + offsets[tile.first + 2 * pair]
                 b = rows.address + offsets[tile.first + min(2 * pair + 1, count - 1)]
-                at, listed = (
-                    (_PAIRS + pair * room, np.int64(ints[pair])) if ints[pair] >= 0 else (every, groups)
+                note = _NOTE * pair
+                both = np.int64(ints[note + 1])
+                byte_block(
+                    block // register_lanes,
+                    (a, b),
+                    (
+                        ints,
+                        np.int64(ints[note]),
+                        room,
+                        both,
+                        np.int64(ints[note + 2]),
+                        np.int64(ints[note + 3]),
+                    ),
+                    planes,
+                    (ints, step[SUMS] + 2 * pair * lanes + j, lanes),
+                    (tile.early + asked, hint),
                 )
-                sums = (ints, step[SUMS] + 2 * pair * lanes + j, lanes)
-                byte_block(block // register_lanes, (a, b), (ints, at, listed), planes, sums)
-        return 0
+                asked += both // apart * hint
+        return min(tile.size, asked)
 
     return sum_tile
+
+
+def make_byte_block(
+    registers: tuple[int, ...],
+    vector: ir.VectorType,
+    apart: int,
+    emit_dot: Callable[[ir.IRBuilder, ir.Value, ir.Value, ir.Value], ir.Value],
+) -> Any:
+    """The intrinsic `byte_block(registers, rows, lists, planes, sums, early)`.
+
+        sums_a[l] = sum_i sum_(q < 4) a[4 groups[i] + q] * planes[groups[i], l, q]            (and b likewise)
+
+    registers: of sums of a row, one of those given · rows: the addresses of a and b · lists: (int32 array, offset,
+    room, both, first, second), see `make_sum_tile` · planes: (int8 array, offset, stride of a group), 4 * l + q in a
+    group · sums: (int32 array, offset of row a, offset from there to row b) · early: (address, step); once for every
+    `apart` groups of both rows the memory at address + k * step is asked for, see `prefetch`
+
+    vector: a register of int32 · apart: 2 keeps the sums of two groups apart, so that none waits for the one before ·
+    emit_dot(builder, totals, weights, pixels): totals plus products added in fours, all as `vector`
+    """
+    lanes = vector.count
+
+    def add(
+        b: ir.IRBuilder, rows: list[ir.Value], group: ir.Value, weights: ir.Value, sums: list[ir.Value]
+    ) -> list[ir.Value]:
+        """Add one group to the sums of one row, or of two by turns."""
+        pixels = [broadcast(b, emit_load(b, b.gep(row, [group]), _I32, 1), vector) for row in rows]
+        places = [b.gep(weights, [_I64(4 * lanes * k)]) for k in range(len(sums) // len(rows))]
+        w = [emit_load(b, place, vector, 4) for place in places]
+        n = len(rows)
+        return [emit_dot(b, total, w[k // n], pixels[k % n]) for k, total in enumerate(sums)]
+
+    @intrinsic
+    def byte_block(
+        typing: Any, registers_: Any, rows: Any, lists: Any, planes: Any, sums: Any, early: Any
+    ) -> Any:
+        def emit(context: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
+            kinds = signature.args
+            both_rows = [
+                b.inttoptr(integer_item(context, b, kinds[1], arguments[1], k), _I32.as_pointer())
+                for k in range(2)
+            ]
+            list_, weights, out = (place_pointer(context, b, kinds[k], arguments[k]) for k in (2, 3, 4))
+            room, *counts = (integer_item(context, b, kinds[2], arguments[2], k) for k in range(2, 6))
+            stride, next_row = (integer_item(context, b, kinds[k], arguments[k], 2) for k in (3, 4))
+            address, hint = (integer_item(context, b, kinds[5], arguments[5], k) for k in range(2))
+
+            def total(number: int, rows: list[ir.Value], sums: list[ir.Value]) -> list[ir.Value]:
+                """Add the groups of one list to the sums of its rows."""
+                numbers = b.gep(list_, [b.mul(room, _I64(number))])
+                size, steps = len(sums), b.udiv(counts[number], _I64(apart))
+
+                def one(i: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
+                    group = b.zext(b.load(b.gep(numbers, [i])), _I64)
+                    return add(b, rows, group, b.gep(weights, [b.mul(group, stride)]), sums)
+
+                def several(step: ir.Value, carried: list[ir.Value]) -> list[ir.Value]:
+                    if number == 0:
+                        emit_hint(b, b.add(address, b.mul(step, hint)))
+                    first, result = b.mul(step, _I64(apart)), []
+                    for part in range(apart):
+                        result += one(b.add(first, _I64(part)), carried[part * size : (part + 1) * size])
+                    return result
+
+                zeros = [ir.Constant(vector, None)] * (size * (apart - 1))
+                parts = emit_loop(b, steps, sums + zeros, several, unroll=False)
+                sums = [functools.reduce(b.add, parts[k::size]) for k in range(size)]
+                left, done = b.urem(counts[number], _I64(apart)), b.mul(steps, _I64(apart))
+                return emit_loop(b, left, sums, lambda i, sums: one(b.add(done, i), sums), unroll=False)
+
+            def case(size: int) -> None:
+                zeros = [ir.Constant(vector, None)] * size
+                of_rows = [total(1 + k, [row], zeros) for k, row in enumerate(both_rows)]
+                turns = [one for pair in zip(*of_rows, strict=True) for one in pair]
+                sums = total(0, both_rows, turns)
+                for row, place in enumerate((out, b.gep(out, [next_row]))):
+                    for k, one in enumerate(sums[row::2]):
+                        emit_store(b, one, b.gep(place, [_I64(lanes * k)]), 4)
+
+            emit_switch(b, arguments[0], {size: functools.partial(case, size) for size in registers})
+            return context.get_dummy_value()
+
+        return types.void(types.int64, rows, lists, planes, sums, early), emit
+
+    return byte_block
 
 
 def working(groups: int) -> tuple[int, int]:
     """Room for a list, and how many int32 the lists of a batch take."""
     room = -(-(groups + 16) // 16) * 16
-    return room, _PAIRS + (_PAIRS + 1) * room
+    return room, _NOTE * _PAIRS + (_LISTS * _PAIRS + 1) * room
 
 
 def pack(digits: NDArray[np.int32], lanes: int, block: int) -> NDArray[np.int8]:

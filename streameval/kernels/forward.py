@@ -33,7 +33,7 @@ from streameval.kernels.program import (
     Tile,
     link,
 )
-from streameval.kernels.rows import next_number
+from streameval.kernels.rows import align_stack, next_number
 
 _BATCH_ROWS = batch_tiles() * TILE_ROWS
 # File systems take names of 255 bytes, of which Numba wants some.
@@ -51,6 +51,7 @@ def make_forward(
 
     def run_tiles(net, rows, space, targets, results, counter):
         """What one thread does: take tiles, some at a time, until none is left."""
+        align_stack()
         n, last = rows.offsets.shape[0], net.program.shape[0] - 1
         features = net.program[last, FEATURES]
         outputs = Outputs(space.floats, net.program[last, SOURCE], net.program[last, OUTPUTS])
