@@ -96,7 +96,7 @@ def evaluate(
     rows: Rows = None,
     loss: Loss | None = None,
     eps: float | None = None,
-    chunk_rows: int = CHUNK_ROWS,
+    chunk_rows: int | None = None,
     threads: int | None = None,
     max_memory: int | str | None = None,
     allow_nonfinite: bool = False,
@@ -114,7 +114,8 @@ def evaluate(
     data        anything `streameval.open` takes
     rows        None for all; a slice, range or Span; a boolean mask; row numbers (n,), repeats counted
     loss        what a row costs: `CrossEntropy(eps=1e-7)` by default; `eps` alone means cross-entropy with that eps
-    chunk_rows  rows read at a time: no result depends on it
+    chunk_rows  rows read at a time, 16,384 by default, 65,536 of arrays in memory with a small network: no result
+                depends on it
     threads     default: what affinity mask and cgroup allow; no result depends on it
     max_memory  bytes, or "256M": what the pass may hold beyond imports and kernels; chunks and threads follow it
     allow_nonfinite   leave rows with NaN or infinite features out, and count them, instead of raising
@@ -144,7 +145,8 @@ def evaluate(
     limit = None if max_memory is None else parse_size(max_memory)
     one = _Pass(
         network, source, selection, chosen_loss, shard_span(options.shard, len(selection)), options,
-        integer("chunk_rows", chunk_rows, least=1), Budget(threads, limit), allow_nonfinite,
+        None if chunk_rows is None else integer("chunk_rows", chunk_rows, least=1), Budget(threads, limit),
+        allow_nonfinite,
         _group_sums(groups_of(source, groups), source, selection, options),
         _anatomist(anatomy, by, source, options),
     )  # fmt: skip
@@ -227,7 +229,7 @@ class _Pass:
     loss: Loss
     span: Span
     options: PassOptions
-    chunk_rows: int
+    chunk_rows: int | None
     budget: Budget
     allow_nonfinite: bool
     groups: GroupSums | None
@@ -310,7 +312,8 @@ class _Pass:
         if self.options.engine is not None and identity is not None:
             spec = PassSpec(
                 self.model, portable(data, self.source), self.source.scale, self.source.io, identity,
-                self.chunk_rows, self.budget, self.options.losses is not None, isinstance(self.source, CheckedSource),
+                self.chunk_rows or CHUNK_ROWS, self.budget, self.options.losses is not None,
+                isinstance(self.source, CheckedSource),
             )  # fmt: skip
             # Nothing is computed here: a scorer tells whether the model fits, and is let go.
             scorer = make_scorer(self.model, self.source, self.loss, Budget(threads=1))

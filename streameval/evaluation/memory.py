@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from streameval.arguments import describe_value, integer
+from streameval.defaults import CHUNK_ROWS
 from streameval.errors import StorageError, UsageError
 from streameval.evaluation.passes import compute
 from streameval.evaluation.selection import Selection
@@ -99,14 +100,15 @@ def planned_scorers(
     source: Source,
     loss: Loss,
     budget: Budget,
-    chunk_rows: int,
+    chunk_rows: int | None,
     numbers_bytes: int = 0,
     *,
     detailed: bool = False,
 ) -> tuple[list[Scorer], int]:
     """The scorers, and the rows of a chunk, that keep a pass within the budget; what is asked for without a limit.
 
-    detailed  whether probabilities are asked for beside the losses
+    chunk_rows  what is asked for; None leaves it to the scorers where the rows are in memory as they are
+    detailed    whether probabilities are asked for beside the losses
 
     With a limit, the kernels are loaded now, so that they count as what the process holds already, and pages of
     files that are done with are given back however small the file is.
@@ -116,6 +118,9 @@ def planned_scorers(
     scorers: list[Scorer] = [make_scorer(model, source, loss, budget) for model in models]
     if detailed:
         scorers = [DetailedScorer(scorer) for scorer in scorers]
+    if chunk_rows is None:
+        in_memory = budget.max_memory is None and source.costs() == (0, 0)
+        chunk_rows = min(getattr(one, "most_rows", CHUNK_ROWS) for one in scorers) if in_memory else CHUNK_ROWS
     if budget.max_memory is None:
         return scorers, chunk_rows
     chosen = plan(
