@@ -431,9 +431,14 @@ def bytes_layer(pixels: np.ndarray, weight: np.ndarray, bias: np.ndarray, scale:
     return out
 
 
-def list_groups(a: np.ndarray, b: np.ndarray) -> list[int]:
-    """Numbers of the groups of four bytes that are not all zero in both rows."""
-    return [g for g in range(len(a) // 4) if a[4 * g : 4 * g + 4].any() or b[4 * g : 4 * g + 4].any()]
+def list_groups(a: np.ndarray, b: np.ndarray) -> tuple[list[int], list[int], list[int]]:
+    """Numbers of the groups of four bytes that are not all zero in both rows, in a only, in b only."""
+    in_a, in_b = ([bool(row[4 * g : 4 * g + 4].any()) for g in range(len(row) // 4)] for row in (a, b))
+    wanted = ((True, True), (True, False), (False, True))
+    both, first, second = (
+        [g for g, pair in enumerate(zip(in_a, in_b, strict=True)) if pair == kind] for kind in wanted
+    )
+    return both, first, second
 
 
 def byte_block(row: np.ndarray, groups: Iterable[int], planes: np.ndarray) -> np.ndarray:

@@ -120,7 +120,9 @@ def planned_scorers(
         scorers = [DetailedScorer(scorer) for scorer in scorers]
     if chunk_rows is None:
         in_memory = budget.max_memory is None and source.costs() == (0, 0)
-        chunk_rows = min(getattr(one, "most_rows", CHUNK_ROWS) for one in scorers) if in_memory else CHUNK_ROWS
+        chunk_rows = (
+            min(getattr(one, "most_rows", CHUNK_ROWS) for one in scorers) if in_memory else CHUNK_ROWS
+        )
     if budget.max_memory is None:
         return scorers, chunk_rows
     chosen = plan(

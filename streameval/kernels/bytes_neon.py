@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from streameval.kernels import bytes_pairs
 from streameval.kernels.byte_rows import LANES, OUTPUTS, SUMS, least_padding, word_at
-from streameval.kernels.bytes_pairs import make_byte_block, make_sum_tile, working
+from streameval.kernels.bytes_pairs import Instructions, make_sum_tile, working
 from streameval.kernels.compiling import device
 from streameval.kernels.lanes import llvm_function
 
@@ -25,7 +25,8 @@ MOST_PIXELS = 2**31 // (255 * 128) - 64
 REGISTERS = (10, 8, 4)
 _REGISTER_LANES, _APART, _OFFSET = 4, 1, 128
 
-_I32X4, _I8X16 = ir.VectorType(ir.IntType(32), 4), ir.VectorType(ir.IntType(8), 16)
+_I32 = ir.IntType(32)
+_I32X4, _I8X16 = ir.VectorType(_I32, 4), ir.VectorType(ir.IntType(8), 16)
 
 
 @device
@@ -74,5 +75,4 @@ def _emit_dot(b: ir.IRBuilder, totals: ir.Value, weights: ir.Value, pixels: ir.V
     return b.call(dot, [totals, b.bitcast(weights, _I8X16), b.bitcast(pixels, _I8X16)])
 
 
-_byte_block = make_byte_block(REGISTERS, _I32X4, _APART, _emit_dot)
-_sum_tile = make_sum_tile(list_groups, _byte_block, _REGISTER_LANES, _APART)
+_sum_tile = make_sum_tile(Instructions(_I32X4, REGISTERS, _APART, _I32, _emit_dot, list_groups))

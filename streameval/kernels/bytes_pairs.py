@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -35,20 +36,39 @@ from streameval.kernels.prefetch import emit_hint, hint_step
 _PAIRS = batch_tiles() * TILE_ROWS // 2
 # Lists of a pair: of both rows, of the first only, of the second only. A note has where they are, and how many in each.
 _LISTS, _NOTE = 3, 4
+# Lists are written in vectors: so many numbers may follow the last one.
+ROOM = 32
 
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 
 
-def make_sum_tile(list_groups: Any, byte_block: Any, register_lanes: int, apart: int) -> Any:
-    """The `sum_tile` of an engine, see `byte_rows`, of what it works with:
+@dataclass(frozen=True)
+class Instructions:
+    """What an engine computes with.
 
-    list_groups(a, b, count, lists) -> (both, first, second)
+    vector     a register of int32
+    registers  how many may hold the sums of a row
+    apart      2 keeps the sums of two groups apart, so that none waits for the one before
+    number     the type of the number of a group in a list: there are less than 2**16
+    emit_dot   (builder, totals, weights, pixels) -> totals plus products of bytes added in fours, all as `vector`
+    list_groups(a, b, count, (ints, at, room)) -> (both, first, second)
         Write the numbers of the groups of four pixels that are not all zero in both rows, in a only, in b only, and
-        return how many these are. a, b: (uint8 array, offset), `count` groups each · lists: (int32 array, offset,
-        room), one after another; each may use room for count + 16
-    byte_block(registers, rows, lists, planes, sums, early)
-        See `make_byte_block`, which makes it with `apart` groups at a time.
+        return how many these are. a, b: (uint8 array, offset), `count` groups each · the lists lie one after another
+        from ints[at] on, and each may use its room: count + ROOM numbers
     """
+
+    vector: ir.VectorType
+    registers: tuple[int, ...]
+    apart: int
+    number: ir.IntType
+    emit_dot: Callable[[ir.IRBuilder, ir.Value, ir.Value, ir.Value], ir.Value]
+    list_groups: Any
+
+
+def make_sum_tile(engine: Instructions) -> Any:
+    """The `sum_tile` of an engine, see `byte_rows`."""
+    list_groups, list_all, byte_block = engine.list_groups, _make_list_all(engine), make_byte_block(engine)
+    register_lanes, apart, numbers = engine.vector.count, engine.apart, 32 // engine.number.width
 
     @device
     def sum_tile(step, net, rows, space, tile):
@@ -58,7 +78,7 @@ def make_sum_tile(list_groups: Any, byte_block: Any, register_lanes: int, apart:
         groups, lanes, block, room = step[FEATURES] // 4, step[LANES], step[BLOCK], step[STRIDE]
         offsets, ints = rows.offsets, space.ints
         # In `ints`: a note of each pair, its lists, and a list of all groups.
-        lists, every = _NOTE * _PAIRS, _NOTE * _PAIRS + _LISTS * _PAIRS * room
+        lists, every = _NOTE * _PAIRS, _NOTE * _PAIRS + _LISTS * _PAIRS * room // numbers
         everything, steps = False, 0
         count = tile.count + tile.after
         for pair in range((count + 1) // 2):
@@ -66,7 +86,7 @@ def make_sum_tile(list_groups: Any, byte_block: Any, register_lanes: int, apart:
             b = offsets[tile.first + min(2 * pair + 1, count - 1)]
             at, both, first, second = every, groups, 0, 0
             if not everything:
-                at = lists + _LISTS * pair * room
+                at = lists + _LISTS * pair * room // numbers
                 both, first, second = list_groups(
                     (rows.values, a), (rows.values, b), groups, (ints, at, room)
                 )
@@ -74,8 +94,7 @@ def make_sum_tile(list_groups: Any, byte_block: Any, register_lanes: int, apart:
                 everything = 4 * (2 * both + first + second) > 7 * groups
                 if everything:
                     at, both, first, second = every, groups, 0, 0
-                    for g in range(groups):
-                        ints[every + g] = g
+                    list_all(groups, (ints, every))
             note = _NOTE * pair
             ints[note], ints[note + 1], ints[note + 2], ints[note + 3] = at, both, first, second
             steps += both // apart
@@ -86,18 +105,11 @@ def make_sum_tile(list_groups: Any, byte_block: Any, register_lanes: int, apart:
                 a = rows.address + offsets[tile.first + 2 * pair]
                 b = rows.address + offsets[tile.first + min(2 * pair + 1, count - 1)]
                 note = _NOTE * pair
-                both = np.int64(ints[note + 1])
+                at, both = np.int64(ints[note]), np.int64(ints[note + 1])
                 byte_block(
                     block // register_lanes,
                     (a, b),
-                    (
-                        ints,
-                        np.int64(ints[note]),
-                        room,
-                        both,
-                        np.int64(ints[note + 2]),
-                        np.int64(ints[note + 3]),
-                    ),
+                    (ints, at, room, both, np.int64(ints[note + 2]), np.int64(ints[note + 3])),
                     planes,
                     (ints, step[SUMS] + 2 * pair * lanes + j, lanes),
                     (tile.early + asked, hint),
@@ -108,25 +120,17 @@ def make_sum_tile(list_groups: Any, byte_block: Any, register_lanes: int, apart:
     return sum_tile
 
 
-def make_byte_block(
-    registers: tuple[int, ...],
-    vector: ir.VectorType,
-    apart: int,
-    emit_dot: Callable[[ir.IRBuilder, ir.Value, ir.Value, ir.Value], ir.Value],
-) -> Any:
+def make_byte_block(engine: Instructions) -> Any:
     """The intrinsic `byte_block(registers, rows, lists, planes, sums, early)`.
 
         sums_a[l] = sum_i sum_(q < 4) a[4 groups[i] + q] * planes[groups[i], l, q]            (and b likewise)
 
-    registers: of sums of a row, one of those given · rows: the addresses of a and b · lists: (int32 array, offset,
-    room, both, first, second), see `make_sum_tile` · planes: (int8 array, offset, stride of a group), 4 * l + q in a
+    registers: of sums of a row, one of the engine's · rows: the addresses of a and b · lists: (int32 array, offset,
+    room, both, first, second), see `Instructions` · planes: (int8 array, offset, stride of a group), 4 * l + q in a
     group · sums: (int32 array, offset of row a, offset from there to row b) · early: (address, step); once for every
     `apart` groups of both rows the memory at address + k * step is asked for, see `prefetch`
-
-    vector: a register of int32 · apart: 2 keeps the sums of two groups apart, so that none waits for the one before ·
-    emit_dot(builder, totals, weights, pixels): totals plus products added in fours, all as `vector`
     """
-    lanes = vector.count
+    vector, apart, lanes = engine.vector, engine.apart, engine.vector.count
 
     def add(
         b: ir.IRBuilder, rows: list[ir.Value], group: ir.Value, weights: ir.Value, sums: list[ir.Value]
@@ -136,11 +140,11 @@ def make_byte_block(
         places = [b.gep(weights, [_I64(4 * lanes * k)]) for k in range(len(sums) // len(rows))]
         w = [emit_load(b, place, vector, 4) for place in places]
         n = len(rows)
-        return [emit_dot(b, total, w[k // n], pixels[k % n]) for k, total in enumerate(sums)]
+        return [engine.emit_dot(b, total, w[k // n], pixels[k % n]) for k, total in enumerate(sums)]
 
     @intrinsic
     def byte_block(
-        typing: Any, registers_: Any, rows: Any, lists: Any, planes: Any, sums: Any, early: Any
+        typing: Any, registers: Any, rows: Any, lists: Any, planes: Any, sums: Any, early: Any
     ) -> Any:
         def emit(context: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
             kinds = signature.args
@@ -149,13 +153,14 @@ def make_byte_block(
                 for k in range(2)
             ]
             list_, weights, out = (place_pointer(context, b, kinds[k], arguments[k]) for k in (2, 3, 4))
+            first_list = b.bitcast(list_, engine.number.as_pointer())
             room, *counts = (integer_item(context, b, kinds[2], arguments[2], k) for k in range(2, 6))
             stride, next_row = (integer_item(context, b, kinds[k], arguments[k], 2) for k in (3, 4))
             address, hint = (integer_item(context, b, kinds[5], arguments[5], k) for k in range(2))
 
             def total(number: int, rows: list[ir.Value], sums: list[ir.Value]) -> list[ir.Value]:
                 """Add the groups of one list to the sums of its rows."""
-                numbers = b.gep(list_, [b.mul(room, _I64(number))])
+                numbers = b.gep(first_list, [b.mul(room, _I64(number))])
                 size, steps = len(sums), b.udiv(counts[number], _I64(apart))
 
                 def one(i: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
@@ -185,7 +190,7 @@ def make_byte_block(
                     for k, one in enumerate(sums[row::2]):
                         emit_store(b, one, b.gep(place, [_I64(lanes * k)]), 4)
 
-            emit_switch(b, arguments[0], {size: functools.partial(case, size) for size in registers})
+            emit_switch(b, arguments[0], {size: functools.partial(case, size) for size in engine.registers})
             return context.get_dummy_value()
 
         return types.void(types.int64, rows, lists, planes, sums, early), emit
@@ -193,9 +198,30 @@ def make_byte_block(
     return byte_block
 
 
+def _make_list_all(engine: Instructions) -> Any:
+    @intrinsic
+    def list_all(typing: Any, count: Any, numbers: Any) -> Any:
+        """Write the numbers from 0 to count - 1; numbers: (int32 array, offset)."""
+
+        def emit(context: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
+            place = place_pointer(context, b, signature.args[1], arguments[1])
+            first = b.bitcast(place, engine.number.as_pointer())
+
+            def write(i: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
+                b.store(b.trunc(i, engine.number), b.gep(first, [i]))
+                return []
+
+            emit_loop(b, arguments[0], [], write)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, numbers), emit
+
+    return list_all
+
+
 def working(groups: int) -> tuple[int, int]:
-    """Room for a list, and how many int32 the lists of a batch take."""
-    room = -(-(groups + 16) // 16) * 16
+    """Room for a list, in numbers, and how many int32 the lists of a batch take at most."""
+    room = -(-(groups + ROOM) // 16) * 16
     return room, _NOTE * _PAIRS + (_LISTS * _PAIRS + 1) * room
 
 

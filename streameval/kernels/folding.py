@@ -97,22 +97,36 @@ def _ordered(bits):
 
 @kernel()
 def fold_classes(loss, target, predicted, classes, confusion):
-    """Add rows to sums by true class; a row that `fold_losses` leaves out is left out here too.
+    """Sum up rows by true class; a row that `fold_losses` leaves out is left out here too.
 
-    loss (n,) float64 · target, predicted (n,) int64, n <= MOST_ROWS · classes (c, 4) int64: rows, predicted right,
-    low and high half of the sum of losses · confusion (c, c) int64, true x predicted, or (0, 0)
+    loss (n,) float64 · target, predicted (n,) int64, n <= MOST_ROWS, in 0..c - 1 · classes (c, 4) int64, zeros: rows,
+    predicted right, low and high half of the sum of losses · confusion (c, c) int64, zeros: true x predicted; or (0, 0)
     """
+    if confusion.shape[0] == 0:
+        for i in range(loss.shape[0]):
+            if abs(loss[i]) < TOO_LARGE:
+                row = classes[np.uint64(target[i])]
+                row[0] += 1
+                row[1] += np.int64(target[i] == predicted[i])
+                _add(loss[i], row)
+        return
     for i in range(loss.shape[0]):
-        if not abs(loss[i]) < TOO_LARGE:
-            continue
-        q = np.int64(np.rint(loss[i] * UNITS))
-        row = classes[target[i]]
-        row[0] += 1
-        row[1] += np.int64(target[i] == predicted[i])
-        row[2] += q & 0x7FFFFFFF
-        row[3] += q >> 31
-        if confusion.shape[0] > 0:
-            confusion[target[i], predicted[i]] += 1
+        if abs(loss[i]) < TOO_LARGE:
+            # Unsigned, since else each number would be asked whether it counts from the end.
+            true = np.uint64(target[i])
+            confusion[true, np.uint64(predicted[i])] += 1
+            _add(loss[i], classes[true])
+    for k in range(confusion.shape[0]):
+        classes[k, 0] = confusion[k].sum()
+        classes[k, 1] = confusion[k, k]
+
+
+@device
+def _add(loss, row):
+    """Add a loss to the two halves of a class's sum."""
+    q = np.int64(np.rint(loss * UNITS))
+    row[2] += q & 0x7FFFFFFF
+    row[3] += q >> 31
 
 
 @device

@@ -45,7 +45,7 @@ def data() -> se.Source:
         ("eps", 2.0**-1023, "a number from 0 .* 1e-300 or more"),
         ("eps", 1.0, "a number from 0 .* below 1"),
         ("chunk_rows", 2.5, "an integer, 1 or more"),
-        ("chunk_rows", None, "an integer, 1 or more"),
+        ("chunk_rows", [], "an integer, 1 or more"),
         ("threads", "2", "an integer, 1 or more"),
         ("threads", 2.0, "an integer, 1 or more"),
         ("threads", True, "an integer, 1 or more"),

@@ -25,6 +25,7 @@ CPUS = {
     "AVX2": ("haswell", BASE, "narrow", {"avx2", "float64"}),
     "AVX-512": ("skylake-avx512", WIDE, "wide", {"avx2", "float64"}),
     "AVX-512 with VNNI": ("cascadelake", WIDE + ",+avx512vnni", "wide", {"vnni"}),
+    "AVX-512 with VNNI and VBMI2": ("icelake-server", WIDE + ",+avx512vnni,+avx512vbmi2", "wide", {"vnni"}),
 }
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import small_networks as small
 
-from streameval.kernels import host
+from streameval.kernels import bytes_vnni, host
+from streameval.kernels.bytes_pairs import ROOM, make_byte_block
 from streameval.kernels.bytes_vnni import list_groups
 from streameval.kernels.dense import BLOCKS, MOST_VECTORS, dense_block
 from streameval.kernels.host import TILE_ROWS
@@ -79,26 +80,62 @@ def test_sixteen_rows_become_lanes_and_columns_past_the_end_zero(column: int, li
     assert np.array_equal(out[:, :16], naive.transpose_rows(values, offsets, column, limit))
 
 
-@pytest.mark.skipif("avx512f" not in host.features(), reason="groups are listed with AVX-512")
+@pytest.mark.skipif("avx512vnni" not in host.features(), reason="groups are listed with AVX-512")
 @pytest.mark.parametrize("kind", small.KINDS)
-@pytest.mark.parametrize("features", [4, 60, 64, 68, 203, 784])
-def test_groups_of_four_pixels_that_are_not_zero_in_both_rows_are_listed(kind: str, features: int) -> None:
-    """And one that is, to make their number even, where there is one."""
+@pytest.mark.parametrize("features", [4, 60, 64, 68, 124, 128, 132, 203, 784])
+def test_groups_of_four_pixels_are_listed_by_which_of_two_rows_they_are_not_zero_in(
+    kind: str, features: int
+) -> None:
+    """And nothing is written past the room of the last list."""
 
     @numba.njit
-    def run(values, a, b, count, groups):
-        return list_groups((values, a), (values, b), count, (groups, 0))
+    def run(values, a, b, count, lists, room):
+        return list_groups((values, a), (values, b), count, (lists, 3, room))
 
-    x = small.pixels(kind, 6, features)
+    x, groups = small.pixels(kind, 6, features), features // 4
+    room = -(-(groups + ROOM) // 16) * 16
     for a in range(6):
         for b in (a, (a + 1) % 6):
-            groups = np.full(features // 4 + 16, -1, np.int32)
-            count = run(x.reshape(-1), a * features, b * features, features // 4, groups)
-            listed, found = naive.list_groups(x[a], x[b]), groups[:count].tolist()
-            odd = len(listed) % 2 == 1 and len(listed) < features // 4
-            assert found[: len(listed)] == listed
-            assert count == len(listed) + odd
-            assert all(0 <= g < features // 4 and g not in listed for g in found[len(listed) :])
+            lists = np.full(3 + 3 * room // 2 + 1, -1, np.int32)
+            counts = run(x.reshape(-1), a * features, b * features, groups, lists, room)
+            written = lists[3:-1].view(np.uint16).reshape(3, room)
+            found = [numbers[:count].tolist() for numbers, count in zip(written, counts, strict=True)]
+            assert found == list(naive.list_groups(x[a], x[b]))
+            assert (lists[[0, 1, 2, -1]] == -1).all()
+
+
+@pytest.mark.skipif("avx512vnni" not in host.features(), reason="bytes are multiplied with VNNI")
+@pytest.mark.parametrize("registers", bytes_vnni.REGISTERS)
+@pytest.mark.parametrize("counts", [(0, 0, 0), (1, 0, 0), (0, 1, 2), (7, 4, 1), (12, 3, 8)])
+def test_a_block_of_sums_is_of_the_groups_that_are_listed_for_each_row(
+    registers: int, counts: tuple[int, int, int]
+) -> None:
+    """Whatever the other rows and groups hold: only what is listed is read, and only the block is written."""
+    block = make_byte_block(bytes_vnni.INSTRUCTIONS)
+
+    @numba.njit
+    def run(x, a, b, lists, room, counts, planes, lanes, sums):
+        rows = x.ctypes.data
+        both, first, second = counts
+        block(
+            lanes // 16, (rows + a, rows + b), (lists, 2, room, both, first, second),
+            (planes, 0, 4 * lanes), (sums, 5, 3 * lanes), (rows, 0),
+        )  # fmt: skip
+
+    rng = np.random.default_rng(sum(counts))
+    lanes, groups, room = 16 * registers, 40, 16
+    x = rng.integers(0, 256, (3, 4 * groups), np.uint8)
+    planes = rng.integers(-128, 128, (groups, lanes, 4), np.int8)
+    listed = rng.permutation(groups)[:36].reshape(3, 12)
+    lists = np.zeros(2 + 3 * room // 2, np.int32)
+    lists[2:].view(np.uint16).reshape(3, room)[:, :12] = listed
+    sums = np.full(5 + 4 * lanes, -1, np.int32)
+    run(x.reshape(-1), 4 * groups, 0, lists, room, counts, planes.reshape(-1), lanes, sums)
+    both, first, second = (numbers[:count].tolist() for numbers, count in zip(listed, counts, strict=True))
+    expected = np.full_like(sums, -1)
+    expected[5 : 5 + lanes] = naive.byte_block(x[1], both + first, planes)
+    expected[5 + 3 * lanes :] = naive.byte_block(x[0], both + second, planes)
+    assert np.array_equal(sums, expected)
 
 
 @pytest.mark.parametrize("gain", [1e-20, 1.0, 1e20])
@@ -113,5 +150,5 @@ def test_three_bytes_hold_a_weight_to_24_bits_of_its_column_s_largest(gain: floa
     x = small.pixels("sparse", 1, 52)[0]
     padded = np.concatenate([integers, np.zeros((2, 9), int)])
     grouped = [p.reshape(13, 4, 9).transpose(0, 2, 1) for p in naive.byte_planes(padded)]
-    sums = [naive.byte_block(x, naive.list_groups(x, x), plane) for plane in grouped]
+    sums = [naive.byte_block(x, naive.list_groups(x, x)[0], plane) for plane in grouped]
     assert np.array_equal(sums[0] + 256 * sums[1] + 65536 * sums[2], x[:50].astype(int) @ integers)

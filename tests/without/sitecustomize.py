@@ -33,7 +33,7 @@ def _take_away(names: list[str]) -> None:
                 delattr(*OF_PYTHON[name])
     functions = [name for name in names if name in OF_C]
     folders = tuple(FOLDERS[name] for name in names if name in FOLDERS)
-    found, read = ctypes.CDLL.__getattr__, pathlib.Path.read_text
+    found, read, opened = ctypes.CDLL.__getattr__, pathlib.Path.read_text, os.open
 
     def get(self, name):
         if name in functions:
@@ -45,7 +45,14 @@ def _take_away(names: list[str]) -> None:
             raise FileNotFoundError(errno.ENOENT, "was taken away", str(self))
         return read(self, *args, **kwargs)
 
+    def open_file(path, *args, **kwargs):
+        if folders and str(path).startswith(folders):
+            raise FileNotFoundError(errno.ENOENT, "was taken away", str(path))
+        return opened(path, *args, **kwargs)
+
     ctypes.CDLL.__getattr__ = get
+    if folders:
+        os.open = open_file
     pathlib.Path.read_text = read_text
 
 
