@@ -22,7 +22,7 @@ from streameval.kernels.emitting import (
     place_pointer,
 )
 from streameval.kernels.host import TILE_ROWS, wide_registers
-from streameval.kernels.lanes import broadcast, emit_fma, splat_f32, store
+from streameval.kernels.lanes import broadcast, emit_fma
 from streameval.kernels.prefetch import emit_hint, hint_step
 from streameval.kernels.program import OWN, SOURCE, TARGET, Operation
 
@@ -44,13 +44,13 @@ def _run(step, net, rows, space, tile):
     inputs, outputs, block = step[INPUTS], step[PADDED], step[BLOCK]
     hints = outputs // block * inputs
     hint = hint_step(tile.size, hints)
-    fill_bias(net.weights, step[BIASES], outputs, space.floats, step[TARGET])
     add_dense(
         (space.floats, step[SOURCE]),
         inputs,
         (net.weights, step[WEIGHTS]),
         (outputs, block),
         (space.floats, step[TARGET]),
+        (net.weights, step[BIASES]),
         (tile.count + 15) // 16,
         (tile.early, hint),
     )
@@ -61,20 +61,12 @@ DENSE = Operation("dense", _run)
 
 
 @device
-def fill_bias(biases, start, outputs, sums, to):
-    """sums[j, :] = biases[start + j] for j < outputs, all rows of the tile."""
-    for j in range(outputs):
-        value = splat_f32(biases[start + j])
-        for r in range(0, TILE_ROWS, 16):
-            store(sums, to + j * TILE_ROWS + r, value)
-
-
-@device
-def add_dense(rows, inputs, weights, outputs, sums, vectors, early):
-    """Add a layer, block by block, to the sums of `vectors` * 16 rows: see `dense_block`.
+def add_dense(rows, inputs, weights, outputs, sums, biases, vectors, early):
+    """Add a layer, block by block, to the biases, or sums, of `vectors` * 16 rows: see `dense_block`.
 
     outputs: (how many, block), a multiple of the block · weights are packed block by block:
-    [outputs / block][inputs][block], and each block asks for the memory after that of the one before
+    [outputs / block][inputs][block], and each block asks for the memory after that of the one before · biases: (float32
+    array, offset), or None to go on from the sums
     """
     count, block = outputs
     at_once = min(vectors, MOST_VECTORS)
@@ -82,35 +74,40 @@ def add_dense(rows, inputs, weights, outputs, sums, vectors, early):
         number = j * inputs
         for r in range(0, 16 * vectors, 16 * at_once):
             dense_block(
-                (at_once, block),
+                (at_once, block, j),
                 (rows[0], rows[1] + r),
                 inputs,
                 (weights[0], weights[1] + number),
                 (sums[0], sums[1] + j * TILE_ROWS + r),
+                biases,
                 (early[0] + number // block * early[1], early[1]),
             )
 
 
 @intrinsic
-def dense_block(typing: Any, size: Any, rows: Any, inputs: Any, weights: Any, sums: Any, early: Any) -> Any:
-    """Add one block of a dense layer to its sums: all of them in registers from the first input to the last.
+def dense_block(
+    typing: Any, size: Any, rows: Any, inputs: Any, weights: Any, sums: Any, biases: Any, early: Any
+) -> Any:
+    """Compute one block of a dense layer: all sums in registers from the first input to the last.
 
-        sums[j, r] += sum_k rows[inputs[k] + r] * weights[k, j]       in the order of k, one fma each
+        sums[j, r] = biases[first + j] + sum_k rows[inputs[k] + r] * weights[k, j]     in the order of k, one fma each
 
-    size: (vectors, outputs), up to MOST_VECTORS of 16 rows and one of BLOCKS · rows, weights, sums: (float32 array,
-    offset), weights [k][outputs], sums TILE_ROWS apart · inputs: how many, TILE_ROWS apart, or a list of element
-    offsets (int32 array, offset, count), as a window of a convolution has; a list costs a small layer 8 % ·
-    early: (address, step); for each k the memory at address + k * step is asked for, see `prefetch`
+    size: (vectors, outputs, first), up to MOST_VECTORS of 16 rows and one of BLOCKS · rows, weights, sums: (float32
+    array, offset), weights [k][outputs], sums TILE_ROWS apart · inputs: how many, TILE_ROWS apart, or a list of
+    element offsets (int32 array, offset, count), as a window of a convolution has; a list costs a small layer 8 % ·
+    biases: (float32 array, offset), or None to begin with what the sums are · early: (address, step); for each k the
+    memory at address + k * step is asked for, see `prefetch`
     """
 
     def emit(context: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
-        kinds, (size_, _, inputs_, _, _, early_) = signature.args, arguments
+        kinds, (size_, _, inputs_, _, _, biases_, early_) = signature.args, arguments
         row, weight, sum_ = (place_pointer(context, b, kinds[k], arguments[k]) for k in (1, 3, 4))
         listed = isinstance(kinds[2], types.BaseTuple)
         list_ = place_pointer(context, b, kinds[2], inputs_) if listed else None
         count = integer_item(context, b, kinds[2], inputs_, 2) if listed else inputs_
-        vectors, outputs = (integer_item(context, b, kinds[0], size_, k) for k in range(2))
-        address, step = (integer_item(context, b, kinds[5], early_, k) for k in range(2))
+        vectors, outputs, first = (integer_item(context, b, kinds[0], size_, k) for k in range(3))
+        biases_of = None if kinds[5] is types.none else place_pointer(context, b, kinds[5], biases_)
+        address, step = (integer_item(context, b, kinds[6], early_, k) for k in range(2))
 
         def body(v: int, n: int, k: ir.Value, carried: list[ir.Value]) -> list[ir.Value]:
             emit_hint(b, b.add(address, b.mul(k, step)))
@@ -126,7 +123,13 @@ def dense_block(typing: Any, size: Any, rows: Any, inputs: Any, weights: Any, su
 
         def case(v: int, n: int) -> None:
             places = [b.gep(sum_, [_I64(TILE_ROWS * j + 16 * i)]) for j in range(n) for i in range(v)]
-            totals = [emit_load(b, place, _F32X16, 4) for place in places]
+            if biases_of is None:
+                totals = [emit_load(b, place, _F32X16, 4) for place in places]
+            else:
+                biases = [
+                    broadcast(b, b.load(b.gep(biases_of, [b.add(first, _I64(j))])), _F32X16) for j in range(n)
+                ]
+                totals = [bias for bias in biases for _ in range(v)]
             for place, total in zip(
                 places, emit_loop(b, count, totals, functools.partial(body, v, n)), strict=True
             ):
@@ -137,4 +140,4 @@ def dense_block(typing: Any, size: Any, rows: Any, inputs: Any, weights: Any, su
         emit_switch(b, key, {64 * v + n: functools.partial(case, v, n) for v, n in sizes})
         return context.get_dummy_value()
 
-    return types.void(size, rows, inputs, weights, sums, early), emit
+    return types.void(size, rows, inputs, weights, sums, biases, early), emit

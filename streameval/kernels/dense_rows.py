@@ -6,9 +6,9 @@ A feature that is not finite makes its row's loss NaN, whatever the weights: the
 from __future__ import annotations
 
 from streameval.kernels.compiling import device
-from streameval.kernels.dense import BIASES, BLOCK, INPUTS, PADDED, WEIGHTS, add_dense, fill_bias
+from streameval.kernels.dense import BIASES, BLOCK, INPUTS, PADDED, WEIGHTS, add_dense
 from streameval.kernels.host import TILE_ROWS
-from streameval.kernels.lanes import fma, load_f32, store
+from streameval.kernels.lanes import fma, load_f32, splat_f32, store
 from streameval.kernels.program import OWN, SOURCE, TARGET, TEMPORARY, Operation
 from streameval.kernels.rows import transpose_rows
 
@@ -28,7 +28,7 @@ def _run(step, net, rows, space, tile):
         # Lanes past the last row repeat it; nobody reads what they give.
         space.places[i] = rows.offsets[tile.first + min(i, tile.count - 1)]
         floats[marks + i] = 0.0
-    fill_bias(net.weights, step[BIASES], step[PADDED], floats, step[TARGET])
+    _fill_bias(net.weights, step[BIASES], step[PADDED], floats, step[TARGET])
     for k in range(0, inputs, INPUT_BLOCK):
         size = min(INPUT_BLOCK, inputs - k)
         for r in range(0, 16 * vectors, 16):
@@ -46,6 +46,7 @@ def _run(step, net, rows, space, tile):
                 (net.weights, step[WEIGHTS] + j * inputs + k * block),
                 (block, block),
                 (floats, step[TARGET] + j * TILE_ROWS),
+                None,
                 vectors,
                 (tile.early, 0),
             )
@@ -53,6 +54,15 @@ def _run(step, net, rows, space, tile):
 
 
 DENSE_ROWS = Operation("dense_rows", _run)
+
+
+@device
+def _fill_bias(biases, start, outputs, sums, to):
+    """sums[j, :] = biases[start + j] for j < outputs, all rows of the tile."""
+    for j in range(outputs):
+        value = splat_f32(biases[start + j])
+        for r in range(0, TILE_ROWS, 16):
+            store(sums, to + j * TILE_ROWS + r, value)
 
 
 @device

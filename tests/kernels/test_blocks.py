@@ -25,12 +25,19 @@ def _transposed(values, offsets, column, limit, out):
 
 @numba.njit
 def _dense(vectors, outputs, rows, inputs, weights, sums):
-    dense_block((vectors, outputs), (rows, 0), (inputs, 0, len(inputs)), (weights, 0), (sums, 0), (0, 64))
+    listed = (inputs, 0, len(inputs))
+    dense_block((vectors, outputs, 0), (rows, 0), listed, (weights, 0), (sums, 0), None, (0, 64))
 
 
 @numba.njit
 def _dense_of_all(vectors, outputs, rows, inputs, weights, sums):
-    dense_block((vectors, outputs), (rows, 0), len(inputs), (weights, 0), (sums, 0), (0, 64))
+    dense_block((vectors, outputs, 0), (rows, 0), len(inputs), (weights, 0), (sums, 0), None, (0, 64))
+
+
+@numba.njit
+def _dense_from_biases(vectors, outputs, rows, inputs, weights, sums, biases):
+    size = (vectors, outputs, 3)
+    dense_block(size, (rows, 0), len(inputs), (weights, 0), (sums, 0), (biases, 2), (0, 64))
 
 
 @pytest.mark.parametrize("run", [_dense_of_all, _dense])
@@ -51,6 +58,16 @@ def test_a_block_of_a_dense_layer_is_one_fma_an_input_in_their_order(
     lanes = 16 * vectors
     assert np.array_equal(computed[:, :lanes], naive.dense_block(sums, rows[inputs], weights)[:, :lanes])
     assert np.array_equal(computed[:, lanes:], sums[:, lanes:])
+    # From biases on, instead of what the sums were.
+    biases = rng.normal(size=5 + outputs).astype(np.float32)
+    computed = sums.copy()
+    run_from = (rows.ravel(), offsets, weights.ravel(), computed.reshape(-1), biases)
+    if run is _dense_of_all:
+        _dense_from_biases(vectors, outputs, *run_from)
+        begun = np.repeat(biases[5:, None], TILE_ROWS, axis=1)
+        expected = naive.dense_block(begun, rows[inputs], weights)
+        assert np.array_equal(computed[:, :lanes], expected[:, :lanes])
+        assert np.array_equal(computed[:, lanes:], sums[:, lanes:])
 
 
 def test_the_twin_s_fma_rounds_once() -> None:
