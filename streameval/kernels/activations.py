@@ -13,7 +13,7 @@ from typing import Any
 from streameval.kernels.compiling import device
 from streameval.kernels.elementary import exp_f64, expm1_f32, log1p_f64, one_plus_exp_f32
 from streameval.kernels.host import TILE_ROWS
-from streameval.kernels.lanes import absolute, fma, load_f32, narrow, select, store, widen
+from streameval.kernels.lanes import absolute, everywhere, fma, load_f32, narrow, select, store, widen
 from streameval.kernels.names import ACTIVATIONS, PARAMETERS
 from streameval.kernels.program import OWN, TARGET, Operation
 
@@ -53,16 +53,33 @@ def leaky_relu(x, slope):
 @device
 def tanh(x):
     """x + x**3 P(x**2) for |x| < 0.625, else 1 - 2 / (1 + exp(2 |x|)) with the sign of x"""
-    size = absolute(x)
+    return _tanh(x, absolute(x), _tanh_near_zero(x))
+
+
+@device
+def tanh_of_images(x):
+    """The same bits, in half the time where all sixteen are small: most of an image is its background."""
+    size, small = absolute(x), _tanh_near_zero(x)
+    if everywhere(size < 0.625):
+        return small
+    return _tanh(x, size, small)
+
+
+@device
+def _tanh(x, size, small):
     large = 1.0 - 2.0 / one_plus_exp_f32(size + size)
+    return select(size < 0.625, small, select(x < 0.0, 0.0 - large, large))
+
+
+@device
+def _tanh_near_zero(x):
     z = x * x
     p = fma(z, 0.0022460035979747772, -0.008301695808768272)
     p = fma(p, z, 0.021755700930953026)
     p = fma(p, z, -0.05395759642124176)
     p = fma(p, z, 0.1333329677581787)
     p = fma(p, z, -0.3333333432674408)
-    small = fma(x * z, p, x)
-    return select(size < 0.625, small, select(x < 0.0, 0.0 - large, large))
+    return fma(x * z, p, x)
 
 
 @device
@@ -162,10 +179,14 @@ FUNCTIONS = {
 }
 
 
+# What is quicker on images, with a branch that would slow down vectors of other values: 5 % of six layers of tanh.
+OF_IMAGES = {"tanh": tanh_of_images}
+
+
 @functools.cache
-def make_activate(name: str) -> Any:
+def make_activate(name: str, *, of_images: bool = False) -> Any:
     """activate(tile, start, stop, parameter): tile[start:stop] in place; stop - start is a multiple of 16."""
-    function = FUNCTIONS[name]
+    function = OF_IMAGES.get(name, FUNCTIONS[name]) if of_images else FUNCTIONS[name]
     if name in PARAMETERS:
 
         @device
@@ -225,7 +246,7 @@ ACTIVATE = Operation("activate", _run)
 @functools.cache
 def activation_operation(name: str) -> Operation:
     """The operation that applies one activation, with the number at PARAMETER among the weights."""
-    activate = make_activate(name)
+    activate = make_activate(name, of_images=True)
 
     @device
     def run(step, net, rows, space, tile):

@@ -183,6 +183,18 @@ def select(typing: Any, mask: Any, a: Any, b: Any) -> Any:
 
 
 @intrinsic
+def everywhere(typing: Any, mask: Any) -> Any:
+    """Whether the mask holds for all elements."""
+
+    def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
+        bits = ir.IntType(mask.n)
+        held = builder.icmp_unsigned("==", builder.bitcast(arguments[0], bits), bits(-1))
+        return context.cast(builder, held, types.boolean, signature.return_type)
+
+    return types.boolean(mask), emit
+
+
+@intrinsic
 def load_f32(typing: Any, array: Any, offset: Any) -> Any:
     """Sixteen float32 from array[offset : offset + 16]."""
     return f32x16(array, types.int64), _emit_load(f32x16, 4)

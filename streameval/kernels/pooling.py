@@ -60,9 +60,16 @@ def _avg_pool(step, net, rows, space, tile):
                     last_x = min(first_x + step[WIDE], step[IN_WIDTH])
                     first_x = max(first_x, 0)
                     total = splat_f32(0.0)
-                    for i in range(first_y, last_y):
-                        for j in range(first_x, last_x):
-                            total = total + load_f32(floats, source + i * row + j * TILE_ROWS)
+                    if last_y - first_y == 2 and last_x - first_x == 2:
+                        # Most windows are of this size, and loops of two cost as much as their sums.
+                        at = source + first_y * row + first_x * TILE_ROWS
+                        total = total + load_f32(floats, at) + load_f32(floats, at + TILE_ROWS)
+                        at += row
+                        total = total + load_f32(floats, at) + load_f32(floats, at + TILE_ROWS)
+                    else:
+                        for i in range(first_y, last_y):
+                            for j in range(first_x, last_x):
+                                total = total + load_f32(floats, source + i * row + j * TILE_ROWS)
                     store(floats, to + x * TILE_ROWS, total * net.weights[step[SHARES] + y * width + x])
     return 0
 

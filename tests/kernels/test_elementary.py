@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streameval.kernels import elementary
-from streameval.kernels.activations import FUNCTIONS, SHARED, activate_shared, make_activate
+from streameval.kernels.activations import FUNCTIONS, OF_IMAGES, SHARED, activate_shared, make_activate
 from streameval.kernels.lanes import load_f32, load_f64, narrow, power_of_two, split_exponent, store, widen
 from streameval.kernels.names import ACTIVATIONS, PARAMETERS
 from streameval.layers import activations as formulas
@@ -46,6 +46,17 @@ def _doubles(values, code, out):
 @functools.cache
 def _activating(name: str) -> Callable[[np.ndarray, float], None]:
     activate = make_activate(name)
+
+    @numba.njit
+    def activated(values, parameter):
+        activate(values, 0, values.shape[0], parameter)
+
+    return activated
+
+
+@functools.cache
+def _activating_images(name: str) -> Callable[[np.ndarray, float], None]:
+    activate = make_activate(name, of_images=True)
 
     @numba.njit
     def activated(values, parameter):
@@ -340,3 +351,31 @@ def test_widening_and_narrowing_gives_every_float_back() -> None:
     out = np.empty_like(x)
     _there_and_back(x, out)
     assert np.array_equal(out.view(np.int32), x.view(np.int32))
+
+
+@pytest.mark.parametrize("name", OF_IMAGES)
+def test_what_is_quicker_on_images_gives_the_same_bits(name: str) -> None:
+    """Sixteen small values, sixteen large ones, one of the other kind among them, the boundary itself, and NaN."""
+    rng = np.random.default_rng(5)
+    small = rng.uniform(-0.625, 0.625, (200, 16))
+    large = rng.normal(0, 4, (200, 16))
+    mixed = small.copy()
+    mixed[np.arange(200), rng.integers(0, 16, 200)] = rng.normal(0, 1, 200)
+    edge = np.float32(0.625)
+    near = [
+        edge,
+        -edge,
+        np.nextafter(edge, np.float32(0)),
+        np.nextafter(edge, np.float32(1)),
+        0.0,
+        -0.0,
+        np.nan,
+        np.inf,
+    ]
+    ends = small[:8].copy()
+    ends[np.arange(8), np.arange(8)] = near
+    values = np.concatenate([small, large, mixed, ends]).astype(np.float32).ravel()
+    plain, of_images = values.copy(), values.copy()
+    _activating(name)(plain, 0.0)
+    _activating_images(name)(of_images, 0.0)
+    assert np.array_equal(plain.view(np.uint32), of_images.view(np.uint32))
