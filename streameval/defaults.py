@@ -12,8 +12,9 @@ EPS = 1e-7
 # What a row can cost, as options say it: names of `losses.LOSSES`.
 LOSSES = ("cross-entropy", "binary-cross-entropy", "squared", "absolute", "huber")
 
-# Rows read at a time by a pass, and by `stream`.
+# Rows read at a time by a pass; by one of a small network over arrays in memory; by `stream`.
 CHUNK_ROWS = 16_384
+LONG_CHUNK_ROWS = 65_536
 STREAM_ROWS = 4_096
 IO = ("auto", "mmap", "direct", "pread")
 # Who computes a model file.

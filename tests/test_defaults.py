@@ -34,6 +34,8 @@ COMMON = {
 }
 OWN = {
     ("stream", "chunk_rows"): defaults.STREAM_ROWS,
+    # As the scorer and the rows are: tests/evaluation/test_memory.py.
+    ("evaluate", "chunk_rows"): None,
     ("cross_entropy_error", "eps"): defaults.EPS,
     ("minibatch", "method"): defaults.METHOD,
     ("evaluate_until", "method"): defaults.SEQUENTIAL_METHOD,

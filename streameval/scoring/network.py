@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from streameval.defaults import CHUNK_ROWS
+from streameval.defaults import CHUNK_ROWS, LONG_CHUNK_ROWS
 from streameval.errors import ModelError, StorageError
 from streameval.losses.loss import Loss
 from streameval.models.network import Network
@@ -83,7 +83,7 @@ class NetworkScorer:
     def most_rows(self) -> int:
         """Rows of a chunk that is worth its while: between two of them a third of a millisecond goes by."""
         small = len(self.model.shape) == 1 and self.model.parameters <= SMALL
-        return 4 * CHUNK_ROWS if small else CHUNK_ROWS
+        return LONG_CHUNK_ROWS if small else CHUNK_ROWS
 
     def footprint(self, chunk_rows: int, threads: int) -> int:
         """See `Scorer`. Rows are computed a tile at a time, so that chunks hold nothing here."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -17,8 +18,9 @@ from hypothesis import strategies as st
 from long_runs import ROOT, network, run, write
 
 import streameval as se
+from streameval.defaults import CHUNK_ROWS, LONG_CHUNK_ROWS
 from streameval.errors import StorageError, UsageError
-from streameval.evaluation.memory import parse_size, plan
+from streameval.evaluation.memory import parse_size, plan, planned_scorers
 from streameval.losses import CrossEntropy
 from streameval.scoring import make_scorer
 from streameval.scoring.scorer import Budget
@@ -68,6 +70,33 @@ def test_what_is_no_size_is_refused(text: int | str) -> None:
     """With an example of one."""
     with pytest.raises(UsageError, match="such as 256M"):
         parse_size(text)
+
+
+def test_chunks_are_long_only_where_a_small_network_meets_rows_in_memory(data: Path) -> None:
+    """Where rows are read, where memory is limited, and for whoever computes more a row, they are as ever."""
+    small, large = se.load_model(data.parent / "model.safetensors"), _dense(784, 100, 10)
+    x, t = np.zeros((8, 784), np.uint8), np.arange(8)
+    in_memory, loss, free = se.open((x, t)), CrossEntropy(), Budget(threads=1)
+
+    def rows(model: Any, source: Any, budget: Budget = free, asked: int | None = None) -> int:
+        return planned_scorers([model], source, loss, budget, asked)[1]
+
+    assert rows(small, in_memory) == LONG_CHUNK_ROWS
+    assert rows(small, in_memory, asked=1000) == 1000
+    assert rows(small, in_memory, Budget(threads=1, max_memory=1 << 30)) == CHUNK_ROWS
+    assert rows(small, se.open(data)) == rows(small, se.open(data, io="pread")) == CHUNK_ROWS
+    assert rows(large, in_memory) == CHUNK_ROWS
+    predictor = se.Predictor(predict=lambda x: x[:, :10] * 0.1, returns="logits", outputs=10)
+    assert rows(predictor, in_memory) == CHUNK_ROWS
+
+
+def _dense(*sizes: int) -> se.Mlp:
+    return se.Mlp(
+        [
+            se.Layer(np.zeros((a, b), np.float32), np.zeros(b, np.float32), "identity")
+            for a, b in itertools.pairwise(sizes)
+        ]
+    )
 
 
 @settings(deadline=None)
