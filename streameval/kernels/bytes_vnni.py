@@ -21,7 +21,7 @@ from streameval.kernels.emitting import (
     integer_item,
     place_pointer,
 )
-from streameval.kernels.host import features
+from streameval.kernels.host import compresses_words
 from streameval.kernels.lanes import broadcast, llvm_function
 
 __all__ = ["BASE", "MOST_PIXELS", "PLANES", "layout", "pack", "sum_tile", "working"]
@@ -32,7 +32,6 @@ MOST_PIXELS = 2**31 // (255 * 128) - 64
 # before. With the pixels and the weights they fill the 32 there are.
 REGISTERS = (6, 5, 4, 2)
 _APART = 2
-_COMPRESSES_16_BITS = "avx512vbmi2" in features()
 
 _I1, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (1, 16, 32, 64))
 _I32X16 = ir.VectorType(_I32, 16)
@@ -65,7 +64,7 @@ def list_groups(typing: Any, a: Any, b: Any, count: Any, lists: Any) -> Any:
         start = b_.bitcast(place_pointer(context, b_, kinds[3], arguments[3]), _I16.as_pointer())
         room = integer_item(context, b_, kinds[3], arguments[3], 2)
         places = [b_.gep(start, [b_.mul(room, _I64(k))]) for k in range(3)]
-        size = 32 if _COMPRESSES_16_BITS else 16
+        size = 32 if compresses_words() else 16
         listed = _Listed(b_, size)
 
         def whole(step: ir.Value, counts: list[ir.Value]) -> list[ir.Value]:

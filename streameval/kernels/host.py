@@ -44,6 +44,11 @@ def batch_tiles() -> int:
     return {"vnni": 2, "amx": 4}.get(byte_engine(), 1)
 
 
+def compresses_words() -> bool:
+    """True where 16-bit elements can be compressed: AVX-512's VBMI2."""
+    return "avx512vbmi2" in features()
+
+
 def wide_registers() -> bool:
     """True where sixteen float32 fill one register and there are 32 of them."""
     return "avx512f" in features()
