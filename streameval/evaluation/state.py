@@ -276,9 +276,14 @@ def fold_losses(losses: NDArray[np.float64], rows: NDArray[np.int64]) -> tuple[L
 def fold_classes(
     losses: NDArray[np.float64], target: NDArray[np.int64], predicted: NDArray[np.int64], classes: int
 ) -> Classification:
-    """How rows of (n,) losses were predicted, true and predicted class (n,); only finite losses count."""
+    """How rows of (n,) losses were predicted, true and predicted class (n,); only finite losses count.
+
+    Raises DataError for a class that is none of 0..classes - 1: the kernel writes where a class says.
+    """
     from streameval.kernels import folding
 
+    _check_classes("true", target, losses, classes)
+    _check_classes("predicted", predicted, losses, classes)
     total, size = None, confusion_size(classes)
     for start in range(0, len(losses), folding.MOST_ROWS):
         part = slice(start, start + folding.MOST_ROWS)
@@ -289,6 +294,21 @@ def fold_classes(
         # Most often there is one part, and a thousand classes take a while to add.
         total = part_of_it if total is None else total + part_of_it
     return Classification.empty(classes) if total is None else total
+
+
+def _check_classes(name: str, numbers: NDArray[np.int64], losses: NDArray[np.float64], classes: int) -> None:
+    """Raise DataError if a row whose loss counts has a class outside of 0..classes - 1."""
+    from streameval.kernels.folding import TOO_LARGE
+
+    # As unsigned numbers, of which a negative one is larger than any class.
+    if not len(numbers) or int(numbers.astype(np.int64, copy=False).view(np.uint64).max()) < classes:
+        return
+    outside = ((numbers < 0) | (numbers >= classes)) & (np.abs(losses) < TOO_LARGE)
+    if outside.any():
+        raise DataError(
+            f"a {name} class is {numbers[np.argmax(outside)]}, expected 0..{classes - 1}. Whoever computed these rows "
+            "must give classes that the model has."
+        )
 
 
 def _wide(low: int, high: int) -> int:

@@ -363,3 +363,16 @@ def test_the_first_row_that_is_left_out_is_named_wherever_it_is(at: int, value: 
     sums, first = fold_losses(losses, rows)
     assert first == at + 5
     assert (sums.rows, sums.left_out, sums.worst[0]) == (998, 2, (0.5, 6 if at == 0 else 5))
+
+
+@pytest.mark.parametrize("outside", [-1, 4, 1 << 62, -(1 << 62)])
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_class_that_is_none_is_refused_before_anything_is_written(which: int, outside: int) -> None:
+    """Where the loss counts; a row that is left out may have any."""
+    losses, classes = np.array([0.5, 1.0, 2.0]), [np.array([0, 1, 3]), np.array([3, 1, 0])]
+    classes[which][1] = outside
+    with pytest.raises(DataError, match=rf"class is {outside}, expected 0\.\.3"):
+        fold_classes(losses, *classes, 4)
+    for left_out in (np.nan, np.inf, folding.TOO_LARGE):
+        losses[1] = left_out
+        assert sum(one.rows for one in fold_classes(losses, *classes, 4).classes) == 2
