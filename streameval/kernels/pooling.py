@@ -61,7 +61,7 @@ def _avg_pool(step, net, rows, space, tile):
                     first_x = max(first_x, 0)
                     total = splat_f32(0.0)
                     if last_y - first_y == 2 and last_x - first_x == 2:
-                        # Most windows are of this size, and loops of two cost as much as their sums.
+                        # Most windows are of this size; without loops LeNet-5 takes 1 to 2 % less.
                         at = source + first_y * row + first_x * TILE_ROWS
                         total = total + load_f32(floats, at) + load_f32(floats, at + TILE_ROWS)
                         at += row

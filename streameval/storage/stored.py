@@ -200,7 +200,9 @@ class StoredSource:
         labels: NDArray[Any],
     ) -> Chunk:
         """A chunk whose targets were checked, and labels looked at once, here."""
-        t, largest = self._cast(labels), largest_label(labels)
+        # What was copied is looked at: what it was copied from may be another's to change.
+        t = self._cast(labels)
+        largest = largest_label(t)
         if self._any_targets:
             return Chunk(rows, values, offsets, self.features, t, largest)
         if not (targets.usable_weights(t) if self.soft else targets.usable_label(largest, self.classes)):

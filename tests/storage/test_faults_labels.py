@@ -17,6 +17,7 @@ from streameval import storage
 from streameval.errors import DataError, LabelError, StreamevalWarning, UsageError
 from streameval.storage import Span
 from streameval.storage.source import Chunk, largest_label
+from streameval.storage.stored import StoredSource
 
 
 def test_more_labels_than_images_are_refused(tmp_path):
@@ -248,3 +249,22 @@ def test_a_soft_target_of_any_nan_or_infinity_is_refused_and_nothing_else_is_sai
             list(source.chunks(Span(0, 4), 4))
         with pytest.raises(LabelError, match="row 2"):
             source.take(np.array([2]))
+
+
+def test_a_label_that_is_made_good_again_after_it_was_copied_is_refused(monkeypatch):
+    """What is copied is what kernels write by: memory and mapped files may be changed by another at any time."""
+    x, t = drawn(100)
+    t = t.astype(np.int64)
+    source, cast = storage.open((x, t)), StoredSource._cast
+
+    def changing(self, labels):
+        good, t[7] = t[7], 1 << 40
+        copied = cast(self, labels)
+        t[7] = good
+        return copied
+
+    monkeypatch.setattr(StoredSource, "_cast", changing)
+    weights = np.zeros((x[0].size, 10), np.float32)
+    model = se.Mlp([se.Layer(weights, np.zeros(10, np.float32), "identity")])
+    with pytest.raises(LabelError, match="10 classes"):
+        se.evaluate(model, source)
