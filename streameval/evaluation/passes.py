@@ -28,7 +28,7 @@ from streameval.errors import (
 from streameval.evaluation.identity import Identity
 from streameval.evaluation.partial_results import PartialResults
 from streameval.evaluation.resources import Usage
-from streameval.evaluation.selection import Selection, Task, row_numbers
+from streameval.evaluation.selection import Selection, Task, numbering, row_numbers
 from streameval.evaluation.tally import Tally, fold_tally
 from streameval.models.model import Model
 from streameval.outputs import is_saved
@@ -114,7 +114,7 @@ def _part(
     anatomist: Anatomist | None,
 ) -> Part:
     scores = [scorer.score(chunk) for scorer in scorers]
-    rows, tallies = row_numbers(chunk), []
+    rows, tallies = numbering(chunk), []
     for scorer, one in zip(scorers, scores, strict=True):
         tally, left_out = fold_tally(place, one, rows, scorer.classes, anatomist)
         if left_out is not None and not allow_nonfinite:

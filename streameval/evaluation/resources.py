@@ -83,6 +83,7 @@ class Meter:
         self._base = sizes.get("RssAnon", 0) + sizes.get("RssFile", 0) if sizes else None
         self._start = time.perf_counter()
         self._next = 0.0
+        self._unseen = True
         self._anon = self._file = 0
         self._others: dict[str, Usage] = {}
 
@@ -98,14 +99,17 @@ class Meter:
     def look(self) -> None:
         """Take a sample of the memory in use, if the last one is old."""
         now = time.perf_counter()
-        if now >= self._next:
+        self._unseen = now < self._next
+        if not self._unseen:
             self._next = now + _PERIOD
             self._sample()
 
     def resources(self, rows: int, threads: int) -> Resources:
         """What it came to, for `rows` rows: of other processes the threads of all, and the largest peaks."""
         seconds = time.perf_counter() - self._start
-        self._sample()
+        # A short pass was looked at after its one chunk: nothing was taken since.
+        if self._unseen:
+            self._sample()
         rate = rows / seconds if seconds > 0 else 0.0
         others = self._others.values()
         if not others:

@@ -85,6 +85,12 @@ class Task:
     rows: Selection
 
 
+def numbering(chunk: Chunk) -> NDArray[np.int64] | range:
+    """The chunk's row numbers (n,) int64; consecutive ones as a range, which takes no memory."""
+    rows = chunk.rows
+    return rows if isinstance(rows, range) and rows.step == 1 else row_numbers(chunk)
+
+
 def row_numbers(chunk: Chunk) -> NDArray[np.int64]:
     """The chunk's row numbers as (n,) int64."""
     rows = chunk.rows

@@ -26,6 +26,8 @@ WORST = 10
 # From so many nats on a loss does not count: see `kernels.folding`.
 LARGEST_LOSS = float(1 << 22)
 CONFUSION_CLASSES = 1024
+# Numbers of rows that are consecutive: see `kernels.folding`.
+_IN_ORDER = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,30 +246,31 @@ def confusion_size(classes: int) -> int:
     return classes if classes <= CONFUSION_CLASSES else 0
 
 
-def fold_losses(losses: NDArray[np.float64], rows: NDArray[np.int64]) -> tuple[LossSums, int | None]:
-    """The sums of (n,) losses in nats of the rows numbered `rows` (n,), and the first row that was left out because
-    its loss is not finite, or None."""
+def fold_losses(losses: NDArray[np.float64], rows: NDArray[np.int64] | range) -> tuple[LossSums, int | None]:
+    """The sums of (n,) losses in nats of the rows numbered `rows` (n,), a range of consecutive ones or any, and the
+    first row that was left out because its loss is not finite, or None."""
     from streameval.kernels import folding
 
+    numbers, first = (_IN_ORDER, rows.start) if isinstance(rows, range) else (rows, 0)
     total, first_left_out = None, None
     for start in range(0, len(losses), folding.MOST_ROWS):
         part = slice(start, start + folding.MOST_ROWS)
         sums = np.zeros(10, np.int64)
         extremes = np.array([math.inf, -math.inf])
         worst_loss, worst_row = np.full(WORST, -math.inf), np.full(WORST, -1, np.int64)
-        folding.fold_losses(losses[part], rows[part], sums, extremes, worst_loss, worst_row)
-        numbers = sums.tolist()
+        folding.fold_losses(losses[part], numbers[part], first + start, sums, extremes, worst_loss, worst_row)
+        found = sums.tolist()
         smallest, largest = extremes.tolist()
-        if numbers[folding.LEFT_OUT] and first_left_out is None:
-            first_left_out = numbers[folding.FIRST_LEFT_OUT]
+        if found[folding.LEFT_OUT] and first_left_out is None:
+            first_left_out = found[folding.FIRST_LEFT_OUT]
         part_of_it = LossSums(
-            numbers[folding.ROWS],
-            _wide(numbers[folding.LOW], numbers[folding.HIGH]),
-            _squares(numbers[folding.AA : folding.CC + 1]),
+            found[folding.ROWS],
+            _wide(found[folding.LOW], found[folding.HIGH]),
+            _squares(found[folding.AA : folding.CC + 1]),
             smallest,
             largest,
             tuple(pair for pair in zip(worst_loss.tolist(), worst_row.tolist(), strict=True) if pair[1] >= 0),
-            numbers[folding.LEFT_OUT],
+            found[folding.LEFT_OUT],
         )
         total = part_of_it if total is None else total + part_of_it
     return LossSums() if total is None else total, first_left_out
@@ -282,13 +285,14 @@ def fold_classes(
     """
     from streameval.kernels import folding
 
-    _check_classes("true", target, losses, classes)
-    _check_classes("predicted", predicted, losses, classes)
     total, size = None, confusion_size(classes)
+    outside = np.zeros(1, np.int64)
     for start in range(0, len(losses), folding.MOST_ROWS):
         part = slice(start, start + folding.MOST_ROWS)
         by_class, confusion = np.zeros((classes, 4), np.int64), np.zeros((size, size), np.int64)
-        folding.fold_classes(losses[part], target[part], predicted[part], by_class, confusion)
+        folding.fold_classes(losses[part], target[part], predicted[part], by_class, confusion, outside)
+        if outside[0]:
+            raise _no_class(losses, target, predicted, classes)
         sums = tuple(ClassSums(n, right, _wide(low, high)) for n, right, low, high in by_class.tolist())
         part_of_it = Classification(sums, Counts(confusion))
         # Most often there is one part, and a thousand classes take a while to add.
@@ -296,19 +300,20 @@ def fold_classes(
     return Classification.empty(classes) if total is None else total
 
 
-def _check_classes(name: str, numbers: NDArray[np.int64], losses: NDArray[np.float64], classes: int) -> None:
-    """Raise DataError if a row whose loss counts has a class outside of 0..classes - 1."""
-    from streameval.kernels.folding import TOO_LARGE
-
-    # As unsigned numbers, of which a negative one is larger than any class.
-    if not len(numbers) or int(numbers.astype(np.int64, copy=False).view(np.uint64).max()) < classes:
-        return
-    outside = ((numbers < 0) | (numbers >= classes)) & (np.abs(losses) < TOO_LARGE)
-    if outside.any():
-        raise DataError(
-            f"a {name} class is {numbers[np.argmax(outside)]}, expected 0..{classes - 1}. Whoever computed these rows "
-            "must give classes that the model has."
-        )
+def _no_class(
+    losses: NDArray[np.float64], target: NDArray[np.int64], predicted: NDArray[np.int64], classes: int
+) -> DataError:
+    """The error about a row whose loss counts, and whose true or predicted class is outside of 0..classes - 1."""
+    counts = np.abs(losses) < LARGEST_LOSS
+    name, numbers = "true", target
+    outside = ((numbers < 0) | (numbers >= classes)) & counts
+    if not outside.any():
+        name, numbers = "predicted", predicted
+        outside = ((numbers < 0) | (numbers >= classes)) & counts
+    return DataError(
+        f"a {name} class is {numbers[np.argmax(outside)]}, expected 0..{classes - 1}. Whoever computed these rows "
+        "must give classes that the model has."
+    )
 
 
 def _wide(low: int, high: int) -> int:

@@ -292,13 +292,13 @@ def stored_tallies(stored: Any, identity: Identity) -> list[Tally]:
 def fold_tally(
     start: int,
     scores: Scores,
-    rows: NDArray[np.int64],
+    rows: NDArray[np.int64] | range,
     classes: int | None,
     anatomist: Anatomist | None = None,
 ) -> tuple[Tally, int | None]:
     """The tally of rows whose first one is at `place`, and the first row that was left out, or None.
 
-    scores   of the rows · rows (n,) int64: their numbers · classes  None where they have none
+    scores   of the rows · rows (n,) int64, or a range: their numbers · classes  None where they have none
     anatomist  takes the losses apart, None where nobody asked
 
     The rows are folded block by block.
@@ -318,7 +318,7 @@ def fold_tally(
     if total is None:
         total = Tally.empty(start, classes)
     if anatomist is not None:
-        total = replace(total, anatomy=anatomist.of(scores, rows))
+        total = replace(total, anatomy=anatomist.of(scores, np.asarray(rows)))
     return total, first_left_out
 
 
@@ -327,7 +327,7 @@ def in_blocks(span: Span) -> Iterator[Span]:
     start = span.start
     while start < span.stop:
         stop = min((start // BLOCK_ROWS + 1) * BLOCK_ROWS, span.stop)
-        yield replace(span, start=start, stop=stop)
+        yield Span(start, stop)
         start = stop
 
 

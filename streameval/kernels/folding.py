@@ -23,11 +23,12 @@ ROWS, LOW, HIGH, AA, AB, AC, BC, CC, LEFT_OUT, FIRST_LEFT_OUT = range(10)
 
 
 @kernel()
-def fold_losses(loss, rows, sums, extremes, worst_loss, worst_row):
+def fold_losses(loss, rows, first, sums, extremes, worst_loss, worst_row):
     """Add rows to integer sums, and keep the extremes and the rows with the largest losses.
 
-    loss (n,) float64, nats · rows (n,) int64, n <= MOST_ROWS · sums (10,) int64 · extremes (2,) float64, smallest and
-    largest · worst_loss (k,) float64 and worst_row (k,) int64, from the largest on; equal losses by row number
+    loss (n,) float64, nats, n <= MOST_ROWS · rows (n,) int64, or (0,) where they are `first`, first + 1, ... · sums
+    (10,) int64 · extremes (2,) float64, smallest and largest · worst_loss (k,) float64 and worst_row (k,) int64, from
+    the largest on; equal losses by row number
 
     q = rint(loss * 2**40) = a + b 2**21 + c 2**42; q**2 = a a + 2 a b 2**21 + (2 a c + b b) 2**42 + ...
     """
@@ -47,13 +48,19 @@ def fold_losses(loss, rows, sums, extremes, worst_loss, worst_row):
                     _fold(some[i : i + 1], sums, extremes)
                     continue
                 if sums[LEFT_OUT] == 0:
-                    sums[FIRST_LEFT_OUT] = rows[start + i]
+                    sums[FIRST_LEFT_OUT] = _number(rows, first, start + i)
                 sums[LEFT_OUT] += 1
         if last < 0 or ordinary == some.shape[0]:
             continue
         for i in range(some.shape[0]):
             if abs(some[i]) < TOO_LARGE and not some[i] < worst_loss[last]:
-                _insert(some[i] + 0.0, rows[start + i], worst_loss, worst_row)
+                _insert(some[i] + 0.0, _number(rows, first, start + i), worst_loss, worst_row)
+
+
+@device
+def _number(rows, first, place):
+    """The number of the row at a place."""
+    return rows[place] if rows.shape[0] else first + place
 
 
 @device
@@ -96,26 +103,28 @@ def _ordered(bits):
 
 
 @kernel()
-def fold_classes(loss, target, predicted, classes, confusion):
+def fold_classes(loss, target, predicted, classes, confusion, outside):
     """Sum up rows by true class; a row that `fold_losses` leaves out is left out here too.
 
-    loss (n,) float64 · target, predicted (n,) int64, n <= MOST_ROWS, in 0..c - 1 · classes (c, 4) int64, zeros: rows,
-    predicted right, low and high half of the sum of losses · confusion (c, c) int64, zeros: true x predicted; or (0, 0)
+    loss (n,) float64 · target, predicted (n,) int64, n <= MOST_ROWS · classes (c, 4) int64, zeros: rows, predicted
+    right, low and high half of the sum of losses · confusion (c, c) int64, zeros: true x predicted; or (0, 0) · outside
+    (1,) int64, zero: rows of a class that is none of 0..c - 1, which count nowhere
     """
-    if confusion.shape[0] == 0:
-        for i in range(loss.shape[0]):
-            if abs(loss[i]) < TOO_LARGE:
-                row = classes[np.uint64(target[i])]
-                row[0] += 1
-                row[1] += np.int64(target[i] == predicted[i])
-                _add(loss[i], row)
-        return
+    # Unsigned: a negative one is larger than any class, and no number is asked whether it counts from the end.
+    known = np.uint64(classes.shape[0])
     for i in range(loss.shape[0]):
-        if abs(loss[i]) < TOO_LARGE:
-            # Unsigned, since else each number would be asked whether it counts from the end.
-            true = np.uint64(target[i])
-            confusion[true, np.uint64(predicted[i])] += 1
-            _add(loss[i], classes[true])
+        if not abs(loss[i]) < TOO_LARGE:
+            continue
+        true, guess = np.uint64(target[i]), np.uint64(predicted[i])
+        if true >= known or guess >= known:
+            outside[0] += 1
+            continue
+        _add(loss[i], classes[true])
+        if confusion.shape[0]:
+            confusion[true, guess] += 1
+        else:
+            classes[true, 0] += 1
+            classes[true, 1] += np.int64(true == guess)
     for k in range(confusion.shape[0]):
         classes[k, 0] = confusion[k].sum()
         classes[k, 1] = confusion[k, k]

@@ -81,8 +81,9 @@ def check_threads(threads: int | None) -> int:
     """
     if threads is None:
         return available()
-    checked, most = integer("threads", threads, least=1), max(MOST_THREADS, 4 * (os.cpu_count() or 1))
-    if checked > most:
+    checked = integer("threads", threads, least=1)
+    # Counting the CPUs reads a file: most numbers need no count.
+    if checked > MOST_THREADS and checked > (most := max(MOST_THREADS, 4 * (os.cpu_count() or 1))):
         raise UsageError(
             f"threads: {checked}, expected 1 to {most} on this machine of {os.cpu_count()} CPUs. No result depends on "
             "it: leave it out to use every CPU that may be used."

@@ -27,6 +27,18 @@ def test_without_other_processes_a_meter_tells_of_this_one() -> None:
     assert found.rows_per_second > 0
 
 
+def test_what_was_taken_after_the_last_sample_is_seen_at_the_end() -> None:
+    """Samples are 50 ms apart: looks in between see nothing, and the end makes up for them."""
+    meter = Meter()
+    meter.look()
+    before = meter.resources(1, 1).peak_anon_bytes
+    ballast = np.ones(64 << 17)
+    meter.look()
+    assert meter.resources(1, 1).peak_anon_bytes >= before + ballast.nbytes // 2
+    # And where nobody looked at all.
+    assert Meter().resources(1, 1).peak_anon_bytes > ballast.nbytes
+
+
 def test_of_other_processes_threads_add_up_and_peaks_do_not() -> None:
     """The last word of each on its threads, its largest on memory; this process's own do not count."""
     meter = Meter()

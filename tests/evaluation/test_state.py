@@ -361,18 +361,40 @@ def test_the_first_row_that_is_left_out_is_named_wherever_it_is(at: int, value: 
     losses, rows = np.full(1000, 0.5), np.arange(1000) + 5
     losses[[at, 900]] = value
     sums, first = fold_losses(losses, rows)
+    assert (sums, first) == fold_losses(losses, range(5, 1005))
     assert first == at + 5
     assert (sums.rows, sums.left_out, sums.worst[0]) == (998, 2, (0.5, 6 if at == 0 else 5))
 
 
+def test_a_range_numbers_rows_as_an_array_of_them_does() -> None:
+    """Beyond as many rows as are folded at a time, too."""
+    n = folding.MOST_ROWS + 1000
+    losses = np.random.default_rng(5).exponential(size=n)
+    losses[[3, n - 7]] = math.nan, 1e6
+    for first in (0, 1 << 40):
+        found = fold_losses(losses, range(first, first + n))
+        assert found == fold_losses(losses, np.arange(first, first + n))
+        assert (found[1], found[0].worst[0]) == (first + 3, (1e6, first + n - 7))
+
+
 @pytest.mark.parametrize("outside", [-1, 4, 1 << 62, -(1 << 62)])
 @pytest.mark.parametrize("which", [0, 1])
-def test_a_class_that_is_none_is_refused_before_anything_is_written(which: int, outside: int) -> None:
+def test_a_class_that_is_none_is_refused_and_nothing_written_by_it(which: int, outside: int) -> None:
     """Where the loss counts; a row that is left out may have any."""
+    name = ("true", "predicted")[which]
     losses, classes = np.array([0.5, 1.0, 2.0]), [np.array([0, 1, 3]), np.array([3, 1, 0])]
     classes[which][1] = outside
-    with pytest.raises(DataError, match=rf"class is {outside}, expected 0\.\.3"):
+    with pytest.raises(DataError, match=rf"a {name} class is {outside}, expected 0\.\.3"):
         fold_classes(losses, *classes, 4)
     for left_out in (np.nan, np.inf, folding.TOO_LARGE):
         losses[1] = left_out
         assert sum(one.rows for one in fold_classes(losses, *classes, 4).classes) == 2
+
+
+@pytest.mark.parametrize("outside", [-1, 2000, -(1 << 62)])
+@pytest.mark.parametrize("which", [0, 1])
+def test_nor_where_there_is_no_table_of_predictions(which: int, outside: int) -> None:
+    classes = [np.array([0, 1999]), np.array([1999, 0])]
+    classes[which][1] = outside
+    with pytest.raises(DataError, match=rf"class is {outside}, expected 0\.\.1999"):
+        fold_classes(np.ones(2), *classes, 2000)
