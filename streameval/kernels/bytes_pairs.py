@@ -130,72 +130,88 @@ def make_byte_block(engine: Instructions) -> Any:
     group · sums: (int32 array, offset of row a, offset from there to row b) · early: (address, step); once for every
     `apart` groups of both rows the memory at address + k * step is asked for, see `prefetch`
     """
-    vector, apart, lanes = engine.vector, engine.apart, engine.vector.count
-
-    def add(
-        b: ir.IRBuilder, rows: list[ir.Value], group: ir.Value, weights: ir.Value, sums: list[ir.Value]
-    ) -> list[ir.Value]:
-        """Add one group to the sums of one row, or of two by turns."""
-        pixels = [broadcast(b, emit_load(b, b.gep(row, [group]), _I32, 1), vector) for row in rows]
-        places = [b.gep(weights, [_I64(4 * lanes * k)]) for k in range(len(sums) // len(rows))]
-        w = [emit_load(b, place, vector, 4) for place in places]
-        n = len(rows)
-        return [engine.emit_dot(b, total, w[k // n], pixels[k % n]) for k, total in enumerate(sums)]
 
     @intrinsic
     def byte_block(
         typing: Any, registers: Any, rows: Any, lists: Any, planes: Any, sums: Any, early: Any
     ) -> Any:
         def emit(context: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
-            kinds = signature.args
-            both_rows = [
-                b.inttoptr(integer_item(context, b, kinds[1], arguments[1], k), _I32.as_pointer())
-                for k in range(2)
-            ]
-            list_, weights, out = (place_pointer(context, b, kinds[k], arguments[k]) for k in (2, 3, 4))
-            first_list = b.bitcast(list_, engine.number.as_pointer())
-            room, *counts = (integer_item(context, b, kinds[2], arguments[2], k) for k in range(2, 6))
-            stride, next_row = (integer_item(context, b, kinds[k], arguments[k], 2) for k in (3, 4))
-            address, hint = (integer_item(context, b, kinds[5], arguments[5], k) for k in range(2))
-
-            def total(number: int, rows: list[ir.Value], sums: list[ir.Value]) -> list[ir.Value]:
-                """Add the groups of one list to the sums of its rows."""
-                numbers = b.gep(first_list, [b.mul(room, _I64(number))])
-                size, steps = len(sums), b.udiv(counts[number], _I64(apart))
-
-                def one(i: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
-                    group = b.zext(b.load(b.gep(numbers, [i])), _I64)
-                    return add(b, rows, group, b.gep(weights, [b.mul(group, stride)]), sums)
-
-                def several(step: ir.Value, carried: list[ir.Value]) -> list[ir.Value]:
-                    if number == 0:
-                        emit_hint(b, b.add(address, b.mul(step, hint)))
-                    first, result = b.mul(step, _I64(apart)), []
-                    for part in range(apart):
-                        result += one(b.add(first, _I64(part)), carried[part * size : (part + 1) * size])
-                    return result
-
-                zeros = [ir.Constant(vector, None)] * (size * (apart - 1))
-                parts = emit_loop(b, steps, sums + zeros, several, unroll=False)
-                sums = [functools.reduce(b.add, parts[k::size]) for k in range(size)]
-                left, done = b.urem(counts[number], _I64(apart)), b.mul(steps, _I64(apart))
-                return emit_loop(b, left, sums, lambda i, sums: one(b.add(done, i), sums), unroll=False)
-
-            def case(size: int) -> None:
-                zeros = [ir.Constant(vector, None)] * size
-                of_rows = [total(1 + k, [row], zeros) for k, row in enumerate(both_rows)]
-                turns = [one for pair in zip(*of_rows, strict=True) for one in pair]
-                sums = total(0, both_rows, turns)
-                for row, place in enumerate((out, b.gep(out, [next_row]))):
-                    for k, one in enumerate(sums[row::2]):
-                        emit_store(b, one, b.gep(place, [_I64(lanes * k)]), 4)
-
-            emit_switch(b, arguments[0], {size: functools.partial(case, size) for size in engine.registers})
+            block = _Block(engine, context, b, signature.args, arguments)
+            sizes = {size: functools.partial(block.emit, size) for size in engine.registers}
+            emit_switch(b, arguments[0], sizes)
             return context.get_dummy_value()
 
         return types.void(types.int64, rows, lists, planes, sums, early), emit
 
     return byte_block
+
+
+class _Block:
+    """Emits the sums of a pair of rows over one block of lanes: see `make_byte_block` for the arguments."""
+
+    def __init__(
+        self, engine: Instructions, context: Any, builder: ir.IRBuilder, kinds: Any, arguments: Any
+    ) -> None:
+        def item(argument: int, number: int) -> ir.Value:
+            return integer_item(context, builder, kinds[argument], arguments[argument], number)
+
+        self._engine, self._builder = engine, builder
+        self._rows = [builder.inttoptr(item(1, k), _I32.as_pointer()) for k in range(2)]
+        lists, self._weights, self._sums = (
+            place_pointer(context, builder, kinds[k], arguments[k]) for k in (2, 3, 4)
+        )
+        self._numbers = builder.bitcast(lists, engine.number.as_pointer())
+        self._room, *self._counts = (item(2, k) for k in range(2, 6))
+        self._stride, self._next_row = (item(k, 2) for k in (3, 4))
+        self._address, self._hint = (item(5, k) for k in range(2))
+
+    def emit(self, size: int) -> None:
+        """Sums in `size` registers for each row: the groups of one row alone first, then those of both."""
+        b, lanes = self._builder, self._engine.vector.count
+        zeros = [ir.Constant(self._engine.vector, None)] * size
+        of_rows = [self._total(1 + k, [row], zeros) for k, row in enumerate(self._rows)]
+        turns = [one for pair in zip(*of_rows, strict=True) for one in pair]
+        sums = self._total(0, self._rows, turns)
+        for row, place in enumerate((self._sums, b.gep(self._sums, [self._next_row]))):
+            for k, one in enumerate(sums[row::2]):
+                emit_store(b, one, b.gep(place, [_I64(lanes * k)]), 4)
+
+    def _total(self, number: int, rows: list[ir.Value], sums: list[ir.Value]) -> list[ir.Value]:
+        """Add the groups of one list to the sums of its rows."""
+        b, apart, count = self._builder, self._engine.apart, self._counts[number]
+        numbers = b.gep(self._numbers, [b.mul(self._room, _I64(number))])
+        size, steps = len(sums), b.udiv(count, _I64(apart))
+
+        def several(step: ir.Value, carried: list[ir.Value]) -> list[ir.Value]:
+            if number == 0:
+                emit_hint(b, b.add(self._address, b.mul(step, self._hint)))
+            first, result = b.mul(step, _I64(apart)), []
+            for part in range(apart):
+                place, mine = b.add(first, _I64(part)), carried[part * size : (part + 1) * size]
+                result += self._add(rows, b.gep(numbers, [place]), mine)
+            return result
+
+        zeros = [ir.Constant(self._engine.vector, None)] * (size * (apart - 1))
+        parts = emit_loop(b, steps, sums + zeros, several, unroll=False)
+        sums = [functools.reduce(b.add, parts[k::size]) for k in range(size)]
+        left, done = b.urem(count, _I64(apart)), b.mul(steps, _I64(apart))
+
+        def one(i: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
+            return self._add(rows, b.gep(numbers, [b.add(done, i)]), sums)
+
+        return emit_loop(b, left, sums, one, unroll=False)
+
+    def _add(self, rows: list[ir.Value], number: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
+        """Add the group whose number lies there to the sums of one row, or of two by turns."""
+        b, vector, n = self._builder, self._engine.vector, len(rows)
+        group = b.zext(b.load(number), _I64)
+        weights = b.gep(self._weights, [b.mul(group, self._stride)])
+        pixels = [broadcast(b, emit_load(b, b.gep(row, [group]), _I32, 1), vector) for row in rows]
+        places = [b.gep(weights, [_I64(4 * vector.count * k)]) for k in range(len(sums) // n)]
+        loaded = [emit_load(b, place, vector, 4) for place in places]
+        return [
+            self._engine.emit_dot(b, total, loaded[k // n], pixels[k % n]) for k, total in enumerate(sums)
+        ]
 
 
 def _make_list_all(engine: Instructions) -> Any:

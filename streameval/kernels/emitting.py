@@ -5,7 +5,7 @@ Knows no formula. What an intrinsic takes as one argument may be a place: a tupl
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from llvmlite import ir
@@ -34,7 +34,7 @@ def integer_item(context: Any, builder: ir.IRBuilder, kind: Any, items: ir.Value
     return context.cast(builder, builder.extract_value(items, number), kind.types[number], types.int64)
 
 
-def emit_switch(builder: ir.IRBuilder, key: ir.Value, cases: dict[int, Callable[[], None]]) -> None:
+def emit_switch(builder: ir.IRBuilder, key: ir.Value, cases: Mapping[int, Callable[[], None]]) -> None:
     """Emit a jump to the code of the case that `key` (int64) names; there must be one."""
     nowhere, after = (builder.append_basic_block(name) for name in ("nowhere", "after"))
     jump = builder.switch(key, nowhere)
