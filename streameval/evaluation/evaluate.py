@@ -140,7 +140,9 @@ def evaluate(
         UsageError: an argument that cannot mean anything; an output that is read as well.
     """
     network, source, chosen_loss = subject(model, data, loss, eps)
-    check_outputs(options.outputs, inputs(source, network))
+    if outputs := [one for one in options.outputs if one.path is not None]:
+        # What a folder holds is looked up only to keep it from being written to.
+        check_outputs(outputs, inputs(source, network))
     selection = Selection.of(rows, source)
     limit = None if max_memory is None else parse_size(max_memory)
     one = _Pass(
