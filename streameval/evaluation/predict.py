@@ -33,7 +33,11 @@ def predict(model: Network, x: ArrayLike) -> NDArray[np.float32]:
         DataError: another dtype, or masked values.
         UsageError: a single number, or no network.
     """
-    check_model(model)
+    if not isinstance(check_model(model), Network):
+        raise UsageError(
+            f"model: {describe_value(model)}, expected a network of layers, whose softmax this returns. Another model "
+            "returns its own outputs: call it."
+        )
     _check_unmasked("x", x)
     given = np.asarray(x)
     if given.ndim == 0:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from streameval.errors import ModelError, StorageError
 from streameval.predictors.content import identified
-from streameval.predictors.predictor import BATCH_ROWS, Predictor, RowShape
+from streameval.predictors.predictor import BATCH_ROWS, Predictor, RowShape, as_bytes
 
 # ONNX Runtime's name of an input's type -> NumPy's.
 DTYPES = {
@@ -35,7 +35,7 @@ def adapt(session: Any, path: str | None = None) -> Predictor:
     shapes, batch = _rows(inputs[0].shape)
     identity, files = _content(path or getattr(session, "_model_path", None))
     return Predictor(
-        predict=_Call(session, inputs[0].name, DTYPES[inputs[0].type], _output(name, outputs)),
+        predict=_Call(session, inputs[0].name, DTYPES[inputs[0].type], _output(name, outputs), str(name)),
         shapes=shapes,
         raw=inputs[0].type == "tensor(uint8)",
         batch_rows=batch or BATCH_ROWS,
@@ -70,11 +70,13 @@ def load(path: str, threads: int | None = None) -> Predictor:
 class _Call:
     """Runs the session on NumPy's rows."""
 
-    def __init__(self, session: Any, name: str, dtype: str, output: str) -> None:
+    def __init__(self, session: Any, name: str, dtype: str, output: str, title: str) -> None:
         self._session, self._name, self._dtype, self._output = session, name, dtype, output
+        self._title = title
 
     def __call__(self, x: NDArray[Any]) -> Any:
-        return self._session.run([self._output], {self._name: x.astype(self._dtype, copy=False)})[0]
+        given = as_bytes(x, self._title) if self._dtype == "uint8" else x.astype(self._dtype, copy=False)
+        return self._session.run([self._output], {self._name: given})[0]
 
 
 def _rows(shape: list[Any]) -> tuple[tuple[RowShape, ...], int | None]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from streameval.errors import ModelError
 from streameval.predictors.content import identified
-from streameval.predictors.predictor import BATCH_ROWS, Predictor, RowShape
+from streameval.predictors.predictor import BATCH_ROWS, Predictor, RowShape, as_bytes
 
 DTYPES = ("f32", "f64", "f16", "u8")
 
@@ -33,7 +33,7 @@ def adapt(
         shapes = (tuple(int(one or 0) for one in row) if len(row) > 1 else (),)
     batch = dims[0] if dims else None
     return Predictor(
-        predict=_Call(model),
+        predict=_Call(model, name if element == "u8" else None),
         shapes=shapes,
         raw=element == "u8",
         batch_rows=batch or BATCH_ROWS,
@@ -65,11 +65,12 @@ def load(path: str, threads: int | None = None) -> Predictor:
 
 
 class _Call:
-    """Runs the model on NumPy's rows."""
+    """Runs the model on NumPy's rows; `bytes_of`: its name where it takes bytes, else None."""
 
-    def __init__(self, model: Any) -> None:
-        self._model = model
+    def __init__(self, model: Any, bytes_of: str | None) -> None:
+        self._model, self._bytes_of = model, bytes_of
 
     def __call__(self, x: NDArray[Any]) -> Any:
+        given = x if self._bytes_of is None else as_bytes(x, self._bytes_of)
         # A copy: the next call writes into the same memory.
-        return self._model(x)[0].copy()
+        return self._model(given)[0].copy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -138,13 +139,43 @@ class Predictor:
         features = math.prod(row)
         image = (1, *row) if len(row) == 2 else row
         named = [one if one != "image" else image if len(image) == 3 else () for one in self.shapes]
-        shapes = tuple(dict.fromkeys(one for one in named if not one or math.prod(one) == features))
+        as_many = [one for one in named if not one or math.prod(one) == features]
+        shapes = tuple(dict.fromkeys(one for one in as_many if _same_order(one, row)))
+        if as_many and not shapes:
+            raise ModelError(
+                f"{self.title} takes rows of shape {' or '.join(map(str, as_many))}, but those of the data are {row}: "
+                f"as many numbers, in another order. {_transpose(row, as_many[0])}"
+            )
         if not shapes:
             raise ModelError(
                 f"{self.title} takes rows of shape {' or '.join(map(str, self.shapes))}, but the data have "
                 f"{features} features. Choose the model that belongs to this data."
             )
         return replace(self, shapes=shapes)
+
+
+def _same_order(given: Shape, row: Shape) -> bool:
+    """Whether a row can be given so without mixing up its dimensions; a flat row can be given in any shape."""
+    mine, theirs = ([side for side in shape if side != 1] for shape in (given, row))
+    return len(mine) < 2 or len(theirs) < 2 or mine == theirs
+
+
+def _transpose(row: Shape, wanted: Shape) -> str:
+    """What to do to rows of one shape so that they have another."""
+    for order in itertools.permutations(range(len(row))):
+        if tuple(row[k] for k in order) == wanted:
+            return f"Transpose the data: x.transpose{(0, *(k + 1 for k in order))}."
+    return f"Give rows of shape {wanted}."
+
+
+def as_bytes(x: NDArray[Any], name: str) -> NDArray[np.uint8]:
+    """Rows for a model of bytes. Raises ModelError for others: cut off to whole numbers, they would all be 0 or 1."""
+    if x.dtype != np.uint8:
+        raise ModelError(
+            f"{name} takes bytes (uint8), but the features are {x.dtype}: from 0 to 1, or normalised, they would be "
+            "cut off to whole numbers. Give the pixels as they are, as uint8, without mean and std."
+        )
+    return x
 
 
 def numbers(out: Any, name: str) -> NDArray[np.float64]:

@@ -17,6 +17,8 @@ AGAIN = 8  # rows of a chunk that are computed in another batch as well
 # Float32 sums in another order differ by some 1e-6 of the largest output, half precision by 1e-3.
 BATCH_TOLERANCE = 1e-2
 SUM_TOLERANCE = 1e-3
+# Sums of a row that are probabilities rounded, of half precision, or in per cent: how far off, as a share of them.
+ALMOST, TOTALS = 0.05, (1.0, 100.0)
 
 
 def settled(model: Predictor, source: Source, wanted: str = "classes") -> Predictor:
@@ -57,7 +59,8 @@ def check_batches(
     model: Predictor, x: NDArray[Any], first: NDArray[np.float64], rows: NDArray[np.int64], name: str
 ) -> None:
     """Raise ModelError if rows get other outputs than the `first` ones in a batch of their own, in another order."""
-    again = model.call(x[::-1])[::-1]
+    # In memory of their own: torch.from_numpy takes no view that runs backwards.
+    again = model.call(x[::-1].copy())[::-1]
     finite = np.isfinite(first)
     scale = np.maximum(1.0, np.abs(np.where(finite, first, 0.0)).max(axis=1, keepdims=True, initial=0.0))
     apart = np.abs(again - first) / scale
@@ -93,8 +96,19 @@ def _seen(model: Predictor, out: NDArray[np.float64], wanted: str) -> str:
             f"{model.title}: all its outputs of the first {len(out)} rows lie from 0 to 1: are they logits, or "
             "probabilities already? Say which: streameval.Predictor(predict=..., returns='probabilities') or 'logits'."
         )
-    looks_so = wanted == "classes" and out.shape[1] > 1 and not _not_probabilities(out).any()
-    return "probabilities" if looks_so else "logits"
+    if wanted != "classes" or out.shape[1] == 1:
+        return "logits"
+    if not _not_probabilities(out).any():
+        return "probabilities"
+    sums = out.sum(axis=1)
+    if out.size and out.min() >= 0.0 and any((np.abs(sums - one) <= ALMOST * one).all() for one in TOTALS):
+        raise ModelError(
+            f"{model.title}: none of its outputs of the first {len(out)} rows is negative, and a row of them sums to "
+            f"{sums.min():.6g} to {sums.max():.6g}: are they logits, or probabilities that are rounded or in per cent? "
+            "Probabilities sum to 1 within 0.001: divide them by their sums. Of logits say so: "
+            "streameval.Predictor(predict=..., returns='logits')."
+        )
+    return "logits"
 
 
 def _not_probabilities(out: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -47,7 +47,8 @@ class PredictorScorer:
             )
         if loss.classifies and model.outputs < 2:
             raise ModelError(
-                f"{model.title}: one number a row came back, and {loss.name} takes one for each class."
+                f"{model.title}: one number a row came back, and {loss.name} takes one for each class. "
+                f"{targets.ONE_OUTPUT}"
             )
         if model.returns == "probabilities" and not hasattr(loss, "of_probabilities"):
             raise UsageError(

@@ -24,6 +24,12 @@ SUM_SLACK = 1e-3
 SHOWN = 200
 """Letters of a target that a message shows."""
 
+ONE_OUTPUT = (
+    "Where that is the logit of a label 0 or 1: --loss binary-cross-entropy (loss=streameval.BinaryCrossEntropy()); "
+    "where it is a number to compare: --loss squared."
+)
+"""What to do where a model has one output."""
+
 
 def all_right(t: NDArray[Any], classes: int | None) -> bool:
     """Say whether every target is usable: labels in [0, classes), soft rows finite and not negative."""
@@ -80,6 +86,8 @@ def refuse(name: str, classes: int | None, located: Iterable[Located]) -> LabelE
     cure = "Correct the labels, or use a model with as many classes."
     if target == str(classes):
         cure = "If the labels count from 1: streameval convert --first-label 1"
+    if classes == 1:
+        cure = f"One output has no classes to choose from. {ONE_OUTPUT}"
     return LabelError(f"{name}, row {first}: label {target} ({count} such rows), expected {expected}. {cure}")
 
 

@@ -132,3 +132,8 @@ def test_predict_refuses_masked_pixels_and_takes_a_mask_that_hides_nothing(
     with pytest.raises(DataError, match="x: some values are masked"):
         se.predict(model, np.ma.masked_array(x, x == x.max()))
     assert np.array_equal(se.predict(model, np.ma.masked_array(x)), se.predict(model, x))
+
+
+def test_a_function_has_no_softmax_to_return() -> None:
+    with pytest.raises(UsageError, match=r"expected a network of layers.*call it"):
+        se.predict(lambda x: x, np.zeros((1, 4), np.float32))  # type: ignore[arg-type]

@@ -30,7 +30,10 @@ EXPECTED = naive.losses(LAYERS, FLAT, LABELS)
 
 
 def onnx_file(path: Path, *, batch: Any = "n", shape: tuple[Any, ...] = (FEATURES,), extra: str = "") -> str:
-    """The network as an ONNX graph of Flatten, Gemm, Relu, Gemm; `extra` adds an output: labels, or more floats."""
+    """The network as an ONNX graph of Flatten, Gemm, Relu, Gemm; `extra` adds an output: labels, or more floats.
+
+    "bytes": it takes uint8, and scales them itself.
+    """
     onnx = pytest.importorskip("onnx")
     helper, numpy_helper = onnx.helper, onnx.numpy_helper
     (w1, b1, _), (w2, b2, _) = LAYERS
@@ -46,8 +49,17 @@ def onnx_file(path: Path, *, batch: Any = "n", shape: tuple[Any, ...] = (FEATURE
         outputs.insert(0, helper.make_tensor_value_info("label", onnx.TensorProto.INT64, [batch]))
     if extra == "floats":
         outputs.append(helper.make_tensor_value_info("h", onnx.TensorProto.FLOAT, [batch, 9]))
-    weights = [numpy_helper.from_array(v, k) for k, v in {"w1": w1, "b1": b1, "w2": w2, "b2": b2}.items()]
-    inputs = [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [batch, *shape])]
+    kind = onnx.TensorProto.FLOAT
+    constants = {"w1": w1, "b1": b1, "w2": w2, "b2": b2}
+    if extra == "bytes":
+        kind, constants["scale"] = onnx.TensorProto.UINT8, np.float32(1 / 255)
+        nodes[:1] = [
+            helper.make_node("Cast", ["x"], ["pixels"], to=onnx.TensorProto.FLOAT),
+            helper.make_node("Mul", ["pixels", "scale"], ["scaled"]),
+            helper.make_node("Flatten", ["scaled"], ["flat"]),
+        ]
+    weights = [numpy_helper.from_array(v, k) for k, v in constants.items()]
+    inputs = [helper.make_tensor_value_info("x", kind, [batch, *shape])]
     graph = helper.make_graph(nodes, "network", inputs, outputs, weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     path.write_bytes(model.SerializeToString())
@@ -65,6 +77,19 @@ def test_an_onnx_runtime_session(tmp_path: Path, shape: tuple[Any, ...], batch: 
     assert report.loss == pytest.approx(EXPECTED.mean(), abs=2e-6)
     assert report.scorer == "onnxruntime"
     assert report.model.identified
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_a_model_of_bytes_gets_no_floats(tmp_path: Path, runtime: str) -> None:
+    """Features from 0 to 1 would be cut off to 0: pixels as they are, or nothing."""
+    pytest.importorskip(runtime)
+    model = load(runtime, onnx_file(tmp_path / "bytes.onnx", extra="bytes"))
+    assert se.evaluate(model, DATA).loss == pytest.approx(EXPECTED.mean(), abs=2e-6)
+    for data in ((FLAT, LABELS), se.open(DATA, mean=0.5, std=0.25)):
+        with pytest.raises(
+            ModelError, match=r"bytes\.onnx takes bytes \(uint8\), but the features are float32"
+        ):
+            se.evaluate(model, data)
 
 
 def test_a_session_with_two_outputs_of_floats_is_refused(tmp_path: Path) -> None:

@@ -102,6 +102,70 @@ def test_calls_have_the_rows_that_were_said(batch_rows: int, fixed: bool) -> Non
     assert not fixed or set(sizes) == {batch_rows}
 
 
+def test_rows_come_in_memory_of_their_own_that_runs_forwards() -> None:
+    """torch.from_numpy takes no other."""
+    seen = []
+
+    def predict(x: np.ndarray) -> np.ndarray:
+        seen.append((x.flags.c_contiguous, x.flags.writeable, min(x.strides) > 0))
+        return logits(x)
+
+    for model in (
+        predict,
+        se.Predictor(predict=predict, raw=True),
+        se.Predictor(predict=predict, shapes=((6, 6),)),
+    ):
+        se.evaluate(model, DATA)
+        se.minibatch(model, DATA)
+    assert set(seen) == {(True, True, True)}
+
+
+@pytest.mark.parametrize(
+    ("shape", "row", "cure"),
+    [
+        ((8, 8, 3), (3, 8, 8), r"x\.transpose\(0, 2, 3, 1\)"),
+        ((3, 8, 8), (8, 8, 3), r"x\.transpose\(0, 3, 1, 2\)"),
+        ((12, 16), (3, 8, 8), r"Give rows of shape \(12, 16\)"),
+    ],
+)
+def test_dimensions_are_not_mixed_up(shape: tuple[int, ...], row: tuple[int, ...], cure: str) -> None:
+    model = se.Predictor(predict=lambda x: x.reshape(len(x), -1)[:, :4], shapes=(shape,))
+    x, t = np.random.default_rng(1).normal(size=(20, *row)).astype(np.float32), np.zeros(20, np.int64)
+    with pytest.raises(ModelError, match=rf"in another order\. .*{cure}"):
+        se.evaluate(model, (x, t))
+    # A flat row may be given in any shape, and any row flat; sides of 1 say nothing.
+    flat = x.reshape(20, -1)
+    for fitting in (flat, flat.reshape(20, *shape), flat.reshape(20, 1, *shape)):
+        assert se.evaluate(model, (fitting, t)).loss == se.evaluate(lambda x: x[:, :4], (x, t)).loss
+
+
+@pytest.mark.parametrize(
+    ("almost", "said"),
+    [
+        (lambda y: np.round(y, 2), "0\\.9.* to 1\\.0"),
+        (lambda y: 100.0 * y, "100"),
+        (lambda y: y * np.linspace(0.996, 1.004, len(y))[:, None], "0\\.99.* to 1\\.00"),
+    ],
+)
+def test_what_is_nearly_probabilities_is_asked_about(almost, said: str) -> None:
+    """Taken as logits it would be given a second softmax, and a loss without a sign that it is wrong."""
+    given = lambda x: almost(probabilities(x))  # noqa: E731
+    with pytest.raises(
+        ModelError, match=rf"sums to .*{said}.*: are they logits, or probabilities.*returns='logits'"
+    ):
+        se.evaluate(given, DATA)
+    x = PIXELS.reshape(ROWS, -1).astype(np.float32) * np.float32(1 / 255)
+    rows = np.log(naive.softmax(given(x)))[np.arange(ROWS), LABELS]
+    told = se.Predictor(predict=given, returns="logits")
+    assert se.evaluate(told, DATA, eps=0.0).loss == pytest.approx(-rows.mean(), rel=1e-9)
+
+
+@pytest.mark.parametrize("shift", [-0.05, 0.3])
+def test_what_is_far_from_probabilities_is_logits(shift: float) -> None:
+    """Negative, or of another sum."""
+    assert se.evaluate(lambda x: probabilities(x) + shift, DATA).to_dict()["model"]["returns"] == "logits"
+
+
 def test_rows_that_depend_on_their_batch_are_told() -> None:
     rng = np.random.default_rng(0)
     wrong = {
@@ -210,3 +274,13 @@ def test_what_is_no_model_is_refused_with_the_cure() -> None:
     for wrong in ({"predict": 3}, {"returns": "odds"}, {"batch_rows": 0}, {"shapes": ()}):
         with pytest.raises(UsageError, match=next(iter(wrong))):
             se.Predictor(**{"predict": logits, **wrong})
+
+
+@pytest.mark.parametrize(
+    "model", [se.Mlp([se.Layer(np.ones((2, 1)), np.zeros(1), "identity")]), lambda x: 3 * x[:, :1]]
+)
+def test_one_output_is_told_which_loss_takes_it(model) -> None:
+    x, t = np.ones((4, 2), np.float32), np.array([0, 1, 1, 0])
+    with pytest.raises((LabelError, ModelError), match="--loss binary-cross-entropy"):
+        se.evaluate(model, (x, t))
+    assert se.evaluate(model, (x, t), loss=se.BinaryCrossEntropy()).loss is not None
