@@ -43,6 +43,7 @@ class Loaded:
     dropout  how layers of dropout were read, None where the file has none that could be read in two ways
     files    other files that were read as well
     softmax  whether the graph ends in a softmax, which is no layer
+    raw      whether it takes bytes: pixels as they are stored
     """
 
     layers: Sequence[Layer]
@@ -52,3 +53,4 @@ class Loaded:
     dropout: str | None = None
     files: Sequence[str] = ()
     softmax: bool = False
+    raw: bool = False

@@ -80,6 +80,7 @@ def load(
         raise type(error)(f"{name}: {shortened(str(error))}") from error
     object.__setattr__(network, "files", tuple(loaded.files))
     object.__setattr__(network, "softmax", loaded.softmax)
+    object.__setattr__(network, "raw", loaded.raw)
     if loaded.guessed is not None and network.sha256 not in RECOGNISED:
         warnings.warn(f"{name}: {loaded.guessed}", StreamevalWarning, stacklevel=2)
     return network

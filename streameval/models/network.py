@@ -51,6 +51,8 @@ class Network:
     files: tuple[str, ...] = field(default=(), repr=False)
     # Whether it was read from something that ends in a softmax, which is no layer: losses of classes have their own.
     softmax: bool = field(default=False, repr=False)
+    # Whether it was read from something that takes bytes, pixels as they are stored, and scales them itself.
+    raw: bool = field(default=False, repr=False)
 
     def __init__(
         self,

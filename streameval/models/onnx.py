@@ -28,6 +28,8 @@ from streameval.models.onnx_nodes import Node, Value
 from streameval.models.onnx_operators import OPERATORS, unread
 from streameval.models.onnx_tensors import check_form, parse
 
+# TensorProto.UINT8
+_UINT8: Final = 2
 MAX_DIMENSIONS: Final = 8
 MAX_FEATURES: Final = 1 << 28
 
@@ -54,7 +56,8 @@ def load_layers(file: ModelFile, choices: Choices) -> Loaded:
     except UnicodeDecodeError:
         raise ModelError("the ONNX file is damaged: a name in it is not text.") from None
     said = check_recorded(layers, choices.activation)
-    return Loaded(layers, [*walk.notes, said], shape, files=walk.beside.files, softmax=output.softmax)
+    notes = [*walk.notes, said]
+    return Loaded(layers, notes, shape, files=walk.beside.files, softmax=output.softmax, raw=walk.raw)
 
 
 class _Refused:
@@ -69,6 +72,7 @@ class _Walk:
 
     values  a stream of rows, numbers, or why neither; constants are kept apart until they are used
     notes   what to tell people
+    raw     whether the input is of bytes
     """
 
     def __init__(self, model: Any, beside: Beside) -> None:
@@ -84,6 +88,7 @@ class _Walk:
             )
         name = str(inputs[0].name)
         self.constants.claim(name)
+        self.raw = inputs[0].type.tensor_type.elem_type == _UINT8
         dims = _dims(inputs[0])
         self.batch = dims[0] if dims else 0
         shape = tuple(dims[1:]) if len(dims) > 1 and all(dims[1:]) else None

@@ -154,6 +154,12 @@ def check_fit(model: Network, source: Source, loss: Loss) -> None:
             f"width), but the rows of {source.name} are {' x '.join(map(str, source.shape))}: in another order. "
             "Convert the data to channels first: x.transpose(0, 3, 1, 2)."
         )
+    if model.raw and (source.dtype != np.uint8 or source.scale != 1.0):
+        found = f"are {source.dtype}" if source.dtype != np.uint8 else f"are multiplied by {source.scale:.6g}"
+        raise ModelError(
+            f"{model.path or 'the model'} takes bytes (uint8), pixels as they are stored, but the features of "
+            f"{source.name} {found}. Open uint8 data with scale=1 (--scale 1): the model scales them itself."
+        )
     if not loss.classifies:
         checked_outputs(model, loss)
         check_numbers(model.path or "the model", model.outputs, source, loss)

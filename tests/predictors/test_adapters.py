@@ -92,6 +92,19 @@ def test_a_model_of_bytes_gets_no_floats(tmp_path: Path, runtime: str) -> None:
             se.evaluate(model, data)
 
 
+def test_a_network_that_takes_bytes_gets_them_unscaled(tmp_path: Path) -> None:
+    """Read by the project itself, such a graph would scale pixels a second time."""
+    model = se.load_model(onnx_file(tmp_path / "bytes.onnx", extra="bytes"))
+    for data, found in (
+        (DATA, r"multiplied by 0\.00392157"),
+        ((FLAT, LABELS), "float32"),
+        (se.open(DATA, mean=0.5, std=0.25), "float32"),
+    ):
+        with pytest.raises(ModelError, match=rf"takes bytes .* are {found}\. Open uint8 data with scale=1"):
+            se.evaluate(model, data)
+    assert se.evaluate(model, se.open(DATA, scale=1.0)).loss == pytest.approx(EXPECTED.mean(), abs=2e-6)
+
+
 def test_a_session_with_two_outputs_of_floats_is_refused(tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     path = onnx_file(tmp_path / "net.onnx", extra="floats")
