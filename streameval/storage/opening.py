@@ -75,7 +75,8 @@ def open(
            beside the data, or with an earlier reading: see `checked.CheckedSource`
     features, target, image   of a table: the columns of features, by names, patterns ("pixel*") or one text with commas
            between; that of class numbers, or of lists of weights; or that of encoded images or arrays, in place of
-           features. None: told by their names and types, and a StreamevalWarning says which were taken.
+           features. None: told by their names and types, and a StreamevalWarning says which were taken. Names that
+           differ in their numbers alone are put in the order of these (pixel2 before pixel10), unless named one by one.
            Integer features that all lie in 0..255 are pixels, of whatever width; others are float32
 
     mean, std   features are (value * scale - mean) / std as rows are read, in float64 and rounded to float32: a number;

@@ -23,6 +23,8 @@ FEATURES: Final = frozenset(
 )
 # One column a pixel, as Kaggle's (pixel0, pixel1, ...) and OpenML's (1x1, 1x2, ...) MNIST have it.
 PIXEL: Final = re.compile(r"(?:pixel|px)_?\d+|\d+x\d+", re.IGNORECASE)
+# The numbers in a column's name; what is longer is no place in a row.
+_NUMBERS: Final = re.compile(r"\d{1,18}")
 # What only numbers the rows.
 ROW_NUMBERS: Final = ("", "id", "idx", "index", "row", "row_id", "unnamed: 0", "__index_level_0__")
 
@@ -151,7 +153,7 @@ def _features(table: Table, asked: Columns, target: tuple[str, ...]) -> tuple[tu
     if len(known) == 1:
         return (known[0],), True
     if not known and pixels:
-        return pixels, True
+        return _by_number(pixels), True
     numbers = all(kind.what == "number" for kind in others.values())
     odd = [name for name in others if name.lower() in ROW_NUMBERS or name.lower() in TARGETS]
     if known or not others or not numbers or odd:
@@ -163,16 +165,28 @@ def _features(table: Table, asked: Columns, target: tuple[str, ...]) -> tuple[tu
             f"{listed(others)}; {why}. Name them: {WORDS['features']}, with commas between or as a pattern "
             f"('f*'); or a column of images, {WORDS['image']}.{_swapped(table)}"
         )
-    return tuple(others), True
+    return _by_number(tuple(others)), True
+
+
+def _by_number(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names that differ in their numbers alone, in the order of these (pixel2 before pixel10); others as they are."""
+    numbers = {name: tuple(map(int, _NUMBERS.findall(name))) for name in names}
+    alike = len({_NUMBERS.sub("0", name) for name in names}) == 1
+    if not alike or len(set(numbers.values())) < len(names):
+        return names
+    return tuple(sorted(names, key=numbers.__getitem__))
 
 
 def _named(table: Table, names: Names, role: str, taken: tuple[str, ...]) -> Iterator[str]:
-    """The columns that names and patterns mean, each once; patterns leave out what is `taken`."""
+    """The columns that names and patterns mean, each once; patterns leave out what is `taken`.
+
+    Names stay in the order given; what a pattern means is in the order of its numbers.
+    """
     if isinstance(names, str):
         names = (names,) if names in table.columns else tuple(one.strip() for one in names.split(","))
     seen: set[str] = set()
     for name in names or ():
-        found = [name] if name in table.columns else _matching(table.columns, name, taken)
+        found = (name,) if name in table.columns else _matching(table.columns, name, taken)
         if not found:
             raise UsageError(
                 f"{table.name}: no column {name!r} for {WORDS[role]}. Its columns: {listed(table.columns)}."
@@ -183,10 +197,12 @@ def _named(table: Table, names: Names, role: str, taken: tuple[str, ...]) -> Ite
                 yield one
 
 
-def _matching(columns: Mapping[str, Kind], pattern: str, taken: tuple[str, ...]) -> list[str]:
+def _matching(columns: Mapping[str, Kind], pattern: str, taken: tuple[str, ...]) -> tuple[str, ...]:
     if not set(pattern) & set("*?["):
-        return []
-    return [name for name in columns if name not in taken and fnmatch.fnmatchcase(name, pattern)]
+        return ()
+    return _by_number(
+        tuple(name for name in columns if name not in taken and fnmatch.fnmatchcase(name, pattern))
+    )
 
 
 def _check(table: Table, name: str, role: str, expected: tuple[str, ...]) -> None:

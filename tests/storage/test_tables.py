@@ -63,6 +63,66 @@ def test_only_what_was_guessed_or_is_large_is_said(tmp_path):
         storage.open(path, features="pixel*", target="label")
 
 
+def as_text(table, path):
+    """The table with its columns sorted as text, the last ones first: pixel2, pixel11, pixel10, pixel1."""
+    table = table.select(sorted(table.column_names, reverse=True))
+    if path.suffix == ".csv":
+        pacsv.write_csv(table, path)
+    elif path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
+    else:
+        pq.write_table(table, path)
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet", "memory"])
+@pytest.mark.parametrize("features", [None, "pixel*", ["pixel?", "pixel1?"]], ids=str)
+def test_numbered_columns_are_read_in_the_order_of_their_numbers(tmp_path, kind, features):
+    x, t = drawn(40, (12,))
+    path = tmp_path / f"a.{kind}"
+    as_text(wide(x, t), path)
+    data = pq.read_table(path) if kind == "memory" else path
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        source = storage.open(data, features=features, target="label")
+        written = storage.convert(data, tmp_path / "to.arrow", features=features, target="label")
+    assert np.array_equal(rows_of(source)[0], x)
+    assert features or "features 'pixel0' to 'pixel11' (12 columns)" in str(caught[0].message)
+    assert storage.open(written).fingerprint == storage.open((x, t)).fingerprint
+
+
+def test_files_with_their_numbered_columns_in_other_orders_are_one_data_set(tmp_path):
+    x, t = drawn(40, (12,))
+    pq.write_table(wide(x[:20], t[:20]), tmp_path / "part-0.parquet")
+    as_text(wide(x[20:], t[20:]), tmp_path / "part-1.parquet")
+    for given_ in (tmp_path, [tmp_path / "part-1.parquet", tmp_path / "part-0.parquet"]):
+        found, labels = rows_of(quietly(given_))
+        order = slice(None) if given_ == tmp_path else np.r_[20:40, 0:20]
+        assert np.array_equal(found, x[order])
+        assert np.array_equal(labels, t[order])
+
+
+# Columns as they stand in a table, what is asked for, and the order in which they are read.
+ORDERS = {
+    "two numbers": (["10x1", "1x10", "2x1", "1x2"], None, ["1x2", "1x10", "2x1", "10x1"]),
+    "leading zeros": (["px_010", "px_009"], None, ["px_009", "px_010"]),
+    "any name": (["f10", "f9", "f0"], None, ["f0", "f9", "f10"]),
+    "no number": (["width", "height"], None, ["width", "height"]),
+    "two names": (["pixel10", "px9"], None, ["pixel10", "px9"]),
+    "one number twice": (["pixel10", "pixel9", "pixel09"], None, ["pixel10", "pixel9", "pixel09"]),
+    "no places": ([f"f{'2' * 5000}", "f1"], None, [f"f{'2' * 5000}", "f1"]),
+    "one by one": (["f0", "f9", "f10"], ["f10", "f0", "f9"], ["f10", "f0", "f9"]),
+    "with commas": (["f0", "f9", "f10"], "f10,f9", ["f10", "f9"]),
+    "name and pattern": (["f0", "f10", "f9", "g"], "g,f9,f*", ["g", "f9", "f0", "f10"]),
+}
+
+
+@pytest.mark.parametrize(("columns", "asked", "expected"), ORDERS.values(), ids=ORDERS)
+def test_only_names_that_differ_in_their_numbers_alone_are_put_in_order(columns, asked, expected):
+    table = pa.table({"label": [0], **{name: [k] for k, name in enumerate(columns)}})
+    found, _ = rows_of(quietly(table, features=asked))
+    assert found[0].tolist() == [columns.index(name) for name in expected]
+
+
 def test_few_levels_are_told_since_they_are_rarely_pixels(tmp_path):
     pq.write_table(listed(np.full((3, 4), 16), np.arange(3)), tmp_path / "a.parquet")
     with pytest.warns(StreamevalWarning, match=r"integers up to 16, .* scaled by 1/255; .*--scale 1"):
