@@ -1,6 +1,6 @@
 """Whether an argument is a number, or an array, of the kind that was asked for, said in one way everywhere.
 
-Knows numbers, masks and names of arguments. Does not know what any of them means.
+Knows numbers, arrays, masks and names of arguments. Does not know what any of them means.
 """
 
 from __future__ import annotations
@@ -8,10 +8,15 @@ from __future__ import annotations
 import operator
 import sys
 from numbers import Real
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from streameval.errors import UsageError
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Precisions that NumPy lacks; float32 holds each of their numbers.
+NARROW: Final = ("bfloat16", "float8")
 # Probabilities of float32, or of float16 once: by so much one may lie below 0, and a row's sum from 1.
 BELOW_ZERO: Final = 1e-6
 SUM_SLACK: Final = 1e-3
@@ -55,6 +60,31 @@ def real(name: str, value: Any, expected: str = "a number") -> float:
         return float(value)
     except OverflowError:
         raise UsageError(f"{name}: {describe_value(value)}, expected {expected}.") from None
+
+
+def array_of(values: Any) -> NDArray[Any]:
+    """What any library calls an array, as NumPy's: of tensors, whatever device has them, the numbers without gradients;
+    of a precision that NumPy lacks, as float32.
+
+    Raises ValueError that says why it is none: rows of unlike lengths, a sparse tensor, numbers that are not there yet.
+    """
+    # Who only asks for help has no array, and NumPy takes a while to load.
+    import numpy as np
+
+    try:
+        if hasattr(values, "detach"):
+            values = values.detach().cpu()
+            narrow = str(values.dtype).removeprefix("torch.").startswith(NARROW)
+            values = values.float() if narrow else values
+        array: NDArray[Any] = np.asarray(values)
+    except (TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise ValueError(" ".join(str(error).split())[:200]) from None
+    return array.astype(np.float32) if array.dtype.name.startswith(NARROW) else array
+
+
+def kind_of(values: Any) -> str:
+    """What something is, for a message: the package and the type."""
+    return f"{type(values).__module__.partition('.')[0]}.{type(values).__name__}"
 
 
 def is_masked(array: Any) -> bool:

@@ -29,7 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "escaping": set(),
     "files": {"companions", "errors"},
     "kernels": {"cgroups", "errors", "system"},
-    "layers": {"kernels", "errors"},
+    "layers": {"arguments", "kernels", "errors"},
     "losses": {"arguments", "defaults", "kernels", "errors"},
     "json_text": {"budget"},
     "npy_header": set(),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from streameval.arguments import describe_value, is_masked
+from streameval.arguments import array_of, describe_value, is_masked, kind_of
 from streameval.defaults import CHUNK_ROWS, EPS
 from streameval.elementary import log
 from streameval.errors import DataError, LabelError, UsageError
@@ -39,7 +39,7 @@ def predict(model: Network, x: ArrayLike) -> NDArray[np.float32]:
             "returns its own outputs: call it."
         )
     _check_unmasked("x", x)
-    given = np.asarray(x)
+    given = _array("x", x)
     if given.ndim == 0:
         raise UsageError(
             f"x: {describe_value(x)}, expected rows (n, {model.features}), or one row ({model.features},)."
@@ -76,15 +76,16 @@ def cross_entropy_error(y: ArrayLike, t: ArrayLike, *, eps: float = EPS) -> floa
     checked = CrossEntropy(eps).eps
     _check_unmasked("y", y)
     _check_unmasked("t", t)
-    probabilities = np.atleast_2d(_numbers("y", y).astype(np.float64))
+    given = _numbers("y", y)
+    probabilities = np.atleast_2d(given.astype(np.float64))
     targets = _numbers("t", t)
     n, classes = probabilities.shape if probabilities.ndim == 2 else (0, 0)
     if n == 0 or classes == 0:
-        raise UsageError(f"y: shape {np.shape(y)}, expected (n, classes) or (classes,), n at least 1.")
+        raise UsageError(f"y: shape {given.shape}, expected (n, classes) or (classes,), n at least 1.")
     negative = (probabilities < 0).any(axis=1)
     if negative.any():
         raise UsageError(f"y, row {int(np.argmax(negative))}: a negative number, expected probabilities.")
-    single = np.ndim(y) == 1
+    single = given.ndim == 1
     if targets.shape == (n, classes) or (single and targets.shape == (classes,)):
         return _mean(targets.reshape(n, classes), probabilities, checked)
     if targets.shape != (n,) and not (single and targets.ndim == 0):
@@ -103,13 +104,21 @@ def _check_unmasked(name: str, array: ArrayLike) -> None:
 
 def _numbers(name: str, values: ArrayLike) -> NDArray[Any]:
     """The values as an array of numbers."""
-    try:
-        array: NDArray[Any] = np.asarray(values)
-    except ValueError:
-        raise UsageError(f"{name}: {describe_value(values)}, expected rows of one length.") from None
+    array = _array(name, values)
     if array.dtype.kind not in "biuf":
         raise UsageError(f"{name}: {array.dtype} of shape {array.shape}, expected numbers.")
     return array
+
+
+def _array(name: str, values: ArrayLike) -> NDArray[Any]:
+    """What any library calls an array, as NumPy's."""
+    try:
+        return array_of(values)
+    except ValueError as error:
+        raise UsageError(
+            f"{name}: a {kind_of(values)} that does not become an array ({error}). Give numbers in rows of one length: "
+            f"of a sparse tensor, {name}.to_dense()."
+        ) from None
 
 
 def _checked_labels(labels: NDArray[Any], classes: int) -> NDArray[Any]:

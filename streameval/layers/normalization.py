@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from streameval.errors import ModelError
 from streameval.layers.activations import activate, check_activation
 from streameval.layers.layer import Shape
-from streameval.layers.numbers import float32, vector
+from streameval.layers.numbers import as_array, float32, vector
 
 if TYPE_CHECKING:
     from streameval.kernels.packing import Builder, Slot
@@ -61,7 +61,8 @@ class BatchNorm:
 
         Raises ModelError for a variance that is negative, or zero with eps = 0.
         """
-        g, b, m, v = (np.asarray(values, np.float64) for values in (gamma, beta, mean, variance))
+        given = {"gamma": gamma, "beta": beta, "mean": mean, "variance": variance}
+        g, b, m, v = (as_array(values, name).astype(np.float64) for name, values in given.items())
         if not (g.shape == b.shape == m.shape == v.shape):
             raise ModelError(
                 f"gamma, beta, mean and variance have the shapes {g.shape}, {b.shape}, {m.shape}, {v.shape}: "

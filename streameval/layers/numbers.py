@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from streameval.arguments import array_of, kind_of
 from streameval.errors import ModelError
 
 Pair = tuple[int, int]
@@ -16,7 +17,7 @@ Borders = tuple[int, int, int, int]
 
 def float32(values: ArrayLike, name: str) -> NDArray[np.float32]:
     """Return a read-only C-contiguous float32 copy, so that neither the hash nor the checks go stale."""
-    given = np.asarray(values)
+    given = as_array(values, name)
     if given.dtype.kind != "f":
         raise ModelError(
             f"{name}: {given.dtype}, expected floating point. Convert it with .astype('float32')."
@@ -25,6 +26,17 @@ def float32(values: ArrayLike, name: str) -> NDArray[np.float32]:
         copy = np.array(given, dtype=np.float32, order="C", copy=True)
     copy.setflags(write=False)
     return copy
+
+
+def as_array(values: ArrayLike, name: str) -> NDArray[Any]:
+    """What any library calls an array, a tensor or a parameter of torch too, as NumPy's."""
+    try:
+        return array_of(values)
+    except ValueError as error:
+        raise ModelError(
+            f"{name}: a {kind_of(values)} that does not become an array ({error}). Give numbers in rows of one "
+            f"length: of a sparse tensor, {name}.to_dense()."
+        ) from None
 
 
 def vector(values: ArrayLike, size: int, name: str, why: str) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streameval.arguments import is_masked
+from streameval.arguments import array_of, is_masked, kind_of
 from streameval.errors import DataError, LabelError, UsageError
 
 SHOWN = 8  # numbers of a row that a message shows
@@ -21,21 +21,13 @@ def as_array(name: str, given: Any) -> NDArray[Any]:
     """
     if is_masked(given):
         raise DataError(f"{name}: some values are masked. Leave those rows out first.")
-    kind = f"{type(given).__module__.partition('.')[0]}.{type(given).__name__}"
     try:
-        if hasattr(given, "detach"):
-            given = given.detach().cpu()
-            given = (
-                given.float() if str(given.dtype).startswith(("torch.bfloat16", "torch.float8")) else given
-            )
-        array: NDArray[Any] = np.asarray(given)
-    except (TypeError, ValueError, RuntimeError, NotImplementedError, AttributeError) as error:
+        array = array_of(given)
+    except ValueError as error:
         raise DataError(
-            f"{name}: a {kind} that does not become an array ({str(error)[:200]}). Give numbers that are there: "
+            f"{name}: a {kind_of(given)} that does not become an array ({error}). Give numbers that are there: "
             "outside of jit and tf.function, rows of one length."
         ) from None
-    if array.dtype.name.startswith(("bfloat16", "float8")):
-        array = array.astype(np.float32)
     if array.dtype.kind not in "biuf":
         raise DataError(f"{name}: {array.dtype} of shape {array.shape}, expected numbers.")
     return array

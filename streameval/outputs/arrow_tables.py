@@ -11,8 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streameval import losses
+from streameval.arguments import array_of, kind_of
 from streameval.errors import DataError, UsageError
 from streameval.outputs.table import BATCH_ROWS, Table, Values
 from streameval.tables.csv_reader import BLOCK, line_of_names, long_row
@@ -92,7 +94,7 @@ def in_memory(data: Any) -> Table:
 
     name = "<table>"
     if isinstance(data, Mapping):
-        arrays = {str(column): np.asarray(values) for column, values in data.items()}
+        arrays = {str(column): _array(f"{name}, column {column}", values) for column, values in data.items()}
         lengths = {column: len(values) for column, values in arrays.items() if values.ndim}
         if len(lengths) < len(arrays) or len(set(lengths.values())) != 1:
             raise UsageError(
@@ -113,6 +115,17 @@ def in_memory(data: Any) -> Table:
             yield from _cut(batch, wanted)
 
     return Table(name, None, "table", _names(table.schema), read)
+
+
+def _array(name: str, values: Any) -> NDArray[Any]:
+    """What any library calls an array, as NumPy's."""
+    try:
+        return array_of(values)
+    except ValueError as error:
+        raise DataError(
+            f"{name}: a {kind_of(values)} that does not become an array ({error}). Give one entry a row, all of one "
+            "length: of a sparse tensor, to_dense()."
+        ) from None
 
 
 def _plain(values: Any) -> Values:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streameval.arguments import is_masked
+from streameval.arguments import array_of, is_masked, kind_of
 from streameval.errors import DataError
 from streameval.storage.access import OwnAccess, Views
 from streameval.storage.layout import Layout, check_shape, one_batch
@@ -22,17 +22,17 @@ def as_array(name: str, values: Any) -> NDArray[Any]:
     """What offers itself as an array (a tensor, a frame, a series), as one.
 
     Raises:
-        DataError: it cannot be one: on another device, with gradients, of columns of several kinds.
+        DataError: it cannot be one: a sparse tensor, columns of several kinds.
     """
     if isinstance(values, np.ndarray):
         return values
-    kind = f"{type(values).__module__.partition('.')[0]}.{type(values).__name__}"
+    kind = kind_of(values)
     try:
-        array: NDArray[Any] = np.asarray(values)
-    except (TypeError, ValueError, RuntimeError) as error:
+        array = array_of(values)
+    except ValueError as error:
         raise DataError(
-            f"{NAME}: {name} is a {kind} that does not become an array ({error}). Give a NumPy array: of a tensor, "
-            f"{name}.detach().cpu().numpy()."
+            f"{NAME}: {name} is a {kind} that does not become an array ({error}). Give a NumPy array: of a sparse "
+            f"tensor, {name}.to_dense().cpu().numpy()."
         ) from None
     if array.dtype.kind not in "biufc":
         raise DataError(

@@ -8,6 +8,7 @@ import naive
 import numpy as np
 import pytest
 import small_networks as small
+import tensors
 
 import streameval as se
 from streameval.errors import DataError, LabelError, ModelError, UsageError
@@ -104,6 +105,26 @@ def test_the_cross_entropy_error_of_a_probability_of_0_is_bounded_and_of_1_nearl
 def test_targets_that_do_not_fit_are_refused(y: Any, t: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         se.cross_entropy_error(y, t)
+
+
+@pytest.mark.parametrize("kind", tensors.KINDS.values(), ids=tensors.KINDS)
+def test_tensors_are_taken_as_a_model_gives_them(model: se.Mlp, x: np.ndarray, kind: dict[str, Any]) -> None:
+    y = np.array([[0.25, 0.75], [0.5, 0.5]], np.float32)
+    t = tensors.Tensor([1, 0], dtype="torch.int64")
+    assert se.cross_entropy_error(tensors.Tensor(y, **kind), t) == se.cross_entropy_error(y, [1, 0])
+    assert se.cross_entropy_error(tensors.Tensor(y[0], **kind), 1) == se.cross_entropy_error(y[0], 1)
+    rows = x.astype(np.float32)
+    assert np.array_equal(se.predict(model, tensors.Tensor(rows, **kind)), se.predict(model, rows))
+
+
+def test_a_sparse_tensor_is_refused_with_the_cure(model: se.Mlp, x: np.ndarray) -> None:
+    with pytest.raises(
+        UsageError,
+        match=r"y: a tensors.Tensor that does not become an array.*rows of one length.*y\.to_dense",
+    ):
+        se.cross_entropy_error(tensors.Tensor(np.eye(2), sparse=True), [0, 1])
+    with pytest.raises(UsageError, match=r"x: a tensors.Tensor.*x\.to_dense"):
+        se.predict(model, tensors.Tensor(x, sparse=True))
 
 
 @pytest.mark.parametrize("eps", [-1e-7, 1.0, 2, np.nan, None, "0"])

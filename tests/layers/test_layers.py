@@ -8,6 +8,7 @@ from typing import Any
 import naive
 import numpy as np
 import pytest
+import tensors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -145,9 +146,25 @@ def test_the_usual_number_of_an_activation_is_not_written() -> None:
     assert se.Dense(normal(3, 2), normal(2), "elu(1)").activation == "elu"
 
 
+@pytest.mark.parametrize("kind", tensors.KINDS.values(), ids=tensors.KINDS)
+def test_parameters_are_taken_as_torch_has_them(kind: dict[str, Any]) -> None:
+    weight, bias = normal(3, 2).astype(np.float32), normal(2).astype(np.float32)
+    found = se.Layer(tensors.Tensor(weight, **kind), tensors.Tensor(bias, **kind), "identity")
+    assert np.array_equal(found.weight, weight)
+    assert np.array_equal(found.bias, bias)
+    four = [normal(3), normal(3), normal(3), np.ones(3)]
+    trained = se.BatchNorm.trained(*(tensors.Tensor(one, dtype="torch.float64") for one in four))
+    assert np.array_equal(trained.scale, se.BatchNorm.trained(*four).scale)
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
+        (
+            lambda: se.Layer(tensors.Tensor(np.eye(2), sparse=True), np.zeros(2), "identity"),
+            r"weight: a tensors\.Tensor that does not become an array .*weight\.to_dense",
+        ),
+        (lambda: se.Layer([[1.0], [1.0, 2.0]], np.zeros(2), "identity"), "weight: a .*rows of one length"),
         (lambda: se.Activation("relu(2)"), "is not known"),
         (lambda: se.Activation("elu(inf)"), "is not known"),
         (lambda: se.Activation("elu(0.5"), "is not known"),

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import saved_files
+import tensors
 
 import streameval as se
 from streameval.errors import DataError
@@ -106,6 +107,24 @@ def test_tables_in_memory_are_outputs_too(table: Any) -> None:
     outputs = se.open_outputs(table, score="v", row_id="id")
     assert se.evaluate(outputs).state.sums.units == sum(Fraction(v) for v in VALUES) * 2**40
     assert outputs.path is None
+
+
+@pytest.mark.parametrize("kind", tensors.KINDS.values(), ids=tensors.KINDS)
+def test_tensors_are_outputs_as_a_model_gives_them(kind: dict[str, Any]) -> None:
+    z, t = np.array([[1.0, 2.0, 0.5], [0.0, -1.0, 3.0]], np.float32), np.array([1, 0])
+    given = {"z": tensors.Tensor(z, **kind), "t": tensors.Tensor(t, dtype="torch.int64")}
+    found, expected = (se.open_outputs(one, logits="z", label="t") for one in (given, {"z": z, "t": t}))
+    assert se.evaluate(found).digest == se.evaluate(expected).digest
+
+
+@pytest.mark.parametrize(
+    "z", [tensors.Tensor(np.eye(2), sparse=True), [[1.0, 2.0], [1.0]]], ids=["sparse", "ragged"]
+)
+def test_what_does_not_become_an_array_of_outputs_is_told_by_its_column(z: Any) -> None:
+    with pytest.raises(
+        DataError, match=r"<table>, column z: a .* that does not become an array \(.*to_dense"
+    ):
+        se.open_outputs({"z": z, "t": [0, 1]}, logits="z", label="t")
 
 
 def test_what_evaluate_wrote_is_read_with_its_rows_and_bounds(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensors
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -293,7 +294,7 @@ def test_what_offers_itself_as_an_array_is_one():
     [
         (
             TypeError("can't convert cuda:0"),
-            r"x is a .*Offers that does not become .*cuda:0.*detach\(\)\.cpu\(\)",
+            r"x is a .*Offers that does not become .*cuda:0.*x\.to_dense\(\)\.cpu\(\)",
         ),
         (np.array([["a", "b"]]), r"x is a .*Offers that becomes an array of <U1, expected numbers"),
     ],
@@ -308,8 +309,21 @@ def test_tensors_are_read_as_arrays():
     x, t = drawn(20)
     given = torch.from_numpy(x), torch.from_numpy(t)
     assert storage.open(given).fingerprint == storage.open((x, t)).fingerprint
-    with pytest.raises(DataError, match=r"x is a torch\.Tensor.*detach"):
-        storage.open((torch.ones(2, 3, requires_grad=True), torch.zeros(2, dtype=int)))
+    for more in ({"requires_grad": True}, {"dtype": torch.bfloat16}):
+        source = storage.open((torch.ones(2, 3, **more), torch.zeros(2, dtype=int)))
+        assert np.array_equal(source.take(np.arange(2)).x, np.ones((2, 3), np.float32))
+    sparse = torch.eye(2).to_sparse()
+    with pytest.raises(DataError, match=r"x is a torch\.Tensor.*x\.to_dense\(\)\.cpu\(\)\.numpy\(\)"):
+        storage.open((sparse, torch.zeros(2, dtype=int)))
+    assert storage.open((sparse.to_dense().cpu().numpy(), np.zeros(2, int))).rows == 2
+
+
+@pytest.mark.parametrize("kind", tensors.KINDS.values(), ids=tensors.KINDS)
+def test_tensors_that_want_gradients_or_numpy_lacks_are_read_as_float32(kind):
+    x = np.arange(12, dtype=np.float32).reshape(4, 3) / 2
+    source = storage.open((tensors.Tensor(x, **kind), np.zeros(4, int)))
+    assert source.dtype == np.float32
+    assert np.array_equal(source.take(np.arange(4)).x, x)
 
 
 def test_a_source_is_returned_as_it_is(rows, monkeypatch):
