@@ -42,11 +42,12 @@ def as_array(name: str, values: Any) -> NDArray[Any]:
     return array
 
 
-def rows(x: NDArray[Any], t: NDArray[Any]) -> OwnAccess:
+def rows(x: NDArray[Any], t: NDArray[Any], scaled: bool = False) -> OwnAccess:
     """Return the rows of `x` with their targets; C-contiguous uint8 and float32 are not copied.
 
     x  (n, ...) uint8 or float32, two or more dimensions; other integers that all lie in 0..255 are taken as uint8,
        and float16 as float32
+    scaled  a scale says what features are: other integers, some beyond 0..255, are taken as float32
     t  (n,) integers, or (n, classes) numbers: one-hot or soft rows; or numbers (n,) or (n, outputs) to be compared with
        a model's outputs
 
@@ -55,7 +56,7 @@ def rows(x: NDArray[Any], t: NDArray[Any]) -> OwnAccess:
     """
     check_plain("x", x)
     check_plain("t", t)
-    x = _features(x)
+    x = _features(x, scaled)
     soft = t.ndim == 2 or t.dtype.kind == "f"
     if not 1 <= t.ndim <= 2 or t.dtype.kind not in ("iufb" if soft else "iu") or 0 in t.shape[1:]:
         raise DataError(
@@ -95,7 +96,7 @@ def cast_cure(dtype: np.dtype[Any], name: str) -> str:
     return f"{name}.astype(np.float32)"
 
 
-def _features(x: NDArray[Any]) -> NDArray[Any]:
+def _features(x: NDArray[Any], scaled: bool) -> NDArray[Any]:
     """The features as uint8 or float32. Integers of a wider type are bytes where each of them is one.
 
     Libraries of data sets give pixels as int64: as float32 they would skip the scale of 1/255, and the loss be wrong.
@@ -109,9 +110,12 @@ def _features(x: NDArray[Any]) -> NDArray[Any]:
         low, high = (int(x.min()), int(x.max())) if x.size else (0, 0)
         if low >= 0 and high <= 255:
             return x.astype(np.uint8, copy=False)
+        if scaled:
+            return x.astype(np.float32)
         raise DataError(
             f"{NAME}: x is {x.dtype} with numbers from {low} to {high}, expected pixels from 0 to 255, which are "
-            "scaled by 1/255, or float32. Give x.astype(np.float32) for numbers that are taken as they are."
+            "scaled by 1/255, or float32. Give x.astype(np.float32) for numbers that are taken as they are, or scale=, "
+            "by which they are multiplied, such as scale=1."
         )
     if x.dtype in (np.dtype(np.float32), np.dtype(np.float16)):
         return x.astype(np.float32, copy=False)

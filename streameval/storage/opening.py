@@ -252,7 +252,7 @@ def _pair(data: Any, options: ReadOptions) -> StoredSource:
 def _arrays(data: Any, options: ReadOptions) -> StoredSource:
     _refuse_columns(arrays.NAME, options)
     x, t = (arrays.as_array(name, given) for name, given in zip("xt", data, strict=True))
-    return _source(arrays.rows(x, t), options)
+    return _source(arrays.rows(x, t, options.scale is not None), options)
 
 
 def _is_table_in_memory(data: object) -> bool:

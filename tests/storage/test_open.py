@@ -10,13 +10,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import tensors
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streameval import storage
-from streameval.errors import DataError, StorageError, UsageError
+from streameval.errors import DataError, StorageError, StreamevalWarning, UsageError
 from streameval.storage import Span
 
 ROWS = 40_000
@@ -262,6 +263,20 @@ def test_integers_that_are_all_bytes_are_taken_as_pixels(dtype):
     source = storage.open((x.astype(dtype), t))
     assert (source.dtype, source.scale) == (np.uint8, 1 / 255)
     assert np.array_equal(source.take(np.arange(50)).x, x.reshape(50, -1))
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint16, np.int16])
+def test_integers_beyond_bytes_are_what_a_scale_says_as_those_of_a_table_are(dtype):
+    x, t = drawn(50)
+    x = x.reshape(50, -1).astype(dtype) * 16
+    source = storage.open((x, t), scale=1 / 4095)
+    assert (source.dtype, source.scale) == (np.float32, 1 / 4095)
+    assert np.array_equal(source.take(np.arange(50)).x, x)
+    table = pa.table({"t": t, **{f"pixel{k}": x[:, k] for k in range(x.shape[1])}})
+    with pytest.warns(StreamevalWarning):
+        assert storage.open(table, scale=1 / 4095).fingerprint == source.fingerprint
+    with pytest.raises(DataError, match="scale=1"):
+        storage.open((x, t))
 
 
 def test_half_precision_is_taken_as_it_is():
