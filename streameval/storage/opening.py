@@ -145,6 +145,10 @@ def _folder(path: Path, text: str, options: ReadOptions) -> Source:
         return _one(path, options)
     files = _shown(file for ending in ENDINGS for file in path.glob(f"*{ending}"))
     if not files:
+        from streameval.tables import folders
+
+        if splits := folders.splits(path):
+            raise folders.several_splits(path, splits)
         raise DataError(
             f"{path}: a folder without .arrow, .parquet, .csv or .jsonl files and without {IMAGES}. Expected {FORMS}."
         )

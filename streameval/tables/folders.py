@@ -20,8 +20,9 @@ from streameval.tables.table import BATCH_ROWS, Kind, Part, Table
 IMAGES: Final = (".png", ".jpg", ".jpeg")
 STATE, SPLITS = "state.json", "dataset_dict.json"
 MOST_JSON: Final = 16 << 20
-# Names of classes that are shown.
+# Names of classes that are shown, and of splits.
 SHOWN: Final = 3
+SHOWN_SPLITS: Final = 8
 
 
 def is_saved(folder: Path) -> bool:
@@ -56,6 +57,23 @@ def saved(path: str) -> Table:
 def is_by_class(folder: Path) -> bool:
     """Whether a folder holds folders of images, and is no other data set."""
     return any(_has_images(one) for one in _folders(folder))
+
+
+def splits(folder: Path) -> tuple[str, ...]:
+    """The folders in a folder, such as train and test, that hold images by class; none where some cannot be read."""
+    try:
+        return tuple(one.name for one in _folders(folder) if is_by_class(one))
+    except OSError:
+        return ()
+
+
+def several_splits(folder: Path, found: tuple[str, ...]) -> UsageError:
+    """What is said of a folder of splits."""
+    more = ", ..." if len(found) > SHOWN_SPLITS else ""
+    return UsageError(
+        f"{folder}: no data set itself, but a folder of such, images by class: {', '.join(found[:SHOWN_SPLITS])}"
+        f"{more}. Name one of them: {folder / found[0]}."
+    )
 
 
 def by_class(path: str) -> Table:

@@ -197,6 +197,33 @@ def test_folders_of_images_are_told_when_they_are_none(tmp_path):
     assert (source.classes, source.rows, source.shape) == (2, 2, (4, 5))
 
 
+@pytest.mark.parametrize(
+    "names", [("test", "train"), ("train", "val", "notes"), tuple("abcdefghijk")], ids=str
+)
+def test_a_folder_of_splits_is_told_with_the_names_of_the_splits(tmp_path, names):
+    x, _ = drawn(4, (5, 4))
+    (tmp_path / "README.md").write_text("two splits")
+    for name in names:
+        for label in "ab" if name != "notes" else "":
+            (tmp_path / name / label).mkdir(parents=True)
+            (tmp_path / name / label / "1.png").write_bytes(png(x[0]))
+        (tmp_path / name).mkdir(exist_ok=True)
+    shown = [name for name in names if name != "notes"]
+    listing = ", ".join(shown[:8]) + (", ..." if len(shown) > 8 else "")
+    with pytest.raises(
+        UsageError, match=f"images by class: {re.escape(listing)}. Name one of them: "
+    ) as told:
+        storage.open(tmp_path)
+    assert str(told.value).endswith(f"{tmp_path / shown[0]}.")
+    assert quietly(tmp_path / shown[0]).rows == 2
+
+
+def test_a_folder_of_folders_without_images_is_no_folder_of_splits(tmp_path):
+    (tmp_path / "train" / "a").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"a folder without \.arrow"):
+        storage.open(tmp_path)
+
+
 def test_images_are_decoded_a_few_at_a_time(monkeypatch):
     monkeypatch.setattr("streameval.tables.rows.MOST_BYTES", 28 * 28 * 3)
     seen = []
