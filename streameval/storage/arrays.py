@@ -5,7 +5,7 @@ Knows NumPy arrays. Does not know files.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from streameval.storage.access import OwnAccess, Views
 from streameval.storage.layout import Layout, check_shape, one_batch
 
 NAME = "<arrays>"
+# Names of classes as their numbers, in the order of text.
+CLASS_NUMBERS: Final = "np.unique(t, return_inverse=True)[1]"
+NUMBERED: Final = f"Of the classes' names, give their numbers: {CLASS_NUMBERS}"
 
 
 def as_array(name: str, values: Any) -> NDArray[Any]:
@@ -36,8 +39,8 @@ def as_array(name: str, values: Any) -> NDArray[Any]:
         ) from None
     if array.dtype.kind not in "biufc":
         raise DataError(
-            f"{NAME}: {name} is a {kind} that becomes an array of {array.dtype}, expected numbers. Leave out the "
-            "columns that hold none."
+            f"{NAME}: {name} is a {kind} that becomes an array of {array.dtype}, expected numbers. "
+            + (f"{NUMBERED}." if name == "t" else "Leave out the columns that hold none.")
         )
     return array
 
@@ -61,7 +64,7 @@ def rows(x: NDArray[Any], t: NDArray[Any], scaled: bool = False) -> OwnAccess:
     if not 1 <= t.ndim <= 2 or t.dtype.kind not in ("iufb" if soft else "iu") or 0 in t.shape[1:]:
         raise DataError(
             f"{NAME}: t is {t.dtype} of shape {t.shape}, expected integers (n,), or numbers (n, classes). "
-            "Give t.astype(np.int64)."
+            f"{'Give t.astype(np.int64)' if t.dtype.kind in 'biufc' else NUMBERED}."
         )
     width = t.shape[1] if t.ndim == 2 else 1
     if len(x) != len(t):

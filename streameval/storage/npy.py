@@ -16,7 +16,7 @@ import numpy as np
 from streameval import json_text, npy_header
 from streameval.errors import DataError
 from streameval.storage.access import PlainRows
-from streameval.storage.arrays import cast_cure
+from streameval.storage.arrays import CLASS_NUMBERS, cast_cure
 from streameval.storage.block_hashes import BLOCK_ROWS
 from streameval.storage.layout import Layout, check_shape, one_batch
 from streameval.storage.mapping import File
@@ -26,6 +26,8 @@ from streameval.storage.source import Hashes
 IMAGES, LABELS, MANIFEST = "images.npy", "labels.npy", "manifest.json"
 MAGIC = npy_header.MAGIC
 MAX_MANIFEST = 64 << 20
+# Kinds of dtypes: text, bytes, objects.
+TEXT = ("U", "S", "O")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +109,12 @@ def read_header(file: File) -> NpyFile:
     except npy_header.MalformedHeaderError as error:
         raise DataError(f"{file.path}: {error}. Save it again with np.save.") from None
     if header.fortran_order or not header.is_plain or header.descr[0] == ">":
+        cure = "Save it again: np.save(path, np.ascontiguousarray(array, array.dtype.newbyteorder('<')))"
+        if header.descr[1:2] in TEXT:
+            cure = f"Save numbers: of the classes' names, np.save(path, {CLASS_NUMBERS})"
         raise DataError(
             f"{file.path}: dtype {header.descr!r}, fortran_order {header.fortran_order}; little-endian numbers in "
-            "row-major order were expected. Save it again: "
-            "np.save(path, np.ascontiguousarray(array, array.dtype.newbyteorder('<')))"
+            f"row-major order were expected. {cure}"
         )
     dtype, shape = np.dtype(header.descr), header.shape
     expected = header.offset + dtype.itemsize * math.prod(shape)
