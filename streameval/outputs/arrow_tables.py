@@ -19,7 +19,7 @@ from streameval.errors import DataError, UsageError
 from streameval.outputs.table import BATCH_ROWS, Table, Values
 from streameval.tables.csv_reader import BLOCK, line_of_names, long_row
 from streameval.tables.sized import SizedFile
-from streameval.tables.told import damaged, told
+from streameval.tables.told import damaged, told, told_of_columns
 
 # The key and columns of the files that `evaluate --losses` writes.
 RECORD, OWN = b"streameval.losses", ("row", "loss")
@@ -107,7 +107,7 @@ def in_memory(data: Any) -> Table:
                 yield {column: _plain(arrays[column][start : start + BATCH_ROWS]) for column in wanted}
 
         return Table(name, None, "table", tuple(arrays), read_arrays)
-    with told(name):
+    with told(name), told_of_columns(name):
         table = data if isinstance(data, pa.Table) else pa.table(data)
 
     def read(wanted: Sequence[str]) -> Iterator[Mapping[str, Values]]:

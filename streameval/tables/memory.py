@@ -13,7 +13,7 @@ from streameval.errors import UsageError
 from streameval.tables import torch_data
 from streameval.tables.arrow_readers import kinds, parts
 from streameval.tables.table import BATCH_ROWS, Kind, Part, Table
-from streameval.tables.told import told
+from streameval.tables.told import told, told_of_columns
 
 NAME: Final = "<table>"
 # What pandas makes of an index that does not just count.
@@ -41,7 +41,7 @@ def opener(data: object) -> Callable[[Any], Table] | None:
 
 def streamed(data: Any) -> Table:
     """A table, a frame, a reader of record batches, or anything else with `__arrow_c_stream__`."""
-    with told(NAME):
+    with told(NAME), told_of_columns(NAME):
         waiting = [_reader(data)]
         columns = {
             name: kind for name, kind in kinds(NAME, waiting[0].schema).items() if not name.startswith(INDEX)

@@ -41,6 +41,18 @@ def told(name: str, damage: Callable[[str, Exception], DataError] = damaged) -> 
 
 
 @contextlib.contextmanager
+def told_of_columns(name: str) -> Iterator[None]:
+    """Turn what is said of columns that Arrow has no form for, as pandas' sparse ones, into DataError."""
+    try:
+        yield
+    except TypeError as error:
+        raise DataError(
+            f"{name}: it does not become an Arrow table ({_said(error)}). Give columns that do: of a sparse column of "
+            "pandas, frame[column].sparse.to_dense()."
+        ) from None
+
+
+@contextlib.contextmanager
 def told_of_archives(name: str, what: str, cure: str) -> Iterator[None]:
     """Turn what a damaged zip raises into DataError: `what` it is, and the `cure`."""
     import struct

@@ -35,6 +35,29 @@ class Capsule:
         return self._table.__arrow_c_stream__(requested_schema)
 
 
+class Sparse:
+    """A frame with a column that pyarrow does not take."""
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        raise TypeError("Sparse pandas data (column a) not supported.")
+
+
+@pytest.mark.parametrize("opened", [se.open, lambda data: se.open_outputs(data, loss="a")])
+def test_a_frame_with_a_sparse_column_is_told_with_the_cure(opened):
+    said = r"<table>: it does not become an Arrow table \(Sparse .*column a.*frame\[column\]\.sparse\.to_dense\(\)"
+    with pytest.raises(DataError, match=said):
+        opened(Sparse())
+
+
+def test_a_sparse_column_of_pandas_is_read_once_it_is_dense():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"label": [0, 1], "a": pandas.arrays.SparseArray([0, 3])})
+    with pytest.raises(DataError, match=r"column a.*frame\[column\]\.sparse\.to_dense\(\)"):
+        storage.open(frame)
+    frame["a"] = frame["a"].sparse.to_dense()
+    assert rows_of(quietly(frame))[0].tolist() == [[0], [3]]
+
+
 def given(call, folder):
     """What the names in a call stand for."""
     x, t = drawn(50, (28, 28))
