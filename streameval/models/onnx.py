@@ -25,7 +25,7 @@ from streameval.models.onnx_constants import Constants
 from streameval.models.onnx_external import Beside
 from streameval.models.onnx_folding import FOLDED
 from streameval.models.onnx_nodes import Node, Value
-from streameval.models.onnx_operators import OPERATORS, unread
+from streameval.models.onnx_operators import ANOTHER, OPERATORS, unread
 from streameval.models.onnx_tensors import check_form, parse
 
 # TensorProto.UINT8
@@ -172,7 +172,8 @@ class _Walk:
 def _where(node: Any, error: ModelError) -> str:
     """The error with the operator and the node that it is about."""
     name = str(node.name or node.output[0])[:60]
-    return f"{str(node.op_type)[:60]} (node {name!r}): {error}"
+    told = f"{str(node.op_type)[:60]} (node {name!r}): {error}"
+    return told if ANOTHER in told else f"{told} {ANOTHER}"
 
 
 def _dims(value: Any) -> list[int]:

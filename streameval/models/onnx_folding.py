@@ -117,8 +117,8 @@ def _slice(node: Node) -> Array:
         raise ModelError("without as many starts as ends.")
     axes = node.listed("axes", 3) or tuple(range(len(starts)))
     strides = node.listed("steps", 4) or (1,) * len(starts)
-    if len(axes) != len(starts) or len(strides) != len(starts) or min(strides, default=1) < 1:
-        raise ModelError("with steps below 1, or other numbers of axes than of starts.")
+    if len(axes) != len(starts) or len(strides) != len(starts) or 0 in strides:
+        raise ModelError("with steps of 0, or other numbers of axes than of starts.")
     cut = [slice(None)] * array.ndim
     for axis, start, end, stride in zip(axes, starts, ends, strides, strict=True):
         if not -array.ndim <= axis < array.ndim:

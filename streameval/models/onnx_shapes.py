@@ -95,11 +95,25 @@ def pad(node: Node) -> Value:
     fill = float(node.made.get("value", 0.0))
     if node.has(2):
         fill = float(node.array(2, "the value").reshape(-1)[0])
-    if node.made.get("mode", "constant") != "constant" or fill != 0.0 or node.has(3):
+    if node.made.get("mode", "constant") != "constant" or fill != 0.0:
         raise ModelError("with something other than zeros, expected mode constant and value 0.")
+    pads = _along(pads, node.listed("axes", 3), rank)
     if pads is None or len(pads) != 2 * rank or any(pads[k] or pads[k + rank] for k in (0, 1)):
         raise ModelError(f"by {pads}, expected eight numbers, zeros for rows and channels.")
     return node.rows.pad((pads[2], pads[3], pads[rank + 2], pads[rank + 3]))
+
+
+def _along(pads: tuple[int, ...] | None, axes: tuple[int, ...] | None, rank: int) -> tuple[int, ...] | None:
+    """Pads of all `rank` dimensions, before them and after them, where they were given for some."""
+    if pads is None or axes is None:
+        return pads
+    places = [axis + rank if axis < 0 else axis for axis in axes]
+    if len(pads) != 2 * len(places) or not set(places) <= set(range(rank)) or len(set(places)) < len(places):
+        raise ModelError(f"by {pads} along the axes {axes}, expected two numbers for each of some axes.")
+    whole = [0] * (2 * rank)
+    for k, place in enumerate(places):
+        whole[place], whole[place + rank] = pads[k], pads[k + len(places)]
+    return tuple(whole)
 
 
 def shape_of(node: Node) -> Value:
@@ -113,6 +127,10 @@ def shape_of(node: Node) -> Value:
 def cast(node: Node) -> Value:
     if node.made.get("to", 0) not in (1, 10, 11):
         raise ModelError("to something other than floating point.")
+    if node.made.get("to", 0) == 10 and isinstance(node.inputs[0], Stream):
+        node.notes.append(
+            "the graph computes in half precision (Cast to float16); here it is computed in float32."
+        )
     return node.inputs[0] if isinstance(node.inputs[0], Stream) else node.rows
 
 

@@ -65,12 +65,16 @@ def check_form(model: Any) -> None:
     """Raise ModelError if the graph hides code in functions, or is too old."""
     if len(model.functions) or len(model.graph.sparse_initializer):
         raise ModelError("the ONNX file defines functions or sparse weights, expected a plain graph.")
-    versions = [int(one.version) for one in model.opset_import if one.domain in ("", "ai.onnx")]
-    if len(versions) != 1 or versions[0] < OLDEST_OPSET:
-        raise ModelError(
-            f"the ONNX file names the operator sets {versions[:4]}, expected one, {OLDEST_OPSET} or newer. Convert "
-            "it: onnx.version_converter.convert_version(onnx.load(path), 17)."
-        )
+    # skl2onnx names the same one twice.
+    versions = sorted({int(one.version) for one in model.opset_import if one.domain in ("", "ai.onnx")})
+    if len(versions) == 1 and versions[0] >= OLDEST_OPSET:
+        return
+    cure = "Convert it: onnx.version_converter.convert_version(onnx.load(path), 17)"
+    if len(versions) > 1:
+        cure = "Take the wrong ones out of onnx.load(path).opset_import, and save it again"
+    raise ModelError(
+        f"the ONNX file names the operator sets {versions[:4]}, expected one, {OLDEST_OPSET} or newer. {cure}."
+    )
 
 
 def tensor(proto: Any) -> NDArray[Any]:

@@ -182,6 +182,23 @@ def test_an_operator_set_in_which_dropout_trained_is_refused(tmp_path):
         load(written(tmp_path, "m.onnx", model.SerializeToString()))
 
 
+def test_the_same_operator_set_may_be_named_twice_and_no_two(tmp_path):
+    """As skl2onnx does."""
+    for versions, right in (([22, 22], True), ([17, 22], False)):
+        sets = [helper.make_opsetid(domain, n) for domain, n in zip(("", "ai.onnx"), versions, strict=True)]
+        for imports in (
+            sets,
+            [helper.make_opsetid("ai.onnx.ml", 1), *(helper.make_opsetid("", n) for n in versions)],
+        ):
+            model = helper.make_model(graph([matmul()], [A]), opset_imports=imports)
+            path = written(tmp_path, "m.onnx", model.SerializeToString())
+            if right:
+                assert load(path).outputs
+                continue
+            with pytest.raises(ModelError, match=r"operator sets \[17, 22\], expected one.*opset_import"):
+                load(path)
+
+
 @pytest.mark.parametrize("dims", [[1] + [2**62] * 300, [1] + [2**62] * 60_000, [1, -4], [1, 1 << 29]])
 def test_dimensions_that_no_row_can_have_are_refused_at_once(tmp_path, dims):
     model = helper.make_model(graph([helper.make_node("Flatten", ["x"], ["f"]), matmul()], [A], dims))

@@ -245,6 +245,64 @@ def test_a_pad_before_a_convolution_is_its_padding_and_any_other_is_refused(tmp_
         load(path)
 
 
+@pytest.mark.parametrize("axes", [[2, 3], [-1, 2], [3]])
+def test_a_pad_may_name_its_axes(tmp_path, axes):
+    pads = np.arange(2 * len(axes)) % 3
+    constants = {"p": pads, "zero": np.float32(0), "axes": np.array(axes), "w": numbers(2, 1, 3, 3)}
+    nodes = [node("Pad", ["x", "p", "zero", "axes"], ["h"]), node("Conv", ["h", "w"], ["y"])]
+    check(saved(tmp_path / "m.onnx", graph(nodes, constants, ("N", 1, 5, 5), dims=4)), (1, 5, 5))
+
+
+@pytest.mark.parametrize(
+    ("pads", "axes"), [([1, 1], [2, 3]), ([1, 1], [4]), ([1, 1], [-5]), ([1, 1, 1, 1], [2, -2])]
+)
+def test_a_pad_along_axes_that_are_none_is_refused(tmp_path, pads, axes):
+    constants = {"p": np.array(pads), "zero": np.float32(0), "axes": np.array(axes), "w": numbers(2, 1, 3, 3)}
+    nodes = [node("Pad", ["x", "p", "zero", "axes"], ["h"]), node("Conv", ["h", "w"], ["y"])]
+    made = helper.make_model(graph(nodes, constants, ("N", 1, 5, 5), dims=4))
+    path = tmp_path / "m.onnx"
+    path.write_bytes(made.SerializeToString())
+    with pytest.raises(ModelError, match=r"Pad .*along the axes.*--with onnxruntime"):
+        load(path)
+
+
+@pytest.mark.parametrize(("start", "end", "step"), [(-1, -(2**63), -1), (3, 0, -2), (2**62, -(2**31), -1)])
+def test_pads_may_be_turned_round_as_older_exporters_do(tmp_path, start, end, step):
+    """Constants are cut as NumPy does, backwards too."""
+    forwards = np.array([0, 0, 1, 2])
+    kept = forwards[start:end:step]
+    constants = {
+        "c": forwards, "s": np.array([start]), "e": np.array([end]), "zero": np.array([0]),
+        "step": np.array([step]), "rest": np.zeros(8 - len(kept), np.int64), "w": numbers(2, 1, 3, 3),
+    }  # fmt: skip
+    nodes = [
+        node("Slice", ["c", "s", "e", "zero", "step"], ["some"]),
+        node("Concat", ["rest", "some"], ["all"], axis=0),
+        node("Pad", ["x", "all"], ["h"]),
+        node("Conv", ["h", "w"], ["y"]),
+    ]
+    made = graph(nodes, constants, ("N", 1, 5, 5), dims=4)
+    padded = np.concatenate([np.zeros(8 - len(kept), int), kept])
+    if padded[[0, 1, 4, 5]].any():
+        path = tmp_path / "m.onnx"
+        path.write_bytes(helper.make_model(made).SerializeToString())
+        with pytest.raises(ModelError, match="zeros for rows and channels"):
+            load(path)
+    else:
+        check(saved(tmp_path / "m.onnx", made), (1, 5, 5))
+
+
+def test_half_precision_inside_is_noted(tmp_path):
+    nodes = [
+        node("Cast", ["x"], ["h"], to=10),
+        node("Cast", ["h"], ["f"], to=1),
+        node("Flatten", ["f"], ["g"]),
+        node("MatMul", ["g", "w"], ["y"]),
+    ]
+    path = saved(tmp_path / "m.onnx", graph(nodes, {"w": numbers(4, 3)}, ("N", 4)))
+    assert any("half precision" in note for note in load(path).notes)
+
+
 def residual_nodes(project: bool) -> tuple[Nodes, Constants]:
     """Two branches from one place: two convolutions, and the rows themselves or a 1 x 1 convolution."""
     nodes = [
