@@ -58,8 +58,9 @@ def open(
            in natural order (part-2 before part-10; a list in its own order); a tuple (images, labels) of
            paths of IDX files, raw or .gz, or of .npy files; a tuple (x, t) of arrays, or of tensors, frames or
            series in memory: x uint8 or float32 of two or more dimensions, other integers if all lie in 0..255,
-           which are taken as uint8, or float16; t integers (n,) or one-hot/soft (n, classes). A Source is returned
-           as it is, one of your own with the members filled in that it lacks (`adopted.OPTIONAL`).
+           which are taken as uint8, or with a scale as float32, or float16; t integers (n,) or one-hot/soft
+           (n, classes). A Source is returned as it is, one of your own with the members filled in that it lacks
+           (`adopted.OPTIONAL`).
            "s3://bucket/key.arrow", or "s3://bucket/folder/" for all .arrow files in it.
            Tables are copied to temporary files (TMPDIR), once, batch by batch: a .parquet, .csv, .tsv, .jsonl or .npz
            file, an Arrow stream, an Arrow file of any columns where they are named; a folder, glob or list of several
