@@ -209,7 +209,8 @@ def _check(table: Table, name: str, role: str, expected: tuple[str, ...]) -> Non
     kind = table.columns[name]
     if kind.what not in expected:
         cure = (
-            " Make numbers of the classes first: of a frame, df[name].astype('category').cat.codes."
+            " Make numbers of the classes first: of a frame, df[name].astype('category').cat.codes; of an array, "
+            "np.unique(array, return_inverse=True)[1]."
             if role == WORDS["target"] and kind.what == "text"
             else ""
         )

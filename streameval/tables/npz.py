@@ -19,6 +19,8 @@ from streameval.tables.sized import opened_zip
 from streameval.tables.table import BATCH_ROWS, Kind, Part, Table
 from streameval.tables.told import told_of_archives
 
+# Kinds of dtypes of names: text, bytes, objects.
+TEXT: Final = ("U", "S", "O")
 MOST_ROW_BYTES: Final = 1 << 30
 MOST_AT_ONCE: Final = 64 << 20
 
@@ -158,5 +160,5 @@ def _kind(array: Array) -> Kind:
     said = f"{array.dtype.name} {array.shape}"
     plain = array.dtype.kind in "biuf" and 0 not in array.shape[1:] and array.row_bytes <= MOST_ROW_BYTES
     if not plain or not array.shape:
-        return Kind("other", said)
+        return Kind("text" if array.descr[1:2] in TEXT else "other", said)
     return Kind("number" if len(array.shape) == 1 else "list", said)

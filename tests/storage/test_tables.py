@@ -336,6 +336,16 @@ def test_weights_given_as_data_are_told(tmp_path):
         quietly(tmp_path / "w.npz")
 
 
+@pytest.mark.parametrize("dtype", ["U", "S", object])
+def test_names_of_classes_in_an_archive_are_told_with_a_cure_that_works(tmp_path, dtype):
+    x, names = np.zeros((3, 2), np.uint8), np.array(["dog", "cat", "dog"]).astype(dtype)
+    np.savez(tmp_path / "a.npz", x=x, t=names)
+    with pytest.raises(UsageError, match=r"column 't'.*np\.unique\(array, return_inverse=True\)\[1\]"):
+        quietly(tmp_path / "a.npz")
+    np.savez(tmp_path / "b.npz", x=x, t=np.unique(names, return_inverse=True)[1])
+    assert rows_of(quietly(tmp_path / "b.npz"))[1].tolist() == [1, 0, 1]
+
+
 def test_arrays_of_unlike_lengths_or_cut_short_are_told(tmp_path):
     x, t = drawn(50, (4,))
     np.savez(tmp_path / "a.npz", x=x, t=t[:-1])
