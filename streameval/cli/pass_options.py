@@ -57,11 +57,14 @@ class PassOptions:
 
     def outputs(self) -> tuple[Output, ...]:
         """What the command writes, pictures apart. Raises UsageError for losses of another format than Arrow."""
-        from streameval.evaluation.loss_file import check_ending
+        from streameval.evaluation.loss_file import check_ending, spool_of
 
+        spool = None
         if self.losses is not None:
             check_ending(self.losses)
+            spool = None if self.checkpoint is None else spool_of(self.checkpoint)
         return (
+            Output("the losses kept beside --checkpoint", spool),
             Output("--losses", self.losses),
             Output("--checkpoint", self.checkpoint),
             Output("--state", self.state),

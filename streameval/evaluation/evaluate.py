@@ -26,7 +26,7 @@ from streameval.evaluation.checkpoint import Checkpoint, CheckpointWriter, resum
 from streameval.evaluation.events import Callback, EventFile, Listeners
 from streameval.evaluation.grouping import GroupSums
 from streameval.evaluation.identity import Identity, inputs
-from streameval.evaluation.loss_file import spooling, write_losses
+from streameval.evaluation.loss_file import spool_of, spooling, write_losses
 from streameval.evaluation.memory import parse_size, planned_scorers
 from streameval.evaluation.opening import groups_of, subject
 from streameval.evaluation.partial_results import PartialResults
@@ -74,8 +74,11 @@ class PassOptions:
     def outputs(self) -> Iterator[Output]:
         """The files that the pass writes."""
         checkpoint = self.checkpoint
-        yield Output("checkpoint", checkpoint.path if isinstance(checkpoint, Checkpoint) else checkpoint)
+        kept = checkpoint.path if isinstance(checkpoint, Checkpoint) else checkpoint
+        yield Output("checkpoint", kept)
         yield Output("losses", self.losses)
+        if kept is not None and self.losses is not None:
+            yield Output("the losses kept beside the checkpoint", spool_of(kept))
         for callback in self.callbacks:
             if isinstance(callback, StateFile | EventFile):
                 yield Output(type(callback).__name__, callback.path, added=isinstance(callback, EventFile))

@@ -81,7 +81,8 @@ class Identity:
             loss = losses.from_dict(stored.get("loss") or {"name": "cross-entropy", "eps": stored["eps"]})
             found = cls(
                 sha256(stored, "model"), text(stored, "data"), loss, text(stored, "rows"),
-                integer(stored, "total", least=0), flag(stored, "nonfinite"), integer(stored, "meaning"),
+                integer(stored, "total", least=0, most=2**63 - 1), flag(stored, "nonfinite"),
+                integer(stored, "meaning"),
                 text(stored, "anatomy") if "anatomy" in stored else "",
             )  # fmt: skip
             if "loss" in stored and canonical(loss.to_dict()) != canonical(stored["loss"]):

@@ -12,16 +12,20 @@ import os
 import tempfile
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval.defaults import CHUNK_ROWS
 from streameval.errors import StreamevalWarning, UsageError
 from streameval.evaluation.partial_results import PartialResults
 from streameval.evaluation.passes import Part
 from streameval.evaluation.selection import Selection
+from streameval.evaluation.state import LossSums, fold_losses
+from streameval.evaluation.tally import Tally
 from streameval.files import atomic_file, check_space, lock, remove_leftovers, storage_errors
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
@@ -92,7 +96,7 @@ class LossSpool:
         for start, stop, check in stored.get("losses", ()):
             if self._check(Span(start, stop)) == check:
                 self._remember(Span(start, stop), check)
-        present = [one for one in results.tallies if self._has(one.span)]
+        present = [one for one in results.tallies if self._has(one.span) and self._comes_to(one)]
         if len(present) < len(results.tallies):
             lost = results.rows - sum(len(one.span) for one in present)
             warnings.warn(
@@ -102,10 +106,25 @@ class LossSpool:
             )
         return PartialResults(results.span, present)
 
+    def _comes_to(self, tally: Tally) -> bool:
+        """Whether the losses that are here add up to a tally: a checksum alone could be written anew."""
+        sums = LossSums()
+        for part in tally.span.cut(CHUNK_ROWS):
+            # A copy: what is read-only would be another type to the kernel.
+            sums += fold_losses(self.read(part).copy(), range(part.start, part.stop))[0]
+        # The worst rows have numbers of their own, of a selection.
+        return replace(sums, worst=()) == replace(tally.state.sums, worst=())
+
     def remove(self) -> None:
-        """Remove the file: the pass is complete."""
-        if self._path is not None:
+        """Remove the file: the pass is complete. Another one that took its place is left alone."""
+        if self._path is not None and self._is_here(self._path):
             self._path.unlink(missing_ok=True)
+
+    def _is_here(self, path: Path) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self._file.fileno()), path.lstat())
+        except OSError:
+            return False
 
     def _place(self, span: Span) -> int:
         return len(MARK) + 8 * (span.start - self._span.start)
@@ -139,6 +158,12 @@ def _checksum(span: Span, losses: NDArray[np.float64]) -> int:
     return int((mixed ^ (mixed >> np.uint64(31))).sum(dtype=np.uint64))
 
 
+def spool_of(checkpoint: str | os.PathLike[str]) -> Path:
+    """Where a pass with this checkpoint keeps its losses until it is over."""
+    path = Path(checkpoint)
+    return path.with_name(f"{path.name}.losses")
+
+
 @contextlib.contextmanager
 def spooling(path: str | os.PathLike[str], span: Span, checkpoint: Path | None) -> Iterator[LossSpool]:
     """Yield the spool of a file of losses; the only right to write that file is held meanwhile.
@@ -157,7 +182,7 @@ def spooling(path: str | os.PathLike[str], span: Span, checkpoint: Path | None) 
             with _nameless(target.parent) as file:
                 yield LossSpool(file, None, span)
             return
-        beside = checkpoint.with_name(f"{checkpoint.name}.losses")
+        beside = spool_of(checkpoint)
         with storage_errors(beside):
             handle = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         with os.fdopen(handle, "r+b") as named:

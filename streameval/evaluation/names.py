@@ -65,7 +65,7 @@ class ModelName:
         }
         layers, activations = others["layers"], others["activations"]
         for k in range(len(layers)):
-            integer(layers, k, least=1, most=2**63)
+            integer(layers, k, least=1, most=2**63 - 1)
         for names in (activations, others.get("notes", [])):
             if not layers or not isinstance(names, list) or not all(isinstance(one, str) for one in names):
                 raise ValueError(f"layers {shown(layers)} and activations or notes {shown(names)}")

@@ -5,11 +5,13 @@ Knows spans and what came of them. Does not know who computed them, nor any file
 
 from __future__ import annotations
 
+import hashlib
 from bisect import bisect_left
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from streameval.errors import DataError, IncompleteError, StreamevalError
+from streameval.evaluation.sealed import canonical
 from streameval.evaluation.state import mean
 from streameval.evaluation.tally import Tally
 from streameval.storage.source import Span
@@ -27,7 +29,7 @@ class PartialResults:
     def __init__(self, span: Span, tallies: Iterable[Tally] = ()) -> None:
         self.span = span
         self._tallies: list[Tally] = []
-        self._seen: dict[Span, tuple[str, str]] = {}
+        self._seen: dict[Span, tuple[str, str, str]] = {}
         for tally in tallies:
             self.add_tally(tally)
 
@@ -64,22 +66,23 @@ class PartialResults:
         """
         span, name = tally.span, origin or "the pass"
         if origin is not None and span in self._seen:
-            known, earlier = self._seen[span]
-            digest = tally.state.digest
-            if known != digest:
+            known, taken_apart, earlier = self._seen[span]
+            digest, anatomy = tally.state.digest, _anatomy(tally)
+            if (known, taken_apart) != (digest, anatomy):
+                what = f"digest {digest}, but {known}" if known != digest else "an anatomy, but another"
                 raise StreamevalError(
-                    f"{name}: rows {span.start}:{span.stop} have digest {digest}, but {known} came from "
-                    f"{earlier}. Equal ones were expected: check the memory of the machines, then compute both again."
+                    f"{name}: rows {span.start}:{span.stop} have {what} came from {earlier}. Equal ones were expected: "
+                    "check the memory of the machines, then compute both again."
                 )
             return False
         if not self.span.start <= span.start <= span.stop <= self.span.stop:
             raise DataError(
                 f"{name}: rows {span.start}:{span.stop}, expected rows within {self.span.start}:{self.span.stop}."
             )
-        if origin is not None:
-            self._seen[span] = tally.state.digest, name
         if len(span):
             self._insert(tally, name)
+        if origin is not None:
+            self._seen[span] = tally.state.digest, _anatomy(tally), name
         return True
 
     def gaps(self) -> list[Span]:
@@ -120,5 +123,12 @@ class PartialResults:
             self._tallies.insert(at, tally)
 
     def _among(self, span: Span) -> str:
-        names = [name for seen, (_, name) in self._seen.items() if span.start <= seen.start < span.stop]
+        names = [name for seen, (*_, name) in self._seen.items() if span.start <= seen.start < span.stop]
         return f" ({', '.join(names[:5])})" if names else ""
+
+
+def _anatomy(tally: Tally) -> str:
+    """SHA-256 of the losses of rows taken apart, which their digest is not of; "" where they were not."""
+    if tally.anatomy is None:
+        return ""
+    return hashlib.sha256(canonical(tally.anatomy.to_dict()).encode()).hexdigest()

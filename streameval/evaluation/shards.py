@@ -179,7 +179,8 @@ def _merged_checks(shards: Sequence[_Shard]) -> Hashed | None:
         return None
     done = PartialResults(Span(0, shards[0].identity.total))
     for shard in shards:
-        for tally in shard.tallies if shard.check else ():
+        # A shard whose workers read what nothing is recorded of knows of no block.
+        for tally in shard.tallies if shard.check and shard.check["blocks"] else ():
             done.add_tally(tally, origin=shard.name)
     recorded, data = all(one["recorded"] for one in checks), shards[0].data
     whole = done.rows == data.rows

@@ -16,7 +16,7 @@ import numpy as np
 
 from streameval.arguments import integer
 from streameval.defaults import CHUNK_ROWS, NATIVE
-from streameval.errors import CheckError, DamagedModelError, DataError
+from streameval.errors import CheckError, DamagedModelError, DataError, UsageError
 from streameval.evaluation.certificate import Certificate, read_certificate
 from streameval.evaluation.opening import open_rows
 from streameval.evaluation.passes import compute
@@ -119,7 +119,8 @@ def verify(
     Raises:
         CheckError: something differs; it is named.
         DataError: no report of this kind, or one over a part of the rows; data that cannot be opened.
-        UsageError: blocks below 1. StorageError: a file cannot be read.
+        UsageError: blocks below 1, or fewer than all of a report that does not say what each comes to.
+        StorageError: a file cannot be read.
     """
     model = _loaded(model) if isinstance(model, str | os.PathLike) else check_model(model)
     if blocks is not None:
@@ -132,6 +133,12 @@ def verify(
     scorer = make_scorer(model, source, certificate.loss, Budget(threads))
     certificate.check_rounding(measure(model, source, certificate.loss))
     count = len(certificate.blocks)
+    if blocks is not None and blocks < count and not certificate.adds_up:
+        raise UsageError(
+            f"blocks: {blocks} of {count}, but {certificate.name} does not say what each of them comes to, as reports "
+            "of earlier versions and of their shards: a false total could not be told from true blocks. Leave blocks "
+            "(--blocks) out: all are computed again, and the total with them."
+        )
     chosen = _choose(count, blocks, drawn)
     total = _check_blocks(certificate, scorer, source, chosen, progress)
     if len(chosen) == count and total.state.digest != certificate.said["digest"]:

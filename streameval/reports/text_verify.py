@@ -16,10 +16,11 @@ def verified(result: Verified, style: TextStyle) -> str:
     """What was compared."""
     how = "all blocks" if result.whole else f"{count(len(result.blocks))} of {count(result.of)} blocks"
     recorded = f"{count(result.hashes)} recorded hashes of their rows" if result.hashes else "its fingerprint"
+    total = "the sum of all blocks" if result.adds_up else "that of all rows together"
     lines = [style.bold("The report is true of this model and these data, as far as was compared."), ""]
     lines += paragraph(
         f"Computed again: {how}, {count(result.rows)} rows, equal to the bit. Compared as well: every number with "
-        "the exact state and that with the sum of all blocks; what is said of model, data and scorer; of the data "
+        f"the exact state and that with {total}; what is said of model, data and scorer; of the data "
         f"{recorded}.",
         style,
     )
@@ -54,11 +55,6 @@ def _unknown(verified: Verified) -> str:
 
 def _unseen(verified: Verified) -> str:
     """What blocks that were not computed again may hide."""
-    if not verified.adds_up:
-        return (
-            "The report is of an earlier version, whose total cannot be told from its blocks: without --blocks, all of "
-            "them are computed again, and the total with them."
-        )
     return (
         f"The other blocks were not read. One of them that is false alone was missed with probability "
         f"{percent(verified.missed, 1)}, since the blocks were drawn at random (seed {verified.seed}); of more false "

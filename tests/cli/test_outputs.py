@@ -112,6 +112,11 @@ def test_two_outputs_of_one_command_are_two_files(files: dict[str, Path], tmp_pa
         assert other in done.stderr
         assert "overwrite each other" in done.stderr
     assert not out.exists()
+    done = in_process(
+        "evaluate", files["MODEL"], files["DATA"], "--checkpoint", out, "--losses", tmp_path / "out.losses"
+    )
+    assert done.returncode == 2
+    assert "kept beside --checkpoint" in done.stderr
 
 
 def test_no_output_becomes_a_part_of_a_folder_of_data(files: dict[str, Path], tmp_path: Path) -> None:

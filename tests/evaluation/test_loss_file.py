@@ -16,9 +16,12 @@ from long_runs import drawn, network, start, write
 import streameval as se
 from streameval.engines.local import Local
 from streameval.errors import DataError, IncompleteError, LockedError, StreamevalWarning, UsageError
+from streameval.evaluation import loss_file, sealed
 from streameval.evaluation.checkpoint import Checkpoint
 from streameval.evaluation.evaluate import PassOptions
+from streameval.evaluation.events import Callback, EventFile
 from streameval.evaluation.passes import Failure, Part
+from streameval.evaluation.shards import StateFile
 from streameval.files import lock
 
 ROWS = 50_000
@@ -239,6 +242,59 @@ def test_losses_that_are_lost_are_computed_again_with_a_warning(
     assert report.digest == se.evaluate(network(), data).digest
     assert not spool.exists()
     assert not kept.exists()
+
+
+def test_losses_with_a_checksum_of_their_own_must_still_add_up(
+    data: Path, tmp_path: Path, out: Path, plain: Any
+) -> None:
+    """Who changes a loss, its checksum and the checkpoint's seal: the sums in the checkpoint tell."""
+    kept = tmp_path / "kept"
+    spool = stopped(data, kept, out)
+    raw = spool.read_bytes()
+    losses = np.frombuffer(raw, offset=MARK).copy()
+    losses[3] += 0.25
+    spool.write_bytes(raw[:MARK] + losses.tobytes())
+    content = json.loads(kept.read_text())
+    (start, stop, _), = content["losses"]  # fmt: skip
+    span = se.Span(start, stop)
+    content["losses"] = [[start, stop, loss_file._checksum(span, losses[start:stop])]]
+    del content["sha256"]
+    kept.write_text(json.dumps(sealed.seal(content)))
+    with pytest.warns(StreamevalWarning, match="the losses of 7000 rows .* computed again"):
+        _, computed = resume(data, kept, out)
+    assert computed == ROWS
+    check(out, plain)
+
+
+def test_no_output_takes_the_place_of_the_losses_that_are_kept(data: Path, tmp_path: Path) -> None:
+    """They are removed at the end of the pass: so would the output be."""
+    kept = tmp_path / "kept"
+    spool = tmp_path / "kept.losses"
+    for options in (
+        PassOptions(checkpoint=kept, losses=spool),
+        PassOptions(checkpoint=kept, losses=tmp_path / "out", shard=(0, 1), callbacks=[StateFile(spool)]),
+        PassOptions(checkpoint=kept, losses=tmp_path / "out", callbacks=[EventFile(spool)]),
+    ):
+        with pytest.raises(UsageError, match="overwrite each other"):
+            se.evaluate(network(), data, options=options)
+    assert not kept.exists()
+
+
+def test_a_file_that_came_to_the_place_of_the_losses_meanwhile_stays(
+    data: Path, tmp_path: Path, out: Path
+) -> None:
+    spool, other = tmp_path / "kept.losses", tmp_path / "other"
+    other.write_text("of another pass")
+
+    class Moves(Callback):
+        def advanced(self, *_: Any) -> None:
+            if other.exists():
+                other.replace(spool)
+
+    se.evaluate(
+        network(), data, options=PassOptions(checkpoint=tmp_path / "kept", losses=out, callbacks=[Moves()])
+    )
+    assert spool.read_text() == "of another pass"
 
 
 def test_a_checkpoint_without_losses_serves_for_losses_and_one_with_them_without(

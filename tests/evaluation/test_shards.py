@@ -17,6 +17,7 @@ from streameval.errors import DataError, IncompleteError, StreamevalError, Usage
 from streameval.evaluation import sealed
 from streameval.evaluation.evaluate import PassOptions
 from streameval.evaluation.shards import merge, parse_shard, shard_span, write_state
+from streameval.evaluation.verify import verify
 
 ROWS = 200_003
 
@@ -60,6 +61,46 @@ def test_merged_shards_are_the_whole(data: Path, whole: se.Report, tmp_path: Pat
     assert differing <= {"resources", "sha256"}
     assert ours["resources"].keys() == theirs["resources"].keys()
     assert merged.resources.seconds > 0
+
+
+def test_the_same_rows_with_another_anatomy_are_refused_in_any_order(data: Path, tmp_path: Path) -> None:
+    """Their digest is the same: it is of the state alone."""
+    paths = states(data, tmp_path, 3, anatomy=True)
+    content = json.loads(paths[0].read_text())
+    content["tallies"][0]["anatomy"]["chances"]["brier"]["units"] -= 1
+    del content["sha256"]
+    false = tmp_path / "false.json"
+    false.write_text(json.dumps(sealed.seal(content)))
+    for order in ([false, *paths], [*paths, false], [paths[1], false, *paths]):
+        with pytest.raises(StreamevalError, match="an anatomy, but another came from"):
+            merge(order)
+    assert merge([*paths, paths[0]]).anatomy is not None
+
+
+@pytest.mark.parametrize("total", [2**63, 2**100])
+def test_more_rows_than_can_be_counted_are_refused(data: Path, tmp_path: Path, total: int) -> None:
+    (path,) = states(data, tmp_path, 1)
+    content = json.loads(path.read_text())
+    content["identity"]["total"] = content["data"]["rows"] = total
+    del content["sha256"]
+    path.write_text(json.dumps(sealed.seal(content)))
+    with pytest.raises(DataError, match=r"(rows|total) is .*expected an integer"):
+        merge([path])
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_merged_shards_that_hashed_what_nothing_is_recorded_of_are_verified(
+    tmp_path: Path, count: int
+) -> None:
+    folder = tmp_path / "arrays"
+    folder.mkdir()
+    x, t = drawn(ROWS)
+    np.save(folder / "images.npy", x)
+    np.save(folder / "labels.npy", t)
+    merged = merge(states(se.open(folder, check=True), tmp_path, count))
+    assert merged.hashed is not None
+    assert (merged.hashed.rows, merged.hashed.recorded) == (ROWS, False)
+    assert verify(json.loads(json.dumps(merged.to_dict())), network(), folder).whole
 
 
 def test_shards_of_different_counts_merge_if_they_tile(data: Path, whole: se.Report, tmp_path: Path) -> None:

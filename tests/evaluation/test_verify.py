@@ -246,6 +246,24 @@ def test_one_false_block_is_missed_just_as_often_as_it_is_not_computed_again(fol
         verify(sealed_again, model, data)
 
 
+@pytest.mark.parametrize("silent", [[0], [1], [0, 1, 2]])
+def test_blocks_that_do_not_say_what_they_come_to_are_all_computed_again(
+    folder: Path, silent: list[int]
+) -> None:
+    """A total that cannot be told from its blocks is compared with all rows, never with some: it could be any."""
+    model, data = network(), folder / "drawn.arrow"
+    report = json.loads((folder / "report.json").read_text())
+    for block in silent:
+        report["blocks"]["parts"][block] = {"sums": None, "classes": [], "confusion": []}
+    del report["sha256"]
+    report = json.loads(json.dumps(sealed.seal(report)))
+    for blocks in range(1, len(report["blocks"]["digests"])):
+        with pytest.raises(UsageError, match=r"blocks: . of 4, .*does not say what each .*Leave blocks"):
+            verify(report, model, data, blocks=blocks)
+    for blocks in (None, 4):
+        assert not verify(report, model, data, blocks=blocks).adds_up
+
+
 # What the digests of each meaning are. When this fails because kernels give other bits on purpose, raise
 # `identity.RESULT_VERSION` and add a line: checkpoints, shards and reports of the old meaning are then refused.
 PINNED = {1: "a2a0b1992f1ed1e9 3c5af19307e25d3d"}
