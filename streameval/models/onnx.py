@@ -26,7 +26,7 @@ from streameval.models.onnx_external import Beside
 from streameval.models.onnx_folding import FOLDED
 from streameval.models.onnx_nodes import Node, Value
 from streameval.models.onnx_operators import ANOTHER, OPERATORS, unread
-from streameval.models.onnx_tensors import check_form, parse
+from streameval.models.onnx_tensors import check_form, opset, parse
 
 # TensorProto.UINT8
 _UINT8: Final = 2
@@ -79,7 +79,7 @@ class _Walk:
         graph = model.graph
         self.beside = beside
         self.notes: list[str] = []
-        self.opset = next(int(one.version) for one in model.opset_import if one.domain in ("", "ai.onnx"))
+        self.opset = opset(model)
         self.constants = Constants(graph, beside.tensor, beside.spend)
         inputs = [value for value in graph.input if value.name not in self.constants]
         if len(inputs) != 1 or not len(graph.output):

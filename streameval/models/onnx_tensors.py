@@ -65,16 +65,35 @@ def check_form(model: Any) -> None:
     """Raise ModelError if the graph hides code in functions, or is too old."""
     if len(model.functions) or len(model.graph.sparse_initializer):
         raise ModelError("the ONNX file defines functions or sparse weights, expected a plain graph.")
-    # skl2onnx names the same one twice.
-    versions = sorted({int(one.version) for one in model.opset_import if one.domain in ("", "ai.onnx")})
-    if len(versions) == 1 and versions[0] >= OLDEST_OPSET:
-        return
-    cure = "Convert it: onnx.version_converter.convert_version(onnx.load(path), 17)"
+    opset(model)
+
+
+def opset(model: Any) -> int:
+    """Return the version of ONNX's own operators that the nodes are of; exporters may name it twice.
+
+    Raises ModelError if there is none, if several are named, or if it is too old.
+    """
+    named = {
+        place: int(one.version)
+        for place, one in enumerate(model.opset_import)
+        if one.domain in ("", "ai.onnx")
+    }
+    versions = sorted(set(named.values()))
     if len(versions) > 1:
-        cure = "Take the wrong ones out of onnx.load(path).opset_import, and save it again"
-    raise ModelError(
-        f"the ONNX file names the operator sets {versions[:4]}, expected one, {OLDEST_OPSET} or newer. {cure}."
-    )
+        shown = ", ".join(f"opset_import[{place}] {version}" for place, version in [*named.items()][:4])
+        raise ModelError(
+            f"the ONNX file names the operator sets {versions[:4]}, expected one. Delete those that its nodes are not of "
+            f"({shown}), and save it: model = onnx.load(path); del model.opset_import[{max(named)}]; "
+            "onnx.save(model, path)."
+        )
+    if not versions:
+        raise ModelError("the ONNX file names no version of ONNX's operators, expected one. Export it again.")
+    if versions[0] < OLDEST_OPSET:
+        raise ModelError(
+            f"the ONNX file names the operator sets {versions}, expected one, {OLDEST_OPSET} or newer. Convert "
+            "it: onnx.version_converter.convert_version(onnx.load(path), 17)."
+        )
+    return versions[0]
 
 
 def tensor(proto: Any) -> NDArray[Any]:

@@ -199,6 +199,50 @@ def test_the_same_operator_set_may_be_named_twice_and_no_two(tmp_path):
                 load(path)
 
 
+def with_operator_sets(*sets: tuple[str, int]) -> Any:
+    """A dense layer and Softmax without an axis, of these operator sets."""
+    nodes = [helper.make_node("MatMul", ["x", "A"], ["h"]), helper.make_node("Softmax", ["h"], ["y"])]
+    return helper.make_model(graph(nodes, [A]), opset_imports=[helper.make_opsetid(*one) for one in sets])
+
+
+@pytest.mark.parametrize(
+    "sets",
+    [
+        [("ai.onnx.ml", 1), ("", 22), ("", 22)],  # as skl2onnx 1.20 writes them
+        [("", 17), ("ai.onnx", 17)],
+        [("", 9)] * 3,
+    ],
+)
+def test_a_version_of_the_operators_that_is_named_twice_is_one(tmp_path, sets):
+    path = written(tmp_path, "m.onnx", with_operator_sets(*sets).SerializeToString())
+
+    x = numbers(6, 4)
+    shares = np.exp(plain_logits(load(path), x))
+    np.testing.assert_allclose(
+        shares / shares.sum(axis=1, keepdims=True), reference(path, x), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_two_versions_of_the_operators_are_refused_and_the_cure_that_is_named_works(tmp_path):
+    """What convert_version makes of a file that names one twice: the first is converted, the second left."""
+    path = written(tmp_path, "m.onnx", with_operator_sets(("", 22), ("", 22)).SerializeToString())
+    onnx.save(onnx.version_converter.convert_version(onnx.load(path), 17), path)
+
+    said = r"opset_import\[0\] 17, opset_import\[1\] 22\).*del model.opset_import\[1\]"
+    with pytest.raises(ModelError, match=said):
+        load(path)
+    model = onnx.load(path)
+    del model.opset_import[1]
+    onnx.save(model, path)
+    assert load(path).sizes == (4, 3)
+
+
+def test_a_file_without_a_version_of_the_operators_is_refused(tmp_path):
+    path = written(tmp_path, "m.onnx", with_operator_sets(("ai.onnx.ml", 1)).SerializeToString())
+    with pytest.raises(ModelError, match=r"names no version of ONNX's operators.*Export it again"):
+        load(path)
+
+
 @pytest.mark.parametrize("dims", [[1] + [2**62] * 300, [1] + [2**62] * 60_000, [1, -4], [1, 1 << 29]])
 def test_dimensions_that_no_row_can_have_are_refused_at_once(tmp_path, dims):
     model = helper.make_model(graph([helper.make_node("Flatten", ["x"], ["f"]), matmul()], [A], dims))
