@@ -25,7 +25,8 @@ from streameval.models.onnx_constants import Constants
 from streameval.models.onnx_external import Beside
 from streameval.models.onnx_folding import FOLDED
 from streameval.models.onnx_nodes import Node, Value
-from streameval.models.onnx_operators import ANOTHER, OPERATORS, unread
+from streameval.models.onnx_operators import OPERATORS, unread
+from streameval.models.onnx_refusals import UnfitError, cured
 from streameval.models.onnx_tensors import check_form, opset, parse
 
 # TensorProto.UINT8
@@ -45,8 +46,8 @@ def load_layers(file: ModelFile, choices: Choices) -> Loaded:
     """
     model = parse(file.data)
     try:
-        check_form(model)
-        with np.errstate(all="ignore"):  # what overflows is found when the network is checked
+        with cured(), np.errstate(all="ignore"):  # what overflows is found when the network is checked
+            check_form(model)
             walk = _Walk(model, Beside(file.path, len(file.data)))
             for node in model.graph.node:
                 walk.follow(node)
@@ -98,7 +99,7 @@ class _Walk:
     def follow(self, node: Any) -> None:
         """Take one node: its outputs are known then, or why they are not."""
         if not len(node.output):
-            raise ModelError("a node without an output.")
+            raise UnfitError("a node without an output.")
         for name in filter(None, node.output):
             self.constants.claim(str(name))
         if node.op_type == "Constant" and node.domain in ("", "ai.onnx"):
@@ -107,7 +108,7 @@ class _Walk:
         try:
             value: Value | _Refused = self._value(node)
         except ModelError as error:
-            value = _Refused(ModelError(_where(node, error)))
+            value = _Refused(type(error)(_where(node, error)))
         for name in filter(None, node.output):
             self.values[str(name)] = value
 
@@ -151,7 +152,7 @@ class _Walk:
                 refused.append(
                     value.error
                     if isinstance(value, _Refused)
-                    else ModelError(
+                    else UnfitError(
                         f"the graph's output {name[:60]!r} is nothing that comes of its input's rows."
                     )
                 )
@@ -172,15 +173,14 @@ class _Walk:
 def _where(node: Any, error: ModelError) -> str:
     """The error with the operator and the node that it is about."""
     name = str(node.name or node.output[0])[:60]
-    told = f"{str(node.op_type)[:60]} (node {name!r}): {error}"
-    return told if ANOTHER in told else f"{told} {ANOTHER}"
+    return f"{str(node.op_type)[:60]} (node {name!r}): {error}"
 
 
 def _dims(value: Any) -> list[int]:
     """Return the sizes of a graph's input, 0 where one is open. Raises ModelError for what no row can have."""
     dims = [int(dim.dim_value) for dim in value.type.tensor_type.shape.dim[: MAX_DIMENSIONS + 1]]
     if len(dims) > MAX_DIMENSIONS or min(dims, default=0) < 0 or math.prod(dims[1:]) > MAX_FEATURES:
-        raise ModelError(
+        raise UnfitError(
             f"the graph's input has shape {dims}, expected at most {MAX_DIMENSIONS} dimensions, none below 0, and at "
             f"most {MAX_FEATURES} numbers in a row."
         )

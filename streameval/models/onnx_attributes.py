@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from streameval.errors import ModelError
+from streameval.models.onnx_refusals import UnfitError
 
 # AttributeProto.AttributeType, and the field that holds such a value.
 FLOAT, INT, STRING, TENSOR, FLOATS, INTS, STRINGS = 1, 2, 3, 4, 6, 7, 8
@@ -102,12 +103,12 @@ def attributes(node: Any) -> dict[str, Any]:
                 f"Read are: {', '.join(known) or 'none'}."
             )
         if attribute.type != known[name] or attribute.ref_attr_name:
-            raise ModelError(
+            raise UnfitError(
                 f"{kind}: the attribute {name!r} is of ONNX type {attribute.type}, expected {NAMES[known[name]]} "
                 f"({known[name]})."
             )
         if name in found:
-            raise ModelError(f"{kind}: the attribute {name!r} is there twice.")
+            raise UnfitError(f"{kind}: the attribute {name!r} is there twice.")
         found[name] = _value(getattr(attribute, FIELDS[known[name]]), known[name], f"{kind}: {name!r}")
     return found
 

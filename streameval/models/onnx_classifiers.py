@@ -13,6 +13,7 @@ from streameval.errors import ModelError
 from streameval.models.graphs.stream import Stream
 from streameval.models.onnx_elementwise import each
 from streameval.models.onnx_nodes import Node, Value
+from streameval.models.onnx_refusals import UnfitError
 
 
 def softmax(node: Node) -> Value:
@@ -34,7 +35,7 @@ def log(node: Node) -> Value:
 
 
 def classes(node: Node) -> Value:
-    raise ModelError("it gives classes, not their logits or probabilities: expected those among the outputs.")
+    raise UnfitError("it gives classes, not their logits or probabilities: expected those among the outputs.")
 
 
 def concat(node: Node) -> Value:

@@ -10,8 +10,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from streameval.errors import ModelError
 from streameval.models.onnx_attributes import attributes
+from streameval.models.onnx_refusals import UnfitError
 from streameval.models.onnx_tensors import number
 
 
@@ -36,7 +36,7 @@ class Constants:
     def claim(self, name: str) -> None:
         """Note that `name` is given to a value. Raises ModelError when it is empty, or another value's."""
         if name in self._taken:
-            raise ModelError(
+            raise UnfitError(
                 f"two values are named {name[:60]!r}, or one has no name: expected one name each."
             )
         self._taken.add(name)
@@ -45,14 +45,14 @@ class Constants:
         """Keep what a Constant node yields. Its output is claimed."""
         made = attributes(node)
         if len(made) != 1 or len(node.input):
-            raise ModelError("a Constant that is neither a tensor nor a number.")
+            raise UnfitError("a Constant that is neither a tensor nor a number.")
         self._made[str(node.output[0])] = made.popitem()[1]
 
     def value(self, name: str) -> NDArray[Any]:
         """Return a constant's numbers. Raises ModelError for a name that is none's."""
         made = self._made.get(name)
         if made is None:
-            raise ModelError(f"{name[:60]!r} is no constant, and is not computed before it is used.")
+            raise UnfitError(f"{name[:60]!r} is no constant, and is not computed before it is used.")
         array = self._read(made) if hasattr(made, "dims") else number(made)
         self._spend(array.size)
         return array

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from streameval.budget import Budget
 from streameval.errors import ModelError, StorageError
+from streameval.models.onnx_refusals import UnfitError
 from streameval.models.onnx_tensors import TYPES, tensor
 
 MAX_FILES: Final = 64
@@ -62,21 +63,21 @@ class Beside:
         try:
             return self._outside(proto)
         except ModelError as error:
-            raise ModelError(f"tensor {name!r}: {error}") from None
+            raise type(error)(f"tensor {name!r}: {error}") from None
 
     def _outside(self, proto: Any) -> NDArray[Any]:
         said = {str(entry.key): str(entry.value) for entry in proto.external_data}
         if proto.data_location != 1 or "location" not in said or len(said) != len(proto.external_data):
-            raise ModelError("numbers both here and in another file, or in a file without a name.")
+            raise UnfitError("numbers both here and in another file, or in a file without a name.")
         if proto.data_type not in TYPES:
             raise ModelError(f"numbers of ONNX type {proto.data_type}, expected floating point.")
         item, dims = np.dtype(TYPES[proto.data_type][0]), tuple(int(n) for n in proto.dims[:9])
         if min(dims, default=0) < 0 or len(dims) > 8:
-            raise ModelError(f"shape {dims}, expected at most 8 dimensions, none below 0.")
+            raise UnfitError(f"shape {dims}, expected at most 8 dimensions, none below 0.")
         wanted = math.prod(dims) * item.itemsize
         start, length = _number(said, "offset", 0), _number(said, "length", wanted)
         if length != wanted:
-            raise ModelError(f"shape {dims} of {item} takes {wanted} bytes, but the file says {length}.")
+            raise UnfitError(f"shape {dims} of {item} takes {wanted} bytes, but the file says {length}.")
         return np.frombuffer(self._read(said["location"], start, wanted), item).reshape(dims)
 
     def _read(self, location: str, start: int, size: int) -> bytes:
@@ -84,9 +85,9 @@ class Beside:
         try:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):
-                raise ModelError(f"its numbers lie in {location[:80]!r}, which is no regular file.")
+                raise UnfitError(f"its numbers lie in {location[:80]!r}, which is no regular file.")
             if start + size > found.st_size:
-                raise ModelError(
+                raise UnfitError(
                     f"its numbers lie at bytes {start} to {start + size} of {location[:80]!r}, which ends at "
                     f"{found.st_size}. Is the file whole? Copy it again."
                 )
@@ -100,7 +101,7 @@ class Beside:
             while len(data) < size:
                 part = os.pread(descriptor, size - len(data), start + len(data))
                 if not part:
-                    raise ModelError(f"{location[:80]!r} became shorter while it was read.")
+                    raise UnfitError(f"{location[:80]!r} became shorter while it was read.")
                 data = part if not data else data + part
             return data
         except OSError as error:
@@ -112,7 +113,7 @@ class Beside:
         """A descriptor of a file in the folder, opened name by name, so that no link can lead elsewhere."""
         parts = PurePosixPath(location).parts
         if self._folder is None:
-            raise ModelError(
+            raise UnfitError(
                 f"its numbers lie in another object, {location[:80]!r}, and only files are read so. Save the model "
                 "as one file: onnx.save(onnx.load(path), new_path)."
             )
@@ -123,7 +124,7 @@ class Beside:
             or location.startswith("/")
             or "\0" in location
         ):
-            raise ModelError(
+            raise UnfitError(
                 f"its numbers lie in {location[:80]!r}, outside the folder of the ONNX file: refused, it was not "
                 "opened. Save the model as one file: onnx.save(onnx.load(path), new_path)."
             )
@@ -138,7 +139,7 @@ class Beside:
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             return os.open(parts[-1], flags, dir_fd=folder)
         except OSError as error:
-            raise ModelError(
+            raise UnfitError(
                 f"its numbers lie in {location[:80]!r}, which cannot be opened ({error.strerror}): expected that file "
                 "itself, no link, in the folder of the ONNX file. Copy both files together."
             ) from None
@@ -151,5 +152,5 @@ def _number(said: dict[str, str], key: str, default: int) -> int:
     if text is None:
         return default
     if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise ModelError(f"{key} {text[:20]!r}, expected a number of bytes.")
+        raise UnfitError(f"{key} {text[:20]!r}, expected a number of bytes.")
     return int(text)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from streameval.errors import ModelError
 from streameval.models.onnx_nodes import Node
+from streameval.models.onnx_refusals import UnfitError
 from streameval.models.onnx_tensors import TYPES, tensor
 
 Array = NDArray[Any]
@@ -41,7 +42,7 @@ def _cast(node: Node) -> Array:
             limits.min <= int(end) <= limits.max for end in (whole.min(initial=0), whole.max(initial=0))
         )
         if not inside:
-            raise ModelError(f"of constants to {to} that it cannot hold, which ONNX leaves undefined.")
+            raise UnfitError(f"of constants to {to} that it cannot hold, which ONNX leaves undefined.")
     return array.astype(to)
 
 

@@ -14,6 +14,7 @@ from streameval.layers import AvgPool2d, GlobalAvgPool2d, LayerNorm, MaxPool2d
 from streameval.models.graphs.steps import Numbers, Sides
 from streameval.models.graphs.stream import image, same_padding, short
 from streameval.models.onnx_nodes import Node, Value, row
+from streameval.models.onnx_refusals import UnfitError
 
 
 def conv(node: Node) -> Value:
@@ -87,7 +88,7 @@ def matmul(node: Node) -> Value:
 
 def batch_norm(node: Node) -> Value:
     if node.made.get("training_mode") or not node.made.get("spatial", 1):
-        raise ModelError("in training mode, expected a graph exported for inference.")
+        raise UnfitError("in training mode, expected a graph exported for inference.")
     names = ("scale", "B", "mean", "var")
     gamma, beta, mean, variance = (node.numbers(k, name).reshape(-1) for k, name in enumerate(names, start=1))
     shape = node.rows.shape

@@ -69,9 +69,6 @@ OPERATORS: Final[dict[str, Operator]] = {
 }
 
 
-ANOTHER = "If ONNX Runtime takes the file, let it compute: --with onnxruntime."
-
-
 def unread(kind: str, *, on_rows: bool) -> str:
     """What to say of an operator that is not read."""
     if not on_rows:
@@ -79,5 +76,5 @@ def unread(kind: str, *, on_rows: bool) -> str:
     known = ", ".join(name for name in OPERATORS if "." not in name)
     return (
         f"the operator {kind[:60]!r} is not read. Read are: {known}. Rebuild that part of the network from these and "
-        f"export it again. {ANOTHER}"
+        "export it again."
     )

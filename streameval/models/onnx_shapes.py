@@ -13,6 +13,7 @@ from streameval.errors import ModelError
 from streameval.layers.layer import Shape
 from streameval.models.graphs.stream import Stream, image
 from streameval.models.onnx_nodes import BATCH, Node, Value
+from streameval.models.onnx_refusals import UnfitError
 
 
 def reshape(node: Node) -> Value:
@@ -136,7 +137,7 @@ def cast(node: Node) -> Value:
 
 def dropout(node: Node) -> Value:
     if node.has(2) and node.array(2, "the mode").any():
-        raise ModelError("in training mode, expected a graph exported for inference.")
+        raise UnfitError("in training mode, expected a graph exported for inference.")
     return node.rows
 
 

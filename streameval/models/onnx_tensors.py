@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import ModelError
+from streameval.models.onnx_refusals import UnfitError
 from streameval.models.onnx_wire import check_fields
 
 # TensorProto.DataType -> (number type, the field that holds it when `raw_data` does not)
@@ -81,15 +82,15 @@ def opset(model: Any) -> int:
     versions = sorted(set(named.values()))
     if len(versions) > 1:
         shown = ", ".join(f"opset_import[{place}] {version}" for place, version in [*named.items()][:4])
-        raise ModelError(
-            f"the ONNX file names the operator sets {versions[:4]}, expected one. Delete those that its nodes are not of "
-            f"({shown}), and save it: model = onnx.load(path); del model.opset_import[{max(named)}]; "
+        raise UnfitError(
+            f"the ONNX file names the operator sets {versions[:4]}, expected one. Delete those that its nodes are not "
+            f"of ({shown}), and save it: model = onnx.load(path); del model.opset_import[{max(named)}]; "
             "onnx.save(model, path)."
         )
     if not versions:
-        raise ModelError("the ONNX file names no version of ONNX's operators, expected one. Export it again.")
+        raise UnfitError("the ONNX file names no version of ONNX's operators, expected one. Export it again.")
     if versions[0] < OLDEST_OPSET:
-        raise ModelError(
+        raise UnfitError(
             f"the ONNX file names the operator sets {versions}, expected one, {OLDEST_OPSET} or newer. Convert "
             "it: onnx.version_converter.convert_version(onnx.load(path), 17)."
         )
@@ -108,7 +109,7 @@ def tensor(proto: Any) -> NDArray[Any]:
     item, dims = np.dtype(code), tuple(int(n) for n in proto.dims[:9])
     filled = [one for one in FIELDS if len(getattr(proto, one))]
     if proto.HasField("segment") or filled not in ([], ["raw_data"], [field]):
-        raise ModelError(
+        raise UnfitError(
             f"tensor {name!r}: its numbers are in {', '.join(filled) or 'a segment'}, expected them in raw_data or "
             f"{field} alone."
         )
@@ -116,14 +117,14 @@ def tensor(proto: Any) -> NDArray[Any]:
     raw = proto.raw_data
     held = len(raw) / item.itemsize if raw else len(getattr(proto, field))
     if min(dims, default=0) < 0 or len(dims) > 8 or count != held:
-        raise ModelError(
+        raise UnfitError(
             f"tensor {name!r}: shape {dims} of {item}, but it holds {len(raw)} bytes, {held:g} numbers."
             if raw
             else f"tensor {name!r}: shape {dims}, but it holds {held} numbers."
         )
     values = np.frombuffer(raw, item) if raw else _typed(proto, item, field)
     if item.kind == "b" and values.view(np.uint8).max(initial=0) > 1:
-        raise ModelError(f"tensor {name!r}: truth values other than 0 and 1.")
+        raise UnfitError(f"tensor {name!r}: truth values other than 0 and 1.")
     return values.reshape(dims)
 
 
@@ -142,5 +143,5 @@ def _typed(proto: Any, item: np.dtype[Any], field: str) -> NDArray[Any]:
     wide = np.fromiter(numbers, np.uint64 if field == "uint64_data" else np.int64, count=len(numbers))
     narrow = wide.astype(stored)
     if not np.array_equal(narrow, wide):
-        raise ModelError(f"tensor {str(proto.name)[:60]!r}: numbers in {field} that {stored} cannot hold.")
+        raise UnfitError(f"tensor {str(proto.name)[:60]!r}: numbers in {field} that {stored} cannot hold.")
     return narrow.view(item)

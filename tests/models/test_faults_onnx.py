@@ -118,6 +118,78 @@ def test_a_graph_that_is_no_network_that_is_read_is_refused_by_operator_and_node
         load(written(tmp_path, "m.onnx", model.SerializeToString()))
 
 
+ELSEWHERE = r"If ONNX Runtime takes the file, let it compute: --with onnxruntime \(library: evaluate\("
+
+
+@pytest.mark.parametrize(
+    ("nodes", "constants"),
+    [
+        ([node("ConvTranspose", "x A", "y")], A),
+        ([node("Transpose", "x", "h"), node("MatMul", "h A", "y")], A),
+        ([node("Gemm", "x A", "y", transA=1)], A),
+        ([node("MatMul", "x A", "h"), node("MatMul", "x A", "i"), node("Mul", "h i", "y")], A),
+        ([node("MatMul", "x A", "h"), node("Mul", "h h", "y")], A),
+        ([node("MatMul", "x A", "h"), node("Relu", "h", "y")], A),
+        ([node("Abs", "A", "B"), node("MatMul", "x B", "y")], A),
+        ([node("Tile", "A", "B"), node("Relu", "B", "y")], A),
+        ([node("Gemm", "x A", "y", sharp=1)], A),
+        (
+            [
+                node("MatMul", "x B", "x0"),
+                *[node("MatMul", f"x{i} C", f"x{i + 1}") for i in range(40)],
+                node("MatMul", "x40 D", "y"),
+            ],
+            {"B": numbers(4, 256), "C": numbers(256, 256), "D": numbers(256, 3)},
+        ),
+    ],
+)
+def test_whatever_is_not_read_of_a_graph_it_is_said_once_who_may_compute_it(tmp_path, nodes, constants):
+    path = written(tmp_path, "m.onnx", onnx_model(nodes, constants).SerializeToString())
+
+    with pytest.raises(ModelError, match=rf"[^.]\. {ELSEWHERE}") as caught:
+        load(path)
+    assert str(caught.value).count("onnxruntime ") == 1
+    assert type(caught.value) is ModelError
+
+
+def damaged_graphs() -> dict[str, tuple[list[Any], dict[str, np.ndarray], dict[str, Any]]]:
+    """Nodes, constants, and what the tensor `B` claims beside them."""
+    onnx = pytest.importorskip("onnx")
+    wrong = node("Gemm", "x A", "y")
+    wrong.attribute.add(name="alpha", type=2, i=1)
+    place = onnx.StringStringEntryProto
+    return {
+        "fewer numbers than its shape": ([node("MatMul", "x B", "y")], {}, {"raw_data": bytes(47)}),
+        "a name that is none's": ([node("MatMul", "x C", "y")], {}, {}),
+        "two values of one name": ([node("Relu", "x", "A"), node("MatMul", "x A", "y")], A, {}),
+        "an attribute of another type": ([wrong], A, {}),
+        "numbers outside the folder": (
+            [node("MatMul", "x B", "y")],
+            {},
+            {"data_location": 1, "external_data": [place(key="location", value="../b")]},
+        ),
+        "classes alone": ([node("MatMul", "x A", "h"), node("ArgMax", "h", "y", axis=1)], A, {}),
+        "training": (
+            [node("Dropout", "x r t", "h"), node("MatMul", "h A", "y")],
+            {**A, "r": numbers(1), "t": np.array(True)},
+            {},
+        ),
+    }
+
+
+@pytest.mark.parametrize("case", damaged_graphs())
+def test_of_a_file_that_is_of_no_use_elsewhere_nothing_of_the_kind_is_said(tmp_path, case):
+    onnx = pytest.importorskip("onnx")
+    nodes, constants, claims = damaged_graphs()[case]
+    model = onnx_model(nodes, constants)
+    model.graph.initializer.append(onnx.TensorProto(name="B", data_type=1, dims=[4, 3], **claims))
+
+    with pytest.raises(ModelError) as caught:
+        load(written(tmp_path, "m.onnx", model.SerializeToString()))
+    assert "onnxruntime" not in str(caught.value)
+    assert type(caught.value) is ModelError
+
+
 def test_an_onnx_tensor_that_claims_more_than_it_holds_allocates_nothing(tmp_path):
     onnx = pytest.importorskip("onnx")
     model = onnx_model([node("MatMul", "x A", "y")], {})
