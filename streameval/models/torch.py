@@ -8,9 +8,10 @@ The operators: https://docs.pytorch.org/docs/stable/torch.compiler_ir.html
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any, Final
 
@@ -29,6 +30,7 @@ from streameval.models.network import Network
 
 # Rows that the module is traced with: a number that no side of an image and no width is likely to be.
 ROWS: Final = 97
+EVALUATE: Final = "The module itself can be evaluated as it is: evaluate(module.eval(), data)."
 Value = Any
 
 
@@ -51,9 +53,14 @@ def from_torch(module: Any, shape: Shape | None = None) -> Mlp | Network:
         raise ModelError(f"{type(module).__name__}: expected a torch.nn.Module.")
     row = _first_width(torch, module) if shape is None else tuple(shape)
     program = _traced(torch, module, row)
-    walk = _Walk(program, row)
-    with np.errstate(all="ignore"):  # what overflows is found when the network is checked
-        output = walk.output(program)
+    if len(_returned(program)) != 1:
+        raise ModelError(
+            f"{type(module).__name__} returns {len(_returned(program))} values, expected one: logits or probabilities. "
+            "Wrap it in a module that returns that one."
+        )
+    # What overflows is found when the network is checked.
+    with _cured(type(module).__name__), np.errstate(all="ignore"):
+        output = _Walk(program, row).output(program)
         steps, start = output.logits()
         layers = fusing.layers(steps, start)
     notes = (f"read from a {type(module).__name__} of PyTorch.",)
@@ -61,6 +68,15 @@ def from_torch(module: Any, shape: Shape | None = None) -> Mlp | Network:
     made = Mlp(dense, notes=notes) if len(dense) == len(layers) else Network(layers, shape=row, notes=notes)
     object.__setattr__(made, "softmax", output.softmax)
     return made
+
+
+@contextlib.contextmanager
+def _cured(name: str) -> Iterator[None]:
+    """Say of a module that is not read what can be done with it all the same."""
+    try:
+        yield
+    except ModelError as error:
+        raise ModelError(f"{name}: {str(error).removesuffix('.')}. {EVALUATE}") from None
 
 
 def _first_width(torch: Any, module: Any) -> Shape:
@@ -100,6 +116,11 @@ def _traced(torch: Any, module: Any, row: Shape) -> Any:
             inner.training = training
 
 
+def _returned(program: Any) -> tuple[Any, ...]:
+    """The nodes of a trace that the module returns."""
+    return tuple(program.graph.output_node().args[0])
+
+
 class _Walk:
     """The walk over a trace: what each node stands for, rows or numbers."""
 
@@ -126,13 +147,12 @@ class _Walk:
 
     def output(self, program: Any) -> Stream:
         """The rows that the module returns."""
-        returned = [self.values.get(one) for one in program.graph.output_node().args[0]]
-        streams = [one for one in returned if isinstance(one, Stream)]
-        if len(streams) != 1 or len(returned) != 1:
+        returned = self.values.get(_returned(program)[0])
+        if not isinstance(returned, Stream):
             raise ModelError(
-                f"the module returns {len(returned)} values, expected one: logits or probabilities."
+                "the module returns nothing that comes of its rows: expected logits or probabilities."
             )
-        return streams[0]
+        return returned
 
     def _call(self, node: Any) -> Value:
         arguments = [self._given(one) for one in node.args]
@@ -142,8 +162,7 @@ class _Walk:
         streams = [one for one in arguments if isinstance(one, Stream)]
         if operation is None:
             raise ModelError(
-                f"{node.target} (node {node.name!r}) is not read. Read are: {', '.join(OPERATIONS)}. Evaluate the "
-                "module itself: evaluate(module.eval(), data)."
+                f"{node.target} (node {node.name!r}) is not read. Read are: {', '.join(OPERATIONS)}."
             )
         if any(one.softmax for one in streams) and name not in (
             "log",

@@ -128,6 +128,48 @@ def test_what_cannot_be_read_is_told_by_operation_and_cure(module, shape, said):
         se.from_torch(module(), shape)
 
 
+class Reversed(nn.Linear):
+    """A dense layer on rows of another order than the input's."""
+
+    def forward(self, x: Any) -> Any:
+        return super().forward(x.permute(0, 2, 1).flatten(1))
+
+
+@pytest.mark.parametrize(
+    ("module", "shape", "said"),
+    [
+        (lambda: nn.ConvTranspose2d(1, 2, 3), (1, 9, 9), "not transposed"),
+        (lambda: nn.Sequential(nn.Linear(3, 3), nn.Softsign()), None, "is not read"),
+        (lambda: nn.Sequential(nn.Linear(3, 3), nn.ReLU()), None, "ends with relu"),
+        (lambda: nn.Sequential(nn.Linear(3, 3), nn.Softmax(1), nn.Linear(3, 3)), None, "after softmax"),
+        (lambda: nn.Sequential(nn.Conv2d(1, 2, 3), nn.AdaptiveAvgPool2d(2)), (1, 9, 9), "node"),
+        (lambda: Reversed(6, 3), (2, 3), "another order"),
+    ],
+)
+def test_whatever_is_not_read_of_a_module_it_is_said_once_that_it_can_be_evaluated_itself(
+    module, shape, said
+):
+    made = module()
+    with pytest.raises(ModelError, match=rf"{type(made).__name__}: .*{said}.*\. The module itself") as caught:
+        se.from_torch(made, shape)
+    assert str(caught.value).endswith("evaluate(module.eval(), data).")
+    assert str(caught.value).count("evaluate(") == 1
+    assert ".. " not in str(caught.value)
+
+
+class Two(nn.Linear):
+    """Returns its inputs too."""
+
+    def forward(self, x: Any) -> Any:
+        return super().forward(x), x
+
+
+def test_a_module_that_returns_several_values_could_not_be_evaluated_either_and_is_to_be_wrapped():
+    with pytest.raises(ModelError, match=r"Two returns 2 values, expected one: .* Wrap it in") as caught:
+        se.from_torch(Two(3, 2))
+    assert "evaluate(" not in str(caught.value)
+
+
 def export(module: Any, x: Any, path: Any, **settings: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
