@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import ModelError
-from streameval.models.onnx_nodes import Node
+from streameval.models.onnx_nodes import BATCH, Node
 from streameval.models.onnx_refusals import UnfitError
 from streameval.models.onnx_tensors import TYPES, tensor
 
 Array = NDArray[Any]
-_LAST: Final = 2**31 - 1
+_NO_END: Final = (2**31 - 1, 2**63 - 1)
 
 
 def _identity(node: Node) -> Array:
@@ -119,12 +119,19 @@ def _slice(node: Node) -> Array:
     axes = node.listed("axes", 3) or tuple(range(len(starts)))
     strides = node.listed("steps", 4) or (1,) * len(starts)
     if len(axes) != len(starts) or len(strides) != len(starts) or 0 in strides:
-        raise ModelError("with steps of 0, or other numbers of axes than of starts.")
+        raise ModelError("with a step of 0, or other numbers of axes or steps than of starts.")
+    if BATCH in (*starts, *ends, *strides):
+        raise ModelError("of as many numbers as there are rows, expected the same for any number of rows.")
     cut = [slice(None)] * array.ndim
     for axis, start, end, stride in zip(axes, starts, ends, strides, strict=True):
         if not -array.ndim <= axis < array.ndim:
             raise ModelError(f"at axis {axis} of {array.ndim} dimensions.")
-        cut[axis] = slice(start, min(end, _LAST), stride)
+        if stride < 0 and end in _NO_END:
+            raise ModelError(
+                f"backwards to {end}, which ONNX and ONNX Runtime read differently. Expected -{end}."
+            )
+        # ONNX has a start before the first number mean the first one, backwards too, where Python has nothing then.
+        cut[axis] = slice(max(start, -array.shape[axis]), end, stride)
     return array[tuple(cut)]
 
 

@@ -77,6 +77,74 @@ def test_onnxruntime_gives_what_is_read(tmp_path):
     np.testing.assert_allclose(plain_logits(load(path), x), expected, rtol=1e-5, atol=1e-6)
 
 
+SLICES = [
+    {"starts": [-1], "ends": [-(2**63)], "axes": [0], "steps": [-1]},
+    {"starts": [-1], "ends": [1 - 2**63], "axes": [-2], "steps": [-1]},
+    {"starts": [2**31 - 1], "ends": [-(2**31)], "axes": [0], "steps": [-1]},
+    {"starts": [0, 2], "ends": [2**31 - 1, -4], "axes": [0, 1], "steps": [1, -1]},
+    {"starts": [2, -4], "ends": [-5, 2**63 - 1], "axes": [1, 0], "steps": [-1, 1]},
+    {"starts": [7], "ends": [0], "axes": [0], "steps": [-2]},
+]
+
+
+@pytest.mark.parametrize("slices", SLICES, ids=str)
+def test_weights_behind_a_slice_that_goes_backwards_are_those_that_onnx_computes(tmp_path, slices):
+    weights = numbers(8, 3) if slices["starts"] == [7] else numbers(4, 3)
+    places = [constant(np.array(value, np.int64), name) for name, value in slices.items()]
+    nodes = [helper.make_node("Slice", ["A", *slices], ["B"]), matmul("B")]
+    path = saved(tmp_path / "m.onnx", graph(nodes, [constant(weights), *places]))
+
+    model = load(path)
+
+    x = numbers(6, 4)
+    assert model.layers[0].weight.tolist() != weights.tolist()
+    np.testing.assert_allclose(plain_logits(model, x), reference(path, x), rtol=1e-6, atol=1e-6)
+
+
+def test_a_slice_backwards_from_before_the_first_number_begins_with_it_as_onnx_says(tmp_path):
+    """Where NumPy, and the reference evaluator with it, has nothing; ONNX Runtime does as ONNX says."""
+    slices = {"starts": [-9], "ends": [-(2**31)], "axes": [0], "steps": [-1]}
+    places = [constant(np.array(value, np.int64), name) for name, value in slices.items()]
+    nodes = [helper.make_node("Slice", ["A", *slices], ["B"]), matmul("B")]
+    path = saved(tmp_path / "m.onnx", graph(nodes, [constant(numbers(4, 3)), *places], ["N", 1]))
+
+    np.testing.assert_array_equal(load(path).layers[0].weight, numbers(4, 3)[:1])
+
+
+@pytest.mark.parametrize(
+    ("said", "starts", "ends", "steps"),
+    [
+        ("a step of 0", [0], [4], [0]),
+        ("numbers of axes or steps than of starts", [0], [4], [1, 1]),
+        ("backwards to 2147483647", [-1], [2**31 - 1], [-1]),
+        ("backwards to 9223372036854775807", [-1], [2**63 - 1], [-1]),
+    ],
+)
+def test_a_slice_whose_meaning_is_open_is_refused(tmp_path, said, starts, ends, steps):
+    slices = {"starts": starts, "ends": ends, "axes": [0], "steps": steps}
+    places = [constant(np.array(value, np.int64), name) for name, value in slices.items()]
+    nodes = [helper.make_node("Slice", ["A", *slices], ["B"]), matmul("B")]
+    content = helper.make_model(graph(nodes, [A, *places])).SerializeToString()
+
+    with pytest.raises(ModelError, match=said):
+        load(written(tmp_path, "m.onnx", content))
+
+
+def test_a_slice_of_a_constant_by_the_number_of_rows_is_refused(tmp_path):
+    """It would be another network for every number of rows."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["s"]),
+        helper.make_node("Gather", ["s", "first"], ["n"], axis=0),
+        helper.make_node("Slice", ["A", "last", "n", "first", "last"], ["B"]),
+        matmul("B"),
+    ]
+    places = [constant(np.array([0]), "first"), constant(np.array([-1]), "last")]
+    content = helper.make_model(graph(nodes, [A, *places])).SerializeToString()
+
+    with pytest.raises(ModelError, match=r"Slice \(node 'B'\): of as many numbers as there are rows"):
+        load(written(tmp_path, "m.onnx", content))
+
+
 def lying(**fields: Any) -> Any:
     return T(**{"name": "A", "data_type": 1, "dims": [4, 3], "raw_data": bytes(48), **fields})
 
