@@ -93,11 +93,13 @@ def transpose(node: Node) -> Value:
 
 def pad(node: Node) -> Value:
     pads, rank = node.listed("pads", 1), len(image(node.rows.shape)) + 1
-    fill = float(node.made.get("value", 0.0))
-    if node.has(2):
-        fill = float(node.array(2, "the value").reshape(-1)[0])
-    if node.made.get("mode", "constant") != "constant" or fill != 0.0:
-        raise ModelError("with something other than zeros, expected mode constant and value 0.")
+    mode = str(node.made.get("mode", "constant"))
+    filled = node.made.get("value", 0.0) != 0.0 or (node.has(2) and node.array(2, "the value").any())
+    if mode != "constant" or filled:
+        raise ModelError(
+            f"in mode {mode[:20]!r} and {'another value than ' if filled else 'value '}0, expected mode constant and "
+            "value 0."
+        )
     pads = _along(pads, node.listed("axes", 3), rank)
     if pads is None or len(pads) != 2 * rank or any(pads[k] or pads[k + rank] for k in (0, 1)):
         raise ModelError(f"by {pads}, expected eight numbers, zeros for rows and channels.")

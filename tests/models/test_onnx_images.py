@@ -303,6 +303,53 @@ def test_half_precision_inside_is_noted(tmp_path):
     assert any("half precision" in note for note in load(path).notes)
 
 
+@pytest.mark.parametrize(
+    ("said", "mode", "value", "axes", "pads"),
+    [
+        ("in mode 'edge' and value 0, expected mode constant and value 0", "edge", 0, [2, 3], [1, 1, 1, 1]),
+        ("in mode 'constant' and another value than 0", "constant", 1, [2, 3], [1, 1, 1, 1]),
+        ("in mode 'reflect' and value 0", "reflect", [], [2, 3], [1, 1, 1, 1]),
+        ("expected eight numbers, zeros for rows and channels", "constant", [], [1], [1, 1]),
+    ],
+)  # fmt: skip
+def test_a_pad_that_is_not_read_is_told_by_what_it_does(tmp_path, said, mode, value, axes, pads):
+    nodes = [
+        node("Pad", ["x", "p", "value", "axes"], ["h"], mode=mode),
+        node("Conv", ["h", "w"], ["y"]),
+    ]
+    constants = {
+        "p": np.array(pads), "value": np.array(value, np.float32), "axes": np.array(axes), "w": numbers(2, 1, 3, 3),
+    }  # fmt: skip
+    path = tmp_path / "m.onnx"
+    made = graph(nodes, constants, ("N", 1, 5, 5), dims=4)
+    path.write_bytes(helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)]).SerializeToString())
+
+    with pytest.raises(ModelError, match=rf"Pad \(node 'h'\): .*{said}"):
+        load(path)
+
+
+def test_the_pads_that_the_older_exporter_of_pytorch_turns_around_are_read(tmp_path):
+    """nn.ZeroPad2d((1, 2, 3, 0)): last axis first, made to ONNX's order by a Slice that goes backwards."""
+    nodes = [
+        node("ConstantOfShape", ["four"], ["none"], value=helper.make_tensor("value", 7, [1], [0])),
+        node("Concat", ["sides", "none"], ["all"], axis=0),
+        node("Reshape", ["all", "pairs"], ["two"]),
+        node("Slice", ["two", "last", "first", "axis", "last"], ["turned"]),
+        node("Transpose", ["turned"], ["ends"], perm=[1, 0]),
+        node("Reshape", ["ends", "last"], ["flat"]),
+        node("Cast", ["flat"], ["p"], to=7),
+        node("Pad", ["x", "p", "zero"], ["h"]),
+        node("Conv", ["h", "w"], ["y"]),
+    ]
+    constants = {
+        "four": np.array([4]), "sides": np.array([1, 2, 3, 0]), "pairs": np.array([-1, 2]), "axis": np.array([0]),
+        "last": np.array([-1]), "first": np.array([1 - 2**63]), "zero": np.float32(0), "w": numbers(2, 1, 3, 3),
+    }  # fmt: skip
+    path = saved(tmp_path / "m.onnx", graph(nodes, constants, ("N", 1, 5, 5), dims=4), opset=17)
+
+    assert check(path, (1, 5, 5)).layers[0].padding == (3, 1, 0, 2)
+
+
 def residual_nodes(project: bool) -> tuple[Nodes, Constants]:
     """Two branches from one place: two convolutions, and the rows themselves or a 1 x 1 convolution."""
     nodes = [
