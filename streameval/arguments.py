@@ -10,7 +10,7 @@ import sys
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Final
 
-from streameval.errors import UsageError
+from streameval.errors import StreamevalError, UsageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -80,6 +80,14 @@ def array_of(values: Any) -> NDArray[Any]:
     except (TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise ValueError(" ".join(str(error).split())[:200]) from None
     return array.astype(np.float32) if array.dtype.name.startswith(NARROW) else array
+
+
+def array_or(error: type[StreamevalError], told: str, values: Any, cure: str) -> NDArray[Any]:
+    """The same. Raises `error` in place of ValueError: `told` ("y:", "x is") a what, why it is none, the cure."""
+    try:
+        return array_of(values)
+    except ValueError as reason:
+        raise error(f"{told} a {kind_of(values)} that does not become an array ({reason}). {cure}") from None
 
 
 def kind_of(values: Any) -> str:

@@ -314,8 +314,7 @@ def _check_hashed(said: Any, rows: int, fingerprint: str) -> None:
     only(said, ("rows", "blocks", "recorded", "content"))
     hashed = integer(said, "rows", least=0, most=rows)
     integer(said, "blocks", least=min(1, hashed), most=max(1, hashed))
-    # Of shards that hashed what nothing is recorded of, no one knows the whole.
-    content = text(said, "content", none=hashed < rows or not flag(said, "recorded"))
+    content = text(said, "content", none=hashed < rows)
     if hashed < rows and content is not None:
         raise ValueError(f"the content of all rows is {shown(content)}, but {hashed} of {rows} were hashed")
     if flag(said, "recorded") and hashed == rows and content != fingerprint:

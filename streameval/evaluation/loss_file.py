@@ -122,7 +122,7 @@ class LossSpool:
 
     def _is_here(self, path: Path) -> bool:
         try:
-            return os.path.samestat(os.fstat(self._file.fileno()), path.lstat())
+            return os.path.samestat(os.fstat(self._file.fileno()), path.stat())
         except OSError:
             return False
 

@@ -98,7 +98,7 @@ class DataName:
         """What `data_dict` wrote. Raises ValueError, KeyError or TypeError for what it did not."""
         only(stored, ("path", "rows", "features", "classes", "fingerprint"))
         rows, features, classes = (
-            integer(stored, name, least=1, most=2**63) for name in ("rows", "features", "classes")
+            integer(stored, name, least=1, most=2**63 - 1) for name in ("rows", "features", "classes")
         )
         return cls(text(stored, "path", none=True), rows, features, classes, text(stored, "fingerprint"))
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from streameval.arguments import array_of, describe_value, is_masked, kind_of
+from streameval.arguments import array_or, describe_value, is_masked
 from streameval.defaults import CHUNK_ROWS, EPS
 from streameval.elementary import log
 from streameval.errors import DataError, LabelError, UsageError
@@ -112,13 +112,8 @@ def _numbers(name: str, values: ArrayLike) -> NDArray[Any]:
 
 def _array(name: str, values: ArrayLike) -> NDArray[Any]:
     """What any library calls an array, as NumPy's."""
-    try:
-        return array_of(values)
-    except ValueError as error:
-        raise UsageError(
-            f"{name}: a {kind_of(values)} that does not become an array ({error}). Give numbers in rows of one length: "
-            f"of a sparse tensor, {name}.to_dense()."
-        ) from None
+    cure = f"Give numbers in rows of one length: of a sparse tensor, {name}.to_dense()."
+    return array_or(UsageError, f"{name}:", values, cure)
 
 
 def _checked_labels(labels: NDArray[Any], classes: int) -> NDArray[Any]:

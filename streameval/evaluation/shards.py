@@ -161,7 +161,7 @@ def _check_of(report: Report) -> dict[str, Any] | None:
 
 
 def _merged_checks(shards: Sequence[_Shard]) -> Hashed | None:
-    """What of the rows was hashed as it was read, None if nothing was.
+    """What of the rows was hashed as it was read, None if nothing was, or all was and nothing is recorded.
 
     Raises DataError if two shards read different content of one block.
     """
@@ -184,9 +184,12 @@ def _merged_checks(shards: Sequence[_Shard]) -> Hashed | None:
             done.add_tally(tally, origin=shard.name)
     recorded, data = all(one["recorded"] for one in checks), shards[0].data
     whole = done.rows == data.rows
+    if whole and not recorded:
+        # What all rows are is known of recorded hashes, or to who read them all: here to nobody.
+        return None
     return Hashed(
         done.rows, len(set().union(*(one["numbers"] for one in checks))), recorded,
-        data.fingerprint if whole and recorded else None,
+        data.fingerprint if whole else None,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from streameval.arguments import array_of, kind_of
+from streameval.arguments import array_or
 from streameval.errors import ModelError
 
 Pair = tuple[int, int]
@@ -30,13 +30,8 @@ def float32(values: ArrayLike, name: str) -> NDArray[np.float32]:
 
 def as_array(values: ArrayLike, name: str) -> NDArray[Any]:
     """What any library calls an array, a tensor or a parameter of torch too, as NumPy's."""
-    try:
-        return array_of(values)
-    except ValueError as error:
-        raise ModelError(
-            f"{name}: a {kind_of(values)} that does not become an array ({error}). Give numbers in rows of one "
-            f"length: of a sparse tensor, {name}.to_dense()."
-        ) from None
+    cure = f"Give numbers in rows of one length: of a sparse tensor, {name}.to_dense()."
+    return array_or(ModelError, f"{name}:", values, cure)
 
 
 def vector(values: ArrayLike, size: int, name: str, why: str) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streameval.arguments import array_of, is_masked, kind_of
+from streameval.arguments import array_or, is_masked
 from streameval.errors import DataError, LabelError, UsageError
 
 SHOWN = 8  # numbers of a row that a message shows
@@ -21,13 +21,8 @@ def as_array(name: str, given: Any) -> NDArray[Any]:
     """
     if is_masked(given):
         raise DataError(f"{name}: some values are masked. Leave those rows out first.")
-    try:
-        array = array_of(given)
-    except ValueError as error:
-        raise DataError(
-            f"{name}: a {kind_of(given)} that does not become an array ({error}). Give numbers that are there: "
-            "outside of jit and tf.function, rows of one length."
-        ) from None
+    cure = "Give numbers that are there: outside of jit and tf.function, rows of one length."
+    array = array_or(DataError, f"{name}:", given, cure)
     if array.dtype.kind not in "biuf":
         raise DataError(f"{name}: {array.dtype} of shape {array.shape}, expected numbers.")
     return array

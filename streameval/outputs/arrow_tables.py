@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval import losses
-from streameval.arguments import array_of, kind_of
+from streameval.arguments import array_or
 from streameval.errors import DataError, UsageError
 from streameval.outputs.table import BATCH_ROWS, Table, Values
 from streameval.tables.csv_reader import BLOCK, line_of_names, long_row
@@ -119,13 +119,8 @@ def in_memory(data: Any) -> Table:
 
 def _array(name: str, values: Any) -> NDArray[Any]:
     """What any library calls an array, as NumPy's."""
-    try:
-        return array_of(values)
-    except ValueError as error:
-        raise DataError(
-            f"{name}: a {kind_of(values)} that does not become an array ({error}). Give one entry a row, all of one "
-            "length: of a sparse tensor, to_dense()."
-        ) from None
+    cure = "Give one entry a row, all of one length: of a sparse tensor, to_dense()."
+    return array_or(DataError, f"{name}:", values, cure)
 
 
 def _plain(values: Any) -> Values:

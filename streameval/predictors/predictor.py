@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from streameval.arguments import integer
+from streameval.arguments import array_of, integer
 from streameval.errors import ModelError, UsageError
 
 Shape = tuple[int, ...]
@@ -180,12 +180,9 @@ def as_bytes(x: NDArray[Any], name: str) -> NDArray[np.uint8]:
 
 def numbers(out: Any, name: str) -> NDArray[np.float64]:
     """What a model returned, as (n, k) float64: arrays, and tensors of any library. Raises ModelError for others."""
-    if hasattr(out, "detach"):  # a torch tensor, which may want gradients or lie elsewhere
-        out = out.detach().cpu()
-        out = out.float() if str(out.dtype) == "torch.bfloat16" else out
     try:
-        array = np.asarray(out)
-    except (TypeError, ValueError) as error:
+        array = array_of(out)
+    except ValueError as error:
         array = np.empty(0, object)
         found = f"{type(out).__name__} ({error})"
     else:

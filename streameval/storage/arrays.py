@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from streameval.arguments import array_of, is_masked, kind_of
+from streameval.arguments import array_or, is_masked, kind_of
 from streameval.errors import DataError
 from streameval.storage.access import OwnAccess, Views
 from streameval.storage.layout import Layout, check_shape, one_batch
@@ -29,17 +29,11 @@ def as_array(name: str, values: Any) -> NDArray[Any]:
     """
     if isinstance(values, np.ndarray):
         return values
-    kind = kind_of(values)
-    try:
-        array = array_of(values)
-    except ValueError as error:
-        raise DataError(
-            f"{NAME}: {name} is a {kind} that does not become an array ({error}). Give a NumPy array: of a sparse "
-            f"tensor, {name}.to_dense().cpu().numpy()."
-        ) from None
+    cure = f"Give a NumPy array: of a sparse tensor, {name}.to_dense().cpu().numpy()."
+    array = array_or(DataError, f"{NAME}: {name} is", values, cure)
     if array.dtype.kind not in "biufc":
         raise DataError(
-            f"{NAME}: {name} is a {kind} that becomes an array of {array.dtype}, expected numbers. "
+            f"{NAME}: {name} is a {kind_of(values)} that becomes an array of {array.dtype}, expected numbers. "
             + (f"{NUMBERED}." if name == "t" else "Leave out the columns that hold none.")
         )
     return array

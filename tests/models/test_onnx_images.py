@@ -269,7 +269,7 @@ def test_a_pad_along_axes_that_are_none_is_refused(tmp_path, pads, axes):
 @pytest.mark.parametrize(("start", "end", "step"), [(-1, -(2**63), -1), (3, 0, -2), (2**62, -(2**31), -1)])
 def test_pads_may_be_turned_round_as_older_exporters_do(tmp_path, start, end, step):
     """Constants are cut as NumPy does, backwards too."""
-    forwards = np.array([0, 0, 1, 2])
+    forwards = np.array([1, 2, 0, 0])
     kept = forwards[start:end:step]
     constants = {
         "c": forwards, "s": np.array([start]), "e": np.array([end]), "zero": np.array([0]),
@@ -281,15 +281,7 @@ def test_pads_may_be_turned_round_as_older_exporters_do(tmp_path, start, end, st
         node("Pad", ["x", "all"], ["h"]),
         node("Conv", ["h", "w"], ["y"]),
     ]
-    made = graph(nodes, constants, ("N", 1, 5, 5), dims=4)
-    padded = np.concatenate([np.zeros(8 - len(kept), int), kept])
-    if padded[[0, 1, 4, 5]].any():
-        path = tmp_path / "m.onnx"
-        path.write_bytes(helper.make_model(made).SerializeToString())
-        with pytest.raises(ModelError, match="zeros for rows and channels"):
-            load(path)
-    else:
-        check(saved(tmp_path / "m.onnx", made), (1, 5, 5))
+    check(saved(tmp_path / "m.onnx", graph(nodes, constants, ("N", 1, 5, 5), dims=4)), (1, 5, 5))
 
 
 def test_half_precision_inside_is_noted(tmp_path):
