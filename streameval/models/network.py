@@ -132,7 +132,7 @@ class Network:
         """Widths as `layers`, and `activations`."""
         return {"layers": list(self.sizes), "activations": list(self.activations)}
 
-    @property
+    @cached_property
     def sizes(self) -> tuple[int, ...]:
         """Widths from the input to the output: (784, 50, 100, 10) for the article's network."""
         return tuple(math.prod(shape) for shape in self.shapes)
@@ -142,7 +142,7 @@ class Network:
         """Number of weights and biases."""
         return sum(array.size for layer in self.layers for array in layer.arrays().values())
 
-    @property
+    @cached_property
     def multiply_adds(self) -> int:
         """Products that a row takes."""
         return sum(layer.multiply_adds(shape) for layer, shape in zip(self.layers, self.shapes, strict=False))
