@@ -13,7 +13,6 @@ import glob
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
@@ -31,13 +30,14 @@ from streameval.companions import (
     resolved,
 )
 from streameval.errors import StorageError, UsageError
+from streameval.frozen import frozen
 
 Place = str | os.PathLike[str]
 
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Output:
     """What will be written, before it is begun.
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import re
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+from streameval.frozen import frozen
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,7 +37,7 @@ class MalformedHeaderError(ValueError):
     """The bytes are no header of a .npy file; the caller adds which file, and the cure."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NpyHeader:
     """What a header says: the type as it is written, the order, the shape; the numbers begin at `offset`."""
 

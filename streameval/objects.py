@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, NoReturn
 from urllib.parse import parse_qsl, urlsplit
@@ -22,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import DataError, StorageError, UsageError
+from streameval.frozen import frozen
 
 SCHEMES: Final = ("s3://",)
 # What the query of a URI may say: s3://bucket/key?endpoint_override=127.0.0.1:9000&scheme=http
@@ -48,7 +48,7 @@ def is_remote(path: object) -> bool:
     return isinstance(path, str) and path.startswith(SCHEMES)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Location:
     """Where an object lies: its URI without settings, its bucket, its key, and the settings."""
 

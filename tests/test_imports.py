@@ -20,6 +20,7 @@ ALLOWED: dict[str, set[str]] = {
     "showing": {"reports"},
     "defaults": set(),
     "elementary": set(),
+    "frozen": set(),
     "system": set(),
     "budget": {"errors"},
     "deprecation": {"errors"},
@@ -112,6 +113,9 @@ for room in ("layers", "losses", "models", "outputs", "scoring", "statistics", "
 # Results are looked at through one door.
 for room in ("statistics", "evaluation", "studies"):
     ALLOWED[room] = ALLOWED[room] | {"showing"}
+# Classes are made the same way everywhere.
+for room in set(ALLOWED) - {"frozen"}:
+    ALLOWED[room] = ALLOWED[room] | {"frozen"}
 # The names of activations are all that models may know of the kernels.
 ONLY = {("models", "kernels"): {"streameval.kernels.names"}}
 # Loaded when they are used, inside functions: never by importing a module.

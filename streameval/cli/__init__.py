@@ -58,15 +58,15 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def process() -> NoReturn:
     """`main` as the command of a shell.
 
-    It looks for garbage less often, since what is imported is none, and ends without taking apart what is in memory:
-    that of a compiler takes as long as the losses of 300,000 rows. Functions of `atexit` run, and what was printed
-    is there; a file that was left open is not written out. A process that is profiled, traced or interactive ends as
-    any other.
+    It looks for garbage so seldom that a warm command does not, since what is imported is none, and ends without
+    taking apart what is in memory: that of a compiler takes as long as the losses of 300,000 rows. Functions of
+    `atexit` run, and what was printed is there; a file that was left open is not written out. A process that is
+    profiled, traced or interactive ends as any other.
 
     Threads wait for each other asleep, unless the environment says otherwise: the default, awake, gains nothing on a
     machine that is otherwise idle, and takes the processors that the others need on one that is not.
     """
-    gc.set_threshold(50_000, 20, 100)
+    gc.set_threshold(150_000, 20, 100)
     keep_to_itself()
     if "GOMP_SPINCOUNT" not in os.environ:
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")

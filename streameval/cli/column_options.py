@@ -5,14 +5,14 @@ Knows how numbers are written down. Does not know any table.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from streameval.cli import options
 from streameval.errors import UsageError
+from streameval.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ColumnOptions:
     """What was given of the options below."""
 

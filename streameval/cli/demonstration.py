@@ -11,11 +11,11 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streameval.files import storage_errors
+from streameval.frozen import frozen
 from streameval.reports.numbers import bytes_, count, nats, percent, rate, seconds
 from streameval.reports.terminal import INDENT, TextStyle, numbered, paragraph, table
 
@@ -31,7 +31,7 @@ DIGITS, NETWORK = "digits.arrow", "network.safetensors"
 IDX = "train-images-idx3-ubyte"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Demonstration:
     """What was seen: the full evaluation, the mini-batches, the size of the file, seconds to draw it and to read
     the batches, the folder that was kept, and the folder of real MNIST if one is at hand."""

@@ -6,17 +6,17 @@ Knows where pictures go. Does not know what is on them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from streameval.cli import options
 from streameval.files import Output, check_outputs
+from streameval.frozen import frozen
 
 if TYPE_CHECKING:
     from streameval.reports.page import Page
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FigureOptions:
     """What was given of the options below."""
 

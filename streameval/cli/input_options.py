@@ -5,7 +5,6 @@ Knows which of them go together. Does not know what is made of the losses.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -15,6 +14,7 @@ from streameval.cli import options
 from streameval.cli.column_options import ColumnOptions, column_options
 from streameval.defaults import EPS, LOSSES, NATIVE
 from streameval.errors import UsageError
+from streameval.frozen import frozen
 
 if TYPE_CHECKING:
     from streameval.losses.loss import Loss
@@ -31,7 +31,7 @@ def given(name: str) -> bool:
     return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class InputOptions:
     """What was given of the options that every command with a model and a data set takes; those of the loss, and
     check, not by all."""

@@ -5,12 +5,12 @@ Knows which of them go together. Does not know what they do.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from streameval.cli import options
 from streameval.errors import UsageError
 from streameval.files import Output
+from streameval.frozen import frozen
 
 if TYPE_CHECKING:
     from streameval.evaluation import evaluate
@@ -36,7 +36,7 @@ OF_A_REPORT: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PassOptions:
     """What was given of the options below."""
 

@@ -6,7 +6,7 @@ Knows which of them go together. Does not know what is made of the values.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -15,6 +15,7 @@ from streameval.cli import options
 from streameval.cli.input_options import OF_LOSSES, given
 from streameval.defaults import LOSSES
 from streameval.errors import UsageError
+from streameval.frozen import frozen
 
 if TYPE_CHECKING:
     from streameval.cli.input_options import InputOptions
@@ -40,7 +41,7 @@ OF_MODELS: Final = (
 OF_RUNS: Final = ("least_joined",)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Subject:
     """What is evaluated: a model on a data set, or saved outputs, then without `data`.
 
@@ -56,7 +57,7 @@ class Subject:
     groups: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SavedOptions:
     """What was given of the options for saved outputs."""
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 import math
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from streameval.cli import options
 from streameval.errors import UsageError
+from streameval.frozen import frozen
 
 if TYPE_CHECKING:
     from streameval.cli.input_options import InputOptions
@@ -24,7 +24,7 @@ FORMS: Final = "a JSON list, text with one number a line or commas between, or .
 MOST_BYTES: Final = 64 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WeightingOptions:
     """What was given of the options below."""
 

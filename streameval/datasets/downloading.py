@@ -12,7 +12,6 @@ import itertools
 import urllib.error
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -20,13 +19,14 @@ from streameval.datasets import requesting
 from streameval.datasets.requesting import BLOCK
 from streameval.errors import StorageError
 from streameval.files import atomic_file
+from streameval.frozen import frozen
 
 SLACK = 1 << 16  # bytes by which gzip may exceed the content, headers included
 
 GZIP = b"\x1f\x8b"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Wanted:
     """A file: its name without .gz, the size in bytes and SHA-256 (hex) of its content, unpacked."""
 

@@ -13,7 +13,6 @@ import os
 import re
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from streameval.datasets.downloading import Wanted, holds, obtain
 from streameval.errors import DataError, StorageError, UsageError
 from streameval.files import lock, storage_errors
+from streameval.frozen import frozen
 
 CLASSES = 10
 CHUNK_ROWS = 8192
@@ -30,7 +30,7 @@ CHUNK_ROWS = 8192
 Pair = tuple[NDArray[Any], NDArray[Any]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Split:
     """One half of the data set: the name of its Arrow file, and the two IDX files that it is made of."""
 

@@ -12,13 +12,13 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass
 from typing import Any
 
 from streameval.errors import StorageError, StreamevalError, UsageError
 from streameval.evaluation.passes import Failure, Part, PassSpec
 from streameval.evaluation.selection import Task
 from streameval.evaluation.tally import BLOCK_ROWS
+from streameval.frozen import frozen
 from streameval.storage.source import Span
 
 _log = logging.getLogger("streameval")
@@ -32,7 +32,7 @@ PAUSE, ASK = 0.02, 2
 ANSWER = 3
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Dask:
     """An engine of Dask workers.
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from streameval.errors import StreamevalError, UsageError
 from streameval.evaluation.passes import Failure, Part, PassSpec
 from streameval.evaluation.selection import Task
 from streameval.evaluation.tally import BLOCK_ROWS
+from streameval.frozen import frozen
 from streameval.storage.source import Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Local:
     """An engine in this process: a span that cannot be computed does not keep the others from it.
 

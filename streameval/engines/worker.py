@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -20,12 +20,13 @@ from streameval.evaluation.passes import Part, PassSpec, compute
 from streameval.evaluation.resources import Usage
 from streameval.evaluation.selection import Task
 from streameval.evaluation.tally import Tally
+from streameval.frozen import frozen
 from streameval.scoring.scorer import Scorer
 from streameval.storage.opening import open
 from streameval.storage.source import Source, Span, with_any_targets
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class _Bench:
     """What a process keeps between the spans of one pass."""
 

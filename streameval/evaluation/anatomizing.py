@@ -6,7 +6,7 @@ Knows arrays of rows. Does not know how an anatomy merges, nor how it is told.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -26,6 +26,7 @@ from streameval.evaluation.anatomy import (
     tops,
 )
 from streameval.evaluation.state import LARGEST_LOSS, UNITS, fold_losses
+from streameval.frozen import frozen
 from streameval.scoring.scorer import Scores
 from streameval.storage.source import Source
 
@@ -35,7 +36,7 @@ HALF: Final = 1 << 31
 MANTISSA: Final = 52 - (CELLS.bit_length() - 1)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Named:
     """Values of rows as codes: the column that they are of, a code (rows,) int64 for each row, what the codes mean."""
 

@@ -6,7 +6,6 @@ Knows counts on fixed grids and exact sums. Does not know where rows come from: 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ from streameval.evaluation.consistency import check_state
 from streameval.evaluation.fields import UNSOUND, integer, only, shown, text
 from streameval.evaluation.sealed import canonical
 from streameval.evaluation.state import UNITS, LossSums, State, mean
+from streameval.frozen import frozen
 from streameval.statistics.quantiles import rank_of
 
 # The grid of losses: 2**6 cells from one power of two to the next, from 2**-40 nats on, where a unit ends.
@@ -33,7 +33,7 @@ MOST_VALUES: Final = 1000
 Cell = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Grid:
     """Losses on a fixed logarithmic grid: cell -> (rows, sum in units of 2**-40). `+` joins.
 
@@ -116,7 +116,7 @@ class Grid:
         return cls(cells)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Quantile:
     """A quantile of the losses: it lies between low and high, and loss is their middle."""
 
@@ -130,7 +130,7 @@ class Quantile:
         return {"share": self.share, "loss": self.loss, "low": self.low, "high": self.high}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Worst:
     """The rows with the largest losses: a `share` of all, that many `rows`; their part of the sum, between two ends."""
 
@@ -145,7 +145,7 @@ class Worst:
         return {"share": self.share, "rows": self.rows, "of_loss": part, "low": self.low, "high": self.high}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Bin:
     """Rows of one bin of confidence: how many, how many right, the sum of their confidences in units of 2**-40."""
 
@@ -167,7 +167,7 @@ class Bin:
         return self.right / self.rows if self.rows else None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Chances:
     """What the probabilities of rows come to; `+` joins.
 
@@ -254,7 +254,7 @@ class Chances:
         return made
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Slice:
     """The rows with one value of a column: sums of their losses, and how many are right."""
 
@@ -265,7 +265,7 @@ class Slice:
         return Slice(self.sums + other.sums, self.correct + other.correct)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Anatomy:
     """What the losses of rows are made of; `+` joins those of disjoint rows.
 

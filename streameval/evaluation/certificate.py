@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import math
 import os
-from dataclasses import dataclass
 from typing import Any
 
 from streameval import losses
@@ -25,6 +24,7 @@ from streameval.evaluation.report import READABLE, SCHEMA, Report
 from streameval.evaluation.resources import Resources, check_costs
 from streameval.evaluation.state import State
 from streameval.evaluation.tally import BLOCK_ROWS, Block, add_up
+from streameval.frozen import frozen
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
 from streameval.scoring.outputs import OutputsScorer
@@ -87,7 +87,7 @@ FIRST = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Certificate:
     """A report that agrees with itself.
 

@@ -24,6 +24,7 @@ from streameval.evaluation.partial_results import PartialResults
 from streameval.evaluation.passes import Part
 from streameval.evaluation.tally import Tally, stored_tallies
 from streameval.files import lock, remove_leftovers, storage_errors
+from streameval.frozen import frozen
 from streameval.storage.checked import CheckedSource
 from streameval.storage.source import Source, Span
 
@@ -34,7 +35,7 @@ _log = logging.getLogger("streameval")
 _log.addHandler(logging.NullHandler())
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Checkpoint:
     """Where to keep what is done, and how often, in seconds, it is written at most; signed and demanded to be signed
     with a key where one is given."""

@@ -7,7 +7,6 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from streameval.arguments import integer
@@ -38,6 +37,7 @@ from streameval.evaluation.shards import StateFile, shard_span
 from streameval.evaluation.signals import DeferredSignals, defer_signals
 from streameval.evaluation.state import LossSums
 from streameval.files import Output, check_outputs
+from streameval.frozen import frozen
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
 from streameval.outputs import is_saved
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from streameval.outputs.source import Outputs
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PassOptions:
     """How a pass is carried out that takes more than one sitting, one machine or one number.
 
@@ -224,7 +224,7 @@ def _values_of(by: Any, source: Outputs) -> Any:
     return Named(by, source.groups.codes, source.groups.names)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class _Pass:
     """One evaluation: what it is of, and how it is carried out."""
 
@@ -340,7 +340,7 @@ class _Pass:
         return parts, scorer.name, scorer.classes, scorer.threads
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class _Watch:
     """What looks on at a pass after each part: the meter, the listeners, the progress. A sink."""
 

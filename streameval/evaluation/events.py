@@ -10,13 +10,13 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from streameval.errors import UsageError
 from streameval.evaluation.report import Report
 from streameval.files import storage_errors
+from streameval.frozen import frozen
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
 from streameval.storage.source import Span
@@ -25,7 +25,7 @@ SCHEMA = "streameval/events/1"
 BEGIN = json.dumps({"schema": SCHEMA}).removesuffix("}").encode()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Started:
     """A pass begins: `total` rows, of which a checkpoint had `done`."""
 
@@ -37,7 +37,7 @@ class Started:
     done: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Advanced:
     """A chunk (with an engine: a span) is done.
 

@@ -5,7 +5,6 @@ Knows which group each row is of. Does not know what error follows: `statistics.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,13 +14,14 @@ from streameval.errors import UsageError
 from streameval.evaluation.passes import Part
 from streameval.evaluation.selection import Selection
 from streameval.evaluation.state import UNITS
+from streameval.frozen import frozen
 from streameval.statistics.clusters import Clustered, group_codes, of_sums
 from streameval.storage.source import Source
 
 LOW = 1 << 31  # a loss in units of 2**-40 nats is cut here, so that float64 sums of a part's halves are exact
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Clusters:
     """The mean loss, and the accuracy where rows have classes, with errors clustered by group."""
 

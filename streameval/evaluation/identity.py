@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from typing import Any
 
 from streameval import losses
 from streameval.evaluation.fields import flag, intact, integer, only, sha256, shown, text
 from streameval.evaluation.sealed import canonical
 from streameval.evaluation.selection import Selection
+from streameval.frozen import frozen
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
 from streameval.storage.input_files import input_files
@@ -21,7 +22,7 @@ RESULT_VERSION = 1
 ROWS = re.compile(r"all|[0-9]{1,18}:[0-9]{1,18}|sha256:[0-9a-f]{64}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Identity:
     """What must be equal for two parts of a pass to belong together.
 

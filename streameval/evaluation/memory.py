@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from streameval.errors import StorageError, UsageError
 from streameval.evaluation.passes import compute
 from streameval.evaluation.selection import Selection
 from streameval.evaluation.state import confusion_size
+from streameval.frozen import frozen
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
 from streameval.scoring import make_scorer
@@ -38,7 +38,7 @@ STATES, NUMBER_BYTES = 8, 40
 ROWS_A_THREAD = 64
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Plan:
     """Rows of a chunk, threads, and the bytes that the pass will hold at most, of `limit`."""
 

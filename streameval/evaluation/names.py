@@ -5,16 +5,16 @@ Knows names and hashes. Does not know what was computed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from streameval.evaluation.fields import integer, only, sha256, shown, text
+from streameval.frozen import frozen
 from streameval.models.model import Model
 from streameval.outputs import summary_of_saved
 from streameval.storage.source import Source
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ModelName:
     """What is known of a model that is not here: what a report said of it. Fulfils `Model`.
 
@@ -72,7 +72,7 @@ class ModelName:
         return cls(text(stored, "path", none=True), sha256(stored, "sha256"), others)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DataName:
     """What is known of a data set that is not here: as `Source` names it.
 

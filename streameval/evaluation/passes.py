@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -30,6 +29,7 @@ from streameval.evaluation.partial_results import PartialResults
 from streameval.evaluation.resources import Usage
 from streameval.evaluation.selection import Selection, Task, numbering, row_numbers
 from streameval.evaluation.tally import Tally, fold_tally
+from streameval.frozen import frozen
 from streameval.models.model import Model
 from streameval.outputs import is_saved
 from streameval.scoring.scorer import Budget, Scorer, Scores
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("streameval")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Part:
     """What came of consecutive rows of a pass.
 
@@ -145,7 +145,7 @@ def nonfinite(source: Source, row: int, rows: int, looked_at: int) -> DataError:
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class PassSpec:
     """All that a worker must know to compute any span of a pass; it opens the data itself.
 
@@ -166,7 +166,7 @@ class PassSpec:
     check: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Failure:
     """A span that could not be computed, and why.
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import platform
 import time
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 from streameval.evaluation.fields import integer, number, only
+from streameval.frozen import frozen
 from streameval.system import memory_in_use
 
 # Reading /proc takes about 30 microseconds; a look every 50 ms costs nothing.
 _PERIOD = 0.05
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Resources:
     """seconds of wall time · rows a second · threads · peak resident memory of the process, bytes, sampled
     during the pass: anonymous pages and pages of files. Where the system does not tell them apart, both count as
@@ -54,7 +55,7 @@ def check_costs(stored: Any, rows: int | None = None) -> None:
         raise ValueError(f"{stored['rows_per_second']} rows a second in {stored['seconds']} seconds")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Usage:
     """What one process used so far: who it is, its threads, its peaks of memory in bytes."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,13 +11,14 @@ from numpy.typing import NDArray
 
 from streameval.arguments import describe_value, integer, is_masked
 from streameval.errors import UsageError
+from streameval.frozen import frozen
 from streameval.storage.source import Chunk, Source, Span
 
 # What may be given as `rows`: a span, slice or range, a boolean mask, or row numbers.
 Rows = Span | slice | range | Sequence[int] | NDArray[Any] | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Selection:
     """Rows of a source in the order in which they are evaluated; parts of a pass are numbered by their place in it.
 
@@ -77,7 +77,7 @@ class Selection:
         return f"sha256:{hashlib.sha256(self.rows.astype('<i8', copy=False).tobytes()).hexdigest()}"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Task:
     """Rows to be computed: their places in a selection, and which rows they are."""
 

@@ -21,6 +21,7 @@ from streameval.evaluation.opening import subject
 from streameval.evaluation.passes import compute, nonfinite
 from streameval.evaluation.selection import Rows, Selection
 from streameval.evaluation.state import State
+from streameval.frozen import frozen
 from streameval.losses import ClippedCrossEntropy, CrossEntropy
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
@@ -34,7 +35,7 @@ SCHEMA = "streameval/semantics/1"
 DOUBLE = 2.0**-52  # of float64, the least that makes 1 another number
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Convention:
     """What somebody calls the cross-entropy.
 

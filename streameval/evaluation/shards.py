@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from streameval.evaluation.report import Report
 from streameval.evaluation.resources import Resources, check_costs
 from streameval.evaluation.tally import Tally, stored_tallies
 from streameval.files import storage_errors
+from streameval.frozen import frozen
 from streameval.scoring.rounding import Rounding
 from streameval.storage.checked import CheckedSource, Hashed
 from streameval.storage.source import Span
@@ -87,7 +88,7 @@ def write_state(report: Report, path: str | os.PathLike[str], key: bytes | None 
     sealed.write(path, content, key)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StateFile:
     """A callback of a shard that writes the state file before the checkpoint is removed."""
 
@@ -193,7 +194,7 @@ def _merged_checks(shards: Sequence[_Shard]) -> Hashed | None:
     )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class _Shard:
     """A state file, read: what is in it is of the right form, and agrees with itself."""
 

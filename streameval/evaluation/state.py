@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from streameval.errors import DataError
 from streameval.evaluation.counts import Counts
 from streameval.evaluation.fields import UNSOUND, integer
+from streameval.frozen import frozen
 
 UNITS = 1 << 40
 # Rows with the largest losses that a state remembers, and classes up to which it keeps a confusion matrix.
@@ -30,7 +30,7 @@ CONFUSION_CLASSES = 1024
 _IN_ORDER = np.empty(0, np.int64)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LossSums:
     """The exact sums of the losses of a multiset of rows; `+` joins disjoint ones, `LossSums()` is zero.
 
@@ -104,7 +104,7 @@ class LossSums:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ClassSums:
     """Rows of one true class: how many, how many predicted right, their losses in units of 2**-40 nats."""
 
@@ -133,7 +133,7 @@ class ClassSums:
         return self.correct / self.rows if self.rows else None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Classification:
     """How rows with classes were predicted; `+` joins, `Classification.empty(c)` is zero.
 
@@ -165,7 +165,7 @@ class Classification:
         return sum(one.correct for one in self.classes)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class State:
     """The exact result of a pass over a multiset of rows; `+` joins disjoint passes, `State.empty(c)` is zero.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from streameval.evaluation.passes import compute
 from streameval.evaluation.selection import Rows, Selection
 from streameval.evaluation.state import State
 from streameval.evaluation.tally import Tally
+from streameval.frozen import frozen
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
 from streameval.outputs.source import Outputs
@@ -24,7 +24,7 @@ from streameval.scoring.scorer import Budget
 from streameval.storage.source import Span
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Step:
     """Where a running evaluation is.
 

@@ -6,7 +6,7 @@ Knows rows by their place in the selection. Does not know how a row is read or s
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from streameval.evaluation.state import (
     fold_classes,
     fold_losses,
 )
+from streameval.frozen import frozen
 from streameval.scoring.scorer import Scores
 from streameval.storage.source import Span
 
@@ -44,7 +45,7 @@ NO_TABLE = Counts(())
 TABLE_CLASSES = 16
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Block:
     """What came of one block of rows, so that the total can be told from its blocks.
 
@@ -115,7 +116,7 @@ def add_up(state: State, blocks: Iterable[Block]) -> bool:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tally:
     """The exact result of the rows in `span`; `+` joins it with that of the rows that follow.
 
@@ -233,7 +234,7 @@ class Tally:
             )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Numbers:
     """The numbers that rows have whose places are known: `first` is that at place 0, None where nothing is known."""
 

@@ -9,7 +9,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from streameval.evaluation.opening import open_rows
 from streameval.evaluation.passes import compute
 from streameval.evaluation.selection import Selection
 from streameval.evaluation.tally import Block, Tally
+from streameval.frozen import frozen
 from streameval.models.loading import load
 from streameval.models.model import Model
 from streameval.scoring import check_model, make_scorer
@@ -34,7 +35,7 @@ from streameval.storage.source import Source, Span
 VERIFIED = "streameval/verify/2"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@frozen(repr=False)
 class Verified(Shown):
     """What was compared and found equal: `blocks` of `of` blocks, `rows` rows computed again, `hashes` of the data
     computed again. `whole` when that was all of them; `adds_up` when the total is the sum of what is stated of the

@@ -25,6 +25,7 @@ from streameval.evaluation.opening import subject
 from streameval.evaluation.passes import nonfinite, read
 from streameval.evaluation.selection import Rows, Selection, row_numbers
 from streameval.evaluation.state import UNITS, Classification, LossSums, fold_classes, fold_losses
+from streameval.frozen import frozen
 from streameval.losses import CrossEntropy
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
@@ -48,7 +49,7 @@ ASSUMES = (
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WeightedSums:
     """Exact sums of rows: of weight times loss, of weights, and of both added, from which their product follows.
 
@@ -282,7 +283,7 @@ def evaluate_weighted(
     )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class _Weighing:
     """How a row's loss comes to be weighed.
 

@@ -5,7 +5,6 @@ Knows how a finished pass names them. Reads them again, and has them scored agai
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from streameval.errors import StreamevalError
 from streameval.evaluation.names import DataName, ModelName
 from streameval.evaluation.report import Report
+from streameval.frozen import frozen
 from streameval.scoring import make_scorer
 from streameval.scoring.scorer import Budget
 
@@ -24,7 +24,7 @@ LARGEST_SIDE = 256
 Pixels = NDArray[np.uint8]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class WorstRow:
     """A row with a large loss.
 

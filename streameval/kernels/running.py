@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval.frozen import frozen
 from streameval.kernels.forward import make_forward
 from streameval.kernels.host import TILE_ROWS
 from streameval.kernels.packing import Packed, aligned
@@ -35,7 +35,7 @@ _NO_PROBABILITIES = np.empty((0, 0), np.float32)
 _GIVEN = np.empty(0, np.uint64), np.empty((2, 0), np.int64), np.empty(0, np.int64), np.empty(0)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Scratch:
     """Memory the threads work in, a row for each: allocated once, never by a tile. See `program.Space`."""
 

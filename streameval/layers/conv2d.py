@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from streameval.elementary import matmul
 from streameval.errors import ModelError
+from streameval.frozen import frozen
 from streameval.layers.activations import activate, check_activation
 from streameval.layers.layer import Shape
 from streameval.layers.numbers import Borders, Pair, borders, float32, image, one, pair, vector, windows
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from streameval.kernels.packing import Builder, Slot
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@frozen(eq=False)
 class Conv2d:
     """A convolution: out[o, y, x] = activation(bias[o] + sum_cij in[c, y sy + i - top, x sx + j - left] w[o, c, i, j]).
 

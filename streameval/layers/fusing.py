@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from streameval.frozen import frozen
 from streameval.layers.conv2d import Conv2d
 from streameval.layers.dense import Dense
 from streameval.layers.layer import Layer
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 _AnyLayer = TypeVar("_AnyLayer", bound=Layer)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@frozen(eq=False)
 class PooledConv2d:
     """A convolution and the largest value of each 2 x 2 after it, for the kernels: no layer that users give."""
 

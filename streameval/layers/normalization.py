@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from streameval.errors import ModelError
+from streameval.frozen import frozen
 from streameval.layers.activations import activate, check_activation
 from streameval.layers.layer import Shape
 from streameval.layers.numbers import as_array, float32, vector
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from streameval.kernels.packing import Builder, Slot
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@frozen(eq=False)
 class BatchNorm:
     """activation(x * scale + shift), one pair of numbers for each channel of an image or each feature.
 
@@ -109,7 +109,7 @@ class BatchNorm:
         return add_affine(builder, source, self.scale, self.shift, self.activation)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@frozen(eq=False)
 class LayerNorm:
     """gamma (x - mean) / sqrt(variance + eps) + beta, mean and variance (ddof 0) those of the values themselves.
 

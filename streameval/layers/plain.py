@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import ModelError
+from streameval.frozen import frozen
 from streameval.layers.activations import activate, check_activation
 from streameval.layers.layer import Shape
 
@@ -39,7 +39,7 @@ class _Plain:
         return 0
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@frozen(eq=False)
 class Activation(_Plain):
     """An activation by itself: one of `streameval.kernels.names.ACTIVATIONS`, "leaky_relu(0.2)" for another slope.
 
@@ -69,7 +69,7 @@ class Activation(_Plain):
         return add_copied_activation(builder, source, self.activation)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@frozen(eq=False)
 class Flatten(_Plain):
     """(channels, height, width) as one row of numbers, channels first: the order in which they lie anyway."""
 
@@ -93,7 +93,7 @@ class Flatten(_Plain):
         return builder.flat(source, math.prod(source.shape))
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@frozen(eq=False)
 class Dropout(_Plain):
     """Dropout as prediction sees it: x * factor.
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import ModelError
+from streameval.frozen import frozen
 from streameval.layers.layer import Shape
 from streameval.layers.numbers import Borders, Pair, borders, image, pair, windows
 
@@ -183,7 +184,7 @@ class AvgPool2d(_Pool2d):
         return add_avg_pool(builder, source, shape, window, self.counts(source.shape))
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@frozen(eq=False)
 class GlobalAvgPool2d:
     """The mean of each channel: (channels, height, width) in, (channels, 1, 1) out."""
 

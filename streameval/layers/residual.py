@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import ModelError
+from streameval.frozen import frozen
 from streameval.layers.activations import activate, check_activation
 from streameval.layers.conv2d import Conv2d
 from streameval.layers.fusing import fused
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from streameval.kernels.packing import Builder, Slot
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@frozen(eq=False)
 class Residual:
     """activation(body(x) + shortcut(x)).
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,10 +13,11 @@ from numpy.typing import NDArray
 from streameval.arguments import real
 from streameval.elementary import log, log1p, logaddexp
 from streameval.errors import UsageError
+from streameval.frozen import frozen
 from streameval.losses.elementwise import Elementwise
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BinaryCrossEntropy(Elementwise):
     """-p t log(y) - (1 - t) log(1 - y), y = 1 / (1 + exp(-z)), the mean over the outputs of a row, in nats.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,11 +11,12 @@ from numpy.typing import NDArray
 from streameval.arguments import real
 from streameval.elementary import exp, log, log1p
 from streameval.errors import UsageError
+from streameval.frozen import frozen
 from streameval.losses import cross_entropy_tiles as tiles
 from streameval.losses.loss import Bounds
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ClippedCrossEntropy:
     """E = -sum_k t_k log(min(max(y_k, c), 1 - c)), y = softmax(logits), in nats.
 

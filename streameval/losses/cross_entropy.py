@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +12,7 @@ from streameval.arguments import real
 from streameval.defaults import EPS
 from streameval.elementary import exp, log, log1p, logaddexp
 from streameval.errors import UsageError
+from streameval.frozen import frozen
 from streameval.losses import cross_entropy_tiles as tiles
 from streameval.losses.loss import Bounds
 
@@ -20,7 +20,7 @@ from streameval.losses.loss import Bounds
 SMALLEST_EPS = 1e-300
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@frozen(repr=False)
 class CrossEntropy:
     """E = -sum_k t_k log(y_k + eps), y = softmax(logits), in nats.
 

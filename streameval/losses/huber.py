@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,10 +11,11 @@ from numpy.typing import NDArray
 
 from streameval.arguments import real
 from streameval.errors import UsageError
+from streameval.frozen import frozen
 from streameval.losses.elementwise import Elementwise
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Huber(Elementwise):
     """(z - t)**2 / 2 up to |z - t| = delta, delta (|z - t| - delta / 2) beyond, the mean over the outputs of a row.
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import UsageError
+from streameval.frozen import frozen
 from streameval.losses.loss import Bounds
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Recorded:
     """A row's value as a file has it.
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval.frozen import frozen
 from streameval.losses.elementwise import Elementwise
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Squared(Elementwise):
     """(z - t)**2, the mean over the outputs of a row, in squared units of the target: PyTorch's `mse_loss`."""
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 from streameval.defaults import FURTHER_DATA, LEVEL
 from streameval.errors import DataError
 from streameval.evaluation.state import UNITS, State
+from streameval.frozen import frozen
 from streameval.statistics.accuracy import accuracy_interval
 from streameval.statistics.intervals.method import Interval, checked_level
 from streameval.statistics.student import STUDENT, t_quantile
@@ -21,7 +21,7 @@ ASSUMES = (
 FEW_ROWS = 30
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@frozen(repr=False)
 class Value:
     """The mean of a value a row, exactly; `float(value)` is it.
 
@@ -102,7 +102,7 @@ class Value:
         }
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@frozen(repr=False)
 class LossValue(Value):
     """A mean loss in nats, with how the rows were classified."""
 
@@ -156,7 +156,7 @@ class LossValue(Value):
         }
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@frozen(repr=False)
 class AccuracyValue(Value):
     """A share of right rows."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from streameval.frozen import frozen
 from streameval.layers.layer import Layer, Shape
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ModelFile:
     """A file of weights.
 
@@ -20,7 +21,7 @@ class ModelFile:
     path: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Choices:
     """What the caller says of a network, where its file does not.
 
@@ -32,7 +33,7 @@ class Choices:
     dropout: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Loaded:
     """What a reader found.
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise, permutations
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import ModelError
+from streameval.frozen import frozen
 from streameval.layers.activations import ACTIVATIONS, check_activation
 from streameval.layers.layer import Layer as AnyLayer
 from streameval.models.file import Choices, Loaded
@@ -24,7 +24,7 @@ from streameval.models.mlp import Layer
 MAX_NAME = 60
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Weights:
     """What a weight file holds.
 
@@ -38,7 +38,7 @@ class Weights:
     ordered: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Style:
     """A way to name weights. Group 1 of both patterns says which layer; `default` fills hidden layers."""
 

@@ -6,13 +6,13 @@ Knows how inputs and attributes are taken out of a node. Does not know what oper
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import ModelError
+from streameval.frozen import frozen
 from streameval.models.graphs.steps import Numbers
 from streameval.models.graphs.stream import Stream
 
@@ -21,7 +21,7 @@ BATCH: Final = -(2**61) + 1
 Value = Stream | NDArray[Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Node:
     """A node.
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
+from streameval.frozen import frozen
 from streameval.layers.layer import Layer, Shape
 from streameval.models.network import Network
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Line:
     """One layer.
 

@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import ModelError
+from streameval.frozen import frozen
 
 _CODE = re.compile(r"[<>=|]?(?:f[248]|[iu][1248]|b1)")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Callee:
     """A global that a pickle named and that is on the list: only ever compared, never called by name."""
 

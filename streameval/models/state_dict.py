@@ -11,13 +11,13 @@ from __future__ import annotations
 import math
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import ModelError
+from streameval.frozen import frozen
 from streameval.models.file import Choices, Loaded
 from streameval.models.naming import Weights, assemble
 from streameval.models.pickle import Machine
@@ -97,7 +97,7 @@ def _arrays(tree: Any) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Storage:
     """Raw numbers: `count` of the type `code`, under `key`."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from streameval.errors import UsageError
+from streameval.frozen import frozen
 from streameval.outputs.table import Table, listed
 
 # What is asked for -> how the library and the command line say it.
@@ -26,7 +26,7 @@ WORDS: Final = {
 USUAL: Final = "loss"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Roles:
     """What is read of a table.
 

@@ -9,13 +9,13 @@ import contextlib
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import DataError
+from streameval.frozen import frozen
 from streameval.outputs.table import Values
 from streameval.outputs.values import texts
 from streameval.storage.spool import Column, column
@@ -28,7 +28,7 @@ FLOAT = re.compile(r"-?(0|[1-9][0-9]*)\.0")
 HASHED: Final = np.uint64(1 << 63)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Ids:
     """The ids of all rows, mapped.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from streameval.arguments import real
 from streameval.defaults import LEAST_JOINED
 from streameval.errors import DataError, UsageError
+from streameval.frozen import frozen
 from streameval.losses import Recorded
 from streameval.outputs.ids import grouped
 from streameval.outputs.source import Groups, Outputs
@@ -25,7 +26,7 @@ NAMED = 3  # ids that a message shows
 PIECE = 1 << 16
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class _Matched:
     """Rows of each run that belong together, (runs, n); of each run, rows that others lack and repeated ones."""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from streameval.frozen import frozen
 from streameval.outputs import summary_of_saved
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class SavedModel:
     """What computed the outputs of a run, as far as the file tells. Fulfils `Model`.
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from streameval.arguments import real
 from streameval.errors import DataError, UsageError
+from streameval.frozen import frozen
 from streameval.losses import Recorded
 from streameval.outputs.columns import Roles, choose
 from streameval.outputs.formats import open_table
@@ -96,7 +97,7 @@ def open_outputs(
     return _outputs(table, roles, found, bounds)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class _Found:
     """What was read: see `Outputs`; and how many rows were left out, how many were averaged."""
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import UsageError
+from streameval.frozen import frozen
 from streameval.losses import Recorded, choose_loss
 from streameval.losses.loss import Loss
 from streameval.outputs.ids import Ids
@@ -23,7 +24,7 @@ from streameval.storage.source import Chunk, Hashes, Span
 from streameval.storage.stored import row_numbers
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Groups:
     """Which cluster each row belongs to: codes (rows,) int64, mapped, and what each code means."""
 

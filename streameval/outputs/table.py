@@ -6,11 +6,12 @@ Knows names and values. Does not know any format, nor what is made of a column.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from numpy.typing import NDArray
 
+from streameval.frozen import frozen
 from streameval.losses.loss import Bounds
 
 # Rows that a reader hands on at once: 1,000 logits of each are 65 MB.
@@ -23,7 +24,7 @@ Values = NDArray[Any] | list[Any]
 missing."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Metric:
     """One of the values that a tool writes for each sample.
 
@@ -34,7 +35,7 @@ class Metric:
     score: bool = True
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Table:
     """A file of saved outputs.
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from streameval.frozen import frozen
 from streameval.reports.figures.plot import Figure
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Page:
     """A report.
 

@@ -10,10 +10,10 @@ import random
 import re
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TextIO
 
 from streameval.escaping import escaped
+from streameval.frozen import frozen
 
 # What is written where the encoding has no such characters.
 PLAIN = {
@@ -29,7 +29,7 @@ FINISHED = re.compile(r"\x1b\[[\d;]*m")
 CUT = re.compile(r"(?<!±) (?!%|\([^ ()]*\))")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TextStyle:
     """How a stream is to be written to: columns, colour or not, only ASCII or more."""
 

@@ -6,12 +6,13 @@ Knows networks of dense layers. Does not know files of results.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from streameval.errors import StreamevalError
+from streameval.frozen import frozen
 from streameval.losses.loss import Loss
 from streameval.models.network import Network
 from streameval.scoring import make_scorer
@@ -24,7 +25,7 @@ ROWS = 32
 MOST_PRODUCTS, MOST_PARAMETERS = 10**8, 2 * 10**6
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rounding:
     """Rows that were looked at, evenly spaced over the data; the largest difference of their losses to float64; and the
     largest difference that they can have, both in the loss's unit. bound None: of layers that no bound is known of."""

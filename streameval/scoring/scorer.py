@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from streameval.arguments import integer
 from streameval.errors import UsageError
+from streameval.frozen import frozen
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
 from streameval.storage.source import Chunk
@@ -18,7 +18,7 @@ from streameval.storage.source import Chunk
 MOST_THREADS = 64
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Scores:
     """One value a row: loss (n,) float64; true and predicted class (n,) int64, None where rows have no classes.
 
@@ -38,7 +38,7 @@ class Scores:
         return None if self.target is None or self.predicted is None else self.target == self.predicted
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Budget:
     """What computing may use: threads, None for as many as this process may use; bytes of memory, None for any."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from streameval.elementary import log, logaddexp
 from streameval.errors import UsageError
+from streameval.frozen import frozen
 from streameval.statistics.intervals import Interval, interval
 from streameval.statistics.population import PIECE
 from streameval.statistics.samples import without_replacement
@@ -18,7 +19,7 @@ from streameval.statistics.samples import without_replacement
 REFERENCE_SHARE = 0.01
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rounding:
     """What computing in lower precision did to the rows that were computed twice, in nats.
 
@@ -31,7 +32,7 @@ class Rounding:
     largest: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Clipping:
     """What eps did: -log(y + eps) against -log(y), in nats.
 
@@ -46,7 +47,7 @@ class Clipping:
     infinite: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Budget:
     """The error budget of a reported loss; a part that was not measured is None. In nats.
 

@@ -6,7 +6,7 @@ Claims are for further data of independent rows (with `groups`: of independent g
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from streameval.arguments import BELOW_ZERO, SUM_SLACK, no_distributions
 from streameval.defaults import BINS, FURTHER_DATA, LEVEL
 from streameval.elementary import dot, matmul
 from streameval.errors import DataError, UsageError
+from streameval.frozen import frozen
 from streameval.statistics.accuracy import accuracy_interval
 from streameval.statistics.clusters import clustered, finite, group_codes
 from streameval.statistics.intervals import interval as mean_interval
@@ -29,7 +30,7 @@ ASSUMES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Estimate:
     """A number of these rows, and where that of further data lies."""
 
@@ -41,7 +42,7 @@ class Estimate:
         return {"value": self.value, "interval": self.interval.to_dict() | {"estimates": FURTHER_DATA}}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ShareBand:
     """One class or bin: its rows, how many of them are right, and where its accuracy lies, together with the others.
 

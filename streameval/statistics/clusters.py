@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import DataError, UsageError
+from streameval.frozen import frozen
 from streameval.statistics.intervals.method import Interval, checked_level
 from streameval.statistics.population import PIECE
 from streameval.statistics.student import t_quantile
@@ -27,7 +27,7 @@ ASSUMES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Clustered:
     """A mean (or ratio of sums) with an error that takes groups, not rows, as independent.
 

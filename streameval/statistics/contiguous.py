@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import UsageError
+from streameval.frozen import frozen
 from streameval.statistics.intervals.unseen import Seen
 from streameval.statistics.samples import without_replacement
 from streameval.statistics.stratified import Estimate, one_per_row
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Blocks:
     """Blocks drawn without replacement from the tiles of a file.
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from streameval.elementary import LN2, exp, log, logaddexp
 from streameval.errors import UsageError
+from streameval.frozen import frozen
 from streameval.statistics.bounds import Bounds, needed
 from streameval.statistics.intervals.batch import Batch, Floats
 from streameval.statistics.intervals.betting import threshold
@@ -138,7 +139,7 @@ class SignTest:
         return low + (high - low) * math.fsum(self._x[:rows]) / rows
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Decision:
     """Where reading stopped, and what is known of the mean there; names as in `until.StoppingResult`.
 
@@ -212,7 +213,7 @@ def _fed(read: Read, population: int, test: SignTest, seed: int | np.random.Gene
         yield before
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Evidence:
     """An e-value against a mean of exactly 0, and the p-value that is 1 over the largest it ever was."""
 

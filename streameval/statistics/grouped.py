@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import UsageError
+from streameval.frozen import frozen
 from streameval.statistics.bounds import Bounds
 from streameval.statistics.clusters import finite, group_codes
 from streameval.statistics.intervals.betting import PRIOR
@@ -37,7 +37,7 @@ ASSUMES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GroupsRead:
     """How many groups there are, how many of them were read, and how many draws that took, repeats counted."""
 

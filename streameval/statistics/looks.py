@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from streameval.elementary import log
+from streameval.frozen import frozen
 from streameval.statistics.intervals.method import quantile
 from streameval.statistics.tails import Tails
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Finding:
     """One look at the order.
 
@@ -35,7 +35,7 @@ class Finding:
     chance: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Look:
     """A look that was taken. tests: how many z-scores its z is the largest of · log_chance: a bound of the log of the
     chance of one that large, for certain · rayleigh: z is the length of two normal deviations, not one."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from streameval.errors import UsageError
+from streameval.frozen import frozen
 from streameval.statistics.accuracy import incomplete_beta
 from streameval.statistics.population import PIECE
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class McNemar:
     """Rows that only the first model, and only the second, gets right, and how likely a split at least as uneven is
     for two models that are right equally often on further data: exact, if rows are independent."""

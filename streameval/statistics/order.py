@@ -6,13 +6,14 @@ Knows losses in file order, as an array that may be a mapped file. Does not know
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from streameval.elementary import LN2, dot, exp, log
 from streameval.errors import UsageError
+from streameval.frozen import frozen
 from streameval.statistics import periods, repeats, tiles
 from streameval.statistics.intervals.method import quantile
 from streameval.statistics.intervals.unseen import rough_percent
@@ -27,7 +28,7 @@ RAREST = 1e-4  # 20,000 shuffled copies are enough for a rate of this
 SHARES = {"stride": 0.3, "period": 0.1, "block": 0.5, "trend": 0.05, "repeat": 0.05}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Order:
     """The audit.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from streameval.elementary import dot, hypot
 from streameval.errors import UsageError
+from streameval.frozen import frozen
 from streameval.statistics.bounds import Bounds, difference_bounds
 from streameval.statistics.intervals.method import Interval, checked_level
 from streameval.statistics.intervals.normal import FEWEST_ROWS, NORMAL, ROWS_FOR_SKEWNESS
@@ -22,7 +23,7 @@ from streameval.statistics.until import Step, StoppingResult, until
 DIFFERENCE_PRIOR = 1e-4  # differences are small against their range of twice the largest loss
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PairedClass:
     """One class: rows, mean of second - first in nats, its standard error (None for one row), win rate."""
 
@@ -33,7 +34,7 @@ class PairedClass:
     win_rate: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pair:
     """What a pair of models shows: every difference is second - first, so below 0 the second is better.
 
@@ -70,7 +71,7 @@ class Pair:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        plain = {name: getattr(self, name) for name in self.__slots__ if name != "freedom"}
+        plain = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "freedom"}
         plain["interval"] = self.interval.to_dict()
         plain["per_class"] = [asdict(row) for row in self.per_class]
         return plain

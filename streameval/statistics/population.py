@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from streameval.errors import DataError, UsageError
+from streameval.frozen import frozen
 
 PIECE = 1 << 16  # losses read at once: half a megabyte, so that what is made of them stays in cache
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Population:
     """All losses, summed up: `sd` has ddof 1, `skewness` and excess `kurtosis` divide by N; in nats."""
 

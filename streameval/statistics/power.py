@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from streameval.errors import UsageError
+from streameval.frozen import frozen
 from streameval.statistics.intervals.method import checked_level, quantile
 
 POWER = 0.8
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Power:
     """What further data of the pilot's kind would show, approximately: by the normal law, errors ~ 1 / sqrt(rows).
 

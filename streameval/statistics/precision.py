@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from streameval.errors import UsageError
+from streameval.frozen import frozen
 from streameval.statistics.intervals.asymptotic import margin
 from streameval.statistics.intervals.betting import threshold
 from streameval.statistics.intervals.method import checked_level, quantile
@@ -17,7 +18,7 @@ PROJECTED = (10**7, 10**9)
 RANGE_COST = 0.1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Precision:
     """What `half_width` at the table's level takes by `method`, of a population; None where unknown."""
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from streameval.arguments import real
 from streameval.elementary import log
 from streameval.errors import UsageError
+from streameval.frozen import frozen
 from streameval.statistics.accuracy import first, hypergeometric_tail, incomplete_beta
 from streameval.statistics.clusters import finite
 from streameval.statistics.intervals.method import Interval, checked_level
@@ -93,7 +93,7 @@ def order_statistics(values: Any, ranks: Sequence[int]) -> list[float]:
     return _values(np.array(prefixes, np.uint64)).tolist()  # type: ignore[no-any-return]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Band:
     """Where the whole distribution lies: at every loss x, the share of rows at or below it is within `reach` of that of
     the rows seen; all shares together, with probability `level`, over all looks where there are several.

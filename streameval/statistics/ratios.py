@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from streameval.defaults import FURTHER_DATA, LEVEL
 from streameval.elementary import LN2, exp
 from streameval.errors import DataError
+from streameval.frozen import frozen
 from streameval.showing import Shown
 from streameval.statistics.clusters import clustered, finite
 from streameval.statistics.intervals.method import Interval
@@ -23,7 +24,7 @@ from streameval.statistics.population import PIECE
 SCHEMA = "streameval/ratio/1"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@frozen(repr=False)
 class Ratio(Shown):
     """sum(values) / sum(weights), or what is made of it, of these rows exactly, and its error for further data.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.elementary import LN2
+from streameval.frozen import frozen
 from streameval.statistics.looks import Look
 from streameval.statistics.population import Population
 from streameval.statistics.tails import Tails
@@ -33,7 +33,7 @@ def cycles() -> tuple[int, ...]:
     return tuple(found)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Residues:
     """Sums of loss - mean by the remainder of the row's number; sums: cycle -> (cycle,)."""
 

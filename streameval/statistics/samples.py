@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import KernelError, UsageError
+from streameval.frozen import frozen
 from streameval.statistics.seeds import checked_seed, generator, number, spawn_stream
 
 FEW = 10_000  # rows drawn in under half a millisecond by one thread
@@ -115,7 +115,7 @@ def _without_generator(population: int, size: int, seed: int) -> NDArray[np.int6
     return out
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Permutation:
     """A random order of [0, population), given by a key instead of a list: O(1) memory at any size.
 

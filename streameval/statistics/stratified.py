@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import UsageError
+from streameval.frozen import frozen
 from streameval.statistics.bounds import Bounds
 from streameval.statistics.intervals.method import Interval, checked_level
 from streameval.statistics.intervals.unseen import Seen
@@ -20,7 +20,7 @@ from streameval.statistics.student import STUDENT, t_quantile
 ASSUMES = "The draw was random by its design, and the estimate is nearly normally distributed."
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Estimate:
     """An estimated mean and its estimated variance, from `rows` rows.
 
@@ -60,7 +60,7 @@ def one_per_row(losses: Any, rows: int) -> NDArray[np.float64]:
     return values
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Strata:
     """Rows drawn without replacement inside each class.
 

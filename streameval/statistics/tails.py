@@ -6,13 +6,13 @@ larger than the chances themselves.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streameval.elementary import exp, lgamma, log, log1p, logaddexp
+from streameval.frozen import frozen
 from streameval.statistics.population import PIECE, Population
 
 BINS = 512
@@ -25,7 +25,7 @@ NODES = 128  # of the integrals over positions and phases
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Tails:
     """All losses as a histogram of deviations from their mean.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.elementary import dot, log
+from streameval.frozen import frozen
 from streameval.statistics.looks import Look
 from streameval.statistics.population import Population
 from streameval.statistics.samples import without_replacement
@@ -48,7 +48,7 @@ def looks(losses: Any, whole: Population, allowed: float, *, seed: int = 0) -> l
     ]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class _Tested:
     """Rows whose blocks are tested: all of a file, or random stretches of it, which are in random order if the file is.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from streameval.defaults import LEVEL, SIZES, TRIALS
 from streameval.errors import UsageError
+from streameval.frozen import frozen
 from streameval.statistics.bounds import Bounds, limited
 from streameval.statistics.intervals import INTERVALS, Batch, lookup
 from streameval.statistics.intervals.batch import Floats
@@ -31,7 +32,7 @@ WIDTH_TRIALS = 100  # trials from which the half-width of an interval that has t
 QUANTILES = (0.025, 0.25, 0.5, 0.75, 0.975)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Coverage:
     """How one interval did over the trials, as shares: `covered` held the full loss, `miss_low` lay wholly
     below it, `miss_high` wholly above. half_width: the mean, in nats, infinite if some had no ends.
@@ -44,7 +45,7 @@ class Coverage:
     stderr: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Trials:
     """What `trials` mini-batches of `size` rows said: their means' mean, bias, sd (ddof 1) and quantiles.
 
@@ -63,7 +64,7 @@ class Trials:
     anytime: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Comparison:
     """The full loss, the mini-batches of each size, the table of precision and the audit of the order."""
 
@@ -79,7 +80,7 @@ class Comparison:
         """Return plain values for JSON; numbers that are not finite become None."""
         batches = []
         for trials in self.batches:
-            plain = {name: getattr(trials, name) for name in Trials.__slots__}
+            plain = {one.name: getattr(trials, one.name) for one in fields(trials)}
             plain["sd"] = _plain(trials.sd)
             plain["mean_stderr"] = trials.predicted_sd / math.sqrt(trials.trials)
             plain["quantiles"] = dict(trials.quantiles)
@@ -205,7 +206,7 @@ def share_stderr(count: int, trials: int) -> float:
     return math.sqrt(p * (1.0 - p) / trials)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class _Plan:
     """What the rounds of trials share; farthest: the largest of their sizes."""
 

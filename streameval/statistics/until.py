@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import UsageError
+from streameval.frozen import frozen
 from streameval.statistics.bounds import Bounds
 from streameval.statistics.intervals.betting import PRIOR
 from streameval.statistics.samples import Permutation
@@ -25,7 +26,7 @@ FAR, NEAR = 4, 20  # a look comes after a fourth more rows, or when near the end
 # wanted half-width, which at the fastest shrinks like 1 / rows.
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Step:
     """What is known after `rows_read` rows; in nats. The level is that of all steps together."""
 
@@ -41,7 +42,7 @@ class Step:
         return 0.5 * (self.high - self.low)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StoppingResult:
     """Where reading stopped, and why.
 

@@ -18,13 +18,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import DataError, UsageError
+from streameval.frozen import frozen
 from streameval.statistics.bounds import Bounds, needed
 from streameval.statistics.decided import Decision, SignTest
 from streameval.statistics.intervals.batch import Floats
@@ -45,7 +46,7 @@ ASSUMES = (
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class WeightedDraws:
     """An endless stream of rows of a population, drawn with the chances above; O(1) memory.
 

@@ -13,7 +13,6 @@ no rows cost more than the worst of as many. t comes from the first tenth of the
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from streameval.defaults import FURTHER_DATA, LEVEL
 from streameval.errors import UsageError
+from streameval.frozen import frozen
 from streameval.statistics.accuracy import accuracy_interval
 from streameval.statistics.bounds import Bounds, needed
 from streameval.statistics.intervals import interval as mean_interval
@@ -35,7 +35,7 @@ MOST = 1_000_000  # rows that an interval is made from, drawn at random: 40 byte
 ASSUMES = "For further data: rows are independent, of one kind, no loss is out of bounds. Holds for any number of rows."
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Worst:
     """The worst `share` of rows: of these rows exactly, and intervals for further data of their kind.
 

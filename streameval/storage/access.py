@@ -6,12 +6,12 @@ Knows a `Layout` and files. Does not know formats, targets' meaning, or the orde
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval.frozen import frozen
 from streameval.storage.layout import Layout, Piece
 from streameval.storage.mapping import FOLIO, File, Mapping
 
@@ -22,7 +22,7 @@ Rows = tuple[NDArray[Any], NDArray[np.int64], NDArray[Any]]
 """Memory that holds features, each row's offset in it, and the targets as they are stored."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class FlatRows:
     """Rows with integer labels in memory: in batches of `batch_rows` rows, the last of which may have fewer.
 
@@ -66,7 +66,7 @@ class Access(Protocol):
         """From now on hold no more than `costs` says, where that is slower too."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class PlainRows:
     """Rows that lie in files as plain spans of bytes: how they are read is for `open` to choose.
 
@@ -78,7 +78,7 @@ class PlainRows:
     labels: File
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class OwnAccess:
     """Rows that are no plain spans of bytes, with the way to get at them that their format brings along."""
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from streameval.errors import DataError
+from streameval.frozen import frozen
 from streameval.storage.arrow_schema import HASH_KEYS, Column, Header, OtherColumn
 from streameval.storage.compressed import check_compressed, decompress
 from streameval.storage.flatbuffer import MalformedError, Table, root
@@ -27,7 +27,7 @@ PADDING = 64
 CODECS = {0: "lz4", 1: "zstd"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RecordBatch:
     """One record batch: rows, positions in the file of the two data buffers, recorded hashes."""
 

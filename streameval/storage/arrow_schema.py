@@ -12,13 +12,13 @@ them by name.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from streameval import json_text
 from streameval.errors import DataError
+from streameval.frozen import frozen
 from streameval.storage.flatbuffer import MalformedError, Table
 from streameval.storage.layout import check_shape
 from streameval.storage.record import Record, parse
@@ -69,7 +69,7 @@ BUFFERS = {
 NAMED = "Or say which columns are meant, and the rows are copied: features=, target= (--features, --target)."
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Column:
     """A column of the allow-list.
 
@@ -98,7 +98,7 @@ class Column:
         return self.numbers * self.dtype.itemsize
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OtherColumn:
     """A column that is passed over: how many Arrow arrays and buffers it takes in a batch, children included."""
 
@@ -107,7 +107,7 @@ class OtherColumn:
     buffers: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Header:
     """What a schema says: the columns in the file's order, and what the project recorded, if it did."""
 

@@ -9,7 +9,7 @@ within one tick of the clock, and a store behind a network leave no trace there.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from streameval.defaults import CHUNK_ROWS
 from streameval.errors import DataError
+from streameval.frozen import frozen
 from streameval.storage.block_hashes import BLOCK_ROWS, fingerprint, hash_block
 from streameval.storage.source import Chunk, Hashes, Source, Span
 from streameval.storage.stored import row_numbers
 from streameval.storage.wrapped import WrappedSource
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Hashed:
     """What was hashed as it was read.
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import struct
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from streameval.errors import DataError, StreamevalWarning
+from streameval.frozen import frozen
 from streameval.storage.access import OwnAccess
 from streameval.storage.batches import Batch, Batches
 from streameval.storage.flatbuffer import MalformedError
@@ -24,7 +24,7 @@ PREFIX = 8
 STORED = -1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CompressedBatch:
     """Where a compressed batch lies: the codec's name, and of each buffer (position, length) in bytes."""
 

@@ -6,15 +6,15 @@ Knows shapes and dtypes. Does not know formats.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from streameval.frozen import frozen
 from streameval.storage.record import Record
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Form:
     """Rows of `shape` and `dtype`; targets of `label_dtype`: `width` numbers in a row, or one (None)."""
 

@@ -9,12 +9,12 @@ in a `Layout`) or `OwnAccess` (a layout without positions, and for instance `Bat
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from streameval.errors import DataError, StreamevalError, UsageError
+from streameval.frozen import frozen
 from streameval.storage import arrow, idx, npy
 from streameval.storage.access import OwnAccess, PlainRows
 from streameval.storage.gunzip import GZIP
@@ -36,7 +36,7 @@ ZIP: Final = b"PK\x03\x04"
 CSV: Final = tuple(f"{one}{packed}" for one in (".csv", ".tsv") for packed in ("", ".gz", ".bz2", ".zst"))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Format:
     """A form that data come in.
 
@@ -62,7 +62,7 @@ class Format:
         return None if self.table is None else self.table(str(path))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Foreign:
     """What is no data as it is named, or in no form that is read: `text` says what it is and what to do.
 

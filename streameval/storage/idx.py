@@ -10,12 +10,13 @@ import hashlib
 import math
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from streameval.errors import DataError, StorageError
+from streameval.frozen import frozen
 from streameval.storage.access import OwnAccess, PlainRows, Views
 from streameval.storage.gunzip import Stream, is_gzip, stream
 from streameval.storage.layout import Layout, check_shape, one_batch
@@ -30,7 +31,7 @@ MEMORY_LIMIT = 256 << 20
 ROLES = {"images": "two or more dimensions", "labels": "one dimension"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IdxFile:
     """An IDX file whose header was checked: `shape` counts the rows first, the data begin at `offset`.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from streameval.arguments import real
 from streameval.errors import DataError, UsageError
+from streameval.frozen import frozen
 from streameval.storage.source import Span
 
 SCALES = {"uint8": 1.0 / 255.0, "float32": 1.0}
@@ -25,7 +26,7 @@ MAX_FEATURES = 1 << 28
 Positions = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Piece:
     """The rows `start <= row < stop` of a source, all in record batch `batch`."""
 
@@ -34,7 +35,7 @@ class Piece:
     stop: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Layout:
     """The rows of one data set as batches: row numbers, and byte positions in the files.
 

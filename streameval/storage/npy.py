@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 
 from streameval import json_text, npy_header
 from streameval.errors import DataError
+from streameval.frozen import frozen
 from streameval.storage.access import PlainRows
 from streameval.storage.arrays import CLASS_NUMBERS, cast_cure
 from streameval.storage.block_hashes import BLOCK_ROWS
@@ -30,7 +30,7 @@ MAX_MANIFEST = 64 << 20
 TEXT = ("U", "S", "O")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NpyFile:
     """A .npy file whose header was checked: the data begin at `offset`, in row-major order."""
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval.frozen import frozen
 from streameval.storage.access import Rows
 from streameval.storage.forks import renew_in_forks
 from streameval.storage.layout import Layout, Piece
@@ -22,7 +22,7 @@ from streameval.storage.layout import Layout, Piece
 COMING = 2
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Fetch:
     """Bytes that are on their way: (size,) uint8, filled when all the futures are done."""
 

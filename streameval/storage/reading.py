@@ -6,16 +6,17 @@ Knows files and memory. Does not know formats.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from streameval.defaults import IO
 from streameval.errors import UsageError
+from streameval.frozen import frozen
 from streameval.storage.access import Access, PlainRows, Reads, Views
 from streameval.storage.memory_limit import cacheable
 from streameval.tables.columns import Columns
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReadOptions:
     """What `open` was told, and found out.
 

@@ -9,13 +9,14 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any
 
 import numpy as np
 
 from streameval import json_text
 from streameval.errors import DataError
+from streameval.frozen import frozen
 
 VERSION = 1
 MAX_DIMENSIONS, MAX_DTYPE, MAX_TEXT = 64, 20, 4096
@@ -26,7 +27,7 @@ REWRITTEN = (
 """What to do about data and a record that do not belong together."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Record:
     """The record of a data set written by the project.
 

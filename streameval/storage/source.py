@@ -12,6 +12,8 @@ from typing import Any, Protocol, TypeGuard, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval.frozen import frozen
+
 Hashes = tuple[str, str]
 """SHA-256 of the features and of the targets of a block of rows."""
 
@@ -40,7 +42,7 @@ def largest_label(t: NDArray[Any]) -> int:
     return int((t if t.dtype.kind == "u" else np.ascontiguousarray(t, np.int64).view(np.uint64)).max())
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Chunk:
     """Some rows of a source, as a view: nothing is copied to make one from a mapped file.
 

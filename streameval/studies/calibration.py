@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from streameval.evaluation.names import data_dict, model_dict
 from streameval.evaluation.opening import subject
 from streameval.evaluation.passes import read, score_finite
 from streameval.evaluation.selection import Selection
+from streameval.frozen import frozen
 from streameval.models.model import Model
 from streameval.scoring import make_scorer
 from streameval.scoring.scorer import Budget
@@ -34,7 +34,7 @@ from streameval.storage.source import Source, Span
 SCHEMA = "streameval/calibration/1"
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class Calibration(Carried):
     """Of all rows exactly, with intervals for further data.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from streameval.evaluation.carried import Carried
 from streameval.evaluation.memory import parse_size
 from streameval.evaluation.opening import groups_of, subject
 from streameval.evaluation.report import Report
+from streameval.frozen import frozen
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
 from streameval.outputs.source import Outputs
@@ -38,7 +38,7 @@ from streameval.studies.tails import Tails
 SCHEMA = "streameval/compare/2"
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class Comparison(Carried):
     """The exact loss of all rows, and what mini-batches would have said of it.
 

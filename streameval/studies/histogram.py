@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streameval.elementary import power_of_ten
+from streameval.frozen import frozen
 from streameval.statistics.population import PIECE
 
 FROM, TO, PER_DECADE = -6, 3, 4
 EDGES: NDArray[np.float64] = power_of_ten(np.arange(FROM * PER_DECADE, TO * PER_DECADE + 1) / PER_DECADE)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Histogram:
     """Counts by loss, in bins of equal ratio, four to a power of ten.
 

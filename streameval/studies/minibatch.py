@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from streameval.arguments import integer
 from streameval.defaults import BATCH_SIZE, LEVEL, METHOD, SEED
 from streameval.evaluation.carried import Carried
 from streameval.evaluation.names import data_dict, model_dict
+from streameval.frozen import frozen
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
 from streameval.outputs.source import Outputs
@@ -22,7 +22,7 @@ from streameval.studies.sampler import MiniBatch, kept_sampler
 SCHEMA = "streameval/minibatch/2"
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class MiniBatches(Carried):
     """Mini-batches drawn from one data set with one seed; `loss` and `interval` are those of the first."""
 

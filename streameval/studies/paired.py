@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from streameval.evaluation.memory import parse_size
 from streameval.evaluation.names import data_dict, model_dict
 from streameval.evaluation.opening import groups_of, subjects
 from streameval.evaluation.report import Report
+from streameval.frozen import frozen
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
 from streameval.outputs.source import Outputs
@@ -36,7 +36,7 @@ SCHEMA = "streameval/paired/2"
 DECIDED = "decided"
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class Paired(Carried):
     """Every further model against the first. The properties are those of the first result.
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from streameval.frozen import frozen
 from streameval.statistics.clusters import Clustered, as_dict
 from streameval.statistics.decided import Decision, Evidence
 from streameval.statistics.intervals.method import Interval
@@ -18,7 +19,7 @@ from streameval.statistics.student import t_beyond
 from streameval.statistics.until import Step, StoppingResult
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class PairedResult:
     """One model against the first, on the same rows; every difference is second - first: below 0 the second is better.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from streameval.defaults import CHUNK_ROWS, FURTHER_DATA, THESE_ROWS
 from streameval.evaluation.grouping import row_groups
 from streameval.evaluation.memory import planned_scorers
 from streameval.evaluation.report import Report
+from streameval.frozen import frozen
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
 from streameval.scoring.scorer import Budget
@@ -47,7 +48,7 @@ FURTHER = (
 OnStep = Callable[[Step], None] | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Study:
     """One comparison, in each of its forms.
 

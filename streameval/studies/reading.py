@@ -6,13 +6,13 @@ Knows scorers and sources. Does not know which rows are drawn, or what is made o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streameval.defaults import CHUNK_ROWS
 from streameval.evaluation.passes import score_finite
+from streameval.frozen import frozen
 from streameval.scoring.scorer import Scorer
 from streameval.storage.source import Source
 
@@ -47,7 +47,7 @@ class LossReader:
         return only
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class RowScores:
     """What several scorers say of n rows: losses (scorers, n) in nats; true classes (n,), and which rows are predicted
     right (scorers, n) bool, None where rows have no classes."""

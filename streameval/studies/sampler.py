@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import count as count_up
 from typing import Any
 
@@ -19,6 +18,7 @@ from streameval.defaults import BATCH_SIZE, CHUNK_ROWS, LEVEL, METHOD, SEED, THE
 from streameval.errors import UsageError
 from streameval.evaluation.grouping import row_groups
 from streameval.evaluation.opening import groups_of, subject
+from streameval.frozen import frozen
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
 from streameval.models.network import Network
@@ -40,7 +40,7 @@ Seed = int | np.random.Generator
 Key = tuple[object, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class MiniBatch:
     """One mini-batch: its mean loss in nats, its row numbers (size,) int64, its losses (size,) float64, and where
     that puts the loss of all rows; how many rows are right, None where rows have no classes; how many rows there are

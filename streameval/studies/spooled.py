@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from streameval.evaluation.report import Report
 from streameval.evaluation.resources import Meter
 from streameval.evaluation.selection import Selection
 from streameval.evaluation.tally import Tally
+from streameval.frozen import frozen
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
 from streameval.scoring.scorer import Budget, Scorer
@@ -30,7 +30,7 @@ from streameval.storage.spool import column
 from streameval.studies.quantity import measuring
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Spooled:
     """All losses of some models on one data set.
 

@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,12 +18,13 @@ from streameval import losses
 from streameval.errors import DataError
 from streameval.evaluation.loss_file import RECORD, VERSION
 from streameval.files import storage_errors
+from streameval.frozen import frozen
 from streameval.losses.loss import Loss
 from streameval.storage.source import Source
 from streameval.studies.spooled import spooled_array
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class StoredLosses:
     """Stored losses of all rows of one data set.
 

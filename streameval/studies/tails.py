@@ -6,10 +6,10 @@ Knows losses, as a mapped file. Does not know how a comparison is told.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 from streameval.defaults import FURTHER_DATA
+from streameval.frozen import frozen
 from streameval.statistics.bounds import Bounds
 from streameval.statistics.intervals.method import Interval
 from streameval.statistics.quantiles import order_statistics, quantile_interval, rank_of
@@ -18,7 +18,7 @@ from streameval.statistics.worst import Worst, worst
 SHARES = (0.5, 0.9, 0.99)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Quantile:
     """The least loss that a `share` of these rows do not pass, exactly, and its interval for further data."""
 
@@ -27,7 +27,7 @@ class Quantile:
     interval: Interval
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tails:
     """Quantiles, and the worst 1 % of rows; `worst` is None where losses have no bound, or can be below 0."""
 

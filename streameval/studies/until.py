@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,6 +15,7 @@ from streameval.evaluation.grouping import row_groups
 from streameval.evaluation.names import data_dict, model_dict
 from streameval.evaluation.opening import groups_of, subject
 from streameval.evaluation.state import LossSums, fold_losses
+from streameval.frozen import frozen
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
 from streameval.outputs.source import Outputs
@@ -31,7 +32,7 @@ from streameval.studies.reading import LossReader
 SCHEMA = "streameval/until/2"
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@frozen(eq=False, repr=False)
 class Until(Carried):
     """Where reading stopped, and how it came there.
 

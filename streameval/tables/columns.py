@@ -5,10 +5,10 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from streameval.errors import UsageError
+from streameval.frozen import frozen
 from streameval.tables.table import Kind, Table, listed
 
 # Names that mean something without being asked for, in any case.
@@ -37,7 +37,7 @@ WORDS: Final = {
 Names = str | Sequence[str] | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Columns:
     """What was asked for, None where names decide.
 
@@ -73,7 +73,7 @@ class Columns:
         return {name: value for name, value in all_of.items() if value is not None}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Roles:
     """What is read of a table.
 

@@ -6,7 +6,6 @@ import contextlib
 import math
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import IO, Any, Final
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from streameval import npy_header
 from streameval.errors import DataError
+from streameval.frozen import frozen
 from streameval.tables.columns import FEATURES, TARGETS
 from streameval.tables.sized import opened_zip
 from streameval.tables.table import BATCH_ROWS, Kind, Part, Table
@@ -25,7 +25,7 @@ MOST_ROW_BYTES: Final = 1 << 30
 MOST_AT_ONCE: Final = 64 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Array:
     """An array of a file: what messages call it and what saves it, its shape and the type of its numbers.
 

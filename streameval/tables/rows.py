@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import DataError, LabelError
+from streameval.frozen import frozen
 from streameval.tables import images
 from streameval.tables.columns import Roles
 from streameval.tables.table import Part, Table
@@ -23,7 +23,7 @@ from streameval.tables.values import numbers, short
 MOST_BYTES = 64 << 20
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Rows:
     """Consecutive rows as arrays.
 

@@ -6,8 +6,9 @@ Knows names and kinds of columns. Does not know any format, nor which column mea
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Literal
+
+from streameval.frozen import frozen
 
 # Rows that a reader hands on at once.
 BATCH_ROWS: Final = 4_096
@@ -17,7 +18,7 @@ SHOWN: Final = 12
 What = Literal["number", "list", "image", "text", "other"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Kind:
     """What a column holds: one number a row, a list (of lists) of them, an encoded image, text, or something else.
 
@@ -30,7 +31,7 @@ class Kind:
     classes: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Part:
     """Some consecutive rows of a table.
 
@@ -53,7 +54,7 @@ class Part:
         return Part(self.file, self.first + start, cut)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Table:
     """Rows of named columns.
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
 from streameval.errors import ModelError
+from streameval.frozen import frozen
 
 # Coefficients come as float32, at times as float16: closer ones are the same number.
 CLOSE = 1e-5
@@ -23,7 +23,7 @@ MOST_FACTORS = 8
 MOST_DEPTH = 8
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Call:
     """A function of an expression, such as erf(0.7071 x)."""
 
@@ -40,7 +40,7 @@ Factor = Call | None  # None: x itself
 Product = tuple[Factor, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Formula:
     """A sum of products: `terms` are (factors, the number in front), in a fixed order, no number zero.
 

@@ -5,19 +5,19 @@ Knows shapes of rows. Does not know files, nor which steps one layer can take to
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval.frozen import frozen
 from streameval.layers.layer import Layer, Shape
 
 Numbers = NDArray[np.float64]
 Sides = tuple[int, int, int, int]  # top, left, bottom, right
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Linear:
     """x @ weight + bias: (inputs, outputs) and (outputs,)."""
 
@@ -25,7 +25,7 @@ class Linear:
     bias: Numbers
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Convolution:
     """Cross-correlation: weight (outputs, inputs / groups, height, width), bias (outputs,)."""
 
@@ -36,7 +36,7 @@ class Convolution:
     groups: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Affine:
     """scale x + shift, of each channel of (channels, height, width), of each value of flat rows: (), or (channels,)."""
 
@@ -44,33 +44,33 @@ class Affine:
     shift: Numbers
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Activate:
     """An activation of every value, by its name."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pad:
     """Zeros around each channel. No layer by itself: what follows takes it in."""
 
     sides: Sides
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Flatten:
     """The same values as one row, channels first."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Whole:
     """A step that is a layer as it is: pooling, normalisation."""
 
     layer: Layer
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Sum:
     """Two ways from one place, added."""
 
@@ -81,7 +81,7 @@ class Sum:
 Step = Linear | Convolution | Affine | Activate | Pad | Flatten | Whole | Sum
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Path:
     """The steps from a graph's input to one of its values, each behind the one before it.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from streameval.frozen import frozen
 from streameval.reports.figures import histogram
 from streameval.reports.figures.plot import Bars, Dots, Figure, Line, Plot, Rule, Table, categories, linear
 from streameval.reports.numbers import count, nats, percent
@@ -49,7 +49,7 @@ def reliability(found: Anatomy) -> Figure | None:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReliableBin:
     """A bin of confidence: its mean, its rows, how many are right, where the accuracy lies on further data."""
 

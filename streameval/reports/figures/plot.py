@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from streameval.frozen import frozen
 
 # The palette of Okabe & Ito (2008), told apart by people with any kind of colour vision; `ink` is the text's.
 COLOURS = {
@@ -24,7 +26,7 @@ MARKERS = ("circle", "square", "triangle", "diamond")
 Point = tuple[float, float]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Axis:
     """From `low` to `high`, with (value, text) ticks; `log` places values by their logarithm."""
 
@@ -42,7 +44,7 @@ class Axis:
         return (inside - self.low) / (self.high - self.low)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Line:
     """Points joined by a line."""
 
@@ -52,7 +54,7 @@ class Line:
     dashed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Band:
     """The area between (x, low) and (x, high)."""
 
@@ -61,7 +63,7 @@ class Band:
     colour: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Bars:
     """Rectangles (x from, x to, y from, y to)."""
 
@@ -70,7 +72,7 @@ class Bars:
     colour: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Dots:
     """Markers at points; `reach` is a line for each from one end of its interval to the other, in x or in y."""
 
@@ -82,7 +84,7 @@ class Dots:
     across: bool = False  # True: `reach` runs along x
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rule:
     """A straight line through the whole picture at a value of y, or of x if `upright`."""
 
@@ -96,7 +98,7 @@ class Rule:
 Mark = Line | Band | Bars | Dots | Rule
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Plot:
     """Marks, drawn in this order, on two axes. `height` in the unit in which the width is 440."""
 
@@ -106,7 +108,7 @@ class Plot:
     height: int = 290
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cells:
     """A square matrix; `shade` (0 to 1) is how strongly a cell is coloured, the diagonal in another colour."""
 
@@ -117,7 +119,7 @@ class Cells:
     across: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Image:
     """A PNG file's bytes, with what it shows, in words that replace it, and below it."""
 
@@ -126,14 +128,14 @@ class Image:
     caption: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Gallery:
     """Images side by side."""
 
     images: tuple[Image, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Table:
     """The numbers of a picture; the first `left` columns are words."""
 
@@ -142,7 +144,7 @@ class Table:
     left: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Figure:
     """A picture.
 

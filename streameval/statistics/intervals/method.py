@@ -5,19 +5,19 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from streameval.arguments import real
 from streameval.elementary import normal_quantile
 from streameval.errors import UsageError
+from streameval.frozen import frozen
 from streameval.statistics.bounds import Bounds, needed
 from streameval.statistics.intervals.batch import Batch, Floats, Moments
 from streameval.statistics.intervals.unseen import Seen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Interval:
     """Where the mean loss of all rows lies, at `level`, by `method`; in nats.
 
@@ -59,7 +59,7 @@ OfMoments = Callable[[Moments, int, int | None, float], tuple[float, float]]
 Misses = Callable[[Batch, float, float, Bounds | None], tuple[np.ndarray, np.ndarray]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Method:
     """A way to make intervals.
 
