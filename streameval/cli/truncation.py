@@ -64,7 +64,7 @@ def watch(path: str) -> None:
 
     3 where a file that is mapped by now was cut short, 5 where all have their sizes still, so that a disk failed.
 
-    Takes 5 ms beside the import of Numba. POSIX: write, lseek and _exit are safe in a signal handler.
+    Takes 4 ms beside the import of Numba. POSIX: write, lseek and _exit are safe in a signal handler.
     """
     from streameval.storage.mapping import mapped_files
 
@@ -105,7 +105,9 @@ def _handler(short: str, failed: str, files: tuple[tuple[int, int], ...]) -> int
             failed_code=StorageError.exit_code,
         )
     )
-    engine = llvm.create_mcjit_compiler(module, llvm.Target.from_default_triple().create_target_machine())
+    # Not optimised: that would take as long again, and nothing waits for it.
+    machine = llvm.Target.from_default_triple().create_target_machine(opt=0)
+    engine = llvm.create_mcjit_compiler(module, machine)
     engine.finalize_object()
     _ALIVE.append(engine)
     address: int = engine.get_function_address("ended")
