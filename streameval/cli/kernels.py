@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,16 +38,47 @@ def ready(source: Source | None, *models: Any, loss: Loss | None = None) -> None
     scorers = [make_scorer(model, source, choose_loss(loss)) for model in models if not is_predictor(model)]
     if not scorers:
         return
-    announce()
     # Not a row of the data: one with a bad label is for the pass to tell.
-    load_kernels(scorers, open((np.zeros((1, *source.shape), source.dtype), np.zeros(1, np.int64))))
+    row = open((np.zeros((1, *source.shape), source.dtype), np.zeros(1, np.int64)))
+    with _sums_beside() if announce() else contextlib.nullcontext():
+        load_kernels(scorers, row)
 
 
-def announce() -> None:
-    """Say at a terminal that kernels will be compiled, if none are kept yet."""
+def announce() -> bool:
+    """Whether no kernel is kept yet: say at a terminal that they will be compiled."""
     from streameval.kernels.caching import cache_folder
     from streameval.reports.progress import note
 
     folder = cache_folder()
-    if folder is None or not any(folder.rglob("*.nbi")):
-        note("compiling the kernels for this machine: once, about ten seconds.")
+    if folder is not None and any(folder.rglob("*.nbi")):
+        return False
+    note("compiling the kernels for this machine: once, about ten seconds.")
+    return folder is not None
+
+
+@contextlib.contextmanager
+def _sums_beside() -> Iterator[None]:
+    """Have another process compile the sums meanwhile: a seventh of the work, which is done before it is asked for.
+
+    If it fails, they are compiled here, as they would be.
+    """
+    from streameval.kernels.threads import available
+
+    other = None
+    if available() > 1 and sys.executable:
+        # Not from the current folder, whatever lies there.
+        command = [
+            sys.executable,
+            "-P",
+            "-c",
+            "from streameval.evaluation.state import compile_sums; compile_sums()",
+        ]
+        quiet = subprocess.DEVNULL
+        with contextlib.suppress(OSError):
+            other = subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet)
+    try:
+        yield
+    finally:
+        if other is not None:
+            other.kill()
+            other.wait()

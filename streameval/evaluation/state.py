@@ -300,6 +300,13 @@ def fold_classes(
     return Classification.empty(classes) if total is None else total
 
 
+def compile_sums() -> None:
+    """Have the kernels of this file compiled, or loaded."""
+    losses, labels = np.zeros(1), np.zeros(1, np.int64)
+    fold_losses(losses, range(1))
+    fold_classes(losses, labels, labels, 1)
+
+
 def _no_class(
     losses: NDArray[np.float64], target: NDArray[np.int64], predicted: NDArray[np.int64], classes: int
 ) -> DataError:
