@@ -23,6 +23,7 @@ from streameval.evaluation.anatomy import (
     Chances,
     Grid,
     Slice,
+    name_of,
     tops,
 )
 from streameval.evaluation.state import LARGEST_LOSS, UNITS, fold_losses
@@ -54,7 +55,7 @@ class Anatomist:
 
     def __init__(self, source: Source, by: Any = None) -> None:
         self.column: str | None = None
-        self.named = "anatomy"
+        self.named = name_of(None)
         if by is not None:
             if isinstance(by, Named):
                 self.column, self._codes, self._values = by.column, by.codes, list(by.values)
@@ -63,7 +64,7 @@ class Anatomist:
                 self._codes, self._values = _codes(by, source)
             _check_few(self.column, len(self._values))
             told = hashlib.sha256(self._codes.tobytes() + "\n".join(self._values).encode()).hexdigest()
-            self.named = f"anatomy by {self.column[:100]} sha256:{told}"
+            self.named = name_of(self.column, told)
 
     def of(self, scores: Scores, rows: NDArray[np.int64]) -> Anatomy:
         """The anatomy of the rows of a chunk, numbered `rows` (n,); those whose loss is not finite are left out."""
@@ -91,7 +92,7 @@ class Anatomist:
         order = np.argsort(codes, kind="stable")
         found, first = np.unique(codes[order], return_index=True)
         slices = {}
-        for code, at in zip(found.tolist(), np.split(order, first[1:]), strict=True):
+        for code, at in zip(found.tolist(), np.split(order, first)[1:], strict=True):
             sums, _ = fold_losses(loss[at], rows[at])
             slices[self._values[code]] = Slice(sums, 0 if right is None else int(right[at].sum()))
         return slices

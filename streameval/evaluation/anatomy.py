@@ -10,16 +10,16 @@ from fractions import Fraction
 from typing import Any, Final
 
 from streameval.errors import DataError
-from streameval.evaluation.consistency import check_state
-from streameval.evaluation.fields import UNSOUND, integer, only, shown, text
+from streameval.evaluation.fields import UNSOUND, integer, only, shown, text, told
 from streameval.evaluation.sealed import canonical
-from streameval.evaluation.state import UNITS, LossSums, State, mean
+from streameval.evaluation.state import LARGEST_LOSS, UNITS, LossSums, mean
 from streameval.frozen import frozen
 from streameval.statistics.quantiles import rank_of
 
 # The grid of losses: 2**6 cells from one power of two to the next, from 2**-40 nats on, where a unit ends.
 CELLS: Final = 64
 SMALLEST: Final = 2.0**-40
+LARGEST_CELL: Final = CELLS * round(math.log2(LARGEST_LOSS / SMALLEST))
 # A quantile is told as the middle of its cell, which is 1/64 of its lower end wide, or less.
 RELATIVE: Final = 1.0 / (2 * CELLS)
 # Bins of confidence, all as wide: 15, as C. Guo et al. (2017), "On calibration of modern neural networks", have them.
@@ -107,10 +107,8 @@ class Grid:
         cells = {}
         for one in stored:
             k, rows, units = (integer(one, place) for place in range(3))
-            low, high = edges(k)
-            # Rounded to units, a loss may lie half a unit beyond its cell.
-            inside = (low * UNITS - 0.5) * rows <= units <= (high * UNITS + 0.5) * rows
-            if len(one) != 3 or k in cells or rows < 1 or abs(k) > 64 * CELLS or not inside:
+            least, most = unit_edges(k)
+            if len(one) != 3 or k in cells or rows < 1 or not least * rows <= units <= most * rows:
                 raise ValueError(f"a cell of losses is {shown(one)}")
             cells[k] = rows, units
         return cls(cells)
@@ -198,8 +196,8 @@ class Chances:
 
     @property
     def rows(self) -> int:
-        """Rows that were counted."""
-        return self.brier.rows
+        """Rows that were counted, those too whose targets weigh so much that their Brier score does not count."""
+        return self.brier.rows + self.brier.left_out
 
     @property
     def calibration_error(self) -> float | None:
@@ -232,26 +230,14 @@ class Chances:
 
     @classmethod
     def from_dict(cls, stored: Any) -> Chances:
-        """What `to_dict` wrote; ValueError and the like where no rows come to it."""
+        """What `to_dict` wrote; ValueError and the like where it did not. `check_anatomy` tells what rows come to."""
         only(stored, ("classes", "brier", "top", "bins"))
         classes = integer(stored, "classes", least=2)
         top = tuple(integer(stored["top"], k, least=0) for k in range(len(stored["top"])))
         bins = tuple(Bin(*(integer(one, k, least=0) for k in range(3))) for one in stored["bins"])
-        made = cls(classes, LossSums.from_dict(stored["brier"]), top, bins)
-        sound = (
-            len(top) == len(tops(classes))
-            and len(bins) == BINS
-            and all(a <= b for a, b in zip(top, (*top[1:], made.rows), strict=True))
-            and sum(one.rows for one in bins) == made.rows
-            and sum(one.right for one in bins) == top[0]
-            and all(one.right <= one.rows and abs(one.units) <= 1.01 * UNITS * one.rows for one in bins)
-            and 0 <= made.brier.units <= 2.01 * UNITS * made.rows
-            and made.brier.units**2 <= made.rows * made.brier.units_squared
-            and not made.brier.worst
-        )
-        if not sound:
-            raise ValueError("counts of probabilities contradict each other")
-        return made
+        if len(top) != len(tops(classes)) or len(bins) != BINS:
+            raise ValueError(f"{len(top)} of the top and {len(bins)} bins of {classes} classes")
+        return cls(classes, LossSums.from_dict(stored["brier"]), top, bins)
 
 
 @frozen
@@ -298,25 +284,6 @@ class Anatomy:
         """Rows that were counted."""
         return sum(rows for rows, _ in self.grid.cells.values())
 
-    def check(self, state: State) -> None:
-        """Raise DataError unless it can be that of the rows of a state."""
-        sums, chances = state.sums, self.chances
-        said = ""
-        if (self.rows, sum(units for _, units in self.grid.cells.values())) != (sums.rows, sums.units):
-            said = "its losses are other ones"
-        elif chances is not None and chances.rows != sums.rows:
-            said = f"it has probabilities of {chances.rows} rows of {sums.rows}"
-        elif state.classification and chances and chances.top[0] != state.classification.correct:
-            said = f"it has {chances.top[0]} right rows"
-        elif self.slices is not None:
-            parts = sum((one.sums for one in self.slices.values()), LossSums())
-            for one in self.slices.values():
-                check_state(State(one.sums), one.sums.rows)
-            if (parts.rows, parts.units, parts.units_squared) != (sums.rows, sums.units, sums.units_squared):
-                said = f"the values of {self.column!r} do not add up to all rows"
-        if said:
-            raise DataError(f"an anatomy is not that of these rows: {said}. Compute it again.")
-
     def to_dict(self) -> dict[str, Any]:
         """As JSON, losing nothing."""
         slices = None
@@ -331,7 +298,7 @@ class Anatomy:
 
     @classmethod
     def from_dict(cls, stored: Any) -> Anatomy:
-        """What `to_dict` wrote. Raises DataError where no rows come to it."""
+        """What `to_dict` wrote. Raises DataError where it did not; `check_anatomy` tells whether rows come to it."""
         try:
             only(stored, ("grid", "chances", "column", "slices"))
             chances = None if stored["chances"] is None else Chances.from_dict(stored["chances"])
@@ -349,7 +316,7 @@ class Anatomy:
                 raise ValueError("it says more, or other, than an anatomy does")
             return found
         except UNSOUND as error:
-            raise DataError(f"a stored anatomy is damaged: {error!r:.200}. Compute it again.") from error
+            raise DataError(f"a stored anatomy is damaged ({told(error)}). Compute it again.") from error
 
 
 def edges(cell: int) -> tuple[float, float]:
@@ -359,6 +326,32 @@ def edges(cell: int) -> tuple[float, float]:
     octave, place = divmod(abs(cell) - 1, CELLS)
     low, high = (math.ldexp(1.0 + step / CELLS, octave - 40) for step in (place, place + 1))
     return (low, high) if cell > 0 else (-high, -low)
+
+
+def unit_edges(cell: int) -> tuple[int, int]:
+    """The least and the most that a loss in a cell counts, in units of 2**-40. Raises ValueError beyond the grid."""
+    if abs(cell) > LARGEST_CELL:
+        raise ValueError(f"a cell of losses is {cell}, expected -{LARGEST_CELL} to {LARGEST_CELL}")
+    low, high = edges(cell)
+    return round(low * UNITS), round(high * UNITS)
+
+
+def cell_of(loss: float) -> int:
+    """The cell that a loss lies in, below `LARGEST_LOSS` in size."""
+    size = abs(loss)
+    if size < SMALLEST:
+        return 0
+    part, power = math.frexp(size / SMALLEST)
+    cell = (power - 1) * CELLS + int((2.0 * part - 1.0) * CELLS) + 1
+    return cell if loss > 0.0 else -cell
+
+
+def name_of(column: str | None, told: str = "") -> str:
+    """How losses are taken apart, for what parts of a pass must have in common.
+
+    column  by whose values, None for none · told  the SHA-256 of the values of all rows
+    """
+    return "anatomy" if column is None else f"anatomy by {column[:100]} sha256:{told}"
 
 
 def tops(classes: int) -> tuple[int, ...]:

@@ -15,8 +15,9 @@ from streameval.defaults import NATIVE
 from streameval.errors import CheckError, DataError
 from streameval.evaluation import sealed
 from streameval.evaluation.anatomy import Anatomy
+from streameval.evaluation.anatomy_consistency import check_anatomy
 from streameval.evaluation.anatomy_report import anatomy_dict
-from streameval.evaluation.consistency import check_state
+from streameval.evaluation.consistency import Numbers, check_state
 from streameval.evaluation.fields import UNSOUND, flag, integer, only, sha256, shown, text
 from streameval.evaluation.identity import RESULT_VERSION
 from streameval.evaluation.names import DataName, ModelName, data_dict, model_dict
@@ -236,7 +237,7 @@ def _check_version(name: str, said: dict[str, Any]) -> None:
 def _checked(name: str, said: dict[str, Any]) -> Certificate:
     rows = integer(said["data"], "rows", least=1, most=2**63)
     state = State.from_dict(said["state"])
-    check_state(state, rows, Span(0, rows))
+    check_state(state, rows, Numbers(Span(0, rows)))
     # Earlier versions knew cross-entropy alone.
     parameters = said["meaning"].get("parameters") or {
         "name": "cross-entropy",
@@ -304,7 +305,7 @@ def _alike(said: Any, wanted: Any) -> bool:
 def _check_anatomy(said: Any, state: State) -> None:
     """Raise DataError or ValueError for an anatomy that is not of these rows, or whose numbers are others."""
     found = Anatomy.from_dict(said["state"])
-    found.check(state)
+    check_anatomy(found, state, Numbers(Span(0, state.rows + state.sums.left_out)))
     if not _alike(said, json.loads(json.dumps(anatomy_dict(found, state)))):
         raise ValueError("its anatomy does not follow from its exact counts")
 
@@ -339,7 +340,7 @@ def _blocks(name: str, said: dict[str, Any], rows: int) -> tuple[Block, ...]:
     spans = Span(0, rows).cut(BLOCK_ROWS)
     pairs = zip(digests, stated["parts"], spans, strict=True)
     blocks = tuple(
-        Block.from_dict({**part, "digest": digest}, len(span), span) for digest, part, span in pairs
+        Block.from_dict({**part, "digest": digest}, len(span), Numbers(span)) for digest, part, span in pairs
     )
     for block, digest, part in zip(blocks, digests, stated["parts"], strict=True):
         if sealed.canonical(block.to_dict()) != sealed.canonical({"digest": digest, **part}):

@@ -151,7 +151,7 @@ def resumed(
     with lock(path):
         remove_leftovers(path)
         stored = _read(path, wish.key)
-        results = PartialResults(span, _tallies(path, stored, identity, span) if stored else ())
+        results = PartialResults(span, _tallies(path, stored, identity, span, source) if stored else ())
         checked = isinstance(source, CheckedSource)
         if stored:
             _bind(path, stored, results, source, identity)
@@ -188,7 +188,9 @@ def _free(path: Path) -> Path:
 FIELDS = ("schema", "identity", "start", "stop", "tallies", "losses", "stamps", "checked", "hashes")
 
 
-def _tallies(path: Path, stored: dict[str, Any], identity: Identity, span: Span) -> list[Tally]:
+def _tallies(
+    path: Path, stored: dict[str, Any], identity: Identity, span: Span, source: Source
+) -> list[Tally]:
     """What was done. Raises DataError for a checkpoint of another pass, and for what no pass has written."""
     with intact(path, "a checkpoint"):
         only(stored, (*FIELDS, sealed.SEAL, sealed.SIGNATURE))
@@ -217,7 +219,7 @@ def _tallies(path: Path, stored: dict[str, Any], identity: Identity, span: Span)
                 f"{path}: a checkpoint of another pass: {differences}. Finish that one with its own arguments, or "
                 "remove the file, or choose another path."
             )
-        return stored_tallies(stored["tallies"], identity)
+        return stored_tallies(stored["tallies"], identity, source.rows, earlier=stored["schema"] != SCHEMA)
 
 
 def _bind(

@@ -29,7 +29,7 @@ def intact(name: object, what: str) -> Iterator[None]:
         said = str(error) if len(str(error)) <= LONGEST_PATH // 4 else f"{str(error)[:LONGEST]}..."
         raise type(error)(said if said.startswith(str(name)) else f"{name}: {said}") from error
     except UNSOUND as error:
-        raise DataError(f"{name}: {what} is damaged ({_told(error)}). Compute it again.") from error
+        raise DataError(f"{name}: {what} is damaged ({told(error)}). Compute it again.") from error
 
 
 def integer(content: Any, name: str | int, *, least: int = -LARGEST, most: int = LARGEST) -> int:
@@ -88,7 +88,8 @@ def shown(value: Any) -> str:
     return said if len(said) <= 60 else f"{said[:57]}..."
 
 
-def _told(error: Exception) -> str:
+def told(error: Exception) -> str:
+    """What was raised, for a message."""
     if isinstance(error, KeyError):
         return f"no {error.args[0]!r}" if error.args else "a field is missing"
     return str(error)[:200] or type(error).__name__

@@ -247,7 +247,7 @@ def _read(path: str | os.PathLike[str], key: bytes | None) -> _Shard:
         if identity.rows == "all" and identity.total != data.rows:
             raise ValueError(f"all rows are {identity.total}, but the data have {data.rows}")
         scorer = text(content, "scorer") if "scorer" in content else "native"
-        tallies = stored_tallies(content["tallies"], identity)
+        tallies = stored_tallies(content["tallies"], identity, data.rows, earlier=content["schema"] != SCHEMA)
         if not tallies or any(len(one.state.classes) not in (0, model.outputs) for one in tallies):
             raise ValueError(f"no tallies of {model.outputs} classes")
         check_costs(content["resources"])

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from streameval.errors import DataError
 from streameval.evaluation.counts import Counts
-from streameval.evaluation.fields import UNSOUND, integer
+from streameval.evaluation.fields import UNSOUND, integer, told
 from streameval.frozen import frozen
 
 UNITS = 1 << 40
@@ -233,7 +233,7 @@ class State:
             sums = LossSums.from_dict(stored | {"rows": sum(one.rows for one in classes)})
             return cls(sums, Classification(classes, Counts(stored["confusion"])))
         except UNSOUND as error:
-            raise DataError(f"a stored state is damaged: {error!r}. Compute it again.") from error
+            raise DataError(f"a stored state is damaged ({told(error)}). Compute it again.") from error
 
 
 def mean(units: int, rows: int) -> float | None:

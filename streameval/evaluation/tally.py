@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import DataError
-from streameval.evaluation.consistency import check_state
+from streameval.evaluation.consistency import Numbers, check_state
 from streameval.evaluation.counts import Counts
-from streameval.evaluation.fields import UNSOUND, integer, sha256, shown
+from streameval.evaluation.fields import UNSOUND, integer, sha256, shown, told
 from streameval.evaluation.identity import Identity
 from streameval.evaluation.sealed import canonical
 from streameval.evaluation.state import (
@@ -82,7 +82,7 @@ class Block:
         }
 
     @classmethod
-    def from_dict(cls, stored: Any, rows: int, numbers: Span | None = None) -> Block:
+    def from_dict(cls, stored: Any, rows: int, numbers: Numbers | None = None) -> Block:
         """What `to_dict` wrote of a block of `rows` rows, `numbers` as in `check_state`.
 
         Raises DataError if no rows can come to it.
@@ -114,6 +114,27 @@ def add_up(state: State, blocks: Iterable[Block]) -> bool:
     return (sums, classes) == (state.sums, state.classes) and (
         not known or reduce(add, tables, table) == state.confusion
     )
+
+
+@frozen
+class Places:
+    """What numbers the rows at the places of a selection have.
+
+    first  number of the row at place 0 where the rows are consecutive, None for a selection of others
+    rows   of the data set, None where that is not known
+    """
+
+    first: int | None = None
+    rows: int | None = None
+
+    def numbers(self, span: Span) -> Numbers | None:
+        """Those at the places `span`, None where nothing is known of them."""
+        if self.first is not None:
+            return Numbers(Span(self.first + span.start, self.first + span.stop))
+        return None if self.rows is None else Numbers(Span(0, self.rows), again=True)
+
+
+ANYWHERE = Places()
 
 
 @frozen
@@ -190,59 +211,54 @@ class Tally:
         }
 
     @classmethod
-    def from_dict(cls, stored: Any, first: int | None = None) -> Tally:
+    def from_dict(cls, stored: Any, places: Places = ANYWHERE, *, earlier: bool = False) -> Tally:
         """What `to_dict` wrote. Raises DataError if it is damaged, or no rows can come to it.
 
-        first  number of the row at place 0 where the rows are consecutive; None for a selection of others
+        places   what numbers the rows have · earlier  whether an earlier version wrote it, which kept digests alone of
+                 its blocks
         """
         try:
             span = Span(integer(stored, "start", least=0), integer(stored, "stop", least=0))
-            numbers = Numbers(first)
             tally = cls(
                 span,
                 State.from_dict(stored["state"]),
-                _stored_blocks(stored, span, numbers),
+                _stored_digests(stored) if earlier else _stored_blocks(stored, span, places),
                 tuple((integer([k], 0), State.from_dict(state)) for k, state in stored["partial"]),
                 _stored_anatomy(stored),
             )
         except UNSOUND as error:
             if isinstance(error, DataError):
                 raise
-            raise DataError(f"a stored tally is damaged: {error!r:.200}. Compute it again.") from error
-        tally._check(numbers)
-        if "digests" not in stored and canonical(tally.to_dict()) != canonical(stored):
+            raise DataError(f"a stored tally is damaged ({told(error)}). Compute it again.") from error
+        tally._check(places)
+        written = tally.to_dict()
+        if earlier:
+            written["digests"] = [one["digest"] for one in written.pop("blocks")]
+        if canonical(written) != canonical(stored):
             raise DataError("a stored tally says more, or other, than a tally does. Compute it again.")
         return tally
 
-    def _check(self, numbers: Numbers) -> None:
+    def _check(self, places: Places) -> None:
         """Raise DataError if no rows come to this."""
         start, stop = self.span.start, self.span.stop
         if start > stop:
             raise DataError(f"a stored tally is of rows {_text(self.span)}. Compute it again.")
-        check_state(self.state, len(self.span), numbers.of(self.span))
+        numbers = places.numbers(self.span)
+        check_state(self.state, len(self.span), numbers)
         if self.anatomy is not None:
-            self.anatomy.check(self.state)
+            from streameval.evaluation.anatomy_consistency import check_anatomy
+
+            check_anatomy(self.anatomy, self.state, numbers)
         ends = {at // BLOCK_ROWS for at in (start, stop) if at % BLOCK_ROWS and start < stop}
         partial = {k: Span(max(k * BLOCK_ROWS, start), min((k + 1) * BLOCK_ROWS, stop)) for k in sorted(ends)}
         if len(self.whole) != len(_whole_blocks(self.span)) or [k for k, _ in self.partial] != list(partial):
             raise DataError(f"a stored tally of rows {_text(self.span)} has other blocks. Compute it again.")
         for block, state in self.partial:
-            check_state(state, len(partial[block]), numbers.of(partial[block]))
+            check_state(state, len(partial[block]), places.numbers(partial[block]))
         if not add_up(self.state, [*self.whole, *(Block.of(state) for _, state in self.partial)]):
             raise DataError(
                 f"a stored tally of rows {_text(self.span)} is not the sum of its blocks. Compute it again."
             )
-
-
-@frozen
-class Numbers:
-    """The numbers that rows have whose places are known: `first` is that at place 0, None where nothing is known."""
-
-    first: int | None
-
-    def of(self, span: Span) -> Span | None:
-        """Those at the places `span`."""
-        return None if self.first is None else Span(self.first + span.start, self.first + span.stop)
 
 
 def _whole_blocks(span: Span) -> range:
@@ -258,36 +274,59 @@ def _stored_anatomy(stored: dict[str, Any]) -> Anatomy | None:
     return Anatomy.from_dict(stored["anatomy"])
 
 
-def _stored_blocks(stored: Any, span: Span, numbers: Numbers) -> tuple[Block, ...]:
-    if "blocks" not in stored:  # an earlier version kept digests alone
-        return tuple(Block(sha256(stored["digests"], k)) for k in range(len(stored["digests"])))
+def _stored_digests(stored: Any) -> tuple[Block, ...]:
+    return tuple(Block(sha256(stored["digests"], k)) for k in range(len(stored["digests"])))
+
+
+def _stored_blocks(stored: Any, span: Span, places: Places) -> tuple[Block, ...]:
     spans = [Span(k * BLOCK_ROWS, (k + 1) * BLOCK_ROWS) for k in _whole_blocks(span)[: len(stored["blocks"])]]
     if len(spans) != len(stored["blocks"]):
         raise ValueError(f"{len(stored['blocks'])} whole blocks")
     return tuple(
-        Block.from_dict(one, BLOCK_ROWS, numbers.of(rows))
+        Block.from_dict(one, BLOCK_ROWS, places.numbers(rows))
         for one, rows in zip(stored["blocks"], spans, strict=True)
     )
 
 
-def stored_tallies(stored: Any, identity: Identity) -> list[Tally]:
-    """The tallies of a pass with this identity, as a file has them.
+def stored_tallies(stored: Any, identity: Identity, rows: int, *, earlier: bool) -> list[Tally]:
+    """The tallies of a pass with this identity over a data set of `rows` rows, as a file has them.
+
+    earlier  whether the file is of an earlier version: see `Tally.from_dict`
 
     Raises what a content of another form may raise, and DataError if no rows can come to them.
     """
     if not isinstance(stored, list):
         raise TypeError(f"tallies are {shown(stored)}")
-    first, tallies = identity.first(), []
+    places, tallies = Places(identity.first(), rows), []
     for k in range(len(stored)):
-        tally = Tally.from_dict(stored[k], first)
+        tally = Tally.from_dict(stored[k], places, earlier=earlier)
         if tally.span.stop > identity.total:
             raise DataError(
                 f"a stored tally of rows {_text(tally.span)} of {identity.total}. Compute it again."
             )
         if tally.state.sums.left_out and not identity.nonfinite:
             raise DataError("a stored tally leaves rows out that were not allowed to be. Compute it again.")
+        if len(tally.span):
+            _check_taken_apart(tally, identity.anatomy)
         tallies.append(tally)
     return tallies
+
+
+def _check_taken_apart(tally: Tally, named: str) -> None:
+    """Raise DataError unless the losses are taken apart as those of the pass are, `Identity.anatomy`."""
+    anatomy = tally.anatomy
+    if anatomy is None:
+        fits, found = not named, "no anatomy"
+    else:
+        from streameval.evaluation.anatomy import name_of
+
+        fits = named == name_of(anatomy.column, named[-64:])
+        found = name_of(anatomy.column, "...")
+    if not fits:
+        raise DataError(
+            f"a stored tally of rows {_text(tally.span)} has {found}, expected {shown(named) if named else 'none'}, "
+            "as its pass has. Compute it again."
+        )
 
 
 def fold_tally(

@@ -27,14 +27,18 @@ from streameval.errors import CheckError, DataError, UsageError
 from streameval.evaluation import sealed
 from streameval.evaluation.anatomizing import grid_of
 from streameval.evaluation.anatomy import BINS, RELATIVE, SMALLEST, Anatomy, edges, tops
+from streameval.evaluation.anatomy_consistency import check_anatomy
 from streameval.evaluation.anatomy_report import anatomy_dict
 from streameval.evaluation.checkpoint import Checkpoint
+from streameval.evaluation.consistency import Numbers
 from streameval.evaluation.events import Callback
 from streameval.evaluation.shards import StateFile
 from streameval.evaluation.state import UNITS, fold_losses
 from streameval.statistics.quantiles import order_statistics, rank_of
+from streameval.storage.source import Span
 
 ROWS, CLASSES = 70_001, 4
+NUMBERED = Numbers(Span(0, ROWS))
 NUMBERS = st.one_of(
     st.floats(0.0, 20.0), st.floats(-3e6, 3e6), st.sampled_from([0.0, 1.0, 2.0**-40, 1e-13, -1e-7])
 )
@@ -370,14 +374,19 @@ def test_whatever_a_file_says_is_refused_or_told_without_a_crash(arrays: Any, ta
         inside(changed, place[:-1])[place[-1]] = lie
         try:
             found = Anatomy.from_dict(changed)
-            found.check(taken_apart.state)
+            check_anatomy(found, taken_apart.state, NUMBERED)
         except DataError:
             continue
         json.dumps(anatomy_dict(found, taken_apart.state))
         believed.append(place)
-    # What some other rows with these losses could have come to.
-    assert {place[0] for place in believed} <= {"chances", "slices", "column"}
-    assert len(believed) < len(tried) / 5
+    # What some other rows with these losses could have come to: their values, who is among the first classes, the
+    # confidence in a bin of many, and the numbers of rows that are among the worst of their value alone.
+    told = {".".join("_" if type(step) is int else step for step in place) for place in believed}
+    assert told == {
+        "chances", "chances.brier.smallest", "chances.top._", "chances.bins._._", "column", "slices._._",
+        "slices._._.worst._._",
+    }  # fmt: skip
+    assert len(believed) < len(tried) / 15
 
 
 def test_the_command_tells_it_as_text_json_and_page(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_the_same_rows_with_another_anatomy_are_refused_in_any_order(data: Path,
     """Their digest is the same: it is of the state alone."""
     paths = states(data, tmp_path, 3, anatomy=True)
     content = json.loads(paths[0].read_text())
-    content["tallies"][0]["anatomy"]["chances"]["brier"]["units"] -= 1
+    content["tallies"][0]["anatomy"]["chances"]["top"][1] -= 1
     del content["sha256"]
     false = tmp_path / "false.json"
     false.write_text(json.dumps(sealed.seal(content)))
