@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,12 +28,18 @@ from streameval.evaluation.anatomy import (
 )
 from streameval.evaluation.state import LARGEST_LOSS, UNITS, fold_losses
 from streameval.frozen import frozen
+from streameval.outputs import is_saved
 from streameval.scoring.scorer import Scores
 from streameval.storage.source import Source
+
+if TYPE_CHECKING:
+    from streameval.outputs.source import Outputs
 
 # Rows whose probabilities are looked at together: so many numbers in float64.
 PIECE: Final = 1 << 17
 HALF: Final = 1 << 31
+# What values that were given as an array are called.
+ARRAY: Final = "by"
 MANTISSA: Final = 52 - (CELLS.bit_length() - 1)
 
 
@@ -57,10 +63,12 @@ class Anatomist:
         self.column: str | None = None
         self.named = name_of(None)
         if by is not None:
+            if isinstance(by, str) and is_saved(source):
+                by = _named(by, source)
             if isinstance(by, Named):
                 self.column, self._codes, self._values = by.column, by.codes, list(by.values)
             else:
-                self.column = by if isinstance(by, str) else "by"
+                self.column = by if isinstance(by, str) else ARRAY
                 self._codes, self._values = _codes(by, source)
             _check_few(self.column, len(self._values))
             told = hashlib.sha256(self._codes.tobytes() + "\n".join(self._values).encode()).hexdigest()
@@ -175,6 +183,16 @@ def _codes(by: Any, source: Source) -> tuple[NDArray[np.int64], list[str]]:
     values, codes = np.unique(given, return_inverse=True)
     texts = [one.decode(errors="replace") if isinstance(one, bytes) else str(one) for one in values.tolist()]
     return codes.reshape(-1).astype(np.int64), texts
+
+
+def _named(column: str, source: Outputs) -> Named:
+    """The values of rows of saved outputs: those of the column that they were opened with."""
+    if source.groups is None or source.groups.column != column:
+        raise UsageError(
+            f"by: {column!r}, but {source.name} was opened without it. Open it with that column: open_outputs(..., "
+            f"group={column!r}) (--group {column})."
+        )
+    return Named(column, source.groups.codes, source.groups.names)
 
 
 def _check_few(column: str, count: int) -> None:

@@ -33,7 +33,8 @@ from streameval.scoring.rounding import Rounding
 from streameval.storage.source import Source, Span
 
 # What nothing that is at hand can tell: what the evaluation cost, where files lay, and errors by group, since a report
-# does not name its groups. `Certificate.unknown` lists what a report says of these.
+# does not name its groups; and an anatomy, unless all rows are computed again. `Certificate.unknown` lists what a
+# report says of these.
 UNKNOWN = (
     "model.path",
     "model.notes",
@@ -94,7 +95,7 @@ class Certificate:
 
     name    of the report, for messages · said: its content
     state   the exact sums that it states · loss: what a row costs
-    blocks  what it states of each block of rows
+    blocks  what it states of each block of rows · anatomy  what it states that losses are made of, None without
     """
 
     name: str
@@ -102,6 +103,7 @@ class Certificate:
     state: State
     loss: Loss
     blocks: tuple[Block, ...]
+    anatomy: Anatomy | None = None
 
     @property
     def adds_up(self) -> bool:
@@ -264,11 +266,10 @@ def _checked(name: str, said: dict[str, Any]) -> Certificate:
     check_costs(said["resources"], rows)
     if said.get("rounding") is not None:
         Rounding.from_dict(said["rounding"])
-    if said.get("anatomy") is not None:
-        _check_anatomy(said["anatomy"], state)
+    anatomy = None if said.get("anatomy") is None else _anatomy(said["anatomy"], state)
     if said.get("check") is not None:
         _check_hashed(said["check"], rows, said["data"]["fingerprint"])
-    found = Certificate(name, said, state, loss, _blocks(name, said, rows))
+    found = Certificate(name, said, state, loss, _blocks(name, said, rows), anatomy)
     if not add_up(state, found.blocks):
         raise CheckError(
             f"{name}: its blocks come to {sum(one.sums.units for one in found.blocks if one.sums)} units, but it "
@@ -302,12 +303,14 @@ def _alike(said: Any, wanted: Any) -> bool:
     return bool(said == wanted)
 
 
-def _check_anatomy(said: Any, state: State) -> None:
-    """Raise DataError or ValueError for an anatomy that is not of these rows, or whose numbers are others."""
+def _anatomy(said: Any, state: State) -> Anatomy:
+    """What is stated. Raises DataError or ValueError for one that no rows of the state come to, or whose numbers do not
+    follow from its own counts."""
     found = Anatomy.from_dict(said["state"])
     check_anatomy(found, state, Numbers(Span(0, state.rows + state.sums.left_out)))
     if not _alike(said, json.loads(json.dumps(anatomy_dict(found, state)))):
         raise ValueError("its anatomy does not follow from its exact counts")
+    return found
 
 
 def _check_hashed(said: Any, rows: int, fingerprint: str) -> None:

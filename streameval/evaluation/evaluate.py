@@ -40,7 +40,6 @@ from streameval.files import Output, check_outputs
 from streameval.frozen import frozen
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
-from streameval.outputs import is_saved
 from streameval.scoring import make_scorer
 from streameval.scoring.scorer import Budget
 from streameval.showing import with_progress
@@ -201,27 +200,11 @@ def _anatomist(anatomy: bool, by: Any, source: Source, options: PassOptions) -> 
             "by (--by) with an engine: workers do not have the values by which rows are told apart. Leave one of "
             "them out; with shards or a checkpoint it works."
         )
-    if by is not None and is_saved(source):
-        by = _values_of(by, source)
     if not anatomy and by is None:
         return None
     from streameval.evaluation.anatomizing import Anatomist
 
     return Anatomist(source, by)
-
-
-def _values_of(by: Any, source: Outputs) -> Any:
-    """The values by which rows of saved outputs are told apart: those of the column that they were opened with."""
-    if not isinstance(by, str):
-        return by
-    if source.groups is None or source.groups.column != by:
-        raise UsageError(
-            f"by: {by!r}, but {source.name} was opened without it. Open it with that column: open_outputs(..., "
-            f"group={by!r}) (--group {by})."
-        )
-    from streameval.evaluation.anatomizing import Named
-
-    return Named(by, source.groups.codes, source.groups.names)
 
 
 @frozen(eq=False)

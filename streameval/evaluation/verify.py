@@ -17,6 +17,8 @@ import numpy as np
 from streameval.arguments import integer
 from streameval.defaults import CHUNK_ROWS, NATIVE
 from streameval.errors import CheckError, DamagedModelError, DataError, UsageError
+from streameval.evaluation.anatomizing import Anatomist
+from streameval.evaluation.anatomy_again import anatomist_of, compare
 from streameval.evaluation.certificate import Certificate, read_certificate
 from streameval.evaluation.opening import open_rows
 from streameval.evaluation.passes import compute
@@ -26,6 +28,7 @@ from streameval.frozen import frozen
 from streameval.models.loading import load
 from streameval.models.model import Model
 from streameval.scoring import check_model, make_scorer
+from streameval.scoring.detailed import DetailedScorer
 from streameval.scoring.rounding import measure
 from streameval.scoring.scorer import Budget, Scorer
 from streameval.showing import Shown
@@ -44,7 +47,8 @@ class Verified(Shown):
     seed     that the blocks were chosen by, None where all were
     scorer   who computed the losses, then and now: "native", or another library, which promises equal bits only in the
              same version on the same machine
-    unknown  what the report says that cannot be compared with anything: paths, what it cost, errors by group
+    unknown  what the report says that was not compared with anything: paths, what it cost, errors by group; of an
+             anatomy all unless `whole`, else what it says by the values of an array, which is not at hand
     signed   whether a key was given, and is the one that the report was signed with
     """
 
@@ -113,9 +117,9 @@ def verify(
     progress called with (blocks done, blocks in all)
 
     The report's own SHA-256, the numbers against its exact state, that against the sum of its blocks, all that is
-    stated of model, data and scorer, the recorded hashes of the rows of the chosen blocks, and what each of those comes
-    to must all be the same; a field that no report has is refused. `Verified.unknown` is what cannot be compared. A
-    block that is false alone is among K of N random ones with probability K / N.
+    stated of model, data and scorer, the recorded hashes of the rows of the chosen blocks, what each of those comes
+    to and, of all blocks, the anatomy must all be the same; a field that no report has is refused. `Verified.unknown`
+    is what cannot be compared. A block that is false alone is among K of N random ones with probability K / N.
 
     Raises:
         CheckError: something differs; it is named.
@@ -141,17 +145,24 @@ def verify(
             "(--blocks) out: all are computed again, and the total with them."
         )
     chosen = _choose(count, blocks, drawn)
-    total = _check_blocks(certificate, scorer, source, chosen, progress)
+    anatomist = None
+    if len(chosen) == count and certificate.anatomy is not None:
+        scorer, anatomist = DetailedScorer(scorer), anatomist_of(certificate.anatomy, source.unchecked)
+    total = _check_blocks(certificate, scorer, source, chosen, progress, anatomist)
     if len(chosen) == count and total.state.digest != certificate.said["digest"]:
         raise CheckError(
             f"{certificate.name}: digest {certificate.said['digest']}, but all rows together give "
             f"{total.state.digest}. {_blame(scorer)}"
         )
+    unknown = certificate.unknown
+    if total.anatomy is not None:
+        del unknown["anatomy"]
+        unknown |= compare(certificate, total.anatomy, _blame(scorer))
     _check_content(certificate, source)
     rows = sum(len(certificate.rows_of(block)) for block in chosen)
     return Verified(
         tuple(chosen), count, rows, source.compared(), certificate.adds_up, certificate.state.digest,
-        None if len(chosen) == count else drawn, certificate.unknown, key is not None,
+        None if len(chosen) == count else drawn, unknown, key is not None,
         scorer.name,
     )  # fmt: skip
 
@@ -205,13 +216,15 @@ def _check_blocks(
     source: Source,
     chosen: Sequence[int],
     progress: Callable[[int, int], None] | None,
+    anatomist: Anatomist | None,
 ) -> Tally:
     """Compute the chosen blocks again; return what the first of them that lie side by side come to."""
     total: Tally | None = None
     for done, number in enumerate(chosen, start=1):
         rows, stated = certificate.rows_of(number), certificate.blocks[number]
         try:
-            tally = _again(scorer, source, rows, allow_nonfinite=certificate.state.sums.left_out > 0)
+            left_out = certificate.state.sums.left_out > 0
+            tally = _again(scorer, source, rows, allow_nonfinite=left_out, anatomist=anatomist)
         except DataError as error:
             raise CheckError(f"{error} Block {number} differs from {certificate.name}.") from error
         true = Block.of(tally.state)
@@ -245,10 +258,14 @@ def _blame(scorer: Scorer) -> str:
     )
 
 
-def _again(scorer: Scorer, source: Source, rows: Span, *, allow_nonfinite: bool) -> Tally:
+def _again(
+    scorer: Scorer, source: Source, rows: Span, *, allow_nonfinite: bool, anatomist: Anatomist | None
+) -> Tally:
     """What comes of consecutive rows."""
     tally = Tally.empty(rows.start, scorer.classes)
     tasks = Selection(Span(0, source.rows)).tasks([rows])
-    for part in compute([scorer], source, tasks, chunk_rows=CHUNK_ROWS, allow_nonfinite=allow_nonfinite):
+    for part in compute(
+        [scorer], source, tasks, chunk_rows=CHUNK_ROWS, allow_nonfinite=allow_nonfinite, anatomist=anatomist
+    ):
         tally += part.tallies[0]
     return tally
