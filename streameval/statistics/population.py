@@ -44,7 +44,8 @@ class Population:
             lows.append(float(piece.min()))
             highs.append(float(piece.max()))
         rows = len(losses)
-        mean = math.fsum(sums) / rows
+        # Rounding must not carry the mean of equal losses away from them: intervals of no width would miss it.
+        mean = min(max(math.fsum(sums) / rows, min(lows)), max(highs))
         powers = np.zeros(3)
         for start in range(0, rows, PIECE):
             gap = np.asarray(losses[start : start + PIECE], np.float64) - mean

@@ -96,6 +96,20 @@ def test_the_predicted_sd_is_exact():
 
 
 @pytest.mark.parametrize("replace", [True, False])
+@pytest.mark.parametrize("loss", [0.1, 0.3, 2.7182818])
+def test_equal_losses_are_in_every_interval(loss, replace):
+    """Intervals of no width hold the mean of 1,000 and more losses only if it is that of each of them, to the bit."""
+    for rows in (7, 1000, 70_000):
+        losses = np.full(rows, loss)
+        assert Population.of(losses).mean == loss
+        found = compare_losses(losses, sizes=(2, 5), trials=20, bounds=BOUNDS, replace=replace)
+        for trials in found.batches:
+            assert {name: one.covered for name, one in trials.coverage.items()} == dict.fromkeys(
+                INTERVALS, 1.0
+            )
+
+
+@pytest.mark.parametrize("replace", [True, False])
 def test_draws_do_not_depend_on_the_pieces_or_on_other_sizes(replace, monkeypatch):
     losses = skewed(500)
     whole = compare_losses(losses, sizes=(10, 30), trials=50, seed=3, replace=replace, bounds=BOUNDS)
