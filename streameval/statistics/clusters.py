@@ -69,6 +69,8 @@ def clustered(values: Any, groups: Any, *, weights: Any = None) -> Clustered:
     codes, count = group_codes(groups)
     if len(codes) != len(values):
         raise UsageError(f"groups: {len(codes)} for {len(values)} rows. Give one for each row.")
+    if weights is not None and len(weights) != len(values):
+        raise UsageError(f"weights: {len(weights)} for {len(values)} rows. Give one for each row.")
     sums, sizes = np.zeros(count), np.zeros(count)
     for start in range(0, len(values), PIECE):
         part = slice(start, start + PIECE)
@@ -80,11 +82,14 @@ def clustered(values: Any, groups: Any, *, weights: Any = None) -> Clustered:
 
 
 def of_sums(sums: NDArray[np.float64], sizes: NDArray[np.float64]) -> Clustered:
-    """Return the same from the sums of each group: values (G,) and weights (G,), float64; empty groups do not count."""
-    there = sizes > 0
+    """Return the same from the sums of each group: values (G,) and weights (G,), float64.
+
+    A group of weight 0 counts with what it adds to the values, as the loss of ending an empty text; one of 0 and 0 is none.
+    """
+    there = (sizes > 0) | (sums != 0)
     sums, sizes = sums[there], sizes[there]
     count, total = len(sizes), math.fsum(sizes)
-    if count == 0:
+    if total == 0:
         raise UsageError("groups: no rows, or no weight in them. At least one group with rows was expected.")
     mean = math.fsum(sums) / total
     stderr = None

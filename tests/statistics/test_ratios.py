@@ -48,6 +48,19 @@ def test_tokens_of_a_document_say_what_its_sums_say():
     assert by_token.interval.low == pytest.approx(by_document.interval.low, rel=1e-10)
 
 
+def test_an_empty_document_counts_with_its_loss():
+    """Of a text without bytes its end is still predicted: what that costs is in the sum, and no byte is in the other."""
+    rng = np.random.default_rng(8)
+    values, lengths = documents(rng, 40)
+    values, lengths = np.append(values, [1.5, 0.5]), np.append(lengths, [0, 0])
+    found = bits_per_byte(values, lengths)
+    mean, stderr = naive.clustered(values.tolist(), list(range(42)), lengths.tolist())
+    assert found.estimate == pytest.approx(values.sum() / lengths.sum() / math.log(2), rel=1e-12)
+    assert found.estimate == pytest.approx(mean / math.log(2), rel=1e-12)
+    assert found.stderr == pytest.approx(stderr / math.log(2), rel=1e-10)
+    assert (found.rows, found.groups) == (42, 42)
+
+
 def test_perplexity_and_bits_per_byte_are_the_ratio_on_other_scales():
     values, tokens = documents(np.random.default_rng(2), 100)
     nats, ppl, bits = (f(values, tokens) for f in (loss_by_weight, perplexity, bits_per_byte))
@@ -97,6 +110,8 @@ def test_weights_that_cannot_be_are_refused():
         perplexity([1.0, 2.0], np.array([1, -1]))
     with pytest.raises(UsageError, match="no weight"):
         perplexity(np.array([1.0, 2.0]), np.array([0, 0]))
+    with pytest.raises(UsageError, match="weights: 1 for 2 rows"):
+        perplexity(np.array([1.0, 2.0]), np.array([1]))
     with pytest.raises(DataError, match="values, row 0"):
         perplexity(np.array([math.nan, 2.0]), np.array([1, 1]))
     two = perplexity(np.array([1.0, 900.0]), np.array([1, 1]))
