@@ -168,6 +168,8 @@ def _errors(result: Report) -> list[tuple[str, str]]:
         pairs.append(("errors", f"{said}, for further data if rows are independent"))
     if clusters is not None:
         share, warning = result.accuracy_interval_clustered, clusters.loss.interval().warning
+        if warning is None and share is not None and share.warning is not None:
+            warning = f"Accuracy: {share.warning}"
         said = f"standard error {nats(clusters.loss.stderr)}{_share(share, 'about ')}"
         said += f", for further data if the {count(clusters.loss.groups)} groups are independent"
         pairs.append(("by groups", said if warning is None else f"{said}. Warning: {warning}"))

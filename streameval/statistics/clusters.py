@@ -21,6 +21,7 @@ from streameval.statistics.student import t_quantile
 ENOUGH = (
     40  # groups from which on the interval covers to about a point of nominal where groups are alike in size
 )
+FLAT = 1e-12  # of the mean: a spread that rounding alone can leave
 ASSUMES = (
     "For further data of the same kind, approximately: the groups are independent of each other, rows of one group "
     "need not be, and no group outweighs the others."
@@ -48,7 +49,9 @@ class Clustered:
 
     def _warning(self) -> str | None:
         if self.stderr is None:
-            return "One group says nothing of the spread between groups: the interval has no ends."
+            return "One group says nothing of the spread between groups, and sets the interval no ends."
+        if self.stderr <= FLAT * abs(self.mean):
+            return "All groups are alike: a spread of 0 says nothing of groups that are not among them."
         if self.groups < ENOUGH or self.largest > 2.0 / ENOUGH:
             return (
                 f"{self.groups} groups, the largest with {100 * self.largest:.0f} % of the rows, are few: the interval "

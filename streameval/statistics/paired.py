@@ -15,7 +15,7 @@ from streameval.errors import UsageError
 from streameval.frozen import frozen
 from streameval.statistics.bounds import Bounds, difference_bounds
 from streameval.statistics.intervals.method import Interval, checked_level
-from streameval.statistics.intervals.normal import FEWEST_ROWS, NORMAL, ROWS_FOR_SKEWNESS
+from streameval.statistics.intervals.normal import NORMAL, rows_wanted
 from streameval.statistics.population import PIECE, Population
 from streameval.statistics.student import STUDENT, t_quantile
 from streameval.statistics.until import Step, StoppingResult, until
@@ -207,12 +207,14 @@ def _interval(gap: Population, reach: float, level: float, population: int | Non
         return Interval(
             -math.inf, math.inf, level, method, NORMAL.assumes, "One row says nothing of the spread."
         )
-    needed = max(FEWEST_ROWS, ROWS_FOR_SKEWNESS * gap.skewness**2)
+    needed = rows_wanted(gap.skewness)
     warning = None
     if gap.rows < needed and gap.rows != population:
         warning = (
             f"{gap.rows} rows are too few for differences as skew as these: about {needed:.0f} are needed."
         )
+    elif gap.smallest == gap.largest and gap.rows != population:
+        warning = "All differences are equal: a spread of 0 says nothing of rows that are not among these."
     half = reach * gap.sd
     return Interval(gap.mean - half, gap.mean + half, level, method, NORMAL.assumes, warning)
 

@@ -95,6 +95,10 @@ def test_few_or_unequal_groups_warn():
     alone = clustered(values, np.zeros(1000, np.int64))
     assert alone.stderr is None
     assert (alone.interval().low, alone.interval().high) == (-math.inf, math.inf)
+    for value in (0.0, 0.1, 1.0):
+        alike = clustered(np.full(1000, value), np.arange(1000) // 10).interval()
+        assert alike.high - alike.low < 1e-12
+        assert "groups are alike" in str(alike.warning)
 
 
 def test_what_are_no_groups_is_refused():

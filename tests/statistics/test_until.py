@@ -352,6 +352,9 @@ def test_pairs_of_few_or_equal_rows_have_answers():
     same = paired({"a": np.array([0.1, 0.2]), "b": np.array([0.1, 0.2])})[0]
     assert (same.difference, same.tie_rate, same.win_rate, same.interval.half_width) == (0.0, 1.0, 0.0, 0.0)
     assert "too few" in same.interval.warning
+    ties = {"a": np.zeros(100), "b": np.zeros(100)}
+    assert "All differences are equal" in paired(ties)[0].interval.warning
+    assert paired(ties, population=100)[0].interval.warning is None
     one = paired({"a": np.array([0.1]), "b": np.array([0.3])}, labels=[0])[0]
     assert (one.interval.low, one.unpaired_half_width) == (-math.inf, math.inf)
     assert one.interval_at(0.5).high == math.inf

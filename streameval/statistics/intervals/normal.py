@@ -32,7 +32,7 @@ def warn(batch: Batch) -> str | None:
     if flat(batch):
         return flat(batch)
     skewness = batch.moments[0].skewness
-    needed = max(FEWEST_ROWS, ROWS_FOR_SKEWNESS * skewness**2)
+    needed = rows_wanted(skewness)
     if batch.n >= needed:
         return None
     if batch.n >= ROWS_FOR_SKEWNESS * skewness**2:  # too few for any losses, and no side is the likelier one
@@ -46,6 +46,11 @@ def warn(batch: Batch) -> str | None:
         f"{needed:.0f} are needed. The interval is too short, and when it misses, the loss most likely lies "
         f"{side} it; 'skew' is better, 'betting' is guaranteed."
     )
+
+
+def rows_wanted(skewness: float) -> float:
+    """Return how many rows of this skewness have a mean that is nearly normally distributed."""
+    return max(FEWEST_ROWS, ROWS_FOR_SKEWNESS * skewness**2)
 
 
 NORMAL = Method(
