@@ -41,7 +41,11 @@ def calibration(result: Calibration, style: TextStyle) -> str:
         f"together in {level} of samples of independent rows. Off: the confidence lies outside. Brier and error: "
     )
     assumes = result.error.interval.assumes
-    return style.finish([*lines, *paragraph(tables + assumes[:1].lower() + assumes[1:], style)])
+    lines += paragraph(tables + assumes[:1].lower() + assumes[1:], style)
+    for name, one in (("Brier", result.brier), ("error", result.error)):
+        if one.interval.warning is not None:
+            lines += paragraph(f"Warning, {name}: {one.interval.warning}", style)
+    return style.finish(lines)
 
 
 def _estimate(one: Estimate, level: str) -> str:

@@ -20,7 +20,10 @@ from streameval.frozen import frozen
 from streameval.statistics.accuracy import accuracy_interval
 from streameval.statistics.clusters import clustered, finite, group_codes
 from streameval.statistics.intervals import interval as mean_interval
-from streameval.statistics.intervals.method import Interval, checked_level, quantile
+from streameval.statistics.intervals.batch import Batch
+from streameval.statistics.intervals.method import Interval, checked_level, flat, quantile
+from streameval.statistics.intervals.normal import ROWS_FOR_SKEWNESS, rows_wanted
+from streameval.statistics.intervals.unseen import Seen
 
 Floats = NDArray[np.float64]
 
@@ -95,7 +98,8 @@ def brier(scores: Any, *, groups: Any = None, level: float = LEVEL, guaranteed: 
     """Return the Brier score, the mean of `brier_scores` (n,), with its interval.
 
     groups      as for `clusters.clustered`
-    guaranteed  by betting, for any number of independent rows; else by Student's t, for many
+    guaranteed  by betting, for any number of independent rows; else by Student's t, for many, with a warning where
+                scores are so skew, or so much alike, that these are too few
 
     Raises UsageError, DataError.
     """
@@ -107,8 +111,27 @@ def brier(scores: Any, *, groups: Any = None, level: float = LEVEL, guaranteed: 
             float(values.mean()), mean_interval(values, "betting", level=level, bounds=(0.0, 2.0))
         )
     found = clustered(values, np.arange(len(values)) if groups is None else groups)
-    interval = found.interval(level)
-    return Estimate(found.mean, replace(interval, low=max(0.0, interval.low), high=min(2.0, interval.high)))
+    interval = _cut(found.interval(level), 2.0)
+    if groups is None and len(values) > 1:
+        interval = replace(interval, warning=_few_scores(values, level, interval.half_width))
+    return Estimate(found.mean, interval)
+
+
+def _few_scores(values: Floats, level: float, half_width: float) -> str | None:
+    """Say of independent scores why Student's t should not be trusted, None where nothing speaks against it."""
+    batch = Batch.of(values)
+    wanted = rows_wanted(batch.moments[0].skewness)
+    if flat(batch) or batch.n >= wanted:
+        return flat(batch) or Seen.of(batch).warning(level, (0.0, 2.0), half_width)
+    return (
+        f"{batch.n} rows are too few for scores as skew as these: about {wanted:.0f} are needed. The interval is likely "
+        "too short; by betting (guaranteed=True) it holds."
+    )
+
+
+def _cut(interval: Interval, most: float) -> Interval:
+    """The interval within what can be, 0 to the most."""
+    return replace(interval, low=max(0.0, interval.low), high=min(most, interval.high))
 
 
 def calibration_error(
@@ -126,7 +149,8 @@ def calibration_error(
     groups      (n,) of rows that may be alike: V is clustered by them
 
     The interval is E^2 -+ z sd, with sd^2 = 4 (w g)' V (w g) + 2 tr (W V W V) + var(d) / n for d = max(0, g^2 - V), cut
-    at 0, and the root of its ends. Raises UsageError, DataError.
+    at 0 and 1, and the root of its ends. It warns of fewer than 25 wrong, or right, rows: the spread of a bin is not
+    known from so few. Raises UsageError, DataError.
     """
     c, y = _pair(confidence, right)
     checked_level(level)
@@ -149,7 +173,25 @@ def calibration_error(
     )
     reach = quantile(level) * math.sqrt(spread)
     low, high = (math.sqrt(max(0.0, end)) for end in (square - reach, square + reach))
-    return Estimate(math.sqrt(max(0.0, square)), Interval(low, high, level, "debiased", ASSUMES))
+    few = None
+    if groups is not None:
+        by_groups = clustered(gap, groups)
+        few = by_groups.interval(level).warning
+        low, high = (0.0, 1.0) if by_groups.stderr is None else (low, high)
+    interval = Interval(low, high, level, "debiased", ASSUMES, few or _few_of_a_kind(y))
+    return Estimate(math.sqrt(max(0.0, square)), _cut(interval, 1.0))
+
+
+def _few_of_a_kind(right: Floats) -> str | None:
+    """Say where almost all rows are right, or wrong. Of a share p, 25 skewness^2 rows have 25 of the rarer kind."""
+    count = round(float(right.sum()))
+    few, kind = min((len(right) - count, "wrong"), (count, "right"))
+    if few >= ROWS_FOR_SKEWNESS:
+        return None
+    return (
+        f"{few} of {len(right)} rows are {kind}: too few to know the spread of a bin from, about {ROWS_FOR_SKEWNESS} are "
+        "needed. The interval is likely too short; those of the bins hold."
+    )
 
 
 def reliability(
@@ -195,7 +237,7 @@ def _bands(
 
 
 def _covariance(place: NDArray[np.int64], away: Floats, rows: Floats, groups: Any) -> Floats:
-    """The covariance (bins, bins) of the bins' mean gaps; a bin of one row has the largest variance there is."""
+    """The covariance (bins, bins) of the bins' mean gaps; a bin of one row, or group, has the largest variance there is."""
     if groups is None:
         sums = np.bincount(place, away * away, len(rows))
         return np.diag(np.where(rows > 1, sums / np.maximum(rows - 1.0, 1.0), 0.25) / rows)
@@ -205,7 +247,10 @@ def _covariance(place: NDArray[np.int64], away: Floats, rows: Floats, groups: An
     by_group = np.bincount(codes * len(rows) + place, away / rows[place], count * len(rows))
     parts = by_group.reshape(count, len(rows)).astype(np.float64)
     there = len(np.unique(codes))
-    return np.asarray(matmul(parts.T, parts) * (there / max(1, there - 1)))
+    alone = np.bincount(np.unique(codes * len(rows) + place) % len(rows), minlength=len(rows)) == 1
+    return np.asarray(
+        matmul(parts.T, parts) * (there / max(1, there - 1)) + np.diag(np.where(alone, 0.25, 0.0))
+    )
 
 
 def _bins(confidence: Floats, bins: int) -> tuple[NDArray[np.int64], int]:
@@ -226,4 +271,10 @@ def _pair(confidence: Any, right: Any) -> tuple[Floats, Floats]:
     if outside.any():
         row = int(np.argmax(outside))
         raise DataError(f"confidence, row {row}: {c[row]}, expected a probability.")
+    neither = (y != 0.0) & (y != 1.0)
+    if neither.any():
+        row = int(np.argmax(neither))
+        raise DataError(
+            f"right, row {row}: {y[row]}, expected 1 (or true) where the prediction is right, else 0."
+        )
     return c, y

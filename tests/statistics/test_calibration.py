@@ -110,6 +110,58 @@ def test_groups_widen_the_interval_as_they_must():
     assert plain / 200 < 0.5
 
 
+def test_models_that_are_nearly_always_right_are_warned_of():
+    """Of 1,000 rows at 99.9 %, a third of samples have none wrong, and intervals of no width miss; each of them says so.
+
+    500 samples at 95 %: all that miss warn, but for what chance allows (4 standard errors of 5 %).
+    """
+    rng = np.random.default_rng(8)
+    missed, silent = np.zeros(2), np.zeros(2)
+    confidence = np.full(1000, 0.995)
+    truths = 0.004, 2 * (0.999 * 0.005**2 + 0.001 * 0.995**2)
+    for _ in range(500):
+        right = rng.random(1000) < 0.999
+        found = calibration_error(confidence, right), brier(2 * np.square(right - confidence))
+        wrong = np.array([true not in one.interval for true, one in zip(truths, found, strict=True)])
+        missed += wrong
+        silent += wrong & [one.interval.warning is None for one in found]
+    assert (missed / 500 > 0.2).all()
+    assert (silent / 500 <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / 500)).all()
+    sure = calibration_error(np.ones(50), np.ones(50, bool)).interval.warning
+    assert "0 of 50 rows are wrong" in str(sure)
+    assert "spread of 0 says nothing" in str(brier(np.zeros(50)).interval.warning)
+    assert calibration_error(*drawn(rng, 2000, 0.0)).interval.warning is None
+    assert brier(rng.random(2000)).interval.warning is None
+
+
+def test_reports_warn_where_every_row_is_right(network_file, digits_file):
+    model, chunk = se.load_model(network_file), se.open(digits_file).take(np.arange(3000))
+    kept = np.flatnonzero(se.predict(model, chunk.x).argmax(axis=1) == chunk.t)[:200]
+    data = np.ascontiguousarray(chunk.x[kept]), chunk.t[kept]
+    shown = " ".join(str(se.calibration(model, data)).split())
+    assert "Warning, error: 0 of 200 rows are wrong" in shown
+    grouped = " ".join(str(se.evaluate(model, data, groups=np.arange(200) // 4)).split())
+    assert "Warning: Accuracy: All groups are alike" in grouped
+
+
+def test_of_one_group_nothing_is_known():
+    """A group that alone fills a bin shows no spread between groups there; one that is all there is, in none."""
+    c, y = drawn(np.random.default_rng(9), 400, 0.0)
+    one = calibration_error(c, y, groups=np.zeros(400, np.int64)).interval
+    assert (one.low, one.high) == (0.0, 1.0)
+    assert "One group" in str(one.warning)
+    whose = np.searchsorted(GRID, c)
+    rows = np.bincount(whose) / 400
+    alone = calibration_error(c, y, bins=100, groups=whose).interval
+    assert alone.high**2 >= 1.95 * math.sqrt(2 * np.sum((0.25 * rows) ** 2)) - 0.25
+    assert "6 groups" in str(alone.warning)
+
+
+def test_no_error_of_calibration_is_over_one():
+    found = calibration_error(np.ones(1), np.zeros(1, bool))
+    assert found.interval.high == 1.0
+
+
 def test_bands_hold_for_all_bins_and_all_classes_together():
     """500 samples at 90 %: all accuracies at once, less 4 standard errors."""
     rng = np.random.default_rng(5)
@@ -180,6 +232,10 @@ def test_what_are_no_probabilities_is_refused():
         calibration_error([0.5], [True, False])
     with pytest.raises(DataError, match=r"confidence, row 0: 1\.5"):
         calibration_error([1.5], [True])
+    with pytest.raises(DataError, match=r"right, row 1: nan"):
+        calibration_error([1.0, 1.0], [1.0, math.nan])
+    with pytest.raises(DataError, match=r"right, row 0: 0\.5"):
+        reliability([1.0, 1.0], [0.5, 1.0])
     with pytest.raises(UsageError, match="bins 0"):
         reliability([0.5], [True], bins=0)
     with pytest.raises(UsageError, match="guaranteed with groups"):
