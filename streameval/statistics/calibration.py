@@ -124,8 +124,8 @@ def _few_scores(values: Floats, level: float, half_width: float) -> str | None:
     if flat(batch) or batch.n >= wanted:
         return flat(batch) or Seen.of(batch).warning(level, (0.0, 2.0), half_width)
     return (
-        f"{batch.n} rows are too few for scores as skew as these: about {wanted:.0f} are needed. The interval is likely "
-        "too short; by betting (guaranteed=True) it holds."
+        f"{batch.n} rows are too few for scores as skew as these: about {wanted:.0f} are needed. The interval is "
+        "likely too short; by betting (guaranteed=True) it holds."
     )
 
 
@@ -189,8 +189,8 @@ def _few_of_a_kind(right: Floats) -> str | None:
     if few >= ROWS_FOR_SKEWNESS:
         return None
     return (
-        f"{few} of {len(right)} rows are {kind}: too few to know the spread of a bin from, about {ROWS_FOR_SKEWNESS} are "
-        "needed. The interval is likely too short; those of the bins hold."
+        f"{few} of {len(right)} rows are {kind}: too few to know the spread of a bin from, about {ROWS_FOR_SKEWNESS} "
+        "are needed. The interval is likely too short; those of the bins hold."
     )
 
 
@@ -237,7 +237,7 @@ def _bands(
 
 
 def _covariance(place: NDArray[np.int64], away: Floats, rows: Floats, groups: Any) -> Floats:
-    """The covariance (bins, bins) of the bins' mean gaps; a bin of one row, or group, has the largest variance there is."""
+    """The covariance (bins, bins) of the bins' mean gaps; a bin of one row, or group, has the largest there is."""
     if groups is None:
         sums = np.bincount(place, away * away, len(rows))
         return np.diag(np.where(rows > 1, sums / np.maximum(rows - 1.0, 1.0), 0.25) / rows)

@@ -87,7 +87,8 @@ def clustered(values: Any, groups: Any, *, weights: Any = None) -> Clustered:
 def of_sums(sums: NDArray[np.float64], sizes: NDArray[np.float64]) -> Clustered:
     """Return the same from the sums of each group: values (G,) and weights (G,), float64.
 
-    A group of weight 0 counts with what it adds to the values, as the loss of ending an empty text; one of 0 and 0 is none.
+    A group of weight 0 counts with what it adds to the values, as the loss of ending an empty text does; one of 0 and 0
+    is none.
     """
     there = (sizes > 0) | (sums != 0)
     sums, sizes = sums[there], sizes[there]

@@ -31,8 +31,8 @@ ASSUMES = {
     "predictable": BOUNDED,
     "asymptotic": (
         "Whole groups are read, each draw taking the group of a random row, and those drawn before the first look (500 "
-        "and more) show what the others are like; where few groups of huge losses decide, it misses more often than it "
-        "says."
+        "and more) show what the others are like; where groups of huge losses are so few that these hold none, it "
+        "misses far more often than it says."
     ),
 }
 

@@ -265,9 +265,10 @@ class Asymptotic:
 
     What it says is true in the limit of a late first look, so it shows nothing and does not stop before
 
-        n >= 500,   n >= 25 g^2,   and   ln(1/a) / n * (largest loss - mean) <= half-width
+        n >= 500,   n >= 25 g^2,   and   0 < ln(1/a) / n * (largest loss - mean) <= half-width
 
-    with g and the largest loss those of the first n rows: the rules by which `normal` and `skew` warn, too.
+    with g and the largest loss those of the first n rows: the rules by which `normal` and `skew` warn, too. Rows that
+    are all equal have no spread, and say nothing of the others: it goes on until one differs, or to the last.
     """
 
     def __init__(self, rows: _Fed, prior: float) -> None:
@@ -314,7 +315,7 @@ class Asymptotic:
         _, skewness, farthest = self._spread[rows - 1].T
         unseen = -log(1.0 - self._rows.level) / rows * farthest
         enough = (rows >= BURN_IN) & (rows >= ROWS_FOR_SKEWNESS * skewness**2)
-        return np.asarray(enough & (unseen <= self._half(rows)))
+        return np.asarray(enough & (unseen > 0.0) & (unseen <= self._half(rows)))
 
 
 SEQUENCES: Final[dict[str, Callable[[_Fed, float], Sequence]]] = {
@@ -332,7 +333,8 @@ ASSUMES: Final = {
     "predictable": GUARANTEE,
     "asymptotic": (
         "The rows are read in an order drawn at random, and those read before the first look (500 and more) show what "
-        "the others are like; where few rows of huge losses decide, it misses more often than it says."
+        "the others are like; where rows of huge losses are so few that these hold none, it misses far more often than "
+        "it says."
     ),
 }
 

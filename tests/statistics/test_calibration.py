@@ -111,7 +111,7 @@ def test_groups_widen_the_interval_as_they_must():
 
 
 def test_models_that_are_nearly_always_right_are_warned_of():
-    """Of 1,000 rows at 99.9 %, a third of samples have none wrong, and intervals of no width miss; each of them says so.
+    """Of 1,000 rows at 99.9 %, a third of samples have none wrong; intervals of no width miss, and say so.
 
     500 samples at 95 %: all that miss warn, but for what chance allows (4 standard errors of 5 %).
     """

@@ -49,7 +49,7 @@ def test_tokens_of_a_document_say_what_its_sums_say():
 
 
 def test_an_empty_document_counts_with_its_loss():
-    """Of a text without bytes its end is still predicted: what that costs is in the sum, and no byte is in the other."""
+    """Of a text without bytes the end is still predicted: its cost is in one sum, and no byte in the other."""
     rng = np.random.default_rng(8)
     values, lengths = documents(rng, 40)
     values, lengths = np.append(values, [1.5, 0.5]), np.append(lengths, [0, 0])

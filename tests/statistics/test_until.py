@@ -151,6 +151,24 @@ def test_the_asymptotic_method_shows_nothing_before_its_burn_in(kind, first):
     assert few[0].low == few[0].high
 
 
+def test_the_asymptotic_method_does_not_take_equal_rows_for_certainty():
+    """A model that is wrong on 30 of 60,000 rows: of the first 500, in 78 % of orders, on none.
+
+    100 orders at 95 %: misses by chance alone, at 4 standard errors.
+    """
+    wrong = np.zeros(60_000)
+    wrong[np.random.default_rng(3).choice(60_000, 30, replace=False)] = 1.0
+    missed = 0
+    for seed in range(100):
+        looks = until_steps(
+            reader(wrong), 60_000, half_width=0.01, bounds=None, seed=seed, method="asymptotic"
+        )
+        missed += any(not step.low <= 0.0005 <= step.high for step in looks)
+    assert missed / 100 <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / 100)
+    equal = until(reader(np.full(3000, 0.1)), 3000, half_width=0.01, bounds=None, method="asymptotic")
+    assert (equal.rows_read, equal.stopped) == (3000, "exhausted")
+
+
 def test_a_sequence_that_needs_bounds_names_only_those_that_do_not():
     with pytest.raises(UsageError, match="or use 'asymptotic', which promises less"):
         until(reader(skewed(100)), 100, half_width=0.1, bounds=None)
