@@ -91,8 +91,9 @@ def array_or(error: type[StreamevalError], told: str, values: Any, cure: str) ->
 
 
 def kind_of(values: Any) -> str:
-    """What something is, for a message: the package and the type."""
-    return f"{type(values).__module__.partition('.')[0]}.{type(values).__name__}"
+    """What something is, for a message: the package, unless it is Python itself, and the type."""
+    package = type(values).__module__.partition(".")[0]
+    return type(values).__name__ if package == "builtins" else f"{package}.{type(values).__name__}"
 
 
 def is_masked(array: Any) -> bool:

@@ -14,6 +14,7 @@ from streameval.arguments import array_or, is_masked, kind_of
 from streameval.errors import DataError
 from streameval.storage.access import OwnAccess, Views
 from streameval.storage.layout import Layout, check_shape, one_batch
+from streameval.storage.narrowing import first
 
 NAME = "<arrays>"
 # Names of classes as their numbers, in the order of text.
@@ -43,16 +44,19 @@ def rows(x: NDArray[Any], t: NDArray[Any], scaled: bool = False) -> OwnAccess:
     """Return the rows of `x` with their targets; C-contiguous uint8 and float32 are not copied.
 
     x  (n, ...) uint8 or float32, two or more dimensions; other integers that all lie in 0..255 are taken as uint8,
-       and float16 as float32
+       and floats of another width as float32, as those of tables are
     scaled  a scale says what features are: other integers, some beyond 0..255, are taken as float32
     t  (n,) integers, or (n, classes) numbers: one-hot or soft rows; or numbers (n,) or (n, outputs) to be compared with
        a model's outputs
 
     Raises:
-        DataError: another dtype or shape, counts that differ, masked values, or bytes in another order.
+        DataError: another dtype or shape, counts that differ, masked values, numbers beyond float32, or bytes in
+            another order.
     """
     check_plain("x", x)
     check_plain("t", t)
+    if x.ndim < 2:
+        raise _too_flat(x, t)
     x = _features(x, scaled)
     soft = t.ndim == 2 or t.dtype.kind == "f"
     if not 1 <= t.ndim <= 2 or t.dtype.kind not in ("iufb" if soft else "iu") or 0 in t.shape[1:]:
@@ -62,7 +66,9 @@ def rows(x: NDArray[Any], t: NDArray[Any], scaled: bool = False) -> OwnAccess:
         )
     width = t.shape[1] if t.ndim == 2 else 1
     if len(x) != len(t):
-        raise DataError(f"{NAME}: x has {len(x)} rows and t has {len(t)}, the same number was expected.")
+        raise DataError(
+            f"{NAME}: x has {len(x)} rows and t has {len(t)}, the same number was expected. {_other_way(x, t)}"
+        )
     check_shape(NAME, x.shape[1:])
     starts, value_at, label_at = one_batch(len(x), 0, 0)
     layout = Layout(
@@ -98,11 +104,6 @@ def _features(x: NDArray[Any], scaled: bool) -> NDArray[Any]:
 
     Libraries of data sets give pixels as int64: as float32 they would skip the scale of 1/255, and the loss be wrong.
     """
-    if x.ndim < 2:
-        raise DataError(
-            f"{NAME}: x is {x.dtype} of shape {x.shape}, expected uint8 or float32 of two or more "
-            "dimensions. Give x.reshape(1, -1) for one row."
-        )
     if x.dtype.kind in "iu":
         low, high = (int(x.min()), int(x.max())) if x.size else (0, 0)
         if low >= 0 and high <= 255:
@@ -114,12 +115,42 @@ def _features(x: NDArray[Any], scaled: bool) -> NDArray[Any]:
             "scaled by 1/255, or float32. Give x.astype(np.float32) for numbers that are taken as they are, or scale=, "
             "by which they are multiplied, such as scale=1."
         )
-    if x.dtype in (np.dtype(np.float32), np.dtype(np.float16)):
-        return x.astype(np.float32, copy=False)
+    if x.dtype.kind == "f":
+        return _floats(x)
     raise DataError(
         f"{NAME}: x is {x.dtype} of shape {x.shape}, expected uint8 or float32 of two or more "
         f"dimensions. Give {cast_cure(x.dtype, 'x')}."
     )
+
+
+def _floats(x: NDArray[Any]) -> NDArray[np.float32]:
+    """The features as float32, rounded. NaN and infinity stay: whoever computes tells of them, or leaves them out."""
+    try:
+        with np.errstate(over="raise"):
+            return x.astype(np.float32, copy=False)
+    except FloatingPointError:
+        with np.errstate(over="ignore"):
+            row, entry = first(np.isfinite(x) & np.isinf(x.astype(np.float32)))
+        raise DataError(
+            f"{NAME}, row {row}: feature {entry} of x is {x[row].reshape(-1)[entry]}, expected numbers within float32. "
+            "Scale the features, or leave the row out."
+        ) from None
+
+
+def _too_flat(x: NDArray[Any], t: NDArray[Any]) -> DataError:
+    if t.ndim > 1 and len(x) == len(t):
+        cure = f"t has the shape {t.shape}: is the order (x, t)?"
+    else:
+        cure = "Give x.reshape(1, -1) for one row, x.reshape(-1, 1) for rows of one feature."
+    return DataError(f"{NAME}: x is {x.dtype} of shape {x.shape}, expected two or more dimensions. {cure}")
+
+
+def _other_way(x: NDArray[Any], t: NDArray[Any]) -> str:
+    """What to write where the numbers of rows differ."""
+    for name, array, rows in (("x", x, len(t)), ("t", t, len(x))):
+        if array.ndim == 2 and array.shape[1] == rows:
+            return f"If the columns of {name} are the rows: {name}.T"
+    return "Give one target for each row of x."
 
 
 def check_plain(name: str, array: NDArray[Any]) -> None:

@@ -45,7 +45,7 @@ class Narrowing:
         if low >= 0 and high <= 255:
             return x.astype(np.uint8, copy=False)
         if not self._beyond:
-            row, entry = _first((x < 0) | (x > 255))
+            row, entry = first((x < 0) | (x > 255))
             self._beyond = f"{locate(row, entry)}: {int(x.reshape(len(x), -1)[row, entry])}"
         return x.astype(np.float32)
 
@@ -63,7 +63,7 @@ def _floats(x: NDArray[Any], locate: Locate) -> NDArray[np.float32]:
         narrow = x.astype(np.float32, copy=False)
     bad = ~np.isfinite(narrow)
     if bad.any():
-        row, entry = _first(bad)
+        row, entry = first(bad)
         value = float(x.reshape(len(x), -1)[row, entry])
         raise DataError(
             f"{locate(row, entry)}: {value}, expected finite numbers within float32. Fill it, or leave the row out."
@@ -71,8 +71,8 @@ def _floats(x: NDArray[Any], locate: Locate) -> NDArray[np.float32]:
     return narrow
 
 
-def _first(bad: NDArray[np.bool_]) -> tuple[int, int]:
-    """The row of the first bad number, and its place there."""
+def first(bad: NDArray[np.bool_]) -> tuple[int, int]:
+    """The row of the first bad number (n, ...), and its place there."""
     flat = bad.reshape(len(bad), -1)
     row = int(np.argmax(flat.any(axis=1)))
     return row, int(np.argmax(flat[row]))

@@ -56,11 +56,11 @@ def open(
     data   a path (str or PathLike) to an .arrow file (Arrow IPC file), or to a folder of images.npy,
            labels.npy and manifest.json; a folder, glob or list of several of them, one row numbering, files
            in natural order (part-2 before part-10; a list in its own order); a tuple (images, labels) of
-           paths of IDX files, raw or .gz, or of .npy files; a tuple (x, t) of arrays, or of tensors, frames or
-           series in memory: x uint8 or float32 of two or more dimensions, other integers if all lie in 0..255,
-           which are taken as uint8, or with a scale as float32, or float16; t integers (n,) or one-hot/soft
-           (n, classes). A Source is returned as it is, one of your own with the members filled in that it lacks
-           (`adopted.OPTIONAL`).
+           paths of IDX files, raw or .gz, or of .npy files; a tuple (x, t) of arrays, or of tensors, frames, series
+           or lists in memory: x uint8 or float32 of two or more dimensions, other integers if all lie in 0..255,
+           which are taken as uint8, or with a scale as float32, or other floats, which are rounded to float32;
+           t integers (n,) or one-hot/soft (n, classes). A Source is returned as it is, one of your own with the
+           members filled in that it lacks (`adopted.OPTIONAL`).
            "s3://bucket/key.arrow", or "s3://bucket/folder/" for all .arrow files in it.
            Tables are copied to temporary files (TMPDIR), once, batch by batch: a .parquet, .csv, .tsv, .jsonl or .npz
            file, an Arrow stream, an Arrow file of any columns where they are named; a folder, glob or list of several
@@ -107,7 +107,19 @@ def open_with(data: object, options: ReadOptions) -> Source:
     for is_named_so, opened in NAMES:
         if is_named_so(data):
             return opened(data, options)
-    raise UsageError(f"{type(data).__name__} was given as data, expected {FORMS}.")
+    raise _no_data(data)
+
+
+def _no_data(data: object) -> UsageError:
+    """The error about something that is no data set, with what to write where that is known."""
+    kind, cure = type(data).__name__, ""
+    if isinstance(data, tuple):
+        kind = f"a tuple of ({', '.join(type(one).__name__ for one in data[:4])}{', ...' if len(data) > 4 else ''})"
+    elif isinstance(data, dict):
+        cure = " Give two of its values: (data['x'], data['t'])."
+    elif _is_array_like(data):
+        cure = " Give its targets too: (x, t)."
+    return UsageError(f"{kind} was given as data, expected {FORMS}.{cure}")
 
 
 def _is_path(data: object) -> bool:
@@ -125,6 +137,11 @@ def _pair_of(kind: Callable[[object], bool]) -> Callable[[object], bool]:
 def _is_array_like(data: object) -> bool:
     """Tensors, frames and series are; paths, and lists, which may be of them, are not."""
     return hasattr(data, "__array__") and not _is_path(data)
+
+
+def _is_numbers(data: object) -> bool:
+    """Half of a pair in memory: lists are none of paths there."""
+    return _is_array_like(data) or isinstance(data, list)
 
 
 def _path(data: Any, options: ReadOptions) -> Source:
@@ -309,7 +326,7 @@ NAMES: Final[tuple[tuple[Callable[[object], bool], Callable[[Any, ReadOptions], 
     (_list_of(_is_path), _paths),
     (_pair_of(lambda one: isinstance(one, np.ndarray)), _arrays),
     (_is_table_in_memory, _in_memory),
-    (_pair_of(_is_array_like), _arrays),
+    (_pair_of(_is_numbers), _arrays),
     (_pair_of(_is_path), _pair),
 )
 

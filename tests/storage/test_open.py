@@ -237,17 +237,24 @@ def test_arrays_that_are_not_contiguous_are_accepted():
 @pytest.mark.parametrize(
     ("x", "t", "cure"),
     [
-        (np.zeros((5, 2)), np.zeros(5, int), r"x\.astype\(np\.float32\)"),
         (np.zeros((5, 2), ">f4"), np.zeros(5, int), r"x\.astype"),
         (np.full((5, 2), 256, np.int32), np.zeros(5, int), r"from 256 to 256, .* x\.astype\(np\.float32\)"),
         (np.full((5, 2), -1), np.zeros(5, int), r"from -1 to -1"),
         (np.zeros((5, 2), bool), np.zeros(5, int), "x is bool"),
-        (np.zeros(5, np.uint8), np.zeros(5, int), r"x\.reshape\(1, -1\)"),
+        (np.zeros(5, np.uint8), np.zeros(5, int), r"x\.reshape\(1, -1\) for one row, x\.reshape\(-1, 1\)"),
+        (np.zeros(5, int), np.zeros((5, 2), np.uint8), r"t has the shape \(5, 2\): is the order \(x, t\)\?"),
+        (np.array([[0, 1], [-1e39, 0]]), np.zeros(2, int), r"row 1: feature 0 of x is -1e\+39, .*float32"),
         (np.zeros((5, 0), np.uint8), np.zeros(5, int), "shape"),
         (np.zeros((5, 2), np.uint8), np.zeros((5, 0)), r"t\.astype\(np\.int64\)"),
         (np.zeros((5, 2), np.uint8), np.zeros((5, 2, 2)), "t is float64"),
         (np.zeros((5, 2), np.uint8), np.zeros(5, bool), r"t is bool.*t\.astype\(np\.int64\)"),
-        (np.zeros((5, 2), np.uint8), np.zeros(4, int), "5 rows and t has 4"),
+        (
+            np.zeros((5, 2), np.uint8),
+            np.zeros(4, int),
+            "5 rows and t has 4.* Give one target for each row of x",
+        ),
+        (np.zeros((5, 2), np.uint8), np.zeros(2, int), r"5 rows and t has 2.* x\.T"),
+        (np.zeros((5, 2), np.uint8), np.zeros((3, 5)), r"5 rows and t has 3.* t\.T"),
     ],
 )
 def test_arrays_of_another_form_are_refused_with_the_cure(x, t, cure):
@@ -285,6 +292,36 @@ def test_half_precision_is_taken_as_it_is():
     source = storage.open((x, np.zeros(9, int)))
     assert source.dtype == np.float32
     assert np.array_equal(source.take(np.arange(9)).x, x)
+
+
+@pytest.mark.parametrize("form", ["array", "series", "lists"])
+def test_float64_is_rounded_to_float32_as_that_of_a_table_is(form):
+    """`pixels / 255` is float64, and so is what scikit-learn loads; NaN stays for whoever leaves such rows out."""
+    x, t = drawn(50)
+    x = x.reshape(50, -1) / 255
+    given = {"array": (x, t), "series": (Offers(x), Offers(t)), "lists": (x.tolist(), t.tolist())}[form]
+    source = storage.open(given)
+    assert (source.dtype, source.scale) == (np.float32, 1.0)
+    assert np.array_equal(source.take(np.arange(50)).x, x.astype(np.float32))
+    table = pa.table({"t": t, **{f"pixel{k}": x[:, k] for k in range(x.shape[1])}})
+    with pytest.warns(StreamevalWarning):
+        assert storage.open(table).fingerprint == source.fingerprint
+    x[3, 1], x[4, 2] = np.nan, np.inf
+    assert np.array_equal(storage.open((x, t)).take(np.arange(50)).x, x.astype(np.float32), equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        ({"x": np.zeros((2, 2)), "t": np.zeros(2, int)}, r"dict was given.* \(data\['x'\], data\['t'\]\)"),
+        (np.zeros((2, 2)), r"ndarray was given.* targets too: \(x, t\)"),
+        ((np.zeros((2, 2)), None), r"a tuple of \(ndarray, NoneType\) was given"),
+        ((1, 2, 3, 4, 5), r"a tuple of \(int, int, int, int, \.\.\.\) was given"),
+    ],
+)
+def test_what_is_no_data_set_is_named_with_what_to_write(data, told):
+    with pytest.raises(UsageError, match=told):
+        storage.open(data)
 
 
 NAMES = np.array(["dog", "cat", "dog", "eel"])
