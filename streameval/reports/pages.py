@@ -45,7 +45,15 @@ def report(result: Report) -> Page:
     return Page(
         f"{_called(result)} of {subject(result.model, result.data)}",
         f"{in_unit(nats(result.loss, 10), result.loss_function)} over {count(result.rows)} rows{_right(result)}.",
-        (_loss(result), *_costs(result), *_what(result.model, result.data), ("digest", result.digest)),
+        (
+            _loss(result),
+            *text.errors(result),
+            *text.left_out(result),
+            *_costs(result),
+            *_what(result.model, result.data),
+            *text.content(result),
+            ("digest", result.digest),
+        ),
         _there(
             classes.losses(result),
             *anatomy.figures(result),
@@ -127,15 +135,15 @@ def paired(result: Paired) -> Page:
         f"{verdict(first.difference, more_is_better(result.loss_function))}, on {first.estimates}{sure(first)}.",
         (
             *((f"model {k}", name) for k, name in enumerate(result.names, start=1)),
+            *text_paired.joined(result),
             ("rows read", f"{count(result.rows_read)} of {count(result.data.rows)}"),
             *_figures_of(result),
             *about.notes(*result.models),
             ("data", result.data.fingerprint),
         ),
         _there(*figures),
-        (first.difference.assumes,)
-        if first.stopped is None
-        else (text_paired.promise(result, first), assumed(first.difference.assumes)),
+        # Of several models most rest on the same: each is said once.
+        tuple(dict.fromkeys(text_paired.basis(result, contest) for contest in result.results)),
     )
 
 
@@ -187,7 +195,7 @@ def minibatches(result: MiniBatches) -> Page:
             *_what(result.model, result.data),
         ),
         (batches.drawn(result.batches),),
-        (text.basis(result),),
+        (text.basis(result), *text.warned(result)),
     )
 
 

@@ -86,15 +86,8 @@ def minibatches(result: MiniBatches, style: TextStyle) -> str:
             "of one need not be. The interval is of these rows, at random: it assumes nothing of which are alike.",
             style,
         )
-    warned = [(k, one.interval.warning) for k, one in enumerate(result.batches, 1) if one.interval.warning]
-    if warned:
-        batch, warning = warned[0]
-        of = (
-            f" (batch {batch}; {len(warned)} of {len(result.batches)} have one)"
-            if len(result.batches) > 1
-            else ""
-        )
-        lines += paragraph(f"Warning{of}: {warning}", style)
+    for said in warned(result):
+        lines += paragraph(said, style)
     lines += fields(about.notes(result.model), style)
     return style.finish(lines)
 
@@ -105,6 +98,16 @@ def basis(result: MiniBatches) -> str:
     if first.population == first.size:
         return f"Each batch is all {count(rows)} rows: its {called(result.loss_function)} is exact."
     return f"Interval: {first.interval.method}, {_promise(result)} {assumed(first.interval.assumes)}"
+
+
+def warned(result: MiniBatches) -> list[str]:
+    """The first warning of an interval, and how many have one; nothing where none has."""
+    found = [(k, one.interval.warning) for k, one in enumerate(result.batches, 1) if one.interval.warning]
+    if not found:
+        return []
+    several = len(result.batches) > 1
+    of = f" (batch {found[0][0]}; {len(found)} of {len(result.batches)} have one)" if several else ""
+    return [f"Warning{of}: {found[0][1]}"]
 
 
 def _promise(result: MiniBatches) -> str:
@@ -147,7 +150,7 @@ def _figures(result: Report) -> list[tuple[str, str]]:
     if result.correct is not None:
         right = f"({count(result.correct)} of {count(result.rows)} rows right)"
         pairs.append(("accuracy", f"{percent(result.accuracy)}  {right}"))
-    pairs += _errors(result)
+    pairs += errors(result)
     if result.rows:
         spread = f"smallest {nats(sums.smallest)}, largest {nats(sums.largest)}"
         if result.stddev is not None:
@@ -155,12 +158,16 @@ def _figures(result: Report) -> list[tuple[str, str]]:
         pairs.append(("spread", spread))
         listed = ", ".join(f"{row} ({nats(loss, 2)})" for loss, row in sums.worst[:WORST])
         pairs.append(("highest rows" if more_is_better(result.loss_function) else "worst rows", listed))
-    if sums.left_out:
-        pairs.append(("left out", f"{count(sums.left_out)} rows whose loss is not finite"))
-    return pairs
+    return pairs + left_out(result)
 
 
-def _errors(result: Report) -> list[tuple[str, str]]:
+def left_out(result: Report) -> list[tuple[str, str]]:
+    """How many rows count nowhere; nothing where all do."""
+    rows = result.state.sums.left_out
+    return [("left out", f"{count(rows)} rows whose loss is not finite")] if rows else []
+
+
+def errors(result: Report) -> list[tuple[str, str]]:
     """How far the numbers of these rows, exact as they are, lie from those of further data of the same kind."""
     pairs, clusters = [], result.clusters
     if result.stderr is not None:
@@ -247,13 +254,13 @@ def _background(result: Report) -> list[tuple[str, str]]:
     pairs += about.notes(result.model)
     pairs += [
         ("data", result.data.fingerprint.removeprefix("sha256:")),
-        *_content(result),
+        *content(result),
         ("digest", result.digest),
     ]
     return pairs
 
 
-def _content(result: Report) -> list[tuple[str, str]]:
+def content(result: Report) -> list[tuple[str, str]]:
     """What is known of the rows' content beside what is recorded: nothing is said where nothing was asked for."""
     from streameval.evaluation.names import DataName
 

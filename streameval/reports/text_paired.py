@@ -23,9 +23,8 @@ METHODS = {"student": "Student's t", "clustered": "Student's t over groups", "no
 def paired(result: Paired, style: TextStyle) -> str:
     """Every further model against the first."""
     lines = [style.bold(title(result))]
-    joined = getattr(result.data, "joined", None)
-    if joined is not None:
-        lines += ["", *fields([("joined", _joined(joined))], style)]
+    if together := joined(result):
+        lines += ["", *fields(together, style)]
     for contest in result.results:
         lines += ["", *_contest(result, contest, style)]
     lines += fields(about.notes(*result.models), style)
@@ -39,8 +38,13 @@ def title(result: Paired) -> str:
     return f"{len(result.names)} models on the same rows of {result.data.name}"
 
 
+def joined(result: Paired) -> list[tuple[str, str]]:
+    """How runs were put together, and what was left out; nothing where models were compared."""
+    found = getattr(result.data, "joined", None)
+    return [] if found is None else [("joined", _joined(found))]
+
+
 def _joined(joined: dict[str, Any]) -> str:
-    """How runs were put together, and what was left out."""
     how = "by their order in the files, as no row ids were named"
     if joined["by"] is not None:
         how = f"on {', '.join(joined['by'])}"
@@ -104,9 +108,15 @@ def _contest(result: Paired, contest: PairedResult, style: TextStyle) -> list[st
         style,
     )
     lines += ["", *_classes(contest, style), ""] if pair.per_class else [""]
-    said = gap.assumes if contest.stopped is None else f"{promise(result, contest)} {assumed(gap.assumes)}"
-    lines += paragraph(said + (f" Warning: {gap.warning}" if gap.warning else ""), style)
+    lines += paragraph(basis(result, contest), style)
     return lines
+
+
+def basis(result: Paired, contest: PairedResult) -> str:
+    """What the interval of a pair rests on, and when not to trust it."""
+    gap = contest.difference
+    said = gap.assumes if contest.stopped is None else f"{promise(result, contest)} {assumed(gap.assumes)}"
+    return said + (f" Warning: {gap.warning}" if gap.warning else "")
 
 
 def seen(contest: PairedResult) -> str:

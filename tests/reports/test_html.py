@@ -20,7 +20,7 @@ from mnist_file import nudged
 
 import streameval as se
 from streameval.errors import UsageError
-from streameval.reports import html, pages, pyplot, svg
+from streameval.reports import html, pages, pyplot, svg, views
 from streameval.reports.figures import plot
 from streameval.reports.figures.batches import falls_short
 from streameval.reports.png import encode
@@ -197,6 +197,32 @@ def test_rows_that_are_no_images_and_no_rows_have_pages_too():
     Tags(html.render(pages.comparison(se.compare(model, one, sizes=(1,), trials=1))))
     Tags(html.render(pages.until(se.evaluate_until(model, one))))
     Tags(html.render(pages.paired(se.paired([model, model], one))))
+
+
+def test_a_page_says_when_not_to_trust_it_as_the_text_does():
+    """Rows that are left out, errors by groups, warnings of intervals, and how runs were joined."""
+    scores = se.open_outputs(
+        {"right": [1, 0, 1, 1, np.nan], "id": list("abcde"), "topic": list("xxyyy")},
+        score="right",
+        row_id="id",
+        group="topic",
+        allow_nonfinite=True,
+    )
+    fewer = se.open_outputs({"right": [0, 1, 1, 0], "id": list("dbac")}, score="right", row_id="id")
+    evaluated, drawn = se.evaluate(scores), se.minibatch(scores, size=2, batches=3, seed=0)
+    compared = se.paired([scores, fewer])
+    several = se.paired([scores, fewer, fewer])
+    told = (
+        (evaluated, ("left out", "standard error", "by groups", "Warning: 2 groups")),
+        (drawn, ("Warning (batch ",)),
+        (compared, ("Warning: ", "joined", "1 rows without a finite value", "independent of each other")),
+        (several, ("Warning: ", "joined")),
+    )
+    for result, words in told:
+        page, printed = html.render(views.page(result)), " ".join(str(result).split())
+        for one in words:
+            assert one in printed, one
+            assert one in page, one
 
 
 def test_an_image_survives_the_way_through_png():
