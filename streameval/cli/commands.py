@@ -15,7 +15,7 @@ import click
 COMMANDS: Final = {
     "demo": "Show the whole idea on drawn digits: no network, no file needed.",
     "fetch": "Download a data set and verify it: streameval fetch mnist DIR.",
-    "convert": "Convert IDX images and labels to a file that can be mapped.",
+    "convert": "Turn data of any form into a file that can be mapped.",
     "digits": "Draw handwritten-like digits, any number of rows.",
     "info": "Say what a data set or a model is.",
     "evaluate": "The exact loss of a model over a data set.",

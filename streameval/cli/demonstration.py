@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from streameval.arguments import integer
 from streameval.files import storage_errors
 from streameval.frozen import frozen
 from streameval.reports.numbers import bytes_, count, nats, percent, rate, seconds
@@ -90,6 +91,7 @@ def run(
     from streameval.evaluation.evaluate import evaluate
     from streameval.studies.minibatch import minibatch
 
+    rows = integer("rows", rows, least=1)
     announce()
     draw(0, 1, seed=seed)
     network = load_model(str(demo_network_path()))

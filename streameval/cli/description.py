@@ -132,7 +132,7 @@ def _data_pairs(info: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _model_pairs(info: dict[str, Any]) -> list[tuple[str, str]]:
     pairs = [
-        ("rows", " x ".join(map(str, info["shape"]))),
+        ("input", " x ".join(map(str, info["shape"]))),
         ("parameters", count(info["parameters"])),
         ("multiply-adds", f"{count(info['multiply_adds'])} a row"),
         ("sha256", info["sha256"]),

@@ -60,8 +60,9 @@ def command(
 ) -> None:
     """Print the exact loss of MODEL over DATA, or of saved OUTPUTS: streameval evaluate OUTPUTS.
 
-    MODEL is a .pkl, .npz, .safetensors or .onnx file of a network. DATA is an .arrow file, a folder
-    of images.npy and labels.npy, or a folder or quoted glob of several of them. OUTPUTS, given alone, is a file of
+    MODEL is a .pkl, .npz, .safetensors or .onnx file of a network. DATA is an .arrow file, a table (.parquet, .csv,
+    .jsonl, .npz), a folder of images.npy and labels.npy or of images by class, or a folder or quoted glob of several
+    of them. OUTPUTS, given alone, is a file of
     losses, scores, logits or probabilities: Arrow, Parquet, CSV, JSON lines, .npy, .npz, or an evaluation tool's log.
     """
     from streameval.cli import kernels, output

@@ -36,6 +36,7 @@ FOREIGN_MAGIC: Final = {
     b"\x89HDF": "an HDF5 file (Keras). Save the weights with numpy.savez: W1, b1, W2, b2, …",
     b"ARROW1": "an Arrow file: data, not a network. Is the order MODEL DATA?",
     b"\x00\x00\x08": "an IDX file: data, not a network. Is the order MODEL DATA?",
+    b'{"schema": "streameval/': "a result of streameval, no network. Of verify, is the order REPORT.json MODEL DATA?",
     b"\x93NUMPY": "a single .npy array. Save weights and biases together with numpy.savez: W1, b1, …",
 }
 

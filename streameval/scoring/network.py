@@ -143,9 +143,13 @@ _PREPARED: WeakKeyDictionary[Network, dict[tuple[str, float], _Prepared]] = Weak
 def check_fit(model: Network, source: Source, loss: Loss) -> None:
     """Raise ModelError unless the network takes rows like these, and has outputs that the loss can compare."""
     if model.features != source.features:
+        sides = f" ({' x '.join(map(str, source.shape))})" if len(source.shape) > 1 else ""
+        cure = "Choose the model that belongs to this data."
+        if source.rows == model.features:
+            cure = f"There are {source.rows} rows: if these are the features, transpose the data."
         raise ModelError(
             f"{model.path or 'the model'} takes {model.features} features, but the rows of {source.name} have "
-            f"{source.features} ({' x '.join(map(str, source.shape))}). Choose the model that belongs to this data."
+            f"{source.features}{sides}. {cure}"
         )
     mine, theirs = ([side for side in shape if side != 1] for shape in (model.shape, source.shape))
     if len(mine) > 1 and len(theirs) > 1 and mine != theirs:

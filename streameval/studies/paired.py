@@ -253,8 +253,9 @@ def _models(models: Sequence[Model | Outputs] | Outputs) -> list[Model | Outputs
 def _check(models: Sequence[Model], losses: str | os.PathLike[str] | None) -> None:
     wanted = 2 if losses is None else 1
     if len(models) < wanted:
+        given = "1 model" if len(models) == 1 else f"{len(models)} models"
         raise UsageError(
-            f"{len(models)} models: at least {wanted} were expected. Give another one, or the stored losses of an "
+            f"{given}: at least {wanted} were expected. Give another one, or the stored losses of an "
             "earlier one: --losses OLD.arrow"
         )
     if len({model.outputs for model in models}) > 1:

@@ -222,6 +222,7 @@ def test_info_describes_a_model(network_file: Path) -> None:
     model = se.load_model(network_file)
     assert (found["layers"], found["sha256"]) == (list(model.sizes), model.sha256)
     assert found["parameters"] == model.parameters == 784 * 50 + 50 + 50 * 100 + 100 + 100 * 10 + 10
+    assert "  input          784\n" in in_process("info", network_file).stdout
 
 
 def test_info_check_finds_a_flipped_bit(digits_file: Path, tmp_path: Path) -> None:

@@ -586,3 +586,35 @@ def test_help_of_convert_names_all_that_it_reads() -> None:
         "glob",
     ):
         assert word in " ".join(said.split())
+
+
+MISTAKES = {
+    "verify MODEL REPORT DATA": (
+        4,
+        "report.json: a result of streameval, no network. Of verify, is the order",
+    ),
+    "evaluate REPORT DATA": (4, "report.json: a result of streameval, no network"),
+    "paired MODEL DATA": (2, "1 model: at least 2 were expected"),
+    "demo --rows 0": (2, "rows: 0, expected 1 or more"),
+    "demo --rows 5 --keep REPORT": (
+        5,
+        "report.json: File exists. Something else lies there: remove it, or choose",
+    ),
+    "demo --rows 5 --keep REPORT/try": (5, "Not a directory. A file lies where a folder was expected"),
+}
+
+
+@pytest.mark.parametrize("command", MISTAKES)
+def test_what_a_newcomer_gets_wrong_is_told_with_what_to_do(
+    command: str, tmp_path: Path, digits_file: Path, network_file: Path
+) -> None:
+    report = tmp_path / "report.json"
+    report.write_text(in_process("evaluate", network_file, digits_file, "--json").stdout)
+    names = {"MODEL": str(network_file), "DATA": str(digits_file), "REPORT": str(report)}
+    done = in_process(
+        *("/".join(names.get(part, part) for part in one.split("/")) for one in command.split())
+    )
+    code, told = MISTAKES[command]
+    assert (done.returncode, done.stdout) == (code, "")
+    assert told in done.stderr
+    assert report.read_text().startswith("{")

@@ -349,6 +349,12 @@ def test_a_network_that_does_not_fit_the_data_is_refused(model: se.Mlp, x: np.nd
             ModelError, match=r"takes 99 features, but the rows of <arrays> have 90 \(9 x 10\)"
         ):
             run(model, (x[:, :, :10], t))
+        with pytest.raises(ModelError, match=r"the rows of <arrays> have 98\. Choose the model that belongs"):
+            run(model, (x.reshape(len(x), -1)[:, 1:], t))
+        with pytest.raises(
+            ModelError, match=r"have 5\. There are 99 rows: if these are the features, transpose"
+        ):
+            run(model, (x[:5].reshape(5, 99).T, t[:99]))
         with pytest.raises(ModelError, match=r"has 7 classes, but the targets of <arrays> have 5"):
             run(model, (x, naive.one_hot(t % 5, 5)))
 
