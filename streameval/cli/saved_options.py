@@ -198,7 +198,11 @@ saved_options = options.gathered(
     options.option("--loss-column", metavar="C", help="Of saved outputs: the column of losses."),
     options.option("--score-column", metavar="C", help="The column of scores; more is better."),
     options.option("--metric", metavar="NAME", help="The same by the name that an evaluation tool gave it."),
-    options.option("--logits", metavar="C", help="The column of lists of logits, or columns with commas."),
+    options.option(
+        "--logits",
+        metavar="C",
+        help="The column of lists of logits, or columns, with commas between or a pattern such as 'logit_*'.",
+    ),
     options.option("--probabilities", metavar="C", help="The same of probabilities."),
     options.option(
         "--predictions", metavar="C", help="The same of numbers, for --loss squared, absolute or huber."

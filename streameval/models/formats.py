@@ -37,7 +37,8 @@ FOREIGN_MAGIC: Final = {
     b"ARROW1": "an Arrow file: data, not a network. Is the order MODEL DATA?",
     b"\x00\x00\x08": "an IDX file: data, not a network. Is the order MODEL DATA?",
     b'{"schema": "streameval/': "a result of streameval, no network. Of verify, is the order REPORT.json MODEL DATA?",
-    b"\x93NUMPY": "a single .npy array. Save weights and biases together with numpy.savez: W1, b1, …",
+    b"\x93NUMPY": "a single .npy array. Save weights and biases together with numpy.savez: W1, b1, … Of saved outputs, "
+    "save both, numpy.savez(path, z=logits, t=labels), and give this file alone: --logits z --label-column t",
 }
 
 

@@ -18,7 +18,13 @@ MAX_ROW_BYTES = 64 << 20
 def npy(path: str) -> Table:
     """One array: a column "loss" of numbers (n,)."""
     with storage_errors(path), Path(path).open("rb") as file:
-        _checked(header_of(path, file))
+        shape = _checked(header_of(path, file)).shape
+    if len(shape) > 1:
+        raise DataError(
+            f"{path}: one array of shape {shape}, expected one number a row, (rows,). With logits or probabilities "
+            "belong the true classes: numpy.savez(path, z=logits, t=labels), then logits='z', label='t' (--logits z "
+            "--label-column t)."
+        )
 
     def read(wanted: Sequence[str]) -> Iterator[Mapping[str, Values]]:
         with storage_errors(path), Path(path).open("rb") as file:

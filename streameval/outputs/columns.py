@@ -8,6 +8,7 @@ from typing import Any, Final
 from streameval.errors import UsageError
 from streameval.frozen import frozen
 from streameval.outputs.table import Table, listed
+from streameval.tables.columns import matching
 
 # What is asked for -> how the library and the command line say it.
 WORDS: Final = {
@@ -75,15 +76,14 @@ def choose(
     if role == "predictions" or target is not None:
         return _compared(table, role, names, label, target, ids, group)
     if role in ("logits", "probabilities"):
-        columns = _several(names)
-        _check(table, role, columns)
+        columns = _outputs(table, role, names, label)
         if label is None:
             raise UsageError(
                 f"{table.name}: {role} were named, but not the true classes. Name their column: {WORDS['label']}. "
                 f"Its columns: {listed(table.columns)}."
             )
         _check(table, "label", (label,))
-        return Roles(role, columns, ",".join(columns), False, label, ids, group)
+        return Roles(role, columns, _listed(names), False, label, ids, group)
     if label is not None:
         raise UsageError(
             f"{WORDS['label']} {label!r}: true classes belong to {WORDS['logits']} or {WORDS['probabilities']}; a "
@@ -113,15 +113,14 @@ def _compared(
             f"{WORDS['predictions']}, {WORDS['logits']} or {WORDS['probabilities']}. Its columns: "
             f"{listed(table.columns)}."
         )
-    columns = _several(names)
-    _check(table, role, columns)
+    columns = _outputs(table, role, names, target)
     if target is None:
         raise UsageError(
             f"{table.name}: predictions were named, but not what they are compared with. Name its column: "
             f"{WORDS['target']}. Its columns: {listed(table.columns)}."
         )
     _check(table, "target", (target,))
-    return Roles(role, columns, ",".join(columns), False, None, ids, group, target)
+    return Roles(role, columns, _listed(names), False, None, ids, group, target)
 
 
 def _usual(table: Table) -> tuple[str, Any]:
@@ -167,6 +166,20 @@ def _several(names: str | Sequence[str] | None) -> tuple[str, ...]:
     if isinstance(names, str):
         return tuple(one.strip() for one in names.split(","))
     return tuple(names or ())
+
+
+def _listed(names: str | Sequence[str]) -> str:
+    return ",".join(_several(names))
+
+
+def _outputs(table: Table, role: str, names: str | Sequence[str], target: str | None) -> tuple[str, ...]:
+    """The columns of outputs that names and patterns mean; patterns leave out the `target`."""
+    found: list[str] = []
+    for name in _several(names):
+        meant = () if name in table.columns else matching(table.columns, name, (target or "",))
+        found += meant or (name,)
+    _check(table, role, found)
+    return tuple(found)
 
 
 def _check(table: Table, role: str, names: Sequence[str]) -> None:

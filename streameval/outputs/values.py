@@ -97,9 +97,16 @@ def classes(
         k = int(np.argmax(bad))
         raise LabelError(
             f"{where}, row {first + k}: label {_short(values[k])}, expected the number of a class, 0 to {count - 1}. "
-            "Name the column of class numbers: label= (--label-column)."
+            f"{_label_cure(values[k], numbers[k], count)}"
         )
     return numbers.astype(np.int64)
+
+
+def _label_cure(label: Any, number: float, count: int) -> str:
+    cure = "Name the column of class numbers: label= (--label-column)."
+    if isinstance(label, str) and math.isnan(number):
+        return f"{cure} Where there is none, write numbers in place of names, in the order of the outputs."
+    return f"{cure} If labels count from 1, subtract 1 from each." if number == count else cure
 
 
 def texts(values: Values) -> list[str | None]:

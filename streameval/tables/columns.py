@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from streameval.errors import UsageError
 from streameval.frozen import frozen
-from streameval.tables.table import Kind, Table, listed
+from streameval.tables.table import Table, listed
 
 # Names that mean something without being asked for, in any case.
 _SETS: Final = ("", "_train", "_test", "_val", "_valid")
@@ -186,7 +186,7 @@ def _named(table: Table, names: Names, role: str, taken: tuple[str, ...]) -> Ite
         names = (names,) if names in table.columns else tuple(one.strip() for one in names.split(","))
     seen: set[str] = set()
     for name in names or ():
-        found = (name,) if name in table.columns else _matching(table.columns, name, taken)
+        found = (name,) if name in table.columns else matching(table.columns, name, taken)
         if not found:
             raise UsageError(
                 f"{table.name}: no column {name!r} for {WORDS[role]}. Its columns: {listed(table.columns)}."
@@ -197,7 +197,8 @@ def _named(table: Table, names: Names, role: str, taken: tuple[str, ...]) -> Ite
                 yield one
 
 
-def _matching(columns: Mapping[str, Kind], pattern: str, taken: tuple[str, ...]) -> tuple[str, ...]:
+def matching(columns: Iterable[str], pattern: str, taken: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns that a pattern ("pixel*") means, but for those `taken`; none where it is no pattern."""
     if not set(pattern) & set("*?["):
         return ()
     return _by_number(

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import streameval as se
-from streameval.errors import CheckError, DataError, LabelError, UsageError
+from streameval.errors import CheckError, DataError, LabelError, ModelError, UsageError
 
 ROWS, CLASSES = 257, 5
 RNG = np.random.default_rng(11)
@@ -56,8 +56,50 @@ def test_outputs_give_what_the_network_gives_that_made_them(digits_file: Path, n
 def test_columns_of_their_own_are_put_together() -> None:
     apart = {f"c{k}": Z[:, k] for k in range(CLASSES)} | {"t": T}
     together = se.open_outputs(columns(), logits="z", label="t")
-    for names in ("c0,c1,c2,c3,c4", [f"c{k}" for k in range(CLASSES)]):
+    for names in ("c0,c1,c2,c3,c4", [f"c{k}" for k in range(CLASSES)], "c*", "c?", ["c0", "c[1-4]"]):
         assert se.open_outputs(apart, logits=names, label="t").fingerprint == together.fingerprint
+
+
+def test_a_pattern_puts_columns_in_the_order_of_their_numbers_and_leaves_out_the_class() -> None:
+    rng = np.random.default_rng(3)
+    z, t = rng.normal(size=(40, 12)), rng.integers(0, 12, 40)
+    table = {"p_class": t, **{f"p_{k}": z[:, k] for k in sorted(range(12), key=str)}}
+    together = se.open_outputs({"z": z, "t": t}, logits="z", label="t")
+    assert se.open_outputs(table, logits="p_*", label="p_class").fingerprint == together.fingerprint
+    numbers = {"py": z[:, 0], "p1": z[:, 1]}
+    found = se.open_outputs(numbers, predictions="p*", target="py")
+    assert found.fingerprint == se.open_outputs(numbers, predictions="p1", target="py").fingerprint
+    with pytest.raises(UsageError, match=r"no column 'q\*' for logits="):
+        se.open_outputs(table, logits="q*", label="p_class")
+
+
+@pytest.mark.parametrize(
+    ("labels", "cure"),
+    [
+        (["0", "cat", "2"], "label 'cat', .* Where there is none, write numbers in place of names"),
+        ([1, 2, 3], "label 3, .* If labels count from 1, subtract 1"),
+        ([0, 1, 4], r"label 4, .*0 to 2\. Name the column of class numbers: \S+ \S+$"),
+        ([0, 1, -1], r"label -1, .*0 to 2\. Name the column of class numbers: \S+ \S+$"),
+        (["0", "1", "0.5"], r"label '0.5', .*0 to 2\. Name the column of class numbers: \S+ \S+$"),
+    ],
+)
+def test_labels_that_are_no_classes_are_told_with_what_to_do(labels: list[Any], cure: str) -> None:
+    with pytest.raises(LabelError, match=cure):
+        se.open_outputs({"z": Z[:3, :3], "t": labels}, logits="z", label="t")
+
+
+def test_one_array_of_logits_is_told_how_to_bring_its_classes(tmp_path: Path) -> None:
+    """As the message says to save them, they open."""
+    np.save(tmp_path / "z.npy", Z)
+    np.save(tmp_path / "t.npy", T)
+    with pytest.raises(
+        DataError, match=r"z\.npy: one array of shape \(257, 5\), .*savez\(path, z=logits, t=labels\)"
+    ):
+        se.open_outputs(tmp_path / "z.npy", loss="loss")
+    with pytest.raises(ModelError, match=r"savez\(path, z=logits, t=labels\).*--logits z --label-column t"):
+        se.load_model(tmp_path / "z.npy")
+    np.savez(tmp_path / "both.npz", z=Z, t=T)
+    assert se.evaluate(se.open_outputs(tmp_path / "both.npz", logits="z", label="t")).rows == ROWS
 
 
 @pytest.mark.parametrize("kind", ["logits", "probabilities"])
