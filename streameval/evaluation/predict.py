@@ -44,10 +44,11 @@ def predict(model: Network, x: ArrayLike) -> NDArray[np.float32]:
         raise UsageError(
             f"x: {describe_value(x)}, expected rows (n, {model.features}), or one row ({model.features},)."
         )
-    rows = given.astype(np.float32) if given.dtype == np.float64 else given
-    single = rows.ndim == 1
-    rows = rows.reshape(1, -1) if single else rows.reshape(len(rows), math.prod(rows.shape[1:]))
-    source = open((np.ascontiguousarray(rows), np.zeros(len(rows), np.int64)))
+    single = given.ndim == 1
+    rows = given.reshape(1, -1) if single else given.reshape(len(given), math.prod(given.shape[1:]))
+    # Floats are taken as they are, whatever they look like.
+    scale = 1.0 if rows.dtype.kind == "f" else None
+    source = open((np.ascontiguousarray(rows), np.zeros(len(rows), np.int64)), scale=scale)
     scorer = NetworkScorer(model, source, CrossEntropy(), Budget())
     out = np.empty((len(rows), model.classes), np.float32)
     for chunk in source.chunks(Span(0, len(rows)), CHUNK_ROWS):

@@ -42,7 +42,12 @@ def settled(model: Predictor, source: Source, wanted: str = "classes") -> Predic
         else (f"what it returns was taken as {seen}, by the first {len(x)} rows.",)
     )
     own = f"computed by {model.kind}: the last bits of a row's loss are its own, the sum over them is exact."
-    model = replace(model, outputs=out.shape[1], returns=seen, notes=(*model.notes, *guessed, own))
+    given = (
+        ("it was given pixels times 1/255; as they are stored, from 0 to 255, with scale=1 (--scale 1).",)
+        if source.dtype == np.uint8 and source.scale == 1 / 255 and not model.raw
+        else ()
+    )
+    model = replace(model, outputs=out.shape[1], returns=seen, notes=(*model.notes, *guessed, *given, own))
     check_batches(model, given_rows(model, stored[::3], source.scale), out[::3], rows[::3], source.name)
     return model
 

@@ -47,6 +47,7 @@ def report(result: Report) -> Page:
         f"{in_unit(nats(result.loss, 10), result.loss_function)} over {count(result.rows)} rows{_right(result)}.",
         (
             _loss(result),
+            *text.worse_than_equal(result),
             *text.errors(result),
             *text.left_out(result),
             *_costs(result),

@@ -5,6 +5,7 @@ Knows what a reader looks for. Does not know how anything was computed.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from streameval.defaults import GUARANTEED
@@ -150,7 +151,7 @@ def _figures(result: Report) -> list[tuple[str, str]]:
     if result.correct is not None:
         right = f"({count(result.correct)} of {count(result.rows)} rows right)"
         pairs.append(("accuracy", f"{percent(result.accuracy)}  {right}"))
-    pairs += errors(result)
+    pairs += worse_than_equal(result) + errors(result)
     if result.rows:
         spread = f"smallest {nats(sums.smallest)}, largest {nats(sums.largest)}"
         if result.stddev is not None:
@@ -159,6 +160,22 @@ def _figures(result: Report) -> list[tuple[str, str]]:
         listed = ", ".join(f"{row} ({nats(loss, 2)})" for loss, row in sums.worst[:WORST])
         pairs.append(("highest rows" if more_is_better(result.loss_function) else "worst rows", listed))
     return pairs + left_out(result)
+
+
+def worse_than_equal(result: Report) -> list[tuple[str, str]]:
+    """That a model which knows nothing would do better: most often the data are not as those that it was trained on."""
+    classes = len(result.state.classes)
+    if result.loss is None or result.loss_function.name != "cross-entropy" or classes < 2:
+        return []
+    equal = math.log(classes)
+    # Equal ones themselves are as good, but for rounding.
+    if result.loss <= equal + 1e-6:
+        return []
+    said = (
+        f"equal probabilities for all {count(classes)} classes would have the smaller loss, {nats(equal)}: are the "
+        "data's scale and labels, and the network's activations, those of its training?"
+    )
+    return [("warning", said)]
 
 
 def left_out(result: Report) -> list[tuple[str, str]]:

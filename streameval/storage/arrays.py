@@ -14,9 +14,11 @@ from streameval.arguments import array_or, is_masked, kind_of
 from streameval.errors import DataError
 from streameval.storage.access import OwnAccess, Views
 from streameval.storage.layout import Layout, check_shape, one_batch
-from streameval.storage.narrowing import first
+from streameval.storage.narrowing import first, not_scaled, whole_level
 
 NAME = "<arrays>"
+# Rows of floats that are looked at, whether they may be pixels.
+LOOKED_AT: Final = 64
 # Names of classes as their numbers, in the order of text.
 CLASS_NUMBERS: Final = "np.unique(t, return_inverse=True)[1]"
 NUMBERED: Final = f"Of the classes' names, give their numbers: {CLASS_NUMBERS}"
@@ -87,6 +89,12 @@ def rows(x: NDArray[Any], t: NDArray[Any], scaled: bool = False) -> OwnAccess:
     )
     values, labels = np.ascontiguousarray(x).reshape(-1), np.ascontiguousarray(t).reshape(-1)
     return OwnAccess(layout, Views(layout, values, labels))
+
+
+def hint(x: NDArray[Any]) -> str:
+    """What to say of features (n, ...) that may be meant otherwise, by the first rows; nothing of most."""
+    level = whole_level(x[:LOOKED_AT]) if x.dtype.kind == "f" else None
+    return "" if level is None else not_scaled(level)
 
 
 def cast_cure(dtype: np.dtype[Any], name: str) -> str:

@@ -7,12 +7,15 @@ as soon as one has a fraction, all are numbers that are taken as they are. Does 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import DataError
+
+# Integers up to here are rather levels or counts than pixels.
+FEW_LEVELS: Final = 127
 
 Locate = Callable[[int, int], str]
 """(row of the batch, number in the row) -> file, row and column for a message."""
@@ -23,10 +26,12 @@ class Narrowing:
 
     whole    whether all are integers, up to now
     largest  of them
+    level    the largest of floats, if all are whole numbers from 0 to 255
     """
 
     def __init__(self, scaled: bool) -> None:
         self.whole, self.largest = True, 0
+        self.level: float | None = 0.0
         self._scaled = scaled
         self._beyond = ""
 
@@ -37,6 +42,9 @@ class Narrowing:
         """
         if x.dtype.kind not in "iu":
             self.whole = False
+            if self.level is not None:
+                found = whole_level(x)
+                self.level = None if found is None else max(self.level, found)
             return _floats(x, locate)
         if x.size == 0:
             return x.astype(np.uint8)
@@ -56,6 +64,26 @@ class Narrowing:
                 f"{self._beyond}, expected pixels from 0 to 255, which are scaled by 1/255, or numbers with a "
                 "fraction. To take integers as numbers as they are, say so: scale=1 (--scale 1)."
             )
+
+
+def whole_level(x: NDArray[Any]) -> float | None:
+    """The largest of floats (n, ...) if all are whole numbers from 0 to 255, as pixels are; else None."""
+    # Most others have a fraction in the first row.
+    if x.size == 0 or (x[0] % 1).any():
+        return None
+    low, high = float(x.min()), float(x.max())
+    return high if low >= 0.0 and high <= 255.0 and not (x % 1).any() else None
+
+
+def not_scaled(level: float) -> str:
+    """What to say of floats that are whole, up to `level`, and may be pixels; nothing if they are rather others."""
+    if level <= FEW_LEVELS:
+        return ""
+    return (
+        f"features are whole numbers up to {level:g}, but floats: taken as they are, not scaled by 1/255 as bytes are. "
+        f"For a model that was trained on 0 to 1: x / 255, or scale=1/255 (--scale {1 / 255}); to say that they are "
+        "meant so: scale=1 (--scale 1)"
+    )
 
 
 def _floats(x: NDArray[Any], locate: Locate) -> NDArray[np.float32]:

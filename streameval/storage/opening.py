@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from streameval.errors import DataError, StorageError, UsageError
+from streameval.errors import DataError, StorageError, StreamevalWarning, UsageError
 from streameval.objects import is_remote
 from streameval.storage import arrays
 from streameval.storage.access import OwnAccess, PlainRows
@@ -274,7 +275,10 @@ def _pair(data: Any, options: ReadOptions) -> StoredSource:
 def _arrays(data: Any, options: ReadOptions) -> StoredSource:
     _refuse_columns(arrays.NAME, options)
     x, t = (arrays.as_array(name, given) for name, given in zip("xt", data, strict=True))
-    return _source(arrays.rows(x, t, options.scale is not None), options)
+    made = arrays.rows(x, t, options.scale is not None)
+    if options.scale is None and (hint := arrays.hint(x)):
+        warnings.warn(f"{arrays.NAME}: {hint}.", StreamevalWarning, stacklevel=2)
+    return _source(made, options)
 
 
 def _is_table_in_memory(data: object) -> bool:

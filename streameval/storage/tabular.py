@@ -19,7 +19,7 @@ from streameval.storage import block_hashes
 from streameval.storage.access import Access, PlainRows
 from streameval.storage.layout import Layout, check_shape, one_batch
 from streameval.storage.mapping import File
-from streameval.storage.narrowing import Narrowing
+from streameval.storage.narrowing import FEW_LEVELS, Narrowing, not_scaled
 from streameval.storage.reading import ReadOptions, access_to
 from streameval.storage.spooling import Spool, check_room, spool
 from streameval.storage.stored import StoredSource
@@ -28,8 +28,6 @@ from streameval.tables.rows import Rows, decoded, name_of
 from streameval.tables.table import Table, listed
 from streameval.tables.values import named
 
-# Integers up to here are rather levels or counts than pixels.
-FEW_LEVELS = 127
 # Temporary files from here on are told.
 LARGE = 64 << 20
 
@@ -170,6 +168,8 @@ def _said(source: SpooledSource, table: Table, roles: Roles, seen: Narrowing, op
             f"its features are integers up to {seen.largest}, taken as pixels and scaled by 1/255; to take them as "
             "they are: scale=1 (--scale 1)"
         )
+    if source.dtype != np.uint8 and options.scale is None and seen.level is not None:
+        said += [f"its {hint}" for hint in [not_scaled(seen.level)] if hint]
     if size < LARGE and not roles.guessed and len(said) == 1:
         return ""
     if table.path is not None and options.hint:

@@ -74,6 +74,19 @@ def test_it_gets_scaled_float32_rows_or_stored_ones_in_the_shape_asked_for() -> 
     assert report.loss == pytest.approx(expected().mean(), rel=1e-6)
 
 
+def test_pixels_that_were_scaled_for_it_are_noted() -> None:
+    """A model that was fitted to pixels from 0 to 255 gives no error with them times 1/255, but another loss."""
+    said = "it was given pixels times 1/255; as they are stored, from 0 to 255, with scale=1 (--scale 1)."
+    assert said in se.evaluate(logits, DATA).model.notes
+    stored = se.Predictor(predict=lambda x: logits(x / 255), raw=True)
+    for model, data in [
+        (logits, se.open(DATA, scale=1)),
+        (stored, DATA),
+        (logits, (PIXELS.astype(np.float32) / 255, LABELS)),
+    ]:
+        assert said not in se.evaluate(model, data).model.notes
+
+
 def test_the_first_shape_that_works_is_taken() -> None:
     def images_only(x: np.ndarray) -> np.ndarray:
         if x.ndim != 4:

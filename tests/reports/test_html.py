@@ -225,6 +225,27 @@ def test_a_page_says_when_not_to_trust_it_as_the_text_does():
             assert one in page, one
 
 
+@pytest.mark.parametrize(
+    ("bias", "loss", "warned"),
+    [
+        ((9.0, 0.0, 0.0), None, True),
+        ((0.0, 0.0, 0.0), se.CrossEntropy(eps=0), False),
+        ((1.0, 0.0, 0.0), se.CrossEntropy(eps=0), True),
+        ((9.0, 0.0, 0.0), se.BinaryCrossEntropy(), False),
+    ],
+)
+def test_a_loss_above_that_of_equal_probabilities_is_told(bias, loss, warned):
+    """Data in another scale, or labels in another order, are seen by nothing else."""
+    model = se.Mlp([se.Layer(np.zeros((4, 3), np.float32), np.array(bias, np.float32), "identity")])
+    t = np.arange(300) % 3
+    if isinstance(loss, se.BinaryCrossEntropy):
+        t = np.eye(3)[t]
+    report = se.evaluate(model, (np.zeros((300, 4), np.float32), t), loss=loss)
+    printed = " ".join(str(report).split())
+    said = "equal probabilities for all 3 classes would have the smaller loss, 1.0986: are the data"
+    assert (said in printed) == (said in html.render(views.page(report))) == warned
+
+
 def test_an_image_survives_the_way_through_png():
     """Read back by hand: signature, checksums, one filter byte a line."""
     image = np.random.default_rng(0).integers(0, 256, (7, 5), dtype=np.uint8)

@@ -21,6 +21,8 @@ def evaluated(
 ) -> tuple[se.Report, np.ndarray, np.ndarray, se.Mlp]:
     random = np.random.default_rng(5)
     x = random.integers(0, 256, (60, *shape)).astype(dtype)
+    if dtype == np.float32:
+        x /= 255
     t = random.integers(0, 3, 60)
     size = int(np.prod(shape))
     model = se.Mlp([se.Layer(random.normal(size=(size, 3)), random.normal(size=3), "identity")])

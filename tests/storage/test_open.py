@@ -8,6 +8,7 @@ import re
 import struct
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -308,6 +309,43 @@ def test_float64_is_rounded_to_float32_as_that_of_a_table_is(form):
         assert storage.open(table).fingerprint == source.fingerprint
     x[3, 1], x[4, 2] = np.nan, np.inf
     assert np.array_equal(storage.open((x, t)).take(np.arange(50)).x, x.astype(np.float32), equal_nan=True)
+
+
+def whole(dtype, largest=255):
+    x, t = drawn(50)
+    x = x.reshape(50, -1).astype(dtype)
+    x[3, 0] = largest
+    return x, t
+
+
+@pytest.mark.parametrize("form", ["arrays", "table"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_floats_that_may_be_pixels_are_told_as_nothing_scales_them(form, dtype):
+    """`x.astype(np.float32)` of pixels skips the scale that bytes have, and no error would say so."""
+
+    def opened(x, t, **more):
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            columns = {f"pixel{k}": x[:, k] for k in range(x.shape[1])}
+            data = (x, t) if form == "arrays" else pa.table({"t": t, **columns})
+            named = {} if form == "arrays" else {"features": "pixel*", "target": "t"}
+            storage.open(data, **named, **more)
+        return " ".join(str(one.message) for one in told)
+
+    x, t = whole(dtype)
+    told = opened(x, t)
+    assert "features are whole numbers up to 255, but floats: taken as they are" in told
+    assert "x / 255, or scale=1/255 (--scale 0.00392156862745098)" in told
+    assert float("0.00392156862745098") == 1 / 255
+    for scale in (1, 1 / 255):
+        assert opened(x, t, scale=scale) == ""
+    fraction, last, beyond = x / 255, x.copy(), x.copy()
+    last[-1, -1] += 0.5
+    beyond[0, 0] = 256
+    below = x.copy()
+    below[0, 0] = -1
+    for other in (fraction, last, beyond, below, np.minimum(x, 127)):
+        assert opened(other, t) == ""
 
 
 @pytest.mark.parametrize(
