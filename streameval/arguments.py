@@ -111,7 +111,7 @@ def no_distributions(rows: Any) -> Any:
 def describe_value(value: Any) -> str:
     """What was given, short enough for a message: the value and its type."""
     try:
-        text = repr(value)
+        text = " ".join(repr(value).split())
     except ValueError:  # Python writes no integer of more than some thousand digits
         text = "a number of thousands of digits"
     shown = text if len(text) <= 60 else f"{text[:57]}..."

@@ -85,14 +85,17 @@ def cross_entropy_error(y: ArrayLike, t: ArrayLike, *, eps: float = EPS) -> floa
         raise UsageError(f"y: shape {given.shape}, expected (n, classes) or (classes,), n at least 1.")
     negative = (probabilities < 0).any(axis=1)
     if negative.any():
-        raise UsageError(f"y, row {int(np.argmax(negative))}: a negative number, expected probabilities.")
+        raise UsageError(
+            f"y, row {int(np.argmax(negative))}: a negative number, expected probabilities. Of logits: "
+            "streameval.metrics.CrossEntropy."
+        )
     single = given.ndim == 1
     if targets.shape == (n, classes) or (single and targets.shape == (classes,)):
         return _mean(targets.reshape(n, classes), probabilities, checked)
     if targets.shape != (n,) and not (single and targets.ndim == 0):
         raise UsageError(
             f"t: {targets.dtype} of shape {targets.shape}, expected integer labels ({n},) or rows ({n}, {classes}) as "
-            "y has."
+            "y has. The order is (y, t)."
         )
     labels = _checked_labels(targets.reshape(n), classes)
     return _mean(np.ones(n), probabilities[np.arange(n), labels], checked)

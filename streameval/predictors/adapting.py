@@ -42,6 +42,8 @@ def not_a_model(model: object) -> UsageError:
     cure = "Give what streameval.load_model returns, or a function from rows (n, features) to logits or probabilities."
     if isinstance(model, str | os.PathLike):
         cure = f"Load it: streameval.load_model({os.fspath(model)!r})."
+    elif isinstance(model, tuple) or hasattr(model, "__array__"):
+        cure += " The model comes first, then the data."
     return UsageError(f"model: {describe_value(model)}, expected a network or something to call. {cure}")
 
 

@@ -85,7 +85,7 @@ def refuse(name: str, classes: int | None, located: Iterable[Located]) -> LabelE
     expected = "labels counted from 0" if classes is None else f"{classes} classes (0..{classes - 1})"
     cure = "Correct the labels, or use a model with as many classes."
     if target == str(classes):
-        cure = "If the labels count from 1: streameval convert --first-label 1"
+        cure = "If the labels count from 1: t - 1 of arrays, streameval convert --first-label 1 of files."
     if classes == 1:
         cure = f"One output has no classes to choose from. {ONE_OUTPUT}"
     return LabelError(f"{name}, row {first}: label {target} ({count} such rows), expected {expected}. {cure}")

@@ -280,6 +280,9 @@ def test_a_checkpoint_needs_to_know_what_it_is_of(tmp_path: Path) -> None:
 def test_what_is_no_model_is_refused_with_the_cure() -> None:
     with pytest.raises(UsageError, match=r"load_model\('weights.pkl'\)"):
         se.evaluate("weights.pkl", DATA)
+    for data in (DATA, PIXELS):
+        with pytest.raises(UsageError, match=r"^model: [^\n]*The model comes first, then the data\.$"):
+            se.evaluate(data, logits)
     with pytest.raises(UsageError, match="something to call"):
         se.evaluate(7, DATA)
     with pytest.raises(UsageError, match="something to call"):

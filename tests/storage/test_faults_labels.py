@@ -70,6 +70,16 @@ def test_a_label_beyond_the_recorded_classes_never_leaves_the_source(tmp_path, w
         source.take(np.array([1, 39_000]))
 
 
+def test_labels_that_count_from_one_are_told_with_a_cure_for_arrays_and_for_files():
+    model = se.Mlp([se.Layer(np.ones((2, 3), np.float32), np.zeros(3, np.float32), "identity")])
+    x, t = np.zeros((3, 2), np.uint8), np.array([1, 2, 3])
+    with pytest.raises(
+        LabelError, match=r"row 2: label 3 .* t - 1 of arrays, streameval convert --first-label 1"
+    ):
+        se.evaluate(model, (x, t))
+    assert se.evaluate(model, (x, t - 1)).rows == 3
+
+
 @pytest.mark.parametrize("t", [[0, -1, 3], [0, -(2**40), 1]])
 def test_negative_labels_of_arrays_are_refused(t):
     source = storage.open((np.zeros((3, 2), np.uint8), np.array(t)))
