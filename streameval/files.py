@@ -175,6 +175,12 @@ def lock(path: str | os.PathLike[str]) -> Iterator[None]:
         give_back(beside, handle)
 
 
+def destination(path: str | os.PathLike[str]) -> Path:
+    """Where an output at `path` goes: to the end of symbolic links, which stay what they are. Raises StorageError."""
+    with storage_errors(path):
+        return resolved(Path(path))
+
+
 def remove_leftovers(path: str | os.PathLike[str]) -> None:
     """Remove what killed writers of `path` left beside it. Only for who holds the lock on `path`.
 

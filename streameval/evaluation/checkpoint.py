@@ -23,7 +23,7 @@ from streameval.evaluation.identity import Identity
 from streameval.evaluation.partial_results import PartialResults
 from streameval.evaluation.passes import Part
 from streameval.evaluation.tally import Tally, stored_tallies
-from streameval.files import lock, remove_leftovers, storage_errors
+from streameval.files import destination, lock, remove_leftovers, storage_errors
 from streameval.frozen import frozen
 from streameval.storage.checked import CheckedSource
 from streameval.storage.source import Source, Span
@@ -138,7 +138,8 @@ def resumed(
 ) -> Iterator[CheckpointWriter]:
     """Yield the writer of a pass over `span`, its results being what an earlier run of the same pass has done.
 
-    A file that is damaged is set aside, with a warning, and the pass starts again.
+    A file that is damaged is set aside, with a warning, and the pass starts again. A symbolic link stays, and stands
+    for the file that it leads to.
 
     Raises:
         DataError: the file belongs to another pass; what differs is named.
@@ -147,7 +148,7 @@ def resumed(
         StorageError: the file cannot be read or written.
     """
     wish = where if isinstance(where, Checkpoint) else Checkpoint(where)
-    path = Path(wish.path)
+    path = destination(wish.path)
     with lock(path):
         remove_leftovers(path)
         stored = _read(path, wish.key)
@@ -163,7 +164,7 @@ def resumed(
 
 def _read(path: Path, key: bytes | None) -> dict[str, Any]:
     """What the file holds; nothing if there is no file, or a damaged one."""
-    if not os.path.lexists(path):
+    if not path.exists():
         return {}
     try:
         return sealed.read(path, READABLE, "a checkpoint", key)

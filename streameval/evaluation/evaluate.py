@@ -25,7 +25,7 @@ from streameval.evaluation.checkpoint import Checkpoint, CheckpointWriter, resum
 from streameval.evaluation.events import Callback, EventFile, Listeners
 from streameval.evaluation.grouping import GroupSums
 from streameval.evaluation.identity import Identity, inputs
-from streameval.evaluation.loss_file import spool_of, spooling, write_losses
+from streameval.evaluation.loss_file import remove_spool, spool_of, spooling, write_losses
 from streameval.evaluation.memory import parse_size, planned_scorers
 from streameval.evaluation.opening import groups_of, subject
 from streameval.evaluation.partial_results import PartialResults
@@ -265,6 +265,8 @@ class _Pass:
                 spool.remove()
             if writer is not None:
                 writer.remove()
+                if spool is None:
+                    remove_spool(writer.path)
         return report
 
     def _hashed(self) -> Hashed | None:

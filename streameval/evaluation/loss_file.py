@@ -159,9 +159,20 @@ def _checksum(span: Span, losses: NDArray[np.float64]) -> int:
 
 
 def spool_of(checkpoint: str | os.PathLike[str]) -> Path:
-    """Where a pass with this checkpoint keeps its losses until it is over."""
-    path = Path(checkpoint)
+    """Where a pass with this checkpoint keeps its losses until it is over: beside the file that a link leads to."""
+    path = Path(os.path.realpath(checkpoint))
     return path.with_name(f"{path.name}.losses")
+
+
+def remove_spool(checkpoint: Path) -> None:
+    """Remove the losses that an earlier run kept, of a pass that ended without being asked for any; nothing else that
+    lies there."""
+    beside = spool_of(checkpoint)
+    with contextlib.suppress(OSError):
+        with beside.open("rb") as file:
+            kept = file.read(len(MARK)) == MARK
+        if kept:
+            beside.unlink()
 
 
 @contextlib.contextmanager

@@ -195,6 +195,28 @@ def test_a_damaged_checkpoint_is_set_aside_with_a_warning(data: Path, tmp_path: 
     assert (tmp_path / "pass.checkpoint.damaged.2").read_bytes() == b"damaged again"
 
 
+@pytest.mark.parametrize("there", ["nothing", "a pass", "damage"])
+def test_a_link_stands_for_the_file_that_it_leads_to(data: Path, tmp_path: Path, there: str) -> None:
+    (tmp_path / "disk").mkdir()
+    file, link = tmp_path / "disk" / "kept", tmp_path / "pass.checkpoint"
+    link.symlink_to(file)
+    counter, expected = StopAt(0), se.evaluate(network(), data).digest
+    if there == "damage":
+        file.write_bytes(b"damaged")
+        with pytest.warns(StreamevalWarning, match=rf"kept as {file}\.damaged, and the pass starts again"):
+            assert se.evaluate(network(), data, options=PassOptions(checkpoint=link)).digest == expected
+        assert (tmp_path / "disk" / "kept.damaged").read_bytes() == b"damaged"
+    else:
+        if there == "a pass":
+            stop_after(3, data, link, chunk_rows=1000)
+            assert file.exists()
+        report = se.evaluate(network(), data, options=PassOptions(checkpoint=link, callbacks=[counter]))
+        assert report.digest == expected
+        assert counter.computed == len(se.open(data)) - (3000 if there == "a pass" else 0)
+    assert link.is_symlink()
+    assert not file.exists()
+
+
 def test_a_whole_file_of_something_else_is_refused_and_stays(data: Path, tmp_path: Path) -> None:
     """The state of a shard is no checkpoint, and the data file least of all."""
     from streameval.evaluation.shards import write_state

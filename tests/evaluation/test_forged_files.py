@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from lies import altered, inside, lies, places
 from long_runs import drawn, network
 
 import streameval as se
-from streameval.errors import DataError, StreamevalError
+from streameval.errors import DataError, StreamevalError, UsageError
 from streameval.evaluation import sealed
 from streameval.evaluation.checkpoint import Checkpoint
 from streameval.evaluation.shards import write_state
@@ -131,3 +132,18 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
         file.truncate(sealed.MOST_BYTES + 1)
     with pytest.raises(StreamevalError, match="expected JSON of at most"):
         se.merge([tmp_path / "large"])
+
+
+def test_what_has_no_end_is_not_read_to_it() -> None:
+    with pytest.raises(StreamevalError, match=r"/dev/zero: more than .* expected JSON of at most"):
+        se.merge(["/dev/zero"])
+    with pytest.raises(UsageError, match="/dev/urandom: a key of more than 65536 bytes"):
+        sealed.read_key("/dev/urandom")
+
+
+def test_a_key_may_come_through_a_pipe() -> None:
+    readable, writeable = os.pipe()
+    os.write(writeable, b"k" * 32)
+    os.close(writeable)
+    assert sealed.read_key(f"/dev/fd/{readable}") == b"k" * 32
+    os.close(readable)

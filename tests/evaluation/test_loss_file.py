@@ -313,6 +313,11 @@ def test_a_checkpoint_without_losses_serves_for_losses_and_one_with_them_without
     counter = StopAt()
     se.evaluate(network(), data, options=PassOptions(checkpoint=kept, callbacks=[counter]))
     assert counter.computed == ROWS - 7 * CHUNK
+    # What was kept for the losses goes with the checkpoint, and nothing of anybody else.
+    assert not kept.with_name("kept.losses").exists()
+    kept.with_name("kept.losses").write_text("my own notes")
+    se.evaluate(network(), data, options=PassOptions(checkpoint=kept))
+    assert kept.with_name("kept.losses").read_text() == "my own notes"
 
 
 def test_only_the_gaps_of_an_engine_are_computed_again(
