@@ -111,7 +111,8 @@ def _run(arguments: list[str]) -> int:
     except click.ClickException as error:
         said = io.StringIO()
         _with_who_has_it(error).show(said)
-        _tell_as_it_is(said.getvalue())
+        # click lists choices behind tabs.
+        _tell_as_it_is(said.getvalue().expandtabs(2))
         return error.exit_code
     return 0
 

@@ -58,7 +58,10 @@ column_options = options.gathered(
     "columns",
     ColumnOptions,
     options.option(
-        "--scale", type=float, help="Factor from stored values to features, instead of the recorded one."
+        "--scale",
+        metavar="FACTOR",
+        type=options.factor,
+        help="From stored values to features, such as 1/255, instead of the recorded one.",
     ),
     options.option(
         "--features",

@@ -33,6 +33,15 @@ def integer(value: Any) -> int:
     return number
 
 
+def factor(value: Any) -> float:
+    """A number, or a fraction such as 1/255, as click wants it. Raises click.BadParameter."""
+    above, *below = str(value).split("/", 1)
+    try:
+        return float(above) / float(below[0] if below else 1)
+    except (ValueError, ZeroDivisionError):
+        raise click.BadParameter(f"{shown(value)}: expected a number, or a fraction such as 1/255.") from None
+
+
 def shown(value: Any) -> str:
     """What was given, short enough for a message."""
     text = repr(value)

@@ -81,7 +81,7 @@ def not_scaled(level: float) -> str:
         return ""
     return (
         f"features are whole numbers up to {level:g}, but floats: taken as they are, not scaled by 1/255 as bytes are. "
-        f"For a model that was trained on 0 to 1: x / 255, or scale=1/255 (--scale {1 / 255}); to say that they are "
+        "For a model that was trained on 0 to 1: x / 255, or scale=1/255 (--scale 1/255); to say that they are "
         "meant so: scale=1 (--scale 1)"
     )
 

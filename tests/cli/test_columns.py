@@ -17,7 +17,7 @@ from streameval.cli.column_options import ColumnOptions
 ROWS = 60
 # Field -> what to give on the command line, and in Python.
 GIVEN = {
-    "scale": ("0.5", 0.5),
+    "scale": ("1/3", 1 / 3),
     "features": ("a,b,c", ["a", "b", "c"]),
     "target": ("kind", "kind"),
     "image": ("picture", "picture"),

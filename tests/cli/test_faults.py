@@ -595,6 +595,9 @@ MISTAKES = {
     ),
     "evaluate REPORT DATA": (4, "report.json: a result of streameval, no network"),
     "paired MODEL DATA": (2, "1 model: at least 2 were expected"),
+    "fetch": (2, "Choose from:\n  mnist\n"),
+    "evaluate MODEL DATA --scale 1/": (2, "'1/': expected a number, or a fraction such as 1/255."),
+    "evaluate MODEL DATA --scale 1/0": (2, "'1/0': expected a number, or a fraction such as 1/255."),
     "demo --rows 0": (2, "rows: 0, expected 1 or more"),
     "demo --rows 5 --keep REPORT": (
         5,
