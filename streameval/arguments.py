@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import operator
 import sys
+import warnings
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Final
 
-from streameval.errors import StreamevalError, UsageError
+from streameval.errors import StreamevalError, StreamevalWarning, UsageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -106,6 +107,21 @@ def is_masked(array: Any) -> bool:
 def no_distributions(rows: Any) -> Any:
     """Which rows (n,) of an array (n, classes) are no probabilities: negative, NaN, or of another sum than 1."""
     return ~((rows.min(axis=1, initial=0.0) >= -BELOW_ZERO) & (abs(rows.sum(axis=1) - 1.0) <= SUM_SLACK))
+
+
+def warn_of_probabilities(told: str, rows: Any, cure: str) -> None:
+    """Warn where all rows (n, classes) that were given as logits are probabilities, as logits hardly ever are.
+
+    told  what begins the message, such as the column
+    """
+    # Most others show it in the first row.
+    if len(rows) and not no_distributions(rows[:1]).any() and not no_distributions(rows).any():
+        warnings.warn(
+            f"{told} rows without a number below 0 and of sum 1 are taken as logits, so that their softmax is what "
+            f"counts. If they are probabilities: {cure}.",
+            StreamevalWarning,
+            stacklevel=2,
+        )
 
 
 def describe_value(value: Any) -> str:

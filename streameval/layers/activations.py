@@ -52,6 +52,10 @@ def check_activation(activation: str) -> str:
             return name if number is None or number == usual else f"{name}({number!r})"
     except (AttributeError, ValueError):
         pass
+    if activation == "softmax":
+        raise ModelError(
+            "activation 'softmax' is no layer's: the loss takes it of the logits. End with 'identity'."
+        )
     raise ModelError(
         f"activation {str(activation)[:40]!r} is not known. Known are: {', '.join(ACTIVATIONS)}; "
         f"with a number, as in leaky_relu(0.2): {', '.join(PARAMETERS)}."

@@ -45,9 +45,11 @@ class Dense:
         if w.ndim != 2 or w.size == 0:
             raise ModelError(f"weight: shape {w.shape}, expected (inputs, outputs), both at least 1.")
         if b.shape != (w.shape[1],):
+            turned = b.shape == w.shape[:1]
+            cure = " Of weights (outputs, inputs), as PyTorch has them, give weight.T." if turned else ""
             raise ModelError(
                 f"bias: shape {b.shape}, but the weight of shape {w.shape} has {w.shape[1]} outputs: "
-                f"expected ({w.shape[1]},)."
+                f"expected ({w.shape[1]},).{cure}"
             )
         object.__setattr__(self, "weight", w)
         object.__setattr__(self, "bias", b)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from streameval.arguments import integer, no_distributions
+from streameval.arguments import integer, no_distributions, warn_of_probabilities
 from streameval.errors import DataError, UsageError
 from streameval.evaluation.state import LARGEST_LOSS, State
 from streameval.losses import CrossEntropy as Loss
@@ -95,6 +95,7 @@ class CrossEntropy(Metric[LossValue]):
                 loss = self.loss.of_probabilities(values, targets)
             else:
                 finite_rows("outputs", values)
+                warn_of_probabilities("outputs:", values, "probabilities=True")
                 loss = self.loss.reference(values, targets)
         bad = ~(np.abs(loss) < LARGEST_LOSS)
         if bad.any():

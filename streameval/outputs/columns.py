@@ -165,7 +165,8 @@ def _several(names: str | Sequence[str] | None) -> tuple[str, ...]:
     """Columns: one, several with commas between, or a sequence of them."""
     if isinstance(names, str):
         return tuple(one.strip() for one in names.split(","))
-    return tuple(names or ())
+    # Frames may call their columns 0, 1, 2: as a table, they have these as text.
+    return tuple(map(str, names or ()))
 
 
 def _listed(names: str | Sequence[str]) -> str:

@@ -68,7 +68,8 @@ def open_table(data: Any, form: str | None = None) -> Table:
         if hasattr(data, "__arrow_c_stream__") or (isinstance(data, dict) and data):
             return arrow_tables.in_memory(data)
         raise UsageError(
-            f"{type(data).__name__} was given as outputs, expected a path, a table or a dict of arrays."
+            f"{type(data).__name__} was given as outputs, expected a path, a table or a dict of arrays. Give arrays "
+            "names: {'loss': array}, or {'y': outputs, 't': labels} with logits= or probabilities='y' and label='t'."
         )
     path = file_of(data)
     module, function = FORMATS[recognise(path) if form is None else form]

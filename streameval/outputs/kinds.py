@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from streameval.arguments import BELOW_ZERO, no_distributions
+from streameval.arguments import BELOW_ZERO, no_distributions, warn_of_probabilities
 from streameval.elementary import exp, log
 from streameval.errors import DataError
 from streameval.outputs.columns import Roles
@@ -86,6 +86,8 @@ class ClassOutputs:
         true = np.where(target == self._ignored, 0, target) if self._ignored is not None else target
         if self._shares:
             _check_probabilities(where, both, first)
+        elif first == 0 and given.shape[1] > 1:
+            warn_of_probabilities(f"{where}:", given, "probabilities= (--probabilities)")
         logs = self._logs(both)
         kept = logs if self._whole else logs[np.arange(len(both)), true][:, None]
         return np.hstack([kept, np.argmax(both, axis=1)[:, None]]), target

@@ -41,7 +41,9 @@ def not_a_model(model: object) -> UsageError:
     """The error about something that is no model, with what to write."""
     cure = "Give what streameval.load_model returns, or a function from rows (n, features) to logits or probabilities."
     if isinstance(model, str | os.PathLike):
-        cure = f"Load it: streameval.load_model({os.fspath(model)!r})."
+        cure = f"Load it: streameval.load_model({os.fspath(model)!r}), of saved outputs streameval.open_outputs(...)."
+    elif isinstance(model, dict):
+        cure = "Of saved outputs: streameval.open_outputs(...)."
     elif isinstance(model, tuple) or hasattr(model, "__array__"):
         cure += " The model comes first, then the data."
     return UsageError(f"model: {describe_value(model)}, expected a network or something to call. {cure}")

@@ -231,5 +231,6 @@ def _span(names: tuple[str, ...]) -> str:
 
 def columns_of(features: Any = None, target: Any = None, image: Any = None) -> Columns:
     """What was asked for. Raises UsageError for what names no columns."""
-    features, target = (tuple(one) if isinstance(one, list) else one for one in (features, target))
+    # Frames may call their columns 0, 1, 2: as a table, they have these as text.
+    features, target = (tuple(map(str, one)) if isinstance(one, list) else one for one in (features, target))
     return Columns(features, target, image)

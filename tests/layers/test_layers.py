@@ -168,6 +168,12 @@ def test_parameters_are_taken_as_torch_has_them(kind: dict[str, Any]) -> None:
         (lambda: se.Activation("relu(2)"), "is not known"),
         (lambda: se.Activation("elu(inf)"), "is not known"),
         (lambda: se.Activation("elu(0.5"), "is not known"),
+        (lambda: se.Activation("softmax"), r"the loss takes it of the logits\. End with 'identity'"),
+        (
+            lambda: se.Layer(np.zeros((2, 5)), np.zeros(2), "relu"),
+            r"expected \(5,\)\. Of .* PyTorch .*weight\.T",
+        ),
+        (lambda: se.Layer(np.zeros((2, 5)), np.zeros(3), "relu"), r"expected \(5,\)\.$"),
         (lambda: se.Activation("swish"), "Known are: identity, .*leaky_relu, elu"),
         (
             lambda: se.Conv2d(np.zeros((2, 1, 3), np.float32)),

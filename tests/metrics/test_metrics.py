@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import streameval as se
-from streameval.errors import DataError, LabelError, UsageError
+from streameval.errors import DataError, LabelError, StreamevalWarning, UsageError
 from streameval.metrics import Accuracy, CrossEntropy, Mean, merge
 
 unhurried = settings(deadline=None, max_examples=40)  # the first example compiles
@@ -325,6 +325,20 @@ def test_other_refusals(logits: np.ndarray, labels: np.ndarray) -> None:
         Accuracy().update(logits * np.nan, labels)
     with pytest.raises(UsageError, match="top_k=2"):
         Accuracy(top_k=2).update(labels, labels)
+
+
+def test_probabilities_where_logits_were_said_are_told_and_counted_as_logits() -> None:
+    y = naive.softmax(np.random.default_rng(0).normal(size=(20, 3)))
+    metric = CrossEntropy()
+    with pytest.warns(
+        StreamevalWarning, match=r"outputs: rows .*of sum 1 are taken as logits.*: probabilities=True"
+    ):
+        metric.update(y, np.arange(20) % 3)
+    assert float(metric.compute()) == pytest.approx(
+        naive.cross_entropy(y, np.arange(20) % 3, 1e-7).mean(), rel=1e-12
+    )
+    y[13, 0] += 0.01
+    metric.update(y, np.arange(20) % 3)
 
 
 def test_many_classes_are_computed_in_pieces() -> None:

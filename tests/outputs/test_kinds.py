@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import streameval as se
-from streameval.errors import CheckError, DataError, LabelError, ModelError, UsageError
+from streameval.errors import CheckError, DataError, LabelError, ModelError, StreamevalWarning, UsageError
 
 ROWS, CLASSES = 257, 5
 RNG = np.random.default_rng(11)
@@ -86,6 +87,36 @@ def test_a_pattern_puts_columns_in_the_order_of_their_numbers_and_leaves_out_the
 def test_labels_that_are_no_classes_are_told_with_what_to_do(labels: list[Any], cure: str) -> None:
     with pytest.raises(LabelError, match=cure):
         se.open_outputs({"z": Z[:3, :3], "t": labels}, logits="z", label="t")
+
+
+def test_probabilities_that_are_named_as_logits_are_told() -> None:
+    """The softmax of a softmax is no error, and another loss."""
+    with pytest.warns(
+        StreamevalWarning, match=r"column p: rows .*of sum 1 are taken as logits.* probabilities= "
+    ):
+        se.open_outputs(columns(), logits="p", label="t")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        se.open_outputs(columns(p=np.vstack([P[:-1], P[-1:] + 0.1])), logits="p", label="t")
+
+
+def test_columns_may_be_named_by_numbers_as_those_of_a_frame_are() -> None:
+    apart = {str(k): Z[:, k] for k in range(CLASSES)} | {"t": T}
+    together = se.open_outputs(columns(), logits="z", label="t")
+    for names in (list(range(CLASSES)), range(CLASSES)):
+        assert se.open_outputs(apart, logits=names, label="t").fingerprint == together.fingerprint
+    table = pa.table(apart)
+    assert np.array_equal(se.open(table, features=[1, 0], target="t").take(np.arange(ROWS)).x, Z[:, [1, 0]])
+
+
+def test_arrays_without_names_are_told_how_to_name_them() -> None:
+    for unnamed in (Z, (Z, T), [{"loss": 1.0}]):
+        with pytest.raises(
+            UsageError, match=r"Give arrays names: \{'loss': array\}, or \{'y': outputs, 't': labels\}"
+        ):
+            se.open_outputs(unnamed)
+    with pytest.raises(UsageError, match=r"Of saved outputs: streameval\.open_outputs"):
+        se.evaluate({"loss": T})
 
 
 def test_one_array_of_logits_is_told_how_to_bring_its_classes(tmp_path: Path) -> None:
