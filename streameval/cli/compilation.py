@@ -53,7 +53,7 @@ def _evaluate(dtype: str) -> None:
     from streameval.evaluation.evaluate import evaluate
 
     x, t = _digits()
-    evaluate(_network(), (x.astype(dtype), t))
+    evaluate(_network(), (x if dtype == "uint8" else x.astype(dtype) / 255, t))
 
 
 def _minibatch() -> None:
