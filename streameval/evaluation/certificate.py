@@ -18,7 +18,8 @@ from streameval.evaluation.anatomy import Anatomy
 from streameval.evaluation.anatomy_consistency import check_anatomy
 from streameval.evaluation.anatomy_report import anatomy_dict
 from streameval.evaluation.consistency import Numbers, check_state
-from streameval.evaluation.fields import UNSOUND, flag, integer, only, sha256, shown, text
+from streameval.evaluation.fields import UNSOUND, integer, only, sha256, shown
+from streameval.evaluation.hashing import check_hashed
 from streameval.evaluation.identity import RESULT_VERSION
 from streameval.evaluation.names import DataName, ModelName, data_dict, model_dict
 from streameval.evaluation.report import READABLE, SCHEMA, Report
@@ -268,7 +269,7 @@ def _checked(name: str, said: dict[str, Any]) -> Certificate:
         Rounding.from_dict(said["rounding"])
     anatomy = None if said.get("anatomy") is None else _anatomy(said["anatomy"], state)
     if said.get("check") is not None:
-        _check_hashed(said["check"], rows, said["data"]["fingerprint"])
+        check_hashed(said["check"], rows, said["data"]["fingerprint"])
     found = Certificate(name, said, state, loss, _blocks(name, said, rows), anatomy)
     if not add_up(state, found.blocks):
         raise CheckError(
@@ -311,20 +312,6 @@ def _anatomy(said: Any, state: State) -> Anatomy:
     if not _alike(said, json.loads(json.dumps(anatomy_dict(found, state)))):
         raise ValueError("its anatomy does not follow from its exact counts")
     return found
-
-
-def _check_hashed(said: Any, rows: int, fingerprint: str) -> None:
-    """Raise ValueError, KeyError or TypeError for hashing that cannot have been."""
-    only(said, ("rows", "blocks", "recorded", "content"))
-    hashed = integer(said, "rows", least=0, most=rows)
-    integer(said, "blocks", least=min(1, hashed), most=max(1, hashed))
-    content = text(said, "content", none=hashed < rows)
-    if hashed < rows and content is not None:
-        raise ValueError(f"the content of all rows is {shown(content)}, but {hashed} of {rows} were hashed")
-    if flag(said, "recorded") and hashed == rows and content != fingerprint:
-        raise ValueError(
-            f"the content of all rows is {shown(content)}, but the fingerprint is {shown(fingerprint)}"
-        )
 
 
 def _blocks(name: str, said: dict[str, Any], rows: int) -> tuple[Block, ...]:

@@ -17,7 +17,8 @@ from streameval.arguments import integer as whole_number
 from streameval.errors import DataError, IncompleteError, UsageError
 from streameval.evaluation import sealed
 from streameval.evaluation.events import Advanced, Started
-from streameval.evaluation.fields import flag, intact, integer, only, sha256, shown, text
+from streameval.evaluation.fields import intact, only, text
+from streameval.evaluation.hashing import check_shard
 from streameval.evaluation.identity import RESULT_VERSION, Identity
 from streameval.evaluation.names import DataName, ModelName, data_dict, model_dict
 from streameval.evaluation.partial_results import PartialResults
@@ -178,18 +179,24 @@ def _merged_checks(shards: Sequence[_Shard]) -> Hashed | None:
     checks = [shard.check for shard in shards if shard.check]
     if not checks:
         return None
-    done = PartialResults(Span(0, shards[0].identity.total))
+    done, others = PartialResults(Span(0, shards[0].identity.total)), 0
+    consecutive = shards[0].identity.first() is not None
     for shard in shards:
-        # A shard whose workers read what nothing is recorded of knows of no block.
-        for tally in shard.tallies if shard.check and shard.check["blocks"] else ():
-            done.add_tally(tally, origin=shard.name)
+        hashed = shard.check["rows"] if shard.check else 0
+        if consecutive and hashed >= sum(len(tally.span) for tally in shard.tallies):
+            for tally in shard.tallies:
+                done.add_tally(tally, origin=shard.name)
+        else:
+            # Of a selection, or where a part of the rows was read without: blocks, which others may have as well.
+            others = max(others, hashed)
     recorded, data = all(one["recorded"] for one in checks), shards[0].data
-    whole = done.rows == data.rows
+    rows = max(done.rows, others)
+    whole = rows == data.rows
     if whole and not recorded:
         # What all rows are is known of recorded hashes, or to who read them all: here to nobody.
         return None
     return Hashed(
-        done.rows, len(set().union(*(one["numbers"] for one in checks))), recorded,
+        rows, len(set().union(*(one["numbers"] for one in checks))), recorded,
         data.fingerprint if whole else None,
     )  # fmt: skip
 
@@ -244,34 +251,23 @@ def _read(path: str | os.PathLike[str], key: bytes | None) -> _Shard:
         layers = model.description["layers"]
         if len(layers) > 1 and layers[0] != data.features:
             raise ValueError(f"the model takes {layers[0]} features, not {data.features}")
+        first = identity.first()
         if identity.rows == "all" and identity.total != data.rows:
             raise ValueError(f"all rows are {identity.total}, but the data have {data.rows}")
+        if first is not None and first + identity.total > data.rows:
+            raise ValueError(f"rows are {identity.rows}, but the data have {data.rows}")
         scorer = text(content, "scorer") if "scorer" in content else "native"
         tallies = stored_tallies(content["tallies"], identity, data.rows, earlier=content["schema"] != SCHEMA)
         if not tallies or any(len(one.state.classes) not in (0, model.outputs) for one in tallies):
             raise ValueError(f"no tallies of {model.outputs} classes")
-        check_costs(content["resources"])
+        if any(of.rows for one in tallies for of in one.state.classes[data.classes :]):
+            raise ValueError(f"rows of more classes than {data.classes}, which the data have")
+        check_costs(content["resources"], sum(len(one.span) for one in tallies))
         rounding = None if content.get("rounding") is None else Rounding.from_dict(content["rounding"])
         check = content.get("check")
         if check is not None:
-            _check_check(check, data.rows)
+            check_shard(check, data.rows, data.fingerprint)
     return _Shard(name, identity, model, data, scorer, check, rounding, content["resources"], tallies)
-
-
-def _check_check(check: Any, rows: int) -> None:
-    """Raise ValueError, KeyError or TypeError for what `write_state` does not say of hashing."""
-    only(check, ("rows", "blocks", "recorded", "content", "numbers", "hashes"))
-    integer(check, "rows", least=0, most=rows)
-    integer(check, "blocks", least=0, most=rows)
-    flag(check, "recorded")
-    text(check, "content", none=True)
-    numbers = [integer(check["numbers"], k, least=0) for k in range(len(check["numbers"]))]
-    if sorted(set(numbers)) != numbers or len(numbers) != check["blocks"]:
-        raise ValueError(f"numbers of {check['blocks']} blocks are {shown(numbers)}")
-    for block, *hashes in check["hashes"]:
-        integer([block], 0, least=0)
-        if len(hashes) != 2 or not (sha256(hashes, 0) and sha256(hashes, 1)):
-            raise ValueError(f"hashes of block {block}")
 
 
 def _resources(costs: Sequence[dict[str, Any]]) -> Resources:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from lies import altered, inside, lies, places
-from long_runs import drawn, network
+from long_runs import drawn, network, write
 
 import streameval as se
 from streameval.errors import DataError, StreamevalError, UsageError
@@ -125,6 +127,93 @@ def test_shards_that_do_not_belong_together_are_refused(files: dict[str, Any], t
         sealed.write(tmp_path / "other.json", {k: v for k, v in content.items() if k != "sha256"})
         with pytest.raises(DataError, match=r"other\.json"):
             se.merge([paths[0], tmp_path / "other.json"])
+
+
+def chosen(folder: Path, rows: Any, **opened: Any) -> dict[str, Any]:
+    """What the state file of these rows holds, of data that record hashes."""
+    path = folder / "data.arrow"
+    if not path.exists():
+        write(path, ROWS)
+    options = se.PassOptions(shard=(0, 1))
+    write_state(se.evaluate(network(), se.open(path, **opened), rows=rows, options=options), folder / "state")
+    content: dict[str, Any] = json.loads((folder / "state").read_text())
+    return content
+
+
+IMPOSSIBLE: dict[str, tuple[Any, Callable[[Any], None], str]] = {
+    "more rows than it was of in its seconds": (
+        None, lambda said: said["resources"].update(seconds=1.0, rows_per_second=ROWS + 1.0), "rows a second",
+    ),
+    "a part that ends behind the data": (
+        slice(9, 999), lambda said: said["data"].update(rows=998), "rows are 9:999, but the data have 998",
+    ),
+    "a worst row of a selection behind the data": (
+        np.arange(700)[::-1], lambda said: said["tallies"][0]["state"]["worst"][4].__setitem__(1, ROWS),
+        rf"worst rows that are not each one of 0:{ROWS}",
+    ),
+    "rows of classes that the data do not have": (
+        None, lambda said: said["data"].update(classes=3), "rows of more classes than 3",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", IMPOSSIBLE)
+def test_a_state_that_these_data_cannot_have_is_refused(tmp_path: Path, what: str) -> None:
+    rows, change, message = IMPOSSIBLE[what]
+    content = chosen(tmp_path, rows)
+    assert se.merge([tmp_path / "state"]).rows
+    change(content)
+    sealed.write(tmp_path / "state", content)
+    with pytest.raises(DataError, match=rf"state: .*{message}.*Compute it again"):
+        se.merge([tmp_path / "state"])
+
+
+@pytest.mark.parametrize("kind", ["state", "checkpoint"])
+def test_digests_in_place_of_blocks_are_of_the_first_version_alone(
+    kind: str, files: dict[str, Any], tmp_path: Path
+) -> None:
+    content = copy.deepcopy(files[kind])
+    for tally in content["tallies"]:
+        tally["digests"] = [block["digest"] for block in tally.pop("blocks")]
+    with pytest.raises(DataError, match="no 'blocks'"):
+        read(kind, sealed.seal(content), tmp_path / "file")
+
+
+UNHASHED: dict[str, Callable[[Any], None]] = {
+    "more rows than there are": lambda check: check.update(rows=ROWS + 1),
+    "fewer rows than blocks": lambda check: check.update(rows=1, content=None),
+    "no rows": lambda check: check.update(rows=0, content=None),
+    "all content of a part": lambda check: check.update(rows=ROWS - 1),
+    "no content of all": lambda check: check.update(content=None),
+    "other content": lambda check: check.update(content=f"sha256:{'0' * 64}"),
+    "nothing recorded": lambda check: check.update(recorded=False),
+    "hashes of a block that was not hashed": lambda check: check["hashes"].append([99, "0" * 64, "0" * 64]),
+    "a block behind all rows": lambda check: check["numbers"].__setitem__(-1, ROWS + 1),
+}
+
+
+@pytest.mark.parametrize("what", UNHASHED)
+def test_hashing_that_cannot_have_been_is_refused(tmp_path: Path, what: str) -> None:
+    content = chosen(tmp_path, None, check=True)
+    assert se.merge([tmp_path / "state"]).to_dict()["check"]["rows"] == ROWS
+    UNHASHED[what](content["check"])
+    sealed.write(tmp_path / "state", content)
+    with pytest.raises(DataError, match="the state of a shard is damaged"):
+        se.merge([tmp_path / "state"])
+
+
+def test_rows_that_were_not_hashed_do_not_count_as_hashed(tmp_path: Path) -> None:
+    """Whether a shard began without --check, or picked as many rows from one block as there are in all."""
+    content = chosen(tmp_path, None, check=True)
+    content["check"].update(rows=ROWS - 16384, content=None, blocks=4, numbers=[0, 1, 2, 3])
+    sealed.write(tmp_path / "state", content)
+    hashed = se.merge([tmp_path / "state"]).hashed
+    assert hashed is not None
+    assert (hashed.rows, hashed.content) == (ROWS - 16384, None)
+    chosen(tmp_path, np.arange(ROWS) % 3, check=True)
+    hashed = se.merge([tmp_path / "state"]).hashed
+    assert hashed is not None
+    assert (hashed.rows, hashed.blocks, hashed.content) == (16384, 1, None)
 
 
 def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
