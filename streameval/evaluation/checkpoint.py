@@ -152,7 +152,8 @@ def resumed(
     with lock(path):
         remove_leftovers(path)
         stored = _read(path, wish.key)
-        results = PartialResults(span, _tallies(path, stored, identity, span, source) if stored else ())
+        tallies = _tallies(path, stored, identity, span, source) if stored else []
+        results = PartialResults(span, tallies, f"{path}, a checkpoint")
         checked = isinstance(source, CheckedSource)
         if stored:
             _bind(path, stored, results, source, identity)

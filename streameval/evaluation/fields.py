@@ -6,6 +6,7 @@ Knows JSON's types. Does not know what a field means.
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -86,6 +87,21 @@ def shown(value: Any) -> str:
         return f"a number of {value.bit_length()} bits"
     said = repr(value)
     return said if len(said) <= 60 else f"{said[:57]}..."
+
+
+def differing(theirs: dict[str, Any], mine: dict[str, Any]) -> str:
+    """What differs, in words: "rows 9, expected 8; ..."; "" if nothing."""
+    absent = object()
+    names = [name for name in {**mine, **theirs} if theirs.get(name, absent) != mine.get(name, absent)]
+    return "; ".join(f"{one} {_plain(theirs.get(one))}, expected {_plain(mine.get(one))}" for one in names)
+
+
+def _plain(value: Any) -> str:
+    """A value as a reader has it who does not know Python."""
+    if value is None or value == "":
+        return "none"
+    said = json.dumps(value) if isinstance(value, list | dict) else str(value)
+    return said if len(said) <= LONGEST else f"{said[: LONGEST - 3]}..."
 
 
 def told(error: Exception) -> str:

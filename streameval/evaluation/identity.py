@@ -7,7 +7,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from streameval import losses
-from streameval.evaluation.fields import flag, intact, integer, only, sha256, shown, text
+from streameval.evaluation.fields import differing, flag, intact, integer, only, sha256, shown, text
 from streameval.evaluation.sealed import canonical
 from streameval.evaluation.selection import Selection
 from streameval.frozen import frozen
@@ -62,10 +62,8 @@ class Identity:
 
     def differences(self, other: Identity) -> str:
         """What `other` has that is not the same here: "data sha256:1, expected sha256:2; ..."; "" if nothing."""
-        pairs = ((one.name, getattr(other, one.name), getattr(self, one.name)) for one in fields(self))
-        return "; ".join(
-            f"{name} {theirs}, expected {mine}" for name, theirs, mine in pairs if theirs != mine
-        )
+        theirs, mine = ({one.name: getattr(of, one.name) for one in fields(of)} for of in (other, self))
+        return differing(theirs, mine)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""

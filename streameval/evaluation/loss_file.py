@@ -104,7 +104,7 @@ class LossSpool:
                 StreamevalWarning,
                 stacklevel=4,
             )
-        return PartialResults(results.span, present)
+        return PartialResults(results.span, present, results.name)
 
     def _comes_to(self, tally: Tally) -> bool:
         """Whether the losses that are here add up to a tally: a checksum alone could be written anew."""

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 class PartialResults:
-    """Tallies of disjoint spans within `span`, neighbours joined.
+    """Tallies of disjoint spans within `span`, neighbours joined. `name` is that of the pass, for messages.
 
     The same span may be added again if the same came of it, as when a worker that was given up answers after all.
     """
 
-    def __init__(self, span: Span, tallies: Iterable[Tally] = ()) -> None:
-        self.span = span
+    def __init__(self, span: Span, tallies: Iterable[Tally] = (), name: str = "the pass") -> None:
+        self.span, self.name = span, name
         self._tallies: list[Tally] = []
         self._seen: dict[Span, tuple[str, str, str]] = {}
         for tally in tallies:
@@ -62,9 +62,10 @@ class PartialResults:
 
         Raises:
             StreamevalError: something else came of the same span before.
-            DataError: the span lies outside of the pass, or over rows that are there.
+            DataError: the span lies outside of the pass, or over rows that are there; what came of it is of another
+                form than what came of the rows beside it.
         """
-        span, name = tally.span, origin or "the pass"
+        span, name = tally.span, origin or self.name
         if origin is not None and span in self._seen:
             known, taken_apart, earlier = self._seen[span]
             digest, anatomy = tally.state.digest, _anatomy(tally)
@@ -115,16 +116,25 @@ class PartialResults:
                     f"{other.span.stop}, which are there already{self._among(other.span)}. Expected each row once."
                 )
         if at < len(self._tallies) and tally.span.stop == self._tallies[at].span.start:
-            tally += self._tallies.pop(at)
+            tally = _joined(tally, self._tallies.pop(at), name)
         if at > 0 and self._tallies[at - 1].span.stop == tally.span.start:
-            tally = self._tallies[at - 1] + tally
-            self._tallies[at - 1] = tally
+            self._tallies[at - 1] = _joined(self._tallies[at - 1], tally, name)
         else:
             self._tallies.insert(at, tally)
 
     def _among(self, span: Span) -> str:
         names = [name for seen, (*_, name) in self._seen.items() if span.start <= seen.start < span.stop]
         return f" ({', '.join(names[:5])})" if names else ""
+
+
+def _joined(one: Tally, following: Tally, name: str) -> Tally:
+    try:
+        return one + following
+    except DataError as error:
+        raise DataError(
+            f"{name}: rows {following.span.start}:{following.span.stop} do not go with those before: {error} Compute "
+            "both again."
+        ) from error
 
 
 def _anatomy(tally: Tally) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import field, replace
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from streameval.arguments import integer as whole_number
 from streameval.errors import DataError, IncompleteError, UsageError
 from streameval.evaluation import sealed
 from streameval.evaluation.events import Advanced, Started
-from streameval.evaluation.fields import intact, only, text
+from streameval.evaluation.fields import differing, intact, only, text
 from streameval.evaluation.hashing import check_shard
 from streameval.evaluation.identity import RESULT_VERSION, Identity
 from streameval.evaluation.names import DataName, ModelName, data_dict, model_dict
@@ -223,14 +223,14 @@ class _Shard:
 
     def differences(self, other: _Shard) -> str:
         """What the other has that is not the same here, paths apart: shards may read copies."""
-        pairs = [
-            ("scorer", other.scorer, self.scorer),
-            ("classes", other.classes, self.classes),
-            ("model", other.model.content, self.model.content),
-            ("data", replace(other.data, path=None), replace(self.data, path=None)),
-        ]
-        more = [f"{name} {theirs}, expected {mine}" for name, theirs, mine in pairs if theirs != mine]
-        return "; ".join(filter(None, [self.identity.differences(other.identity), *more]))
+        more = differing(other._described(), self._described())
+        return "; ".join(filter(None, [self.identity.differences(other.identity), more]))
+
+    def _described(self) -> dict[str, Any]:
+        """What must be the same in all shards beside the identity, which has the hash of the model and the data's."""
+        data = {f"data.{name}": getattr(self.data, name) for name in ("rows", "features", "classes")}
+        model = {f"model.{name}": value for name, value in self.model.content.items()}
+        return {"scorer": self.scorer, "classes": self.classes} | model | data
 
 
 FIELDS = ("schema", "identity", "model", "data", "scorer", "check", "rounding", "resources", "tallies")

@@ -198,6 +198,47 @@ def test_an_anatomy_that_the_pass_does_not_have_is_refused_by_name(
             se.merge([tmp_path / "state"])
 
 
+@pytest.mark.parametrize("what", ["anatomy", "probabilities", "classes", "twice"])
+def test_a_checkpoint_that_does_not_go_with_what_is_computed_is_named(
+    arrays: Any, tmp_path: Path, what: str
+) -> None:
+    def stop(done: int, total: int) -> None:
+        if done > 2000:
+            raise KeyboardInterrupt
+
+    def run(progress: Any = None) -> se.Report:
+        options = se.PassOptions(checkpoint=Checkpoint(tmp_path / "kept", every=0.0))
+        apart = what in ("anatomy", "probabilities")
+        return se.evaluate(
+            network(), arrays, anatomy=apart, chunk_rows=500, progress=progress, options=options
+        )
+
+    with pytest.raises(KeyboardInterrupt):
+        run(stop)
+    content = json.loads((tmp_path / "kept").read_text())
+    (tally,) = content["tallies"]
+    if what == "anatomy":
+        del tally["anatomy"]
+    elif what == "probabilities":
+        tally["anatomy"]["chances"] = None
+    elif what == "twice":
+        content["tallies"].append(tally)
+    else:
+        for state in (tally["state"], tally["partial"][0][1]):
+            state["classes"].append([0, 0, 0])
+            state["confusion"] = [[*row, 0] for row in state["confusion"]] + [[0] * 5]
+    sealed.write(tmp_path / "kept", content)
+    message = {
+        "anatomy": "has no anatomy, expected 'anatomy'",
+        "probabilities": "do not go with those before: anatomies of probabilities and of losses alone",
+        "classes": "do not go with those before: states of 5 and 4 classes",
+        "twice": "overlap with rows 0:",
+    }
+    with pytest.raises(DataError, match=rf"^{tmp_path}/kept\b.*{message[what]}"):
+        run()
+    assert (tmp_path / "kept").exists()
+
+
 values = st.floats(-30.0, 30.0) | st.sampled_from([0.0, -0.0, 2.0**-40, -1e-13, 3e6, np.nan])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -152,6 +153,38 @@ def test_other_passes_are_refused_with_file_and_difference(data: Path, tmp_path:
     write_state(se.evaluate(model, source, options=PassOptions(shard=(1, 2)), **options), other)  # type: ignore[arg-type]
     with pytest.raises(DataError, match=rf"{other}: of another pass than {first}: {named} .*, expected"):
         merge([first, other])
+
+
+def test_what_differs_is_told_field_by_field_and_nothing_by_its_name(tmp_path: Path) -> None:
+    """No empty text, and none of Python's own names."""
+
+    def shard(k: int, name: str, rows: int = 900, model: se.Mlp | None = None, **settings: Any) -> Path:
+        options = PassOptions(shard=(k, 2))
+        write_state(
+            se.evaluate(model or network(), drawn(rows), options=options, **settings), tmp_path / name
+        )
+        return tmp_path / name
+
+    first, layer = shard(0, "first"), se.Layer(np.ones((16, 5), "f4"), np.zeros(5, "f4"), "identity")
+    plain, apart, more, small = (
+        shard(1, "plain"),
+        shard(1, "apart", anatomy=True),
+        shard(1, "more", rows=902),
+        shard(1, "small", model=se.Mlp([layer])),
+    )
+    for paths, message in (
+        ((first, apart), "anatomy anatomy, expected none. Merge"),
+        ((shard(0, "other", anatomy=True), plain), "anatomy none, expected anatomy. Merge"),
+        ((first, more), "total 902, expected 900; data.rows 902, expected 900. Merge"),
+        (
+            (first, small),
+            "; classes 5, expected 4; model.layers [16, 5], expected [16, 8, 4]; model.activations ",
+        ),
+    ):
+        with pytest.raises(DataError) as raised:
+            merge(paths)
+        assert message in str(raised.value)
+        assert "(" not in str(raised.value)
 
 
 def test_different_results_of_the_same_rows_are_an_error(data: Path, tmp_path: Path) -> None:
