@@ -67,7 +67,7 @@ def surer(counts: Any) -> None:
 
 
 def better(counts: Any) -> None:
-    """One of a thousand units of the Brier score is taken away, and as much of the squares as has to be."""
+    """Two units less: sum and squares are odd or even together."""
     counts["chances"]["brier"]["units"] -= 2
 
 

@@ -56,7 +56,7 @@ def in_slice(**change: Any) -> Callable[[Any], None]:
 
 
 def all_in_one_bin(said: Any) -> None:
-    """Every row entirely sure of class after class, but in the bin of the least confidence."""
+    """All rows in the bin of the least confidence, with the confidences that they have."""
     bins = said["chances"]["bins"]
     bins[0] = [sum(one[k] for one in bins) for k in range(3)]
     bins[1:] = [[0, 0, 0]] * (len(bins) - 1)
