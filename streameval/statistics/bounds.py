@@ -18,6 +18,18 @@ def difference_bounds(bounds: Bounds | None) -> Bounds | None:
     return -width, width
 
 
+def signed(bounds: Bounds) -> Bounds:
+    """Return bounds with 0 strictly between them, as a test of the sign needs: the same, or as far on either side.
+
+    Differences to older losses that all lie at one end of the range cannot have one of the signs, but may well be 0.
+    """
+    low, high = bounds
+    if low < 0.0 < high:
+        return bounds
+    reach = max(-low, high)
+    return -reach, reach
+
+
 def limited(bounds: Bounds | None) -> bool:
     """True if losses are bounded on both sides; an infinite bound is none."""
     return bounds is not None and math.isfinite(bounds[0]) and math.isfinite(bounds[1])

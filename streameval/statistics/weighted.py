@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from streameval.errors import DataError, UsageError
 from streameval.frozen import frozen
-from streameval.statistics.bounds import Bounds, needed
+from streameval.statistics.bounds import Bounds, needed, signed
 from streameval.statistics.decided import Decision, SignTest
 from streameval.statistics.intervals.batch import Floats
 from streameval.statistics.population import Population
@@ -118,7 +118,7 @@ class WeightedDraws:
 
     def _weight(self, above: Any) -> Any:
         mean = self.whole.mean - self.bounds[0]
-        share = np.maximum(above, 0.0) / mean if mean > 0 else 1.0
+        share = np.maximum(above, 0.0) / mean if mean > 0 else np.ones_like(above)
         return 1.0 / (self.uniform + (1.0 - self.uniform) * share)
 
     def _block(self, k: int) -> NDArray[np.int64]:
@@ -197,7 +197,7 @@ def weighted_decide(
     A new model that is worse is found out from a fraction of the rows that uniform draws take; one that is better from
     about as many. After as many draws as there are rows all rows are read.
     """
-    test = SignTest(None, level=level, bounds=draws.limits)
+    test = SignTest(None, level=level, bounds=signed(draws.limits))
     rows, found = draws.rows, None
     while test.fed < draws.rows and found is None:
         before = test.fed

@@ -20,7 +20,7 @@ from streameval.frozen import frozen
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
 from streameval.scoring.scorer import Budget
-from streameval.statistics.bounds import Bounds, difference_bounds, needed
+from streameval.statistics.bounds import Bounds, difference_bounds, needed, signed
 from streameval.statistics.clusters import clustered
 from streameval.statistics.decided import Decision, Evidence, SignTest, decide, evidence
 from streameval.statistics.difference import difference_until
@@ -264,7 +264,7 @@ class Study:
         bounds = bounds_of(self.of, self.loss)
         if bounds is None or old is None:
             return difference_bounds(bounds)
-        return bounds[0] - old.largest, bounds[1] - old.smallest
+        return signed((bounds[0] - old.largest, bounds[1] - old.smallest))
 
 
 def _right(spooled: Spooled) -> tuple[Any, ...]:

@@ -228,6 +228,29 @@ def test_with_stored_losses_the_full_loss_of_the_second_is_estimated(models, dig
     assert dumps(made)
 
 
+@pytest.mark.parametrize("options", [{"until": "decided"}, {"half_width": 0.5}])
+@pytest.mark.parametrize("draw", ["uniform", "weighted"])
+@pytest.mark.parametrize("sure", ["right", "wrong"])
+def test_stored_losses_may_all_lie_at_one_end_of_the_range(sure, draw, options, tmp_path):
+    """A network that is sure of every row: no other is better where it is right, or worse where it is wrong."""
+    labels = np.arange(400) % 2
+    data = se.open((np.eye(2, dtype=np.float32)[labels], labels))
+    identity, none = np.eye(2, dtype=np.float32), np.zeros(2, np.float32)
+    first = se.Mlp([se.Layer((1e4 if sure == "right" else -1e4) * identity, none, "identity")])
+    kept = tmp_path / "sure.arrow"
+    se.evaluate(first, data, options=PassOptions(losses=kept))
+    (end,) = set(se.per_sample_losses(first, data).tolist())
+    assert end == pytest.approx(CrossEntropy().bounds[sure == "wrong"], abs=1e-12)
+    other = se.Mlp([se.Layer(0.5 * identity, none, "identity")])
+    true = se.per_sample_losses(other, data).mean() - end
+    found = se.paired([other], data, losses=kept, draw=draw, **options)
+    assert found.difference.low - 1e-9 <= true <= found.difference.high + 1e-9
+    if options.get("until"):
+        assert found.results[0].stopped.sign == np.sign(true)
+        same = se.paired([first], data, losses=kept, draw=draw, **options).results[0]
+        assert (same.stopped.sign, same.stopped.stopped) == (0, "exhausted")
+
+
 def test_losses_of_something_else_are_refused(models, digits_file, old, tmp_path):
     source = se.open(digits_file)
     other = np.zeros((3000, 784), np.uint8), np.zeros(3000, np.int64)
