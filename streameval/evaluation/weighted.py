@@ -33,7 +33,7 @@ from streameval.outputs.source import Outputs
 from streameval.scoring import make_scorer
 from streameval.scoring.scorer import Budget, Scorer
 from streameval.showing import with_progress
-from streameval.statistics.clusters import Clustered
+from streameval.statistics.clusters import ENOUGH, Clustered
 from streameval.statistics.intervals.method import Interval
 from streameval.storage.opening import open
 from streameval.storage.source import Chunk, Source, Span, with_any_targets
@@ -104,6 +104,12 @@ class WeightedSums:
             float(Fraction(self.weights.largest) * UNITS / self.weights.units) if self.weights.units else 1.0
         )
 
+    @property
+    def effective(self) -> float:
+        """(sum w)^2 / sum w^2: how many rows of equal weight there might as well be (L. Kish 1965)."""
+        squared = self.weights.units_squared
+        return float(Fraction(self.weights.units**2, squared)) if squared else 0.0
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON, losing nothing."""
         return {name: getattr(self, name).to_dict() for name in ("values", "weights", "both")} | {
@@ -165,14 +171,17 @@ class Weighted(Carried):
         """Where the weighted mean of further data of the same kind lies, approximately; None without an error."""
         if self.loss is None or self.stderr is None:
             return None
-        found = Clustered(self.loss, self.stderr, self.rows, self.sums.largest_share).interval(level)
-        warning = (
-            f"{self.rows} rows, the heaviest with {100 * self.sums.largest_share:.0f} % of the weight, are few: the "
-            "interval is likely too short."
-        )
-        return replace(
-            found, method=METHOD, assumes=ASSUMES, warning=None if found.warning is None else warning
-        )
+        error = Clustered(self.loss, self.stderr, self.rows, self.sums.largest_share)
+        found = error.interval(level)
+        warning = None
+        if error.alike:
+            warning = "All rows cost the same: a spread of 0 says nothing of rows that are not among these."
+        elif found.warning is not None or self.sums.effective < ENOUGH:
+            warning = (
+                f"{self.rows} rows, the heaviest with {100 * self.sums.largest_share:.0f} % of the weight, count like "
+                f"{self.sums.effective:.0f} of equal weight, which are few: the interval is likely too short."
+            )
+        return replace(found, method=METHOD, assumes=ASSUMES, warning=warning)
 
     @property
     def digest(self) -> str:

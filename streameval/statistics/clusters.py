@@ -47,10 +47,15 @@ class Clustered:
         half = math.inf if self.stderr is None else t_quantile(level, self.groups - 1) * self.stderr
         return Interval(self.mean - half, self.mean + half, level, "clustered", ASSUMES, self._warning())
 
+    @property
+    def alike(self) -> bool:
+        """Whether there are several, and no spread between them but for rounding."""
+        return self.stderr is not None and self.stderr <= FLAT * abs(self.mean)
+
     def _warning(self) -> str | None:
         if self.stderr is None:
             return "One group says nothing of the spread between groups, and sets the interval no ends."
-        if self.stderr <= FLAT * abs(self.mean):
+        if self.alike:
             return "All groups are alike: a spread of 0 says nothing of groups that are not among them."
         if self.groups < ENOUGH or self.largest > 2.0 / ENOUGH:
             return (

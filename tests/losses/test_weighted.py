@@ -107,6 +107,21 @@ def test_the_parts_of_a_report_follow_from_plain_sums() -> None:
         assert one["loss"] == pytest.approx(np.average(losses[mine], weights=w[mine]), rel=1e-9)
 
 
+def test_weights_that_leave_few_rows_to_count_are_warned_of() -> None:
+    """Thirty rows of a thousand have all the weight; or weights fall so fast that a thousand count like thirty."""
+    rng = np.random.default_rng(1)
+    z, t = rng.normal(size=(1000, CLASSES)).astype(np.float32), rng.integers(0, CLASSES, 1000)
+    few, falling = (np.arange(1000) < 30).astype(float), np.exp(-np.arange(1000) / 15.5)
+    for weights in (few, falling):
+        warning = se.evaluate_weighted(identity(), (z, t), weights=weights).to_dict()["interval"]["warning"]
+        assert weights.max() <= 0.07 * weights.sum()
+        assert f"count like {weights.sum() ** 2 / (weights**2).sum():.0f} of equal weight" in warning
+    many = se.evaluate_weighted(identity(), (z, t), weights=rng.random(1000))
+    assert many.to_dict()["interval"]["warning"] is None
+    alike = se.evaluate_weighted(identity(), (np.zeros_like(z), t), weights=rng.random(1000))
+    assert "All rows cost the same" in alike.to_dict()["interval"]["warning"]
+
+
 def test_a_result_is_printed_and_pickled_without_its_data() -> None:
     found = se.evaluate_weighted(identity(), (Z, T), weights=BY_ROW)
     again = pickle.loads(pickle.dumps(found))
