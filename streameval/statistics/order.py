@@ -23,6 +23,9 @@ from streameval.statistics.residues import Residues
 from streameval.statistics.tails import NODES, Tails
 
 FALSE_ALARM = 0.001
+ROUNDING = (
+    1e-12  # of the largest loss: the mean of as many as 10**8 rows is off by less, next to such a spread
+)
 RAREST = 1e-4  # 20,000 shuffled copies are enough for a rate of this
 # How the false alarms that are allowed are shared out among the kinds of looks.
 SHARES = {"stride": 0.3, "period": 0.1, "block": 0.5, "trend": 0.05, "repeat": 0.05}
@@ -74,8 +77,9 @@ def audit_order(
     residues = Residues.of(losses, whole)
     even = residues.mean(2, 0)
     odd = residues.mean(2, 1) if whole.rows > 1 else None
-    if whole.rows < 3 or whole.smallest == whole.largest:
-        said = "All losses are equal" if whole.rows > 2 else "One row" if whole.rows == 1 else "Two rows"
+    if whole.rows < 3 or whole.sd <= ROUNDING * max(-whole.smallest, whole.largest):
+        equal = "All losses are equal" + (" but for rounding" if whole.smallest < whole.largest else "")
+        said = equal if whole.rows > 2 else "One row" if whole.rows == 1 else "Two rows"
         return Order(True, even, odd, (), false_alarm, None, f"{said}: there is no order to test.")
     looks = [
         *residues.looks(),
