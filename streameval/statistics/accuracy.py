@@ -22,7 +22,7 @@ def accuracy_interval(
     """Return where the accuracy over all rows lies, when `correct` of `rows` drawn at random are right.
 
     population: N when drawn without replacement, None when with. Holds for any sizes: the miss on each side
-    is at most (1 - level) / 2. Raises UsageError for impossible counts.
+    is at most (1 - level) / 2; the share drawn lies inside. Raises UsageError for impossible counts.
     """
     checked_level(level)
     if not 0 <= correct <= rows or rows < 1:
@@ -31,14 +31,26 @@ def accuracy_interval(
     if population is None:
         low = _clopper_pearson(correct, rows, tail)
         high = 1.0 - _clopper_pearson(rows - correct, rows, tail)
-        return Interval(low, high, level, "clopper-pearson", INDEPENDENT)
+        return _around(correct / rows, low, high, level, "clopper-pearson", INDEPENDENT)
     if rows > population:
         raise UsageError(
             f"{rows} rows drawn without replacement from {population}: at most {population} can be."
         )
     low = _fewest(correct, rows, population, tail) / population
     high = (population - _fewest(rows - correct, rows, population, tail)) / population
-    return Interval(low, high, level, "hypergeometric", "The rows were drawn at random without replacement.")
+    return _around(
+        correct / rows,
+        low,
+        high,
+        level,
+        "hypergeometric",
+        "The rows were drawn at random without replacement.",
+    )
+
+
+def _around(share: float, low: float, high: float, level: float, method: str, assumes: str) -> Interval:
+    """The interval, widened to hold the share drawn: at low levels no whole number of right rows may lie as near."""
+    return Interval(min(low, share), max(high, share), level, method, assumes)
 
 
 def _clopper_pearson(correct: int, rows: int, tail: float) -> float:

@@ -424,6 +424,15 @@ def test_the_hypergeometric_interval_holds_every_share_that_is_not_too_unlikely(
         assert round(found.high * population) == max(likely)
 
 
+@pytest.mark.parametrize("level", [0.01, 0.5, 0.8, 0.95])
+def test_intervals_of_a_share_hold_the_share_that_was_drawn(level):
+    for population in range(1, 21):
+        for n in range(1, population + 1):
+            for correct in range(n + 1):
+                assert correct / n in accuracy_interval(correct, n, level=level, population=population)
+                assert correct / n in accuracy_interval(correct, n, level=level)
+
+
 def test_tails_are_scipys():
     for least, n, right, population in [
         (60, 100, 30000, 60000),
