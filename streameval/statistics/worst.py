@@ -85,12 +85,15 @@ def worst(
     whole = Population.of(losses)
     mean, part = _exact(losses, share, whole)
     taken = _sample(losses, seed)
-    # Losses a rounding below 0 (eps adds to y) are taken as 0: the mean of the worst does not fall by it.
-    sample = np.maximum(taken, 0.0)
     miss = 1.0 - level
+    total = mean_interval(
+        np.maximum(taken, 0.0), "betting", level=1.0 - 0.5 * miss, bounds=(min(low, 0.0), high)
+    )
+    # Losses a rounding below 0 (eps adds to y) are taken as 0: the mean of the worst does not fall by it. So are those
+    # a rounding over the bound, which passed, taken as the bound: what lies over t has narrower bounds of its own.
+    sample = np.clip(taken, 0.0, high)
     ends = _ends(sample, share, miss, max(low, 0.0), high)
     half = _ends(sample, share, 0.5 * miss, max(low, 0.0), high)
-    total = mean_interval(sample, "betting", level=1.0 - 0.5 * miss, bounds=(min(low, 0.0), high))
     parts = (
         share * half[0] / total.high if total.high > 0 else 0.0,
         min(1.0, share * half[1] / total.low) if total.low > 0 else 1.0,

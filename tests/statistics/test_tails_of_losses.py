@@ -181,6 +181,15 @@ def test_the_worst_percent_of_mnist_carries_23_percent(mnist_dir):
     assert 0.15 < found.part_interval.low < found.part < found.part_interval.high < 0.27
 
 
+def test_losses_a_rounding_over_their_bound_have_a_worst_share():
+    """Zero-one losses that went through float32: what passes as a loss within bounds passes in the tail as well."""
+    losses = np.concatenate([np.zeros(900), np.ones(98), np.full(2, 1.0000001)])
+    found = worst(losses, bounds=(0.0, 1.0))
+    assert found.mean_interval.high == 1.0
+    with pytest.raises(DataError, match="outside the bounds"):
+        worst(losses + 0.1, bounds=(0.0, 1.0))
+
+
 def test_what_has_no_tail_is_refused():
     with pytest.raises(UsageError, match="share 1"):
         quantile_interval(np.ones(3), 1.0)
