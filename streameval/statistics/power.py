@@ -19,7 +19,7 @@ class Power:
 
     power       chance of seeing it, at `level` · rows: of the pilot, as many as which are meant
     detectable  the smallest true difference that as many further rows show with that chance, in the values' unit
-    rows_for_difference  rows that show the pilot's own difference, if it is the true one; None for one of 0
+    rows_for_difference  rows that show the pilot's own difference, if it is the true one; None for one of 0, or nearly
     """
 
     power: float
@@ -47,5 +47,6 @@ def power_of(
         raise UsageError(f"power {power}: a number between 0 and 1, such as 0.8, was expected.")
     one_sided = math.copysign(quantile(abs(2.0 * power - 1.0)), power - 0.5) if power != 0.5 else 0.0
     reach = (quantile(level) + one_sided) * stderr
-    needed = math.ceil(rows * (reach / difference) ** 2) if difference else None
+    times = reach / difference if difference else math.inf
+    needed = math.ceil(rows * times * times) if math.isfinite(rows * times * times) else None
     return Power(power, level, rows, reach, needed)

@@ -23,6 +23,7 @@ from streameval.statistics.intervals.betting import PRIOR, threshold
 from streameval.statistics.intervals.method import checked_level
 from streameval.statistics.intervals.normal import ROWS_FOR_SKEWNESS
 
+TINY = 1e-300  # of the range: a bet on less is 0, and nothing can be divided by it
 BURN_IN = 500  # rows before which the asymptotic sequence shows nothing: where it is narrowest
 
 
@@ -86,7 +87,7 @@ class _Fed:
         self.bounds = bounds
         self.low, self.high = bounds if bounds is not None else (0.0, 1.0)
         self.range = self.high - self.low
-        self.target = half_width / self.range
+        self.target = max(half_width / self.range, TINY)
         self.fed = 0
         self.x: Floats = np.empty(1024)
         self.sums: Floats = np.empty(1024)

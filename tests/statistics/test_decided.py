@@ -180,5 +180,6 @@ def test_what_is_called_detectable_is_detected_as_often():
     assert np.mean(seen) == pytest.approx(0.8, abs=4 * math.sqrt(0.8 * 0.2 / 2000))
     assert pilot.rows_for_difference == math.ceil(100 * (2.8015852 * 0.1 / 0.3) ** 2)
     assert power_of(0.0, 0.1, 100).rows_for_difference is None
+    assert power_of(1e-200, 0.1, 100).rows_for_difference is None
     assert power_of(0.3, 0.1, 100, power=0.5).detectable == pytest.approx(0.1959964)
     assert power_of(0.3, 0.1, 100, power=0.2).detectable < 0.1959964

@@ -298,6 +298,15 @@ def test_it_is_frozen_and_its_dictionary_is_json():
         found.loss = 0.0
 
 
+@EVERY
+@pytest.mark.parametrize("half_width", [1e-300, 1e-309, 5e-324])
+def test_a_half_width_of_nearly_nothing_takes_all_rows(method, half_width):
+    losses = skewed(70)
+    found = until(reader(losses), 70, half_width=half_width, bounds=BOUNDS, method=method)
+    assert (found.stopped, found.rows_read, found.half_width) == ("exhausted", 70, 0.0)
+    assert found.loss == pytest.approx(losses.mean(), rel=1e-12)
+
+
 def test_without_eps_only_the_asymptotic_form_runs():
     losses = skewed() * 100
     with pytest.raises(UsageError, match="eps = 0"):
