@@ -24,7 +24,7 @@ class WeightFormat(NamedTuple):
 # the last to the first: a safetensors file begins with a length, which may look like any other's first bytes.
 FORMATS: Final = {
     "pickle": WeightFormat((".pkl", ".pickle"), tuple(bytes([0x80, protocol]) for protocol in range(6))),
-    "npz": WeightFormat((".npz",), (b"PK\x03\x04", b"PK\x05\x06")),
+    "npz": WeightFormat((".npz", ".pt", ".pth"), (b"PK\x03\x04", b"PK\x05\x06")),
     "safetensors": WeightFormat((".safetensors",), (b"\0\0\0\0{",), at=4),
     "onnx": WeightFormat((".onnx",)),
 }

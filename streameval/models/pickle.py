@@ -32,6 +32,8 @@ MAX_NAME = 1_000  # letters
 # Memoised text and arrays may be used several times, but not without end.
 TIMES = 4
 
+# What PyTorch wrote first, before 1.6.
+OLD_TORCH: Final = 0x1950A86A20F9469CFC6C
 _STOP: Final = object()
 
 
@@ -53,6 +55,11 @@ def load_layers(file: ModelFile, choices: Choices) -> Loaded:
 def _weights(tree: Any, budget: Budget) -> tuple[Weights, list[str]]:
     if type(tree) is dict:
         return _named(tree, budget), []
+    if tree == OLD_TORCH:
+        raise ModelError(
+            "torch.save's form from before PyTorch 1.6, which is not read. Save it anew: "
+            "torch.save(torch.load(path, map_location='cpu'), path)."
+        )
     if type(tree) not in (list, tuple):
         raise ModelError("the pickle is not a dict of arrays, nor a list of (weight, bias).")
     flat = (item for part in tree for item in (part if type(part) in (list, tuple) else (part,)))

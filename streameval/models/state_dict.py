@@ -41,8 +41,22 @@ MAX_PICKLE: Final = 16 << 20
 
 
 def is_one(archive: zipfile.ZipFile) -> bool:
-    """Whether a zip is what `torch.save` writes."""
-    return any(name.endswith("/data.pkl") for name in archive.namelist())
+    """Whether a zip is what `torch.save` writes. Raises ModelError for a program, which PyTorch alone can run."""
+    names = archive.namelist()
+    for kind, call, told in (
+        ("TorchScript", "torch.jit.load(path)", any("/code/" in name for name in names)),
+        (
+            "torch.export",
+            "torch.export.load(path).module()",
+            any(one.endswith("/archive_format") for one in names),
+        ),
+    ):
+        if told:
+            raise ModelError(
+                f"a program of {kind}, not weights alone. Let PyTorch run it: --with torch (library: "
+                f"evaluate({call}, data))."
+            )
+    return any(name.endswith("/data.pkl") for name in names)
 
 
 def load_layers(archive: zipfile.ZipFile, size: int, choices: Choices) -> Loaded:

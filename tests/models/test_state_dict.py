@@ -97,6 +97,24 @@ def test_what_pytorch_writes_is_read_as_pytorch_reads_it(tmp_path):
     torch.save(module, tmp_path / "module.pt")
     with pytest.raises(ModelError, match="nothing was run"):
         load(tmp_path / "module.pt")
+    torch.save(module.state_dict(), tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    with pytest.raises(ModelError, match=r"before PyTorch 1\.6.*Save it anew: torch\.save\(torch\.load\("):
+        load(tmp_path / "old.pt")
+
+
+@pytest.mark.parametrize(
+    ("member", "cure"),
+    [
+        ("m/code/__torch__.py", r"TorchScript.*--with torch .*torch\.jit\.load\(path\), data"),
+        ("m/archive_format", r"torch\.export.*--with torch .*torch\.export\.load\(path\)\.module\(\), data"),
+    ],
+)
+def test_a_program_is_left_to_pytorch(tmp_path, member, cure):
+    with zipfile.ZipFile(tmp_path / "m.pt", "w") as archive:
+        archive.writestr("m/data.pkl", b"")
+        archive.writestr(member, b"")
+    with pytest.raises(ModelError, match=cure):
+        load(tmp_path / "m.pt")
 
 
 REFUSED = {
