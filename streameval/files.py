@@ -339,7 +339,7 @@ def _cure(number: int | None) -> str:
         errno.EDQUOT: " The disk quota is used up: free some space, or write to another disk.",
         errno.EFBIG: " The file would be larger than allowed here (ulimit -f, or the file system).",
         errno.EEXIST: " Something else lies there: remove it, or choose another name.",
-        errno.ENOTDIR: " A file lies where a folder was expected: remove it, or choose another path.",
+        errno.ENOTDIR: " Choose another path, or remove the file that lies there.",
         errno.ENOENT: " Check the path, and that the folder it lies in exists.",
         errno.EACCES: " Check the permissions of the file and of its folder.",
         errno.EPERM: " Check the permissions of the file and of its folder.",

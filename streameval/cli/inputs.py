@@ -76,7 +76,8 @@ def _rows(text: str, total: int) -> Span | NDArray[Any]:
     from streameval.files import storage_errors
 
     if not os.path.lexists(text):
-        raise UsageError(f"--rows {shown(text)}: no such file, and not a range. Expected {FORMS}.")
+        first = f" The first {text}: 0:{text}." if text.isdecimal() and text.isascii() else ""
+        raise UsageError(f"--rows {shown(text)}: no such file, and not a range. Expected {FORMS}.{first}")
     with storage_errors(text):
         content = Path(text).read_bytes()
     if content.startswith(npy_header.MAGIC):

@@ -19,7 +19,7 @@ import numpy as np
 
 from streameval.errors import DataError, StorageError, StreamevalWarning, UsageError
 from streameval.objects import is_remote
-from streameval.storage import arrays
+from streameval.storage import arrays, splits
 from streameval.storage.access import OwnAccess, PlainRows
 from streameval.storage.adopted import adopted
 from streameval.storage.checked import checked
@@ -166,11 +166,14 @@ def _folder(path: Path, text: str, options: ReadOptions) -> Source:
     if not files:
         from streameval.tables import folders
 
-        if splits := folders.splits(path):
-            raise folders.several_splits(path, splits)
+        if found := folders.splits(path):
+            raise folders.several_splits(path, found)
         raise DataError(
             f"{path}: a folder without .arrow, .parquet, .csv or .jsonl files and without {IMAGES}. Expected {FORMS}."
         )
+    splits.warn_of_several(
+        text, [file.name for file in files], f"a file, or a pattern such as '{path}/*SPLIT*'."
+    )
     return _several(text, files, options)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from streameval.errors import StorageError, UsageError
 from streameval.objects import IN_FLIGHT, PART_BYTES, Object, list_objects
-from streameval.storage import arrow
+from streameval.storage import arrow, splits
 from streameval.storage.access import OwnAccess
 from streameval.storage.formats import SNIFFED, format_of
 from streameval.storage.many import ManySource
@@ -34,6 +34,8 @@ def open_remote(uri: str, scale: float | None) -> Source:
     uris = [one for one in list_objects(uri) if one.partition("?")[0].endswith(".arrow")]
     if not uris:
         raise StorageError(f"{uri}: no object there ends with .arrow. Check bucket and folder.")
+    names = [one.partition("?")[0].rpartition("/")[2] for one in uris]
+    splits.warn_of_several(uri, names, "one object, or keep them in folders of their own.")
     return open_objects(uri, sorted(uris, key=natural), scale)
 
 

@@ -42,6 +42,10 @@ WRITERS: dict[str, Callable[[Path, Form], contextlib.AbstractContextManager[Writ
     "arrow": ArrowWriter.open,
     "npy": NpyWriter.open,
 }
+# What is read, or written elsewhere, but not here: a folder of such a name would surprise.
+NEVER_WRITTEN = frozenset(
+    {".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".npz", ".npy", ".feather"}
+)
 
 
 def create(
@@ -103,6 +107,11 @@ def create(
 
 def choose_format(path: Path, format: str | None) -> str:
     """Return the format's name: the given one, else by the path's ending. Raises UsageError."""
+    if format is None and path.suffix in NEVER_WRITTEN:
+        raise UsageError(
+            f"{path}: an .arrow file or a folder of .npy files is written, no {path.suffix} file. Call it "
+            f"{path.stem}.arrow, or say format='npy' (--format npy) for a folder of this name."
+        )
     chosen = format or ("arrow" if path.suffix == ".arrow" else "npy")
     if chosen not in WRITERS:
         raise UsageError(f"{path}: format {chosen!r}, expected one of {', '.join(WRITERS)}.")

@@ -598,12 +598,13 @@ MISTAKES = {
     "fetch": (2, "Choose from:\n  mnist\n"),
     "evaluate MODEL DATA --scale 1/": (2, "'1/': expected a number, or a fraction such as 1/255."),
     "evaluate MODEL DATA --scale 1/0": (2, "'1/0': expected a number, or a fraction such as 1/255."),
+    "evaluate MODEL DATA --rows 100": (2, "or .npy. The first 100: 0:100."),
     "demo --rows 0": (2, "rows: 0, expected 1 or more"),
     "demo --rows 5 --keep REPORT": (
         5,
         "report.json: File exists. Something else lies there: remove it, or choose",
     ),
-    "demo --rows 5 --keep REPORT/try": (5, "Not a directory. A file lies where a folder was expected"),
+    "demo --rows 5 --keep REPORT/try": (5, "Not a directory. Choose another path, or remove the file"),
 }
 
 

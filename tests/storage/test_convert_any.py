@@ -81,8 +81,9 @@ def test_labels_are_shifted_and_checked(tmp_path):
 
 def test_the_input_is_never_written_over(tmp_path):
     path = FORMS["parquet"].written(tmp_path, X, T)
-    with pytest.raises(UsageError, match="DEST"):
-        storage.convert(path, path)
+    for form, told in ((None, r"no \.parquet file"), ("arrow", "DEST"), ("npy", "DEST")):
+        with pytest.raises(UsageError, match=told):
+            storage.convert(path, path, format=form)
     assert len(pq.read_table(path)) == 100
 
 

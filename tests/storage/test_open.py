@@ -17,6 +17,7 @@ import pytest
 import tensors
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from small_files import stored
 
 from streameval import storage
 from streameval.errors import DataError, StorageError, StreamevalWarning, UsageError
@@ -309,6 +310,37 @@ def test_float64_is_rounded_to_float32_as_that_of_a_table_is(form):
         assert storage.open(table).fingerprint == source.fingerprint
     x[3, 1], x[4, 2] = np.nan, np.inf
     assert np.array_equal(storage.open((x, t)).take(np.arange(50)).x, x.astype(np.float32), equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["train.arrow", "test.arrow"], "files called (test|train) and (test|train)"),
+        (
+            ["train-00000-of-00002.arrow", "train-00001-of-00002.arrow", "validation-00000-of-00001.arrow"],
+            "train and vali",
+        ),
+        (["Mnist_Train.arrow", "mnist_test.arrow"], "files called (test|train) and (test|train)"),
+        (["train-0.arrow", "train-1.arrow"], None),
+        (["part-0.arrow", "test.arrow"], None),
+        (["latest.arrow", "trained.arrow"], None),
+        (["test-of-train.arrow", "train.arrow"], None),
+    ],
+)
+def test_a_folder_of_train_and_test_is_told(tmp_path, names, told):
+    """`fetch` leaves such a folder: their mean is of neither."""
+    for name in names:
+        stored(tmp_path / name, 20)
+    for meant in (str(tmp_path / "*.arrow"), [tmp_path / name for name in names]):
+        assert storage.open(meant).rows == 20 * len(names)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        assert storage.open(tmp_path).rows == 20 * len(names)
+    assert len(said) == (told is not None)
+    if told is not None:
+        assert re.search(told, str(said[0].message))
+        pattern = re.search(r"a pattern such as '(.*?)'", str(said[0].message)).group(1)
+        assert 0 < len(storage.open(pattern)) < 20 * len(names)
 
 
 def whole(dtype, largest=255):

@@ -212,3 +212,13 @@ def test_a_pick_of_100_rows_is_quick(large, tmp_path, rows, bound):
         source.take(wanted)
         best = min(best, time.perf_counter() - start)
     assert best < bound
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.csv", "a.npz", "a.npy"])
+def test_no_folder_is_called_as_a_file_of_another_format_unless_asked(tmp_path, name):
+    x, t = np.zeros((3, 2), np.uint8), np.zeros(3, np.uint8)
+    asked = {"rows": 3, "shape": (2,), "dtype": "uint8", "classes": 2}
+    with pytest.raises(UsageError, match=r"no \.\w+ file\. Call it a\.arrow, or say format='npy'"):
+        storage.create(tmp_path / name, [(x, t)], **asked)
+    assert [*tmp_path.iterdir()] == []
+    assert storage.create(tmp_path / name, [(x, t)], format="npy", **asked).is_dir()
