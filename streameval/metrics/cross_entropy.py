@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -119,7 +120,7 @@ class CrossEntropy(Metric[LossValue]):
         return {"kind": self.kind, "loss": self.loss.to_dict(), **others}
 
     def _value(self, state: State, repeated: int, disagreement: float) -> LossValue:
-        return LossValue(state, repeated, disagreement)
+        return LossValue(state, repeated, disagreement, self.loss.bounds or (self.loss.least, math.inf))
 
 
 def _check_probabilities(values: NDArray[np.float64]) -> None:

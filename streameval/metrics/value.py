@@ -11,6 +11,7 @@ from streameval.errors import DataError
 from streameval.evaluation.state import UNITS, State
 from streameval.frozen import frozen
 from streameval.statistics.accuracy import accuracy_interval
+from streameval.statistics.bounds import Bounds
 from streameval.statistics.intervals.method import Interval, checked_level
 from streameval.statistics.student import STUDENT, t_quantile
 
@@ -19,6 +20,7 @@ ASSUMES = (
     "mean is nearly normally distributed."
 )
 FEW_ROWS = 30
+UNBOUNDED = -math.inf, math.inf
 
 
 @frozen(repr=False)
@@ -28,11 +30,13 @@ class Value:
     state     the exact sums
     repeated  rows that came again and count once, where their numbers were given
     disagreement   the most that the results of one row lie apart
+    bounds    where a row's value lies, as far as that is known
     """
 
     state: State
     repeated: int = 0
     disagreement: float = 0.0
+    bounds: Bounds = UNBOUNDED
 
     @property
     def rows(self) -> int:
@@ -56,7 +60,8 @@ class Value:
         return None if self.stddev is None else self.stddev / math.sqrt(self.rows)
 
     def interval_at(self, level: float) -> Interval | None:
-        """mean -+ t stderr, Student's t of rows - 1 degrees of freedom: for further data. None without rows."""
+        """mean -+ t stderr, Student's t of rows - 1 degrees of freedom: for further data. No end lies where no mean
+        can. None without rows."""
         checked_level(level)
         if self.mean is None:
             return None
@@ -64,7 +69,10 @@ class Value:
         few = None
         if self.rows < FEW_ROWS or not self.stderr:
             few = f"{self.rows} rows say little of their spread: the interval is likely too short."
-        return Interval(self.mean - half, self.mean + half, level, STUDENT, ASSUMES, few)
+        # Of soft targets whose weights are not of sum 1 a row may cost more than a loss's bound.
+        low, high = self.bounds
+        possible = min(low, self.state.sums.smallest), max(high, self.state.sums.largest)
+        return Interval(self.mean - half, self.mean + half, level, STUDENT, ASSUMES, few).within(possible)
 
     @property
     def interval(self) -> Interval | None:

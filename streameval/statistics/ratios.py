@@ -71,14 +71,16 @@ def loss_by_weight(values: Any, weights: Any, *, groups: Any = None, level: floa
     weights  (n,) tokens (bytes, words) of each row: at least 0, not all 0
     groups   (n,) the document of each row, anything that sorts; None where every row is one
 
-    The mean of the documents' own means is another number, in which short documents count as much as long ones.
-    Raises UsageError, DataError.
+    The mean of the documents' own means is another number, in which short documents count as much as long ones. Where
+    no value is below 0, no end of the interval is. Raises UsageError, DataError.
     """
     _check_weights(weights)
     codes = np.arange(len(values)) if groups is None else groups
     found = clustered(values, codes, weights=weights)
     total = math.fsum(math.fsum(weights[k : k + PIECE]) for k in range(0, len(weights), PIECE))
-    return Ratio(found.mean, "nats", found.stderr, found.interval(level), len(values), found.groups, total)
+    least = min(float(np.min(values[k : k + PIECE])) for k in range(0, len(values), PIECE))
+    interval = found.interval(level).within((0.0 if least >= 0.0 else -math.inf, math.inf))
+    return Ratio(found.mean, "nats", found.stderr, interval, len(values), found.groups, total)
 
 
 def perplexity(values: Any, tokens: Any, *, groups: Any = None, level: float = LEVEL) -> Ratio:

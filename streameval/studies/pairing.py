@@ -132,6 +132,7 @@ class Study:
             interval, wider = groups.interval(self.level), groups.interval(self.shared_level)
             assumes = "groups, not rows, are independent of each other, many and alike in size; it holds approximately."
         told = FURTHER.format(assumes)
+        interval, wider = interval.within(bounds), wider.within(bounds)
         sure = None
         if bounds is not None and codes is None:
             sure = evidence(gaps, level=self.level, seed=self.seed, bounds=bounds)

@@ -142,6 +142,23 @@ def test_probabilities_one_hot_rows_and_class_numbers_mean_the_same(
     assert shares[2].compute().interval.method == "clopper-pearson"
 
 
+def test_no_end_of_few_rows_lies_where_no_loss_can() -> None:
+    logits, labels = np.array([[30.0, 0.0], [9.0, 0.0], [0.0, 9.0]]), np.array([0, 0, 0])
+    for eps, most in ((1e-7, -math.log(1e-7)), (1e-4, -math.log(1e-4)), (0.0, math.inf)):
+        metric = se.metrics.CrossEntropy(eps=eps)
+        metric.update(logits, labels)
+        found = metric.compute()
+        interval = found.interval_at(0.99)
+        assert (interval.low, interval.high <= most) == (pytest.approx(0.0, abs=1.1 * eps), True)
+        assert interval.low < found.loss < interval.high
+    heavy = se.metrics.CrossEntropy()
+    heavy.update(logits, np.array([[0.0, 3.0], [0.0, 3.0], [0.0, 3.0]]))
+    assert heavy.compute().interval.high > -math.log(1e-7)
+    free = se.metrics.Mean()
+    free.update(np.array([0.0, 0.0, 1.0]))
+    assert free.compute().interval.low < 0.0
+
+
 def test_of_equal_outputs_the_first_classes_count() -> None:
     flat = np.zeros((4, 4))
     for k in range(1, 5):

@@ -61,6 +61,13 @@ def test_an_empty_document_counts_with_its_loss():
     assert (found.rows, found.groups) == (42, 42)
 
 
+def test_no_end_lies_below_what_losses_of_0_and_more_allow():
+    values, lengths = np.array([0.1, 0.0, 5.0]), np.array([10, 20, 3])
+    assert bits_per_byte(values, lengths).interval.low == 0.0
+    assert perplexity(values, lengths).interval.low == 1.0
+    assert loss_by_weight(-values, lengths).interval.high > 0.0
+
+
 def test_perplexity_and_bits_per_byte_are_the_ratio_on_other_scales():
     values, tokens = documents(np.random.default_rng(2), 100)
     nats, ppl, bits = (f(values, tokens) for f in (loss_by_weight, perplexity, bits_per_byte))

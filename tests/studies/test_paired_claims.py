@@ -106,6 +106,22 @@ def test_accuracy_is_compared_as_the_share_of_wrong_rows(models, worse, digits_f
     assert found.to_dict()["of"] == "accuracy"
 
 
+@pytest.mark.parametrize(("of", "reach"), [("accuracy", 1.0), ("loss", R + 1e-7)])
+def test_no_end_of_few_rows_lies_where_no_difference_can(models, worse, digits_file, right, of, reach):
+    """Three rows, of which one model alone is right on one: Student's t would go beyond every row right or wrong."""
+    chunk = se.open(digits_file).take(np.arange(3000))
+    told = np.flatnonzero(right[0] & ~right[1])[:1]
+    rows = np.concatenate([told, np.flatnonzero(right[0] & right[1])[:2]])
+    if of == "loss":  # one hard row of two
+        rows = rows[:2]
+    data = np.ascontiguousarray(chunk.x[rows]), chunk.t[rows]
+    other = nudged(models[0], 3.0, seed=1) if of == "loss" else worse
+    for groups in (None, np.arange(len(rows))):
+        for one in se.paired([models[0], other, worse], data, of=of, groups=groups).results:
+            for interval in (one.difference, one.simultaneous):
+                assert -reach <= interval.low <= one.pair.difference <= interval.high <= reach
+
+
 def test_groups_widen_the_claim_about_further_data(models, worse, digits_file, losses):
     groups = np.argsort(np.argsort(losses[1] - losses[0], kind="stable")) // 30
     plain, found = (se.paired([models[0], worse], digits_file, groups=one) for one in (None, groups))

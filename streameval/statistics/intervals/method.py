@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -38,6 +39,13 @@ class Interval:
 
     def __contains__(self, value: float) -> bool:
         return self.low <= value <= self.high
+
+    def within(self, bounds: Bounds | None) -> Interval:
+        """Return the interval cut to where a mean can lie at all; one without ends, or without bounds, as it is."""
+        if bounds is None or not math.isfinite(self.half_width):
+            return self
+        low, high = bounds
+        return replace(self, low=min(max(self.low, low), self.high), high=max(min(self.high, high), self.low))
 
     def to_dict(self) -> dict[str, object]:
         """Return plain values for JSON; an end that no data bounds is None."""
