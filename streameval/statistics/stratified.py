@@ -41,15 +41,18 @@ class Estimate:
     def interval(self, level: float = 0.95, *, bounds: Bounds | None = None) -> Interval:
         """Return mean -+ t stderr, t Student's quantile for `freedom`; without ends if the variance is unknown.
 
-        An approximation: it warns by the rule of three, at the bounds of a loss where they are given.
+        An approximation: it warns by the rule of three, at the bounds of a loss where they are given, and of draws that
+        are all alike. No end lies outside of the bounds.
         """
         checked_level(level)
         if math.isnan(self.variance):
             warning = "A class or the file gave a single draw, so the variance is unknown."
             return Interval(-math.inf, math.inf, level, STUDENT, ASSUMES, warning)
         half = t_quantile(level, self.freedom) * self.stderr
-        unseen = None if self.seen is None else self.seen.warning(level, bounds, half)
-        return Interval(self.mean - half, self.mean + half, level, STUDENT, ASSUMES, unseen)
+        warning = None if self.seen is None else self.seen.warning(level, bounds, half)
+        if warning is None and half == 0.0 and self.seen is not None and self.seen.share(level) > 0.0:
+            warning = f"All {self.seen.what} drawn are alike: a spread of 0 says nothing of those not drawn."
+        return Interval(self.mean - half, self.mean + half, level, STUDENT, ASSUMES, warning).within(bounds)
 
 
 def one_per_row(losses: Any, rows: int) -> NDArray[np.float64]:

@@ -345,6 +345,16 @@ def test_a_single_draw_leaves_the_variance_open():
     assert "unknown" in found.warning
 
 
+def test_estimates_lie_within_the_bounds_and_say_where_draws_are_alike():
+    drawn = blocks(1000, 20, block_rows=10)
+    wide = drawn.estimate(np.repeat([0.0, 1.0], 10))
+    assert wide.interval().low < 0.0
+    assert (wide.interval(bounds=(0.0, 1.0)).low, wide.interval(bounds=(0.0, 1.0)).high) == (0.0, 1.0)
+    assert "All blocks drawn are alike" in str(drawn.estimate(np.ones(20)).interval().warning)
+    whole = blocks(20, 20, block_rows=10)
+    assert whole.estimate(np.ones(20)).interval().warning is None
+
+
 def test_all_blocks_are_the_whole_file():
     losses = np.arange(23.0)
     drawn = blocks(23, 23, block_rows=5)
