@@ -14,6 +14,7 @@ from streameval.elementary import dot, hypot
 from streameval.errors import UsageError
 from streameval.frozen import frozen
 from streameval.statistics.bounds import Bounds, difference_bounds
+from streameval.statistics.clusters import FLAT
 from streameval.statistics.intervals.method import Interval, checked_level
 from streameval.statistics.intervals.normal import NORMAL, rows_wanted
 from streameval.statistics.population import PIECE, Population
@@ -176,6 +177,7 @@ def _pair(
     gaps = Difference(losses[first_name], losses[name])
     gap = Population.of(gaps)
     wins, ties, product, classes = _counts(losses[first_name], losses[name], labels, first.mean, second.mean)
+    per_class = _per_class(classes, second.mean - first.mean)
     rows = gap.rows
     freedom = math.inf if population else rows - 1.0
     left = 1.0 - rows / population if population else 1.0
@@ -195,7 +197,7 @@ def _pair(
         product / both if both > 0 else None,
         wins / rows,
         ties / rows,
-        _per_class(classes),
+        per_class,
         freedom,
     )
 
@@ -213,7 +215,7 @@ def _interval(gap: Population, reach: float, level: float, population: int | Non
         warning = (
             f"{gap.rows} rows are too few for differences as skew as these: about {needed:.0f} are needed."
         )
-    elif gap.smallest == gap.largest and gap.rows != population:
+    elif gap.sd <= FLAT * abs(gap.mean) and gap.rows != population:
         warning = "All differences are equal: a spread of 0 says nothing of rows that are not among these."
     half = reach * gap.sd
     return Interval(gap.mean - half, gap.mean + half, level, method, NORMAL.assumes, warning)
@@ -222,7 +224,10 @@ def _interval(gap: Population, reach: float, level: float, population: int | Non
 def _counts(
     first: Any, second: Any, labels: Any, first_mean: float, second_mean: float
 ) -> tuple[int, int, float, NDArray[np.float64]]:
-    """Return wins, ties, the summed product of deviations, and (4, classes): rows, sum, squares, wins."""
+    """Return wins, ties, the summed product of deviations, and (4, classes): rows, sum, squares, wins.
+
+    Sums and squares are of what differences are beyond that of the means: squares of their own would leave few digits.
+    """
     wins = ties = 0
     product = []
     classes = np.zeros((4, 0))
@@ -236,18 +241,18 @@ def _counts(
         if labels is not None:
             piece_labels = np.asarray(labels[start : start + PIECE]).astype(np.int64)
             count = max(classes.shape[1], int(piece_labels.max()) + 1)
-            gap = two - one
+            gap = (two - second_mean) - (one - first_mean)
             more = [np.bincount(piece_labels, weights, count) for weights in (None, gap, gap * gap, better)]
             classes = np.pad(classes, ((0, 0), (0, count - classes.shape[1]))) + np.array(more)
     return wins, ties, math.fsum(product), classes
 
 
-def _per_class(classes: NDArray[np.float64]) -> tuple[PairedClass, ...]:
+def _per_class(classes: NDArray[np.float64], difference: float) -> tuple[PairedClass, ...]:
     found = []
     for label, (rows, total, squares, wins) in enumerate(classes.T.tolist()):
         if rows == 0:
             continue
         mean = total / rows
         stderr = math.sqrt(max(0.0, squares / rows - mean * mean) / (rows - 1)) if rows > 1 else None
-        found.append(PairedClass(label, int(rows), mean, stderr, wins / rows))
+        found.append(PairedClass(label, int(rows), difference + mean, stderr, wins / rows))
     return tuple(found)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from streameval.frozen import frozen
-from streameval.statistics.clusters import Clustered, as_dict
+from streameval.statistics.clusters import FLAT, Clustered, as_dict
 from streameval.statistics.decided import Decision, Evidence
 from streameval.statistics.intervals.method import Interval
 from streameval.statistics.mcnemar import McNemar
@@ -118,8 +118,8 @@ def together(results: Sequence[PairedResult], level: float) -> tuple[PairedResul
 
 
 def p_of(mean: float, stderr: float | None, freedom: float) -> float | None:
-    """Two-sided p-value of Student's t; None without a spread."""
-    if not stderr or math.isnan(stderr) or freedom < 1:
+    """Two-sided p-value of Student's t; None without a spread, but for rounding."""
+    if not stderr or math.isnan(stderr) or stderr <= FLAT * abs(mean) or freedom < 1:
         return None
     return t_beyond(abs(mean) / stderr, freedom)
 

@@ -382,6 +382,14 @@ def test_pairs_of_few_or_equal_rows_have_answers():
     ties = {"a": np.zeros(100), "b": np.zeros(100)}
     assert "All differences are equal" in paired(ties)[0].interval.warning
     assert paired(ties, population=100)[0].interval.warning is None
+    first = np.random.default_rng(0).random(100)
+    apart = paired({"a": first, "b": first + 0.1})[0]  # by 0.1, but for rounding
+    assert "All differences are equal" in apart.interval.warning
+    # A difference that is large beside its spread keeps the digits of it, by class too.
+    noise = 1e-6 * np.random.default_rng(1).normal(size=100)
+    wide = paired({"a": np.zeros(100), "b": 1e3 + noise}, labels=np.zeros(100, np.int64))[0].per_class[0]
+    assert wide.stderr == pytest.approx(noise.std(ddof=1) / 10, rel=1e-5)
+    assert wide.difference == pytest.approx(1e3 + noise.mean(), rel=1e-12)
     one = paired({"a": np.array([0.1]), "b": np.array([0.3])}, labels=[0])[0]
     assert (one.interval.low, one.unpaired_half_width) == (-math.inf, math.inf)
     assert one.interval_at(0.5).high == math.inf

@@ -19,6 +19,7 @@ from streameval.models.writing import save
 from streameval.reports.json import dumps
 from streameval.statistics.clusters import clustered
 from streameval.statistics.decided import evidence
+from streameval.studies.paired_result import p_of
 
 R = -math.log(1e-7)
 
@@ -104,6 +105,12 @@ def test_accuracy_is_compared_as_the_share_of_wrong_rows(models, worse, digits_f
     if "until" in how:
         assert found.results[0].stopped.sign == 1
     assert found.to_dict()["of"] == "accuracy"
+
+
+def test_a_spread_that_rounding_left_gives_no_p_value():
+    assert p_of(0.1, 1e-17, 99.0) is None
+    assert p_of(0.0, 0.1, 99.0) == pytest.approx(1.0)
+    assert p_of(0.1, 0.05, 99.0) == pytest.approx(2 * stats.t.sf(2.0, 99))
 
 
 @pytest.mark.parametrize(("of", "reach"), [("accuracy", 1.0), ("loss", R + 1e-7)])
