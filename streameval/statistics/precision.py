@@ -57,24 +57,35 @@ def rows_needed(
         raise UsageError(f"half-width {half_width}, spread {sd}: positive finite numbers were expected.")
     checked_level(level)
     if method == "normal":
-        draws = (quantile(level) * sd / half_width) ** 2
+        draws = _square(quantile(level) * sd / half_width)
     elif method == "betting":
         draws = _betting_draws(half_width, sd, level, reach)
     elif method == "asymptotic":
         draws = _asymptotic_draws(half_width, sd, level)
     else:
         raise UsageError(f"method {method!r}: normal or betting or asymptotic was expected.")
+    if math.isinf(draws):
+        if population is None:
+            raise UsageError(
+                f"half-width {half_width}: no number of rows is large enough. Give a larger one."
+            )
+        return population
     if population is None:
         return max(1, math.ceil(draws))
     return max(1, min(population, math.ceil(draws / (1.0 + draws / population))))
 
 
+def _square(x: float) -> float:
+    """x * x, infinite where it fits no float."""
+    return x * x
+
+
 def _betting_draws(half_width: float, sd: float, level: float, reach: float | None) -> float:
-    price = 2.0 * threshold(level) * (sd / half_width) ** 2
+    price = 2.0 * threshold(level) * _square(sd / half_width)
     if reach is None or sd == 0.0:
         return price
     price += 2.0 * threshold(level) * RANGE_COST * reach / half_width
-    learning = (0.5 * reach / sd) ** 2
+    learning = _square(0.5 * reach / sd)
     return 0.5 * (price + math.sqrt(price * (price + 4.0 * learning)))
 
 

@@ -211,6 +211,14 @@ def test_the_rows_needed_make_the_half_width_and_no_fewer_do(half_width, sd, pop
         assert width(rows - 1) >= half_width * (1 - 1e-9)
 
 
+@pytest.mark.parametrize("method", ["normal", "betting"])
+@pytest.mark.parametrize(("half_width", "sd"), [(1e-200, 1.0), (1e-308, 1.0), (0.01, 1e200)])
+def test_where_no_number_of_rows_is_large_enough_all_are_needed(half_width, sd, method):
+    assert rows_needed(half_width, sd, population=100, method=method, reach=16.0) == 100
+    with pytest.raises(UsageError, match="no number of rows"):
+        rows_needed(half_width, sd, method=method, reach=16.0)
+
+
 def test_the_table_is_projected_to_larger_populations():
     table = precision_table(0.675, 60000, half_widths=(0.01,), bytes_per_row=785, reach=16.0)
     expected = [(size, method) for size in (60000, 10**7, 10**9) for method in ("normal", "betting")]
