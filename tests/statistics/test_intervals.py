@@ -20,6 +20,7 @@ from streameval.statistics.accuracy import accuracy_interval, hypergeometric_tai
 from streameval.statistics.bounds import difference_bounds
 from streameval.statistics.intervals import INTERVALS, Batch, interval, lookup
 from streameval.statistics.intervals.betting import log_capital, threshold
+from streameval.statistics.intervals.method import quantile
 from streameval.statistics.intervals.unseen import Seen
 from streameval.statistics.student import t_quantile
 
@@ -268,7 +269,7 @@ def test_an_interval_that_is_too_low_where_rare_losses_decide_has_a_warning():
     assert missed > 50  # some 6 in 10 batches have none of the rare rows
 
 
-@pytest.mark.parametrize("method", INTERVALS)
+@EVERY
 def test_no_end_lies_where_no_loss_can(method):
     values = np.concatenate([np.zeros(95), np.full(5, 0.2)])
     found = interval(values, method, bounds=BOUNDS)
@@ -424,6 +425,18 @@ def test_the_hypergeometric_interval_holds_every_share_that_is_not_too_unlikely(
         assert round(found.high * population) == max(likely)
 
 
+@EVERY
+def test_every_level_that_floats_tell_from_0_and_1_has_an_interval(method):
+    losses = np.random.default_rng(0).random(600)
+    for level in (2.0**-52, 1e-9, 1.0 - 1e-9, 1.0 - 2.0**-53):
+        found = interval(losses, method, level=level, bounds=(0.0, 1.0))
+        assert 0.0 <= found.low <= losses.mean() <= found.high <= 1.0
+    assert quantile(1.0 - 2.0**-53) == pytest.approx(stats.norm.isf(2.0**-54), rel=1e-9)
+    for level in (1e-300, 1e-17):
+        with pytest.raises(UsageError, match="level 1e-"):
+            interval(losses, method, level=level, bounds=(0.0, 1.0))
+
+
 @pytest.mark.parametrize("level", [0.01, 0.5, 0.8, 0.95])
 def test_intervals_of_a_share_hold_the_share_that_was_drawn(level):
     for population in range(1, 21):
@@ -473,7 +486,7 @@ def test_all_rows_counted_leave_nothing_open_and_impossible_counts_are_refused()
 
 
 @pytest.mark.parametrize("population", [None, 60, 1000])
-@pytest.mark.parametrize("method", INTERVALS)
+@EVERY
 def test_many_trials_have_the_ends_that_each_has_alone(method, population):
     """Many are arrays, few are plain numbers: the same to the bit."""
     generator = np.random.default_rng(4)

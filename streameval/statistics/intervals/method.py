@@ -194,7 +194,7 @@ class Method:
 def checked_level(level: float) -> float:
     """Return the level, or raise UsageError if it is no probability strictly between 0 and 1."""
     expected = "a number between 0 and 1, such as 0.95"
-    if not 0.0 < real("level", level, expected) < 1.0:
+    if not 0.0 < 1.0 - real("level", level, expected) < 1.0:
         raise UsageError(f"level {level}: {expected}, was expected.")
     return level
 
@@ -202,7 +202,9 @@ def checked_level(level: float) -> float:
 @functools.cache
 def quantile(level: float) -> float:
     """Return z with P(|Z| < z) = level for a standard normal Z: 1.96 for 0.95."""
-    return normal_quantile(0.5 + 0.5 * level)
+    p = 0.5 + 0.5 * level
+    # Of a level next to 1, p is 1; what is missing to it is a number still.
+    return normal_quantile(p) if p < 1.0 else -normal_quantile(0.5 * (1.0 - level))
 
 
 def flat(batch: Batch) -> str | None:
