@@ -46,8 +46,8 @@ class Estimate:
         """
         checked_level(level)
         if math.isnan(self.variance):
-            warning = "A class or the file gave a single draw, so the variance is unknown."
-            return Interval(-math.inf, math.inf, level, STUDENT, ASSUMES, warning)
+            alone = "A class or the file gave a single draw, so the variance is unknown."
+            return Interval(-math.inf, math.inf, level, STUDENT, ASSUMES, alone)
         half = t_quantile(level, self.freedom) * self.stderr
         warning = None if self.seen is None else self.seen.warning(level, bounds, half)
         if warning is None and half == 0.0 and self.seen is not None and self.seen.share(level) > 0.0:
