@@ -19,7 +19,7 @@ from streameval.statistics.quantiles import rank_of
 # The grid of losses: 2**6 cells from one power of two to the next, from 2**-40 nats on, where a unit ends.
 CELLS: Final = 64
 SMALLEST: Final = 2.0**-40
-LARGEST_CELL: Final = CELLS * round(math.log2(LARGEST_LOSS / SMALLEST))
+LARGEST_CELL: Final = CELLS * (math.frexp(LARGEST_LOSS / SMALLEST)[1] - 1)
 # A quantile is told as the middle of its cell, which is 1/64 of its lower end wide, or less.
 RELATIVE: Final = 1.0 / (2 * CELLS)
 # Bins of confidence, all as wide: 15, as C. Guo et al. (2017), "On calibration of modern neural networks", have them.

@@ -289,7 +289,7 @@ def test_weights_of_classes_that_sum_to_more_than_one_merge_and_verify(arrays: A
 
 
 def test_a_chunk_of_rows_that_are_all_left_out_has_an_anatomy(arrays: Any) -> None:
-    x = arrays[0][:300].reshape(300, -1).astype("f4")
+    x = arrays[0][:300].reshape(300, -1).astype("f4") / 255
     x[100:200] = np.nan
     labels, kept = arrays[1][:300], np.r_[0:100, 200:300]
     found = se.evaluate(network(), (x, labels), by=labels, chunk_rows=100, allow_nonfinite=True)

@@ -93,7 +93,7 @@ def test_methods_and_losses(method: str, loss: se.CrossEntropy, monkeypatch: pyt
 
 def test_features_that_are_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     x, t = _rows()
-    _same(se.open((x.astype(np.float32), t.astype(np.int32))), _network(), monkeypatch)
+    _same(se.open((x.astype(np.float32) / 255, t.astype(np.int32))), _network(), monkeypatch)
 
 
 def test_it_is_not_used_where_it_cannot_be(tmp_path: Path) -> None:
