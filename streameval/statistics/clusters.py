@@ -100,12 +100,26 @@ def of_sums(sums: NDArray[np.float64], sizes: NDArray[np.float64]) -> Clustered:
     count, total = len(sizes), math.fsum(sizes)
     if total == 0:
         raise UsageError("groups: no rows, or no weight in them. At least one group with rows was expected.")
-    mean = math.fsum(sums) / total
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = _sum(sums) / total
+        spread = _sum((sums - mean * sizes) ** 2)
+    if not math.isfinite(spread):
+        raise DataError(
+            f"values: the largest of a group is {np.abs(sums).max():.3g}, which is too large to be squared and summed. "
+            "Expected losses, or scores: leave out what is none."
+        )
     stderr = None
     if count > 1:
-        spread = math.fsum((sums - mean * sizes) ** 2)
         stderr = math.sqrt(spread * count / (count - 1)) / total
     return Clustered(mean, stderr, count, float(sizes.max()) / total)
+
+
+def _sum(values: NDArray[np.float64]) -> float:
+    """The exact sum, rounded once; infinite where it fits no float."""
+    try:
+        return math.fsum(values)
+    except (OverflowError, ValueError):  # of sums on the way, or of infinities of both signs
+        return math.inf
 
 
 def group_codes(groups: Any) -> tuple[NDArray[np.int64], int]:

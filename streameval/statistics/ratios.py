@@ -22,6 +22,10 @@ from streameval.statistics.intervals.method import Interval
 from streameval.statistics.population import PIECE
 
 SCHEMA = "streameval/ratio/1"
+SIGN = (
+    "The values sum to less than 0, as logarithms of probabilities do; expected losses, -log(p): if they are log(p), "
+    "change their sign."
+)
 
 
 @frozen(repr=False)
@@ -86,14 +90,16 @@ def loss_by_weight(values: Any, weights: Any, *, groups: Any = None, level: floa
 def perplexity(values: Any, tokens: Any, *, groups: Any = None, level: float = LEVEL) -> Ratio:
     """Return exp(sum(values) / sum(tokens)); arguments and errors as for `loss_by_weight`.
 
-    The interval is that of the ratio, its ends raised too: it is not symmetric, and holds where that holds.
+    The interval is that of the ratio, its ends raised too: it is not symmetric, and holds where that holds. It warns of
+    values that sum to less than 0, as log(p) does.
     """
     ratio = loss_by_weight(values, tokens, groups=groups, level=level)
     return _transformed(ratio, "perplexity", _raised, _raised(ratio.estimate))
 
 
 def bits_per_byte(values: Any, lengths: Any, *, groups: Any = None, level: float = LEVEL) -> Ratio:
-    """Return sum(values) / (ln 2 sum(lengths)): values in nats, lengths in bytes of text; else as `loss_by_weight`."""
+    """Return sum(values) / (ln 2 sum(lengths)): values in nats, lengths in bytes of text; else as
+    `perplexity`."""
     ratio = loss_by_weight(values, lengths, groups=groups, level=level)
     return _transformed(ratio, "bits per byte", lambda nats: nats / LN2, 1.0 / LN2)
 
@@ -108,7 +114,10 @@ def _transformed(ratio: Ratio, unit: str, change: Callable[[float], float], slop
     low, high = (
         change(end) if math.isfinite(end) else end for end in (ratio.interval.low, ratio.interval.high)
     )
-    interval = replace(ratio.interval, low=low, high=high)
+    warning = ratio.interval.warning
+    if ratio.estimate < 0.0:
+        warning = f"{SIGN} {warning}" if warning else SIGN
+    interval = replace(ratio.interval, low=low, high=high, warning=warning)
     stderr = None if ratio.stderr is None else slope * ratio.stderr
     return replace(ratio, estimate=change(ratio.estimate), unit=unit, stderr=stderr, interval=interval)
 

@@ -68,6 +68,16 @@ def test_no_end_lies_below_what_losses_of_0_and_more_allow():
     assert loss_by_weight(-values, lengths).interval.high > 0.0
 
 
+def test_logarithms_of_probabilities_are_told_from_losses():
+    """Of log(p) in place of -log(p) perplexity would be below 1, and bits below 0, without a word."""
+    values, tokens = documents(np.random.default_rng(9), 100)
+    for function in (perplexity, bits_per_byte):
+        assert "change their sign" in str(function(-values, tokens).interval.warning)
+        assert function(values, tokens).interval.warning is None
+    assert "change their sign" in str(perplexity(-values[:3], tokens[:3]).interval.warning)
+    assert loss_by_weight(-values, tokens).interval.warning is None
+
+
 def test_perplexity_and_bits_per_byte_are_the_ratio_on_other_scales():
     values, tokens = documents(np.random.default_rng(2), 100)
     nats, ppl, bits = (f(values, tokens) for f in (loss_by_weight, perplexity, bits_per_byte))
@@ -121,6 +131,9 @@ def test_weights_that_cannot_be_are_refused():
         perplexity(np.array([1.0, 2.0]), np.array([1]))
     with pytest.raises(DataError, match="values, row 0"):
         perplexity(np.array([math.nan, 2.0]), np.array([1, 1]))
+    for huge in (1e300, 1e308):
+        with pytest.raises(DataError, match="too large to be squared"):
+            perplexity(np.full(3, huge) * [1, 1, -1], np.array([1, 1, 1]))
     two = perplexity(np.array([1.0, 900.0]), np.array([1, 1]))
     assert two.interval.high == math.inf
     one = perplexity(np.array([2.0]), np.array([1]))
