@@ -47,7 +47,7 @@ def mcnemar(first: Any, second: Any) -> McNemar:
 def of_counts(only_first: int, only_second: int) -> float:
     """Return the p-value of the two counts."""
     few, rows = min(only_first, only_second), only_first + only_second
-    if rows == 0 or 2 * few == rows:
+    if rows - 2 * few <= 1:  # as even as can be: no split is less uneven
         return 1.0
     # P(X <= few) is the chance that a beta(rows - few, few + 1) variable is at most 1/2.
     return min(1.0, 2.0 * incomplete_beta(rows - few, few + 1, 0.5))

@@ -161,6 +161,7 @@ def test_mcnemar_is_the_exact_binomial_test(one, two):
     expected = stats.binomtest(one, one + two).pvalue if one + two else 1.0
     assert of_counts(one, two) == pytest.approx(expected, rel=1e-9, abs=1e-300)
     assert of_counts(two, one) == of_counts(one, two)
+    assert of_counts(one, one + 1) == of_counts(one + 1, one) == 1.0
 
 
 def test_mcnemar_counts_the_rows_that_one_model_alone_gets_right():
