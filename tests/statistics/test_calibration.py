@@ -87,6 +87,17 @@ def test_its_interval_covers_what_is_known_and_its_bias_is_gone(off, size):
     assert np.mean(plain) > truth(off) ** 2 + (4 * error if size == 500 else 0.0)
 
 
+@pytest.mark.parametrize(("size", "right", "confidence"), [(300, 0.9, 0.95), (5000, 0.99, 0.995)])
+def test_an_error_of_twice_its_chance_in_one_bin_costs_some_points(size, right, confidence):
+    """600 samples at 95 %: it covers some 90 %, at 4 standard errors, and says that it is approximate."""
+    rng = np.random.default_rng(11)
+    found = [calibration_error(np.full(size, confidence), rng.random(size) < right) for _ in range(600)]
+    held = np.mean([abs(confidence - right) in one.interval for one in found])
+    assert held == pytest.approx(0.9, abs=4 * math.sqrt(0.9 * 0.1 / 600))
+    assert held < 0.94
+    assert all("approximately" in one.interval.assumes for one in found)
+
+
 def naive_square(c, y, bins):
     """The debiased square by arrays; `test_the_calibration_error_is_that_of_plain_loops` has it by loops."""
     rows = np.bincount(bins, minlength=6)
