@@ -49,10 +49,10 @@ class Estimate:
             alone = "A class or the file gave a single draw, so the variance is unknown."
             return Interval(-math.inf, math.inf, level, STUDENT, ASSUMES, alone)
         half = t_quantile(level, self.freedom) * self.stderr
-        warning = None if self.seen is None else self.seen.warning(level, bounds, half)
-        if warning is None and half == 0.0 and self.seen is not None and self.seen.share(level) > 0.0:
-            warning = f"All {self.seen.what} drawn are alike: a spread of 0 says nothing of those not drawn."
-        return Interval(self.mean - half, self.mean + half, level, STUDENT, ASSUMES, warning).within(bounds)
+        unseen = None if self.seen is None else self.seen.warning(level, bounds, half)
+        if unseen is None and half == 0.0 and self.seen is not None and self.seen.share(level) > 0.0:
+            unseen = f"All {self.seen.what} drawn are alike: a spread of 0 says nothing of those not drawn."
+        return Interval(self.mean - half, self.mean + half, level, STUDENT, ASSUMES, unseen).within(bounds)
 
 
 def one_per_row(losses: Any, rows: int) -> NDArray[np.float64]:
