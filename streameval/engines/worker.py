@@ -22,6 +22,7 @@ from streameval.evaluation.selection import Task
 from streameval.evaluation.tally import Tally
 from streameval.frozen import frozen
 from streameval.scoring.scorer import Scorer
+from streameval.storage.checked import CheckedSource
 from streameval.storage.opening import open
 from streameval.storage.source import Source, Span, with_any_targets
 
@@ -73,7 +74,9 @@ def compute_task(spec: PassSpec, task: Task, threads: int | None = None) -> Part
             if spec.losses:
                 losses.append(part.losses[0])
         usage = Usage.here(bench.scorer.threads)
-    return Part((tally,), (np.concatenate(losses),) if losses else (), None, usage)
+        source = bench.source
+        hashes = source.hashes(task.rows.rows) if isinstance(source, CheckedSource) else ()
+    return Part((tally,), (np.concatenate(losses),) if losses else (), None, usage, hashes=hashes)
 
 
 def _bench(spec: PassSpec, threads: int | None) -> _Bench:

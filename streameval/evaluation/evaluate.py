@@ -307,7 +307,7 @@ class _Pass:
             )  # fmt: skip
             # Nothing is computed here: a scorer tells whether the model fits, and is let go.
             scorer = make_scorer(self.model, self.source, self.loss, Budget(threads=1))
-            parts = compute_on(self.options.engine, spec, self.selection, results)
+            parts = compute_on(self.options.engine, spec, self.selection, results, self.source)
             return parts, scorer.name, scorer.classes, 0
         (scorer,), chunk_rows = planned_scorers(
             [self.model],

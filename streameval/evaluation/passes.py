@@ -33,6 +33,7 @@ from streameval.frozen import frozen
 from streameval.models.model import Model
 from streameval.outputs import is_saved
 from streameval.scoring.scorer import Budget, Scorer, Scores
+from streameval.storage.checked import CheckedSource
 from streameval.storage.source import Chunk, Source, Span
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Part:
     target   true classes (n,) int64, None where rows have none, or nobody asked
     usage    of the process that computed it, None where that is this one
     predicted  predicted classes (n,) int64 for each scorer, None where rows have none; () where nobody asked
+    hashes   of the blocks of these rows that nothing is recorded of, where another process read and hashed them
     """
 
     tallies: tuple[Tally, ...]
@@ -57,6 +59,7 @@ class Part:
     target: NDArray[np.int64] | None = None
     usage: Usage | None = None
     predicted: tuple[NDArray[np.int64] | None, ...] = ()
+    hashes: Sequence[Sequence[Any]] = ()
 
     @property
     def span(self) -> Span:
@@ -208,12 +211,14 @@ class Engine(Protocol):
 
 
 def compute_on(
-    engine: Engine, spec: PassSpec, selection: Selection, results: PartialResults
+    engine: Engine, spec: PassSpec, selection: Selection, results: PartialResults, source: Source
 ) -> Iterator[Part | None]:
     """Let an engine compute what is missing in the results; yield each part as it comes, None in between.
 
+    source  the data as they are open here: where rows are hashed as they are read, it remembers what workers hashed
+
     Raises IncompleteError after all other spans are in if one could not be computed, of the kind that the first cause
-    has which would be no other on another machine.
+    has which would be no other on another machine; DataError for a block that workers read differently.
     """
     tasks = list(selection.tasks(span for gap in results.gaps() for span in engine.cut(gap)))
     failures = []
@@ -222,6 +227,8 @@ def compute_on(
             _log.warning("rows %d:%d failed: %s", outcome.span.start, outcome.span.stop, outcome.message)
             failures.append(outcome)
         else:
+            if outcome is not None and isinstance(source, CheckedSource):
+                source.remember(outcome.hashes)
             yield outcome
     if failures:
         rows = sum(len(one.span) for one in failures)

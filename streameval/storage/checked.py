@@ -122,9 +122,13 @@ class CheckedSource(WrappedSource):
                 )
         return Hashed(rows, len(self._seen), recorded, content)
 
-    def hashes(self) -> list[list[Any]]:
-        """The hashes of blocks that nothing is recorded of, for `remember`: [block, features, targets]."""
-        return [[one, *seen] for one, seen in sorted(self._seen.items()) if self._wanted[one] is None]
+    def hashes(self, rows: Span | NDArray[np.int64] | None = None) -> list[list[Any]]:
+        """The hashes of blocks that nothing is recorded of, for `remember`: [block, features, targets].
+
+        rows  only blocks in which some of these lie
+        """
+        numbers = self.numbers() if rows is None else self._numbers(rows)
+        return [[one, *self._seen[one]] for one in numbers if one in self._seen and self._wanted[one] is None]
 
     def numbers(self) -> list[int]:
         """The blocks that were hashed."""
@@ -140,11 +144,7 @@ class CheckedSource(WrappedSource):
 
     def seen_elsewhere(self, rows: Span | NDArray[np.int64]) -> None:
         """Count the recorded blocks of these rows as seen: another process compared them, or an earlier run."""
-        if isinstance(rows, Span):
-            numbers = list(self._numbers(rows))
-        else:
-            numbers = np.unique(np.searchsorted(self._starts, rows, side="right") - 1).tolist()
-        for number in numbers:
+        for number in self._numbers(rows):
             hashes = self._wanted[number]
             if hashes is not None:
                 self._seen[number] = hashes
@@ -169,11 +169,14 @@ class CheckedSource(WrappedSource):
     def __repr__(self) -> str:
         return f"{self._source!r}, hashed as it is read"
 
-    def _numbers(self, span: Span) -> range:
-        """The blocks in which rows of the span lie."""
-        if not len(span):
+    def _numbers(self, rows: Span | NDArray[np.int64]) -> Sequence[int]:
+        """The blocks in which these rows lie, in order."""
+        if not isinstance(rows, Span):
+            numbers: list[int] = np.unique(np.searchsorted(self._starts, rows, side="right") - 1).tolist()
+            return numbers
+        if not len(rows):
             return range(0)
-        ends = np.searchsorted(self._starts, [span.start, span.stop - 1], side="right") - 1
+        ends = np.searchsorted(self._starts, [rows.start, rows.stop - 1], side="right") - 1
         return range(int(ends[0]), int(ends[1]) + 1)
 
     def _read(self, number: int, buffer: NDArray[Any]) -> NDArray[Any]:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from command_line import in_process
 from long_runs import drawn, network, write
 
 import streameval as se
+from streameval.engines.local import Local
 from streameval.errors import CheckError, DataError
 from streameval.evaluation.checkpoint import Checkpoint
 from streameval.evaluation.passes import PassSpec
@@ -268,6 +270,61 @@ def test_workers_hash_what_they_read(data: Path) -> None:
     worker._KEPT.clear()
     with pytest.raises(DataError, match="as recorded"):
         worker.compute_task(spec, task)
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[Path, Path]:
+    """Files that record no hashes."""
+    x, t = drawn(ROWS)
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "t.npy", t)
+    return tmp_path / "x.npy", tmp_path / "t.npy"
+
+
+@pytest.mark.parametrize(
+    "rows", [None, slice(20_000, 50_000), [40_000, 3, 3, 59_999]], ids=["all", "span", "numbers"]
+)
+def test_what_workers_hashed_is_reported_where_nothing_is_recorded(
+    pair: tuple[Path, Path], rows: Any
+) -> None:
+    """As of a pass in this process, whatever the spans of the workers."""
+    alone = se.evaluate(network(), se.open(pair, check=True), rows=rows)
+    assert alone.hashed is not None
+    assert alone.hashed.rows > 0
+    for span_rows in (10_000, 100_000):
+        options = se.PassOptions(engine=Local(span_rows))
+        report = se.evaluate(network(), se.open(pair, check=True), rows=rows, options=options)
+        assert (report.digest, report.hashed) == (alone.digest, alone.hashed)
+
+
+def test_what_workers_hashed_is_kept_in_a_checkpoint(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    """A pass that goes on counts it as hashed, and need not read it again."""
+    kept = tmp_path / "kept"
+
+    def stop() -> None:
+        raise StoppedError
+
+    options = se.PassOptions(engine=Local(10_000), checkpoint=Checkpoint(kept, every=0.0))
+    with pytest.raises(StoppedError):
+        se.evaluate(network(), se.open(pair, check=True), options=options, progress=at_half(stop))
+    assert [block for block, *_ in json.loads(kept.read_text())["hashes"]] == [0, 1, 2]
+    report = se.evaluate(network(), se.open(pair, check=True), options=options)
+    assert report.hashed == se.evaluate(network(), se.open(pair, check=True)).hashed
+
+
+def test_workers_that_read_different_content_of_a_block_are_told(pair: tuple[Path, Path]) -> None:
+    """Each of them has only its own reading, and finds nothing."""
+
+    class Elsewhere(Local):
+        def map(self, spec: PassSpec, tasks: Any) -> Any:
+            for task in tasks:
+                for part in super().map(spec, [task]):
+                    (block, features, targets), *others = part.hashes
+                    other = "0" * 64 if task.span.start else features
+                    yield replace(part, hashes=[[block, other, targets], *others])
+
+    with pytest.raises(DataError, match=r"block 0, rows 0:16384: the features .* when they were read before"):
+        se.evaluate(network(), se.open(pair, check=True), options=se.PassOptions(engine=Elsewhere(10_000)))
 
 
 @pytest.mark.parametrize("command", ["evaluate", "minibatch", "compare", "until"])
