@@ -1,6 +1,7 @@
-"""Outputs that destroy nothing that is read, appear whole or not at all, and locks that die with their owner.
+"""Outputs that destroy nothing that is read, appear whole or not at all; locks that die with their owner; inputs that
+begin at once, and end.
 
-Knows files, folders, fsync and flock. Does not know what is written.
+Knows files, folders, pipes, fsync and flock. Does not know what is written or read.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ import errno
 import fnmatch
 import glob
 import os
+import select
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Mapping
+from io import BufferedReader
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
@@ -35,6 +39,10 @@ from streameval.frozen import frozen
 Place = str | os.PathLike[str]
 
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
+# Milliseconds in which somebody must have begun to write into a pipe that is read.
+PATIENCE = 1000
+# Bytes that are read from a pipe where nothing else was said.
+PIPED = 1 << 28
 
 
 @frozen
@@ -192,6 +200,51 @@ def remove_leftovers(path: str | os.PathLike[str]) -> None:
 
 
 @contextlib.contextmanager
+def regular_file(path: Place, expected: str) -> Iterator[BufferedReader]:
+    """Open a regular file for reading: a pipe might have no writer, and a device no end.
+
+    expected  what it should be, for the message
+
+    Raises StorageError for anything else, and for what cannot be read.
+    """
+    with _opened(path) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise StorageError(f"{path}: is not a regular file, expected {expected}.")
+        yield file
+
+
+def read_small(path: Place, expected: str, most: int | None = None) -> bytes:
+    """All bytes of a file, or of a pipe that somebody writes to, as a shell's <(command) is.
+
+    most  bytes that it may have; None: as many as a file has, and `PIPED` of a pipe
+
+    Raises StorageError for a device, a pipe without a writer, for more bytes, and for what cannot be read.
+    """
+    too_large = StorageError(f"{path}: too large, expected {expected} of at most {most or PIPED} bytes.")
+    with _opened(path) as file:
+        status = os.fstat(file.fileno())
+        if stat.S_ISREG(status.st_mode):
+            if most is not None and status.st_size > most:
+                raise too_large
+            return file.read()
+        if not stat.S_ISFIFO(status.st_mode):
+            raise StorageError(f"{path}: is neither a file nor a pipe, expected {expected}.")
+        writer = select.poll()
+        writer.register(file, select.POLLIN)
+        writer.poll(PATIENCE)
+        os.set_blocking(file.fileno(), True)
+        content = bytearray()
+        # As it comes: what never ends is too large at some time, whether or not its writer goes on.
+        while piece := os.read(file.fileno(), 1 << 20):
+            content += piece
+            if len(content) > (most or PIPED):
+                raise too_large
+    if not content:
+        raise StorageError(f"{path}: a pipe into which nobody writes, expected {expected}. Give a file.")
+    return bytes(content)
+
+
+@contextlib.contextmanager
 def storage_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     """Turn an OSError raised inside into a StorageError that names `path` and the cure."""
     try:
@@ -212,6 +265,17 @@ def sync_folder(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def _opened(path: Place) -> Iterator[BufferedReader]:
+    """Open what is there for reading, without waiting for the writer of a pipe."""
+    with storage_errors(path), open(path, "rb", opener=_at_once) as file:
+        yield file
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _check_apart(one: Output, name: str, path: Place) -> None:

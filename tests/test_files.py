@@ -10,6 +10,8 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +19,15 @@ import pytest
 
 from streameval.companions import OLD, fresh
 from streameval.errors import LockedError, StorageError
-from streameval.files import atomic_file, atomic_folder, lock, remove_leftovers, storage_errors
+from streameval.files import (
+    atomic_file,
+    atomic_folder,
+    lock,
+    read_small,
+    regular_file,
+    remove_leftovers,
+    storage_errors,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -438,6 +448,58 @@ def test_a_link_that_another_user_put_into_a_shared_folder_is_refused(shared_fol
     with pytest.raises(StorageError, match="link of another user"), atomic_file(shared_folder / "out"):
         pass
     assert names(tmp_path) == []
+
+
+@pytest.fixture
+def pipe(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    return path
+
+
+@pytest.mark.parametrize("late", [0.0, 0.2])
+def test_a_small_file_may_be_a_pipe_that_is_written_to(pipe, late):
+    """Whoever opens it first, in as many pieces as come, more than it holds at once."""
+    pieces = [b"a" * 50_000, b"b" * 50_000]
+
+    def write():
+        time.sleep(late)
+        with pipe.open("wb", buffering=0) as file:
+            for piece in pieces:
+                time.sleep(0.1)
+                file.write(piece)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert read_small(pipe, "bytes", 100_000) == b"".join(pieces)
+    writer.join()
+
+
+def test_a_pipe_without_a_writer_a_device_and_a_folder_are_no_small_files(pipe, tmp_path, monkeypatch):
+    monkeypatch.setattr("streameval.files.PATIENCE", 10)
+    with pytest.raises(StorageError, match="pipe: a pipe into which nobody writes, expected a key"):
+        read_small(pipe, "a key", 10)
+    with pytest.raises(StorageError, match="zero: is neither a file nor a pipe, expected a key"):
+        read_small("/dev/zero", "a key", 10)
+    with pytest.raises(StorageError, match=rf"{tmp_path.name}: Is a directory"):
+        read_small(tmp_path, "a key", 10)
+    for path in (pipe, "/dev/zero"):
+        with (
+            pytest.raises(StorageError, match="is not a regular file, expected a key"),
+            regular_file(path, "a key"),
+        ):
+            pass
+
+
+@pytest.mark.parametrize("kind", ["file", "pipe"])
+def test_no_more_is_read_of_a_small_file_than_was_said(pipe, tmp_path, kind):
+    (tmp_path / "file").write_bytes(bytes(11))
+    path = tmp_path / kind
+    reader = os.open(pipe, os.O_RDWR)  # keeps what is written
+    os.write(reader, bytes(11))
+    with pytest.raises(StorageError, match=f"{kind}: too large, expected a key of at most 10 bytes"):
+        read_small(path, "a key", 10)
+    os.close(reader)
 
 
 def test_an_error_names_the_path_and_what_to_do(tmp_path):

@@ -21,7 +21,7 @@ SHOWN = 8
 
 def is_data(path: str) -> bool:
     """True for folders, globs, and files that begin as data do; in an object store, by the name."""
-    from streameval.files import storage_errors
+    from streameval.files import regular_file
     from streameval.models.formats import by_ending
     from streameval.storage import formats
 
@@ -34,7 +34,7 @@ def is_data(path: str) -> bool:
         or (not target.exists() and set(path) & set("*?["))
     ):
         return True
-    with storage_errors(path), target.open("rb") as file:
+    with regular_file(path, "data, a model or saved outputs") as file:
         return formats.is_data(target, file.read(formats.SNIFFED))
 
 

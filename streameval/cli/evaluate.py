@@ -91,7 +91,8 @@ def command(
         evaluating=True,
         whole=anatomy,
     )
-    settings, selected = run.settings(), parse_rows(rows, subject.rows)
+    key = run.signing()
+    settings, selected = run.settings(key), parse_rows(rows, subject.rows)
     kernels.ready(subject.data, subject.model, loss=subject.loss)
     with progress.progress("evaluating") as on_progress:
         report = evaluate.evaluate(
@@ -110,4 +111,4 @@ def command(
             options=settings,
         )
     figures.write("report", report)
-    output.show(report, as_json, partial(text.report, images=images), run.signing())
+    output.show(report, as_json, partial(text.report, images=images), key)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streameval import npy_header
@@ -73,13 +72,12 @@ def _rows(text: str, total: int) -> Span | NDArray[Any]:
     if match and match.group() != ":":
         first, last = match.groups()
         return Span(int(first or 0), int(last) if last else total)
-    from streameval.files import storage_errors
+    from streameval.files import read_small
 
     if not os.path.lexists(text):
         first = f" The first {text}: 0:{text}." if text.isdecimal() and text.isascii() else ""
         raise UsageError(f"--rows {shown(text)}: no such file, and not a range. Expected {FORMS}.{first}")
-    with storage_errors(text):
-        content = Path(text).read_bytes()
+    content = read_small(text, "row numbers")
     if content.startswith(npy_header.MAGIC):
         return _npy(text, content)
     return _json(text, content) if content.lstrip().startswith(b"[") else _lines(text, content)

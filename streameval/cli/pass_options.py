@@ -50,7 +50,7 @@ class PassOptions:
     key: str | None
 
     def signing(self) -> bytes | None:
-        """The key in the file that was named. Raises StorageError, UsageError."""
+        """The key in the file, or from the pipe, that was named. Raises StorageError, UsageError."""
         from streameval.evaluation.sealed import read_key
 
         return None if self.key is None else read_key(self.key)
@@ -71,8 +71,11 @@ class PassOptions:
             Output("--events", self.events, added=True),
         )
 
-    def settings(self) -> evaluate.PassOptions:
-        """What they mean to `evaluate`. Raises UsageError for options that do not go together."""
+    def settings(self, key: bytes | None) -> evaluate.PassOptions:
+        """What they mean to `evaluate`, with the key of `signing`, which a pipe gives only once.
+
+        Raises UsageError for options that do not go together.
+        """
         from streameval.engines import engine
         from streameval.evaluation import evaluate
         from streameval.evaluation.checkpoint import Checkpoint
@@ -86,7 +89,6 @@ class PassOptions:
         if self.address is not None and self.engine is None:
             raise UsageError(f"--address {self.address}: of which engine? Add --engine dask")
         callbacks: list[Callback] = []
-        key = self.signing()
         shard = None
         if self.state is not None:
             shard = (0, 1) if self.shard is None else parse_shard(self.shard)

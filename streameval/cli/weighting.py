@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import math
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from streameval.cli import options
@@ -94,12 +93,11 @@ class WeightingOptions:
 def read_weights(path: str) -> list[float]:
     """The numbers in a file. Raises UsageError for what is none, StorageError."""
     from streameval import npy_header
-    from streameval.files import storage_errors
+    from streameval.files import read_small
 
     if not os.path.lexists(path):
         raise UsageError(f"--class-weights {options.shown(path)}: no such file. Expected {FORMS}.")
-    with storage_errors(path), Path(path).open("rb") as file:
-        content = file.read(MOST_BYTES)
+    content = read_small(path, "class weights", MOST_BYTES)
     try:
         if content.startswith(npy_header.MAGIC):
             found = npy_header.array(content).astype(float).ravel().tolist()

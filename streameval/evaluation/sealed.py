@@ -11,11 +11,10 @@ import hmac
 import json
 import math
 import os
-from pathlib import Path
 from typing import Any, NoReturn
 
-from streameval.errors import CheckError, DataError, StorageError, UsageError
-from streameval.files import atomic_file, storage_errors
+from streameval.errors import CheckError, DataError, UsageError
+from streameval.files import atomic_file, read_small
 
 SEAL, SIGNATURE = "sha256", "hmac"
 # A state of 1,000 classes is 3 MB, a report over a thousand million rows 20 MB.
@@ -59,11 +58,11 @@ def check_signature(name: object, content: dict[str, Any], key: bytes | None) ->
 
 
 def read_key(path: str | os.PathLike[str]) -> bytes:
-    """The key that lies in a file: all its bytes. Raises StorageError, and UsageError for less than 16 bytes, or more
-    than 65,536."""
-    key = _whole(path, MOST_KEY)
-    if key is None:
-        raise UsageError(f"{path}: a key of more than {MOST_KEY} bytes, expected the file of a key.")
+    """The key that lies in a file, or comes from a pipe: all its bytes.
+
+    Raises StorageError, and UsageError for less than 16 bytes.
+    """
+    key = read_small(path, "a key", MOST_KEY)
     if len(key) < LEAST_KEY:
         raise UsageError(
             f"{path}: a key of {len(key)} bytes, expected {LEAST_KEY} or more. To make one: "
@@ -83,24 +82,13 @@ def parse(raw: bytes) -> Any:
 
 def load(path: str | os.PathLike[str]) -> Any:
     """`parse` of a file. Raises DamagedError if it is no JSON, StorageError if it cannot be read."""
-    raw = _whole(path, MOST_BYTES)
-    if raw is None:
-        raise StorageError(f"{path}: more than {MOST_BYTES} bytes, expected JSON of at most as many.")
+    raw = read_small(path, "JSON", MOST_BYTES)
     try:
         return parse(raw)
     except ValueError as error:
         raise DamagedError(
             f"{path}: begins with {raw[:24]!r}, and is no JSON ({str(error)[:120]})."
         ) from None
-
-
-def _whole(path: str | os.PathLike[str], most: int) -> bytes | None:
-    """What lies there, None if it is more than `most` bytes, or has no end. Raises StorageError."""
-    with storage_errors(path), Path(path).open("rb") as file:
-        if os.fstat(file.fileno()).st_size > most:
-            return None
-        found = file.read(most + 1)
-    return found if len(found) <= most else None
 
 
 def write(path: str | os.PathLike[str], content: dict[str, Any], key: bytes | None = None) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from streameval.errors import ModelError, StorageError, StreamevalWarning, UsageError
-from streameval.files import storage_errors
+from streameval.files import regular_file
 from streameval.layers.dense import Dense
 from streameval.models.book import DROPOUT, RECOGNISED
 from streameval.models.file import Choices, Loaded, ModelFile
@@ -110,20 +109,16 @@ def _network(loaded: Loaded, name: str, *, allow_nonfinite: bool) -> Mlp | Netwo
 
 @contextlib.contextmanager
 def _opened(name: str) -> Iterator[BinaryIO]:
-    """Open a regular file: reading a pipe might never begin, reading a device never end."""
+    """Open a file of weights, of no more bytes than a network may have."""
     if Path(name).is_dir():
         raise StorageError(
             f"{name or 'the path'}: is a folder, expected a file of weights. Give the file in it."
         )
-    with storage_errors(name):
-        handle = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with os.fdopen(handle, "rb") as file:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise StorageError(f"{name}: is not a regular file, expected a file of weights.")
-            size = os.fstat(handle).st_size
-            if size > MOST:
-                raise ModelError(f"{name}: {size} bytes, expected a network of at most {MOST}.")
-            yield file
+    with regular_file(name, "a file of weights") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > MOST:
+            raise ModelError(f"{name}: {size} bytes, expected a network of at most {MOST}.")
+        yield file
 
 
 def _named_format(name: str, head: bytes, path: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from streameval.errors import DataError, UsageError
-from streameval.files import storage_errors
+from streameval.files import regular_file
 from streameval.outputs.table import Table
 
 # Name, as --format says it -> (module here, function that opens a path).
@@ -82,7 +82,7 @@ def recognise(path: str) -> str:
 
     Raises UsageError for a model's file, DataError for another that cannot be outputs.
     """
-    with storage_errors(path), Path(path).open("rb") as file:
+    with regular_file(path, "saved outputs") as file:
         head = file.read(SNIFFED)
     form = next((form for pattern, form in MAGIC if pattern.match(head)), "csv")
     if Path(path).suffix in MODELS:

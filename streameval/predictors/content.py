@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from streameval.files import storage_errors
+from streameval.files import regular_file
 
 # How an ONNX file says that a tensor's numbers lie in a file beside it.
 EXTERNAL = b"location"
@@ -17,7 +17,7 @@ def file_sha256(*paths: str) -> str:
     """SHA-256 (hex) of a file; of several, that of their hashes in this order. Raises StorageError."""
     hashes = []
     for path in paths:
-        with storage_errors(path), Path(path).open("rb") as file:
+        with regular_file(path, "a model") as file:
             hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
@@ -38,8 +38,8 @@ def _beside(path: str) -> tuple[str, ...] | None:
         return (str(weights),) if weights.exists() else ()
     if not path.endswith(".onnx"):
         return ()
-    with storage_errors(path):
-        content = Path(path).read_bytes()
+    with regular_file(path, "a model") as file:
+        content = file.read()
     if EXTERNAL not in content:
         return ()
     try:

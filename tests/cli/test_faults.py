@@ -401,6 +401,40 @@ def test_a_mistyped_command_is_told_the_nearest_one() -> None:
     assert "Did you mean" not in in_process("xyzzy").stderr
 
 
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "evaluate MODEL DATA --key FILE",
+        "evaluate MODEL DATA --rows FILE",
+        "evaluate MODEL DATA --class-weights FILE",
+        "evaluate FILE DATA",
+        "evaluate MODEL FILE",
+        "evaluate FILE --logits logits",
+        "merge FILE",
+        "verify FILE MODEL DATA",
+        "info FILE",
+    ],
+)
+def test_what_never_begins_or_never_ends_is_5_with_the_path(
+    digits_file: Path,
+    network_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    kind: str,
+) -> None:
+    """A pipe into which nobody writes, and a device of zeros."""
+    monkeypatch.setattr("streameval.files.PATIENCE", 10)
+    file = tmp_path / "pipe" if kind == "pipe" else Path("/dev/zero")
+    if kind == "pipe":
+        os.mkfifo(file)
+    places = {"MODEL": network_file, "DATA": digits_file, "FILE": file}
+    done = in_process(*(places.get(word, word) for word in command.split()))
+    assert (done.returncode, str(file) in done.stderr) == (5, True)
+    assert re.search("not a regular file|neither a file nor a pipe|nobody writes", done.stderr)
+
+
 def test_rows_that_select_nothing_are_2(digits_file: Path, network_file: Path, tmp_path: Path) -> None:
     for name, content in [("lines", ""), ("list.json", "[]")]:
         (tmp_path / name).write_text(content)

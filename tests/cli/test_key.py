@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 from command_line import in_process
 
 from streameval.datasets.digits import demo_network_path
+from streameval.evaluation.sealed import check_signature
 
 
 @pytest.fixture
@@ -32,6 +34,17 @@ def test_a_signed_report_is_verified_with_its_key(
     done = in_process("verify", report, model, digits_file)
     assert done.returncode == 0
     assert "a checksum, not a signature" in " ".join(done.stdout.split())
+
+
+def test_a_key_may_come_from_a_command(digits_file: Path, keys: tuple[Path, Path]) -> None:
+    """As <(command) gives it: a pipe that has a name."""
+    read, write = os.pipe()
+    os.write(write, keys[0].read_bytes())
+    os.close(write)
+    arguments = ("evaluate", demo_network_path(), digits_file, "--json", "--key")
+    signed = json.loads(in_process(*arguments, f"/dev/fd/{read}").stdout)
+    os.close(read)
+    check_signature("report", signed, keys[0].read_bytes())
 
 
 def test_states_are_signed_and_their_signature_is_asked_for(

@@ -224,9 +224,9 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
 
 
 def test_what_has_no_end_is_not_read_to_it() -> None:
-    with pytest.raises(StreamevalError, match=r"/dev/zero: more than .* expected JSON of at most"):
+    with pytest.raises(StreamevalError, match="/dev/zero: is neither a file nor a pipe, expected JSON"):
         se.merge(["/dev/zero"])
-    with pytest.raises(UsageError, match="/dev/urandom: a key of more than 65536 bytes"):
+    with pytest.raises(StreamevalError, match="/dev/urandom: is neither a file nor a pipe, expected a key"):
         sealed.read_key("/dev/urandom")
 
 
