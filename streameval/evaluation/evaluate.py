@@ -114,7 +114,8 @@ def evaluate(
 
     model       the network, or saved outputs (`streameval.open_outputs`), which need no data
     data        anything `streameval.open` takes
-    rows        None for all; a slice, range or Span; a boolean mask; row numbers (n,), repeats counted
+    rows        None for all; a slice, range or Span; a boolean mask; row numbers (n,), repeats counted. Where they
+                select none, the report has 0 rows, and None as its loss
     loss        what a row costs: `CrossEntropy(eps=1e-7)` by default; `eps` alone means cross-entropy with that eps
     chunk_rows  rows read at a time, 16,384 by default, 65,536 of arrays in memory with a small network: no result
                 depends on it
