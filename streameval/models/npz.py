@@ -55,7 +55,10 @@ def load_layers(file: ModelFile, choices: Choices) -> Loaded:
                 return state_dict.load_layers(archive, len(data), choices)
             arrays = _arrays(archive, len(data))
     except (zipfile.BadZipFile, zlib.error, EOFError, struct.error) as error:
-        raise ModelError(f"the npz file is damaged ({str(error)[:200]}).") from None
+        raise ModelError(
+            f"no usable zip, which .npz, .pt and .pth files are ({str(error)[:200]}). Restore it from a good copy, or "
+            "save it anew."
+        ) from None
     except (NotImplementedError, ValueError, OSError, RuntimeError) as error:
         if isinstance(error, ModelError):
             raise

@@ -66,7 +66,7 @@ def test_a_bias_that_does_not_fit_its_weight_is_named(tmp_path):
         (b"ARROW1\0\0", "MODEL DATA"),
         (b"\x00\x00\x08\x03", "MODEL DATA"),
         (b"\x93NUMPY\x01\x00", "savez"),
-        (b"hello", r"not recognised.*\.safetensors"),
+        (b"hello", r"not recognised.*\.npz, \.pt, \.pth, \.safetensors"),
         (b"", "empty"),
     ],
 )
