@@ -42,13 +42,16 @@ def told(name: str, damage: Callable[[str, Exception], DataError] = damaged) -> 
 
 @contextlib.contextmanager
 def told_of_columns(name: str) -> Iterator[None]:
-    """Turn what is said of columns that Arrow has no form for, as pandas' sparse ones, into DataError."""
+    """Turn what is said of columns that Arrow has no form for, as pandas' sparse or mixed ones, into DataError."""
+    import pyarrow as pa
+
     try:
         yield
-    except TypeError as error:
+    except (TypeError, OverflowError, pa.ArrowException) as error:
         raise DataError(
-            f"{name}: it does not become an Arrow table ({_said(error)}). Give columns that do: of a sparse column of "
-            "pandas, frame[column].sparse.to_dense()."
+            f"{name}: it does not become an Arrow table ({_said(error)}). Give columns that do, of one type each: of a "
+            "sparse column of pandas, frame[column].sparse.to_dense(); of mixed values, frame[column].astype(float), "
+            "or .astype(str); of complex ones, two columns of .to_numpy().real and .imag."
         ) from None
 
 

@@ -575,3 +575,13 @@ def test_files_without_hashes_that_numpy_wrote_are_read(tmp_path):
     pair = storage.open((tmp_path / "images.npy", tmp_path / "labels.npy"))
     assert pair.check_content() == 0
     assert storage.open(tmp_path).fingerprint == pair.fingerprint == storage.open((x, t)).fingerprint
+
+
+def test_a_folder_is_in_the_order_of_its_numbers_whatever_other_digits_are_in_names(tmp_path: Path) -> None:
+    """A raised digit is a letter; Arabic-Indic ones are numbers."""
+    names = ["m1\u00b22.arrow", "m1\u00b210.arrow", "part-\u0662.arrow", "part-\u0661\u0660.arrow"]
+    x, t = drawn(2 * len(names))
+    for k in reversed(range(len(names))):
+        part = slice(2 * k, 2 * k + 2)
+        storage.create(tmp_path / names[k], [(x[part], t[part])], rows=2, shape=(3, 4), dtype="uint8")
+    assert np.array_equal(storage.open(tmp_path).take(np.arange(2 * len(names))).t, t)

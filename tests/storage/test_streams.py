@@ -35,18 +35,31 @@ class Capsule:
         return self._table.__arrow_c_stream__(requested_schema)
 
 
-class Sparse:
+class NoTable:
     """A frame with a column that pyarrow does not take."""
 
+    def __init__(self, error):
+        self.error = error
+
     def __arrow_c_stream__(self, requested_schema=None):
-        raise TypeError("Sparse pandas data (column a) not supported.")
+        raise self.error
 
 
 @pytest.mark.parametrize("opened", [se.open, lambda data: se.open_outputs(data, loss="a")])
-def test_a_frame_with_a_sparse_column_is_told_with_the_cure(opened):
-    said = r"<table>: it does not become an Arrow table \(Sparse .*column a.*frame\[column\]\.sparse\.to_dense\(\)"
+@pytest.mark.parametrize(
+    ("error", "cure"),
+    [
+        (TypeError("Sparse pandas data (column a) not supported."), "sparse.to_dense()"),
+        (pa.ArrowInvalid("Could not convert 'two' (column a)"), "astype(float)"),
+        (pa.ArrowNotImplementedError("Unsupported numpy type 15 (column a)"), ".to_numpy().real"),
+        (OverflowError("Python int too large to convert to C long (column a)"), "astype(float)"),
+    ],
+    ids=["sparse", "mixed", "complex", "large"],
+)
+def test_a_frame_with_a_column_that_arrow_has_no_form_for_is_told_with_the_cure(error, cure, opened):
+    said = r"<table>: it does not become an Arrow table \(.*column a.*" + re.escape(cure)
     with pytest.raises(DataError, match=said):
-        opened(Sparse())
+        opened(NoTable(error))
 
 
 def test_a_sparse_column_of_pandas_is_read_once_it_is_dense():
@@ -56,6 +69,30 @@ def test_a_sparse_column_of_pandas_is_read_once_it_is_dense():
         storage.open(frame)
     frame["a"] = frame["a"].sparse.to_dense()
     assert rows_of(quietly(frame))[0].tolist() == [[0], [3]]
+
+
+# What pandas takes and Arrow does not, and what of the cure makes it a column.
+NO_COLUMN = {
+    "mixed": ([1.5, "2", None], lambda column: column.astype(float)),
+    "texts among numbers": ([1, "two", 3], lambda column: column.astype(str)),
+    "complex": ([1j, 2.0, 3.0], lambda column: column.to_numpy().imag),
+    "beyond 64 bits": ([2**70, 1, 2], lambda column: column.astype(float)),
+}
+
+
+@pytest.mark.parametrize("opened", [storage.open, lambda data: se.open_outputs(data, loss="a")])
+@pytest.mark.parametrize("case", NO_COLUMN)
+def test_a_column_of_pandas_that_arrow_has_no_form_for_is_told_with_the_cure(case, opened):
+    pandas = pytest.importorskip("pandas")
+    values, cured = NO_COLUMN[case]
+    frame = pandas.DataFrame({"label": [0, 1, 1], "a": values})
+    said = (
+        r"<table>: it does not become an Arrow table \(.*of one type each.*astype\(float\).*\.real and \.imag"
+    )
+    with pytest.raises(DataError, match=said):
+        opened(frame)
+    frame["a"] = cured(frame["a"])
+    assert pa.table(frame).num_rows == 3
 
 
 def given(call, folder):
