@@ -35,7 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "json_text": {"budget"},
     "npy_header": set(),
     "objects": {"errors"},
-    "tables": {"json_text", "npy_header", "errors", "files"},
+    "tables": {"arguments", "json_text", "npy_header", "errors", "files"},
     "storage": {
         "tables",
         "json_text",

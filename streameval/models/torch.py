@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from streameval.arguments import array_or
 from streameval.errors import ModelError
 from streameval.layers import AvgPool2d, GlobalAvgPool2d, LayerNorm, MaxPool2d
 from streameval.layers.dense import Dense
@@ -189,7 +190,8 @@ class _Walk:
 
 
 def _numbers(tensor: Any) -> Numbers:
-    return np.array(tensor.detach().cpu().double().numpy())
+    cure = "Give a module whose numbers are there, and dense."
+    return np.array(array_or(ModelError, "its weights:", tensor, cure), np.float64)
 
 
 def _zeros(bias: Numbers | None) -> Numbers:

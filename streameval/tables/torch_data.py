@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval.arguments import array_or
 from streameval.errors import DataError, UsageError
 from streameval.tables.table import BATCH_ROWS, Kind, Part, Table, What
 
@@ -127,16 +128,8 @@ def _named(name: str, item: Any, row: int) -> Sample:
 
 def _array(name: str, value: Any, row: int) -> NDArray[Any]:
     """A tensor, an image, a number, or whatever NumPy takes, as an array."""
-    if hasattr(value, "detach"):
-        value = value.detach().cpu()
-        # NumPy has no bfloat16.
-        value = value.float() if str(value.dtype) == "torch.bfloat16" else value
-        return np.asarray(value.numpy())
-    array: NDArray[Any]
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise DataError(f"{name}, row {row}: no array ({error}). Bring all rows to one shape.") from None
+    cure = "Bring all rows to one shape: of a sparse tensor, to_dense()."
+    array = array_or(DataError, f"{name}, row {row}:", value, cure)
     if type(value).__module__.startswith("PIL."):
         if value.mode not in ("L", "RGB"):
             raise DataError(

@@ -120,6 +120,11 @@ def test_the_module_is_left_as_it_was_and_its_numbers_are_copied():
         (lambda: nn.Conv2d(1, 2, 3), (2, 9, 9), "cannot be traced on rows of shape"),
         (lambda: nn.ConvTranspose2d(1, 2, 3), (1, 9, 9), "aten.convolution.default .* not transposed"),
         (lambda: nn.Sequential(nn.Linear(3, 3), nn.Softsign()), None, "aten.abs.default .* is not read"),
+        (
+            lambda: nn.Linear(3, 2, device="meta"),
+            None,
+            r"its weights: a torch\..* whose numbers are there.* evaluated",
+        ),
         (lambda: "a module", None, "str: expected a torch.nn.Module"),
     ],
 )
