@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from streameval.defaults import RUNTIMES as NAMES
 from streameval.errors import ModelError, UsageError
+from streameval.files import regular_file
 from streameval.predictors.predictor import Predictor
 
 # Name -> (module of this package with a function `load`: path, threads -> Predictor; what to install).
@@ -27,6 +28,8 @@ def load(runtime: str, path: str, threads: int | None = None) -> Predictor:
     if runtime not in RUNTIMES:
         raise UsageError(f"with {runtime!r}: expected one of {', '.join(NAMES)}.")
     module, package = RUNTIMES[runtime]
+    with regular_file(path, "a model"):
+        pass  # Some of the libraries would wait for the writer of a pipe.
     try:
         made: Predictor = import_module(f"streameval.predictors.{module}").load(path, threads)
     except ModuleNotFoundError as error:

@@ -409,6 +409,7 @@ def test_a_mistyped_command_is_told_the_nearest_one() -> None:
         "evaluate MODEL DATA --rows FILE",
         "evaluate MODEL DATA --class-weights FILE",
         "evaluate FILE DATA",
+        "evaluate FILE DATA --with onnxruntime",
         "evaluate MODEL FILE",
         "evaluate FILE --logits logits",
         "merge FILE",
