@@ -224,7 +224,7 @@ def test_normalisation_goes_into_the_convolution_after_it_only_where_no_zeros_co
     assert [layer.kind for layer in check(path, (4, 5, 5)).layers] == kinds
 
 
-def test_a_pad_before_a_convolution_is_its_padding_and_any_other_is_refused(tmp_path):
+def test_a_pad_before_a_convolution_is_its_padding(tmp_path):
     pads = np.array([0, 0, 1, 2, 0, 0, 0, 1])
     nodes = [node("Pad", ["x", "p"], ["h"]), node("Conv", ["h", "w"], ["y"], pads=[1, 0, 0, 0])]
     path = saved(
@@ -232,17 +232,6 @@ def test_a_pad_before_a_convolution_is_its_padding_and_any_other_is_refused(tmp_
     )
     model = check(path, (1, 5, 5))
     assert model.layers[0].padding == (2, 2, 0, 1)
-
-    nodes = [
-        node("Conv", ["x", "w"], ["g"]),
-        node("Pad", ["g", "p"], ["h"]),
-        node("MaxPool", ["h"], ["y"], kernel_shape=[2, 2]),
-    ]
-    path = saved(
-        tmp_path / "n.onnx", graph(nodes, {"p": pads, "w": numbers(2, 1, 3, 3)}, ("N", 1, 5, 5), dims=4)
-    )
-    with pytest.raises(ModelError, match=r"Pad by .* that no convolution takes in"):
-        load(path)
 
 
 @pytest.mark.parametrize("axes", [[2, 3], [-1, 2], [3]])

@@ -13,7 +13,6 @@ from itertools import zip_longest
 import numpy as np
 
 from streameval.elementary import matmul
-from streameval.errors import ModelError
 from streameval.layers import Activation, BatchNorm, Conv2d, Dense, Flatten, LayerNorm, Residual
 from streameval.layers.layer import Layer, Shape
 from streameval.models.graphs import steps as kinds
@@ -24,7 +23,7 @@ def layers(steps: Sequence[Step], shape: Shape) -> list[Layer]:
     """Return the layers that `steps` make of rows of `shape`.
 
     Raises:
-        ModelError: a Pad that nothing takes in; or what the layers themselves refuse.
+        ModelError: what the layers themselves refuse.
     """
     made: list[Layer] = []
     for open_ in _joined(steps):
@@ -133,9 +132,8 @@ def _layer(open_: _Open, shape: Shape) -> Layer | None:
         return step.layer
     if isinstance(step, kinds.Flatten):
         return Flatten() if len(shape) > 1 else None
-    raise ModelError(
-        f"a Pad by {step.sides} that no convolution takes in: expected zeros around the image of a convolution."
-    )
+    # A Pad that nothing took in: each channel by itself, times 1.
+    return Conv2d(np.ones((shape[0], 1, 1, 1)), padding=step.sides, groups=shape[0])
 
 
 def _without_flattening(made: list[Layer]) -> list[Layer]:

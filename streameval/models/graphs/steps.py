@@ -53,7 +53,7 @@ class Activate:
 
 @frozen
 class Pad:
-    """Zeros around each channel. No layer by itself: what follows takes it in."""
+    """Zeros around each channel: padding of what follows where that has one, else a layer by itself."""
 
     sides: Sides
 

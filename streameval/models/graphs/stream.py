@@ -240,11 +240,11 @@ class Stream:
 
     def averaged(self, layer: AvgPool2d) -> Stream:
         """Average pooling, with the zeros of a Pad before it, which count."""
-        path = self.settle()
-        if isinstance(path.step, Pad) and path.before is not None and layer.count_include_pad:
-            padding = tuple(a + b for a, b in zip(path.step.sides, layer.padding, strict=True))
-            whole = AvgPool2d(layer.kernel, layer.stride, padding, ceil_mode=layer.ceil_mode)
-            return Stream(path.before).layer(whole)
+        path, padding = self._unpadded(layer.padding)
+        # To the ceiling a window may begin in a Pad's zeros, but not in padding; no window lies in padding alone.
+        fits = not layer.ceil_mode and all(padding[k] < layer.kernel[k % 2] for k in range(4))
+        if path is not self.path and fits and layer.count_include_pad:
+            return Stream(path).layer(AvgPool2d(layer.kernel, layer.stride, padding))
         return self.layer(layer)
 
     def flatten(self) -> Stream:
