@@ -71,6 +71,7 @@ ATTRIBUTES: Final[dict[str, dict[str, int]]] = {
     },
     "LogSoftmax": {"axis": INT},
     "MaxPool": {**_WINDOW, "ceil_mode": INT, "dilations": INTS, "storage_order": INT},
+    "Mod": {"fmod": INT},
     "Normalizer": {"norm": STRING},
     "Pad": {"mode": STRING, "pads": INTS, "value": FLOAT},
     "ReduceMean": {"axes": INTS, "keepdims": INT, "noop_with_empty_axes": INT},

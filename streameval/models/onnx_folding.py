@@ -143,10 +143,12 @@ def _arithmetic(node: Node) -> Array:
         node.spend(math.prod(np.broadcast_shapes(one.shape, two.shape)))
     except ValueError:
         raise ModelError(f"of shapes {one.shape} and {two.shape}.") from None
-    if node.kind == "Div" and one.dtype.kind != "f":
+    if node.kind == "Mod" and one.dtype.kind == "f":
+        raise ModelError("of floating point, expected integers.")
+    if node.kind in ("Div", "Mod") and one.dtype.kind != "f":
         if not two.all() or (one < 0).any() or (two < 0).any():
             raise ModelError("of integers below 0, or by 0.")
-        return np.asarray(one // two)
+        return np.asarray(one // two if node.kind == "Div" else one % two)
     result = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide}[node.kind](one, two)
     return np.asarray(result)
 
@@ -179,6 +181,7 @@ FOLDED: Final[dict[str, Callable[[Node], Array]]] = {
     "Div": _arithmetic,
     "Gather": _gather,
     "Identity": _identity,
+    "Mod": _arithmetic,
     "Mul": _arithmetic,
     "Reciprocal": _root,
     "Reshape": _reshape,

@@ -5,14 +5,13 @@ Knows operator sets 7 and newer. Does not know the graph around a node.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from streameval.errors import ModelError
 from streameval.layers import AvgPool2d, GlobalAvgPool2d, LayerNorm, MaxPool2d
 from streameval.models.graphs.steps import Numbers, Sides
-from streameval.models.graphs.stream import image, same_padding, short
+from streameval.models.graphs.stream import image, short
+from streameval.models.graphs.windows import dilated, same_padding
 from streameval.models.onnx_nodes import Node, Value, row
 from streameval.models.onnx_refusals import UnfitError
 
@@ -21,28 +20,11 @@ def conv(node: Node) -> Value:
     weight = node.numbers(1, "the weight")
     if weight.ndim != 4:
         raise ModelError(f"a weight of shape {weight.shape}, expected (outputs, inputs, height, width).")
-    weight = _dilated(weight, node.made.get("dilations", [1, 1]))
+    weight = dilated(weight, node.made.get("dilations", [1, 1]))
     stride, padding = _window(node, weight.shape[2:])
     bias = node.numbers(2, "the bias").reshape(-1) if node.has(2) else np.zeros(())
     _fits(bias, weight.shape[0])
     return node.rows.convolve(weight, bias, stride, padding, int(node.made.get("group", 1)))
-
-
-def _dilated(weight: Numbers, by: list[int]) -> Numbers:
-    """The same kernel with zeros between its numbers."""
-    if list(by) == [1, 1]:
-        return weight
-    height, width = weight.shape[2:]
-    if len(by) != 2 or not all(1 <= step <= 64 for step in by):
-        raise ModelError(f"dilations {by}, expected two numbers from 1 to 64.")
-    sides = (height - 1) * by[0] + 1, (width - 1) * by[1] + 1
-    if math.prod(sides) > 16 * max(height * width, 16):
-        raise ModelError(
-            f"a kernel {height} x {width} dilated by {by}, which is too wide to compute with zeros."
-        )
-    wide = np.zeros((*weight.shape[:2], *sides))
-    wide[:, :, :: by[0], :: by[1]] = weight
-    return wide
 
 
 def _window(node: Node, kernel: tuple[int, ...]) -> tuple[tuple[int, int], Sides]:

@@ -26,6 +26,7 @@ from streameval.layers.numbers import borders, pair
 from streameval.models.graphs import fusing
 from streameval.models.graphs.steps import Numbers, Path
 from streameval.models.graphs.stream import Stream, short
+from streameval.models.graphs.windows import dilated
 from streameval.models.mlp import Mlp
 from streameval.models.network import Network
 
@@ -66,7 +67,7 @@ def from_torch(module: Any, shape: Shape | None = None) -> Mlp | Network:
         layers = fusing.layers(steps, start)
     notes = (f"read from a {type(module).__name__} of PyTorch.",)
     dense = [layer for layer in layers if isinstance(layer, Dense)]
-    made = Mlp(dense, notes=notes) if len(dense) == len(layers) else Network(layers, shape=row, notes=notes)
+    made = Mlp(dense, notes=notes) if len(dense) == len(layers) else Network(layers, shape=start, notes=notes)
     object.__setattr__(made, "softmax", output.softmax)
     return made
 
@@ -247,9 +248,20 @@ def _conv(
     _: Any,
     groups: int,
 ) -> Stream:
-    if transposed or any(step != 1 for step in dilation) or weight.ndim != 4:
-        raise ModelError("expected a convolution of two dimensions, not transposed, dilation 1.")
+    if transposed or weight.ndim != 4:
+        raise ModelError("expected a convolution of two dimensions, not transposed.")
+    weight = dilated(weight, dilation)
     return x.convolve(weight, _zeros(bias), pair(stride, "stride"), borders(padding), groups)
+
+
+def _pad(x: Stream, sides: list[int], value: float = 0.0) -> Stream:
+    """Sides of the last axis first, before and after it."""
+    left, right, top, bottom, *rest = (*sides, 0, 0)[: max(4, len(sides))]
+    if value or any(rest):
+        raise ModelError(
+            f"by {sides} with the value {value:.6g}, expected zeros around images: height and width."
+        )
+    return x.pad((top, left, bottom, right))
 
 
 def _batch_norm(
@@ -284,7 +296,7 @@ def _avg_pool(
 ) -> Stream:
     if by is not None:
         raise ModelError("expected no divisor_override.")
-    return x.layer(AvgPool2d(kernel, stride or None, padding, ceil_mode=ceil, count_include_pad=counted))
+    return x.averaged(AvgPool2d(kernel, stride or None, padding, ceil_mode=ceil, count_include_pad=counted))
 
 
 def _global(x: Stream, size: list[int]) -> Stream:
@@ -380,6 +392,7 @@ OPERATIONS: Final[dict[str, Callable[..., Value]]] = {
     "native_layer_norm": _layer_norm,
     "max_pool2d": _max_pool,
     "max_pool2d_with_indices": _max_pool,
+    "constant_pad_nd": _pad,
     "avg_pool2d": _avg_pool,
     "_adaptive_avg_pool2d": _global,
     "adaptive_avg_pool2d": _global,

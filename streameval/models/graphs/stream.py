@@ -330,14 +330,6 @@ def image(shape: Shape | None) -> tuple[int, int, int]:
     return shape[0], shape[1], shape[2]
 
 
-def same_padding(size: int, kernel: int, stride: int, *, lower: bool) -> tuple[int, int]:
-    """Zeros before and after one side so that ceil(size / stride) places result; the odd one goes after, or before
-    if `lower`: ONNX's auto_pad."""
-    total = max(0, (-(-size // stride) - 1) * stride + kernel - size)
-    small, large = total // 2, total - total // 2
-    return (large, small) if lower else (small, large)
-
-
 def short(value: float) -> float:
     """A number that was kept as float32, as short as that tells it: 0.2 and not 0.20000000298."""
     return float(str(np.float32(value)))
