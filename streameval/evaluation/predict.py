@@ -49,7 +49,7 @@ def predict(model: Network, x: ArrayLike) -> NDArray[np.float32]:
     # Floats are taken as they are, whatever they look like.
     scale = 1.0 if rows.dtype.kind == "f" else None
     source = open((np.ascontiguousarray(rows), np.zeros(len(rows), np.int64)), scale=scale)
-    scorer = NetworkScorer(model, source, CrossEntropy(), Budget())
+    scorer = NetworkScorer(model, source, CrossEntropy(), Budget(), labelled=False)
     out = np.empty((len(rows), model.classes), np.float32)
     for chunk in source.chunks(Span(0, len(rows)), CHUNK_ROWS):
         out[chunk.rows[0] : chunk.rows[-1] + 1] = scorer.probabilities(chunk)

@@ -45,6 +45,7 @@ class Loaded:
     files    other files that were read as well
     softmax  whether the graph ends in a softmax, which is no layer
     raw      whether it takes bytes: pixels as they are stored
+    labels   what it calls its classes, where that are other numbers than 0, 1, 2, … in their order
     """
 
     layers: Sequence[Layer]
@@ -55,3 +56,4 @@ class Loaded:
     files: Sequence[str] = ()
     softmax: bool = False
     raw: bool = False
+    labels: tuple[int, ...] = ()

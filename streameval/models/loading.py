@@ -80,6 +80,7 @@ def load(
     object.__setattr__(network, "files", tuple(loaded.files))
     object.__setattr__(network, "softmax", loaded.softmax)
     object.__setattr__(network, "raw", loaded.raw)
+    object.__setattr__(network, "labels", loaded.labels)
     if loaded.guessed is not None and network.sha256 not in RECOGNISED:
         warnings.warn(f"{name}: {loaded.guessed}", StreamevalWarning, stacklevel=2)
     return network

@@ -53,6 +53,8 @@ class Network:
     softmax: bool = field(default=False, repr=False)
     # Whether it was read from something that takes bytes, pixels as they are stored, and scales them itself.
     raw: bool = field(default=False, repr=False)
+    # What its file calls the classes, where that are other numbers than 0, 1, 2, … in their order.
+    labels: tuple[int, ...] = field(default=(), repr=False)
 
     def __init__(
         self,

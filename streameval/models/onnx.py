@@ -21,6 +21,8 @@ from streameval.models.graphs.steps import Path
 from streameval.models.graphs.stream import Stream
 from streameval.models.naming import check_recorded
 from streameval.models.onnx_attributes import attributes
+from streameval.models.onnx_class_names import class_names, name_numbers, names_said
+from streameval.models.onnx_classifiers import ONLY_CLASSES
 from streameval.models.onnx_constants import Constants
 from streameval.models.onnx_external import Beside
 from streameval.models.onnx_folding import FOLDED
@@ -54,11 +56,20 @@ def load_layers(file: ModelFile, choices: Choices) -> Loaded:
             output = walk.output()
             steps, shape = output.logits()
             layers = fusing.layers(steps, shape)
+            names = class_names(model.graph, math.prod(output.shape or ()))
     except UnicodeDecodeError:
         raise ModelError("the ONNX file is damaged: a name in it is not text.") from None
     said = check_recorded(layers, choices.activation)
-    notes = [*walk.notes, said]
-    return Loaded(layers, notes, shape, files=walk.beside.files, softmax=output.softmax, raw=walk.raw)
+    notes = [*walk.notes, *([names_said(names)] if names else []), said]
+    return Loaded(
+        layers,
+        notes,
+        shape,
+        files=walk.beside.files,
+        softmax=output.softmax,
+        raw=walk.raw,
+        labels=name_numbers(names),
+    )
 
 
 class _Refused:
@@ -111,6 +122,8 @@ class _Walk:
             value = _Refused(type(error)(_where(node, error)))
         for name in filter(None, node.output):
             self.values[str(name)] = value
+        if node.op_type == "LinearClassifier" and isinstance(value, Stream) and node.output[0]:
+            self.values[str(node.output[0])] = _Refused(UnfitError(_where(node, ONLY_CLASSES)))
 
     def _value(self, node: Any) -> Value | _Refused:
         """What a node gives, all of its outputs alike: which of them are read, the operator's function knows."""
@@ -170,7 +183,7 @@ class _Walk:
         return value
 
 
-def _where(node: Any, error: ModelError) -> str:
+def _where(node: Any, error: ModelError | str) -> str:
     """The error with the operator and the node that it is about."""
     name = str(node.name or node.output[0])[:60]
     return f"{str(node.op_type)[:60]} (node {name!r}): {error}"

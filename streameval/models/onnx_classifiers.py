@@ -6,6 +6,7 @@ Knows when outputs are a softmax, which is on top of a network anyway.
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from streameval.models.graphs.stream import Stream
 from streameval.models.onnx_elementwise import each
 from streameval.models.onnx_nodes import Node, Value
 from streameval.models.onnx_refusals import UnfitError
+
+ONLY_CLASSES: Final = "it gives classes, not their logits or probabilities: expected those among the outputs."
 
 
 def softmax(node: Node) -> Value:
@@ -35,7 +38,7 @@ def log(node: Node) -> Value:
 
 
 def classes(node: Node) -> Value:
-    raise UnfitError("it gives classes, not their logits or probabilities: expected those among the outputs.")
+    raise UnfitError(ONLY_CLASSES)
 
 
 def concat(node: Node) -> Value:
@@ -71,7 +74,6 @@ def linear_classifier(node: Node) -> Value:
         raise ModelError(
             f"{after[:20]} of {classes} scores, which is no softmax: expected multinomial probabilities."
         )
-    _note_labels(node, made.get("classlabels_ints"))
     rows = node.rows.dense(weight, intercepts)
     return rows if after == "NONE" else rows.softmax_of()
 
@@ -87,16 +89,7 @@ def zip_map(node: Node) -> Value:
     first = node.inputs[0]
     if not isinstance(first, Stream):
         raise ModelError("expected it of probabilities.")
-    _note_labels(node, node.made.get("classlabels_int64s"))
-    if "classlabels_strings" in node.made:
-        node.notes.append("the classes have names in the file: here they count from 0 in that order.")
     return first
-
-
-def _note_labels(node: Node, labels: list[int] | None) -> None:
-    if labels and list(labels) != list(range(len(labels))):
-        shown = ", ".join(map(str, labels[:6])) + (", …" if len(labels) > 6 else "")
-        node.notes.append(f"the file calls its classes {shown}: here they count from 0 in that order.")
 
 
 def scaler(node: Node) -> Value:

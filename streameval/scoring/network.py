@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 PACKING_BYTES = 40
 # Products and values of a row, of a network that computes 65,536 rows in some ten milliseconds.
 SMALL = 1 << 16
+# Rows, evenly over the data set, whose labels say whether they are places or names of classes.
+PROBED = 64
 
 
 class NetworkScorer:
@@ -36,8 +38,13 @@ class NetworkScorer:
 
     name = "native"
 
-    def __init__(self, model: Network, source: Source, loss: Loss, budget: Budget) -> None:
+    def __init__(
+        self, model: Network, source: Source, loss: Loss, budget: Budget, *, labelled: bool = True
+    ) -> None:
+        """See `make_scorer`; `labelled` says whether the source's labels are those of its rows."""
         check_fit(model, source, loss)
+        if model.labels and labelled and loss.classifies and not source.soft:
+            check_names(model, source)
         self.model, self.loss = model, loss
         self.classes = model.outputs if loss.classifies else None
         self.threads = check_threads(budget.threads)
@@ -172,6 +179,31 @@ def check_fit(model: Network, source: Source, loss: Loss) -> None:
             f"{model.path or 'the model'} has {model.outputs} classes, but the targets of {source.name} have "
             f"{source.classes}. Choose the model that belongs to this data."
         )
+
+
+def check_names(model: Network, source: Source) -> None:
+    """Raise ModelError unless labels are places among the classes, and cannot be the numbers that the file calls them.
+
+    A label that is a place and no name decides it, in 64 rows evenly over the data set. Where all places that are
+    names are the same class by both there is nothing to decide.
+    """
+    places = [place for place in range(model.outputs) if place in model.labels]
+    if source.rows == 0 or all(model.labels[place] == place for place in places):
+        return
+    rows = np.unique(np.linspace(0, source.rows - 1, PROBED).astype(np.int64))
+    labels = source.take(rows).t
+    if (((labels >= 0) & (labels < model.outputs)) & ~np.isin(labels, model.labels)).any():
+        return
+    shown = ", ".join(map(str, model.labels[:6])) + (", …" if len(model.labels) > 6 else "")
+    first = model.labels[0]
+    counted = model.labels == tuple(range(first, first + model.outputs))
+    cure = f": streameval convert --first-label {first}" if counted else ""
+    raise ModelError(
+        f"{model.path or 'the model'} calls its classes {shown}, and all labels of {source.name} that were looked at, "
+        f"of {len(rows)} rows, may be these names: are they, or do they count from 0 in that order? Names have to "
+        f"become such places, 0 for {first}{cure}. If they are places, forget the names: "
+        "streameval.load_model(path).save('network.safetensors')."
+    )
 
 
 def _check_labels(chunk: Chunk, classes: int, name: str) -> None:
