@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import pytest
 from command_line import needs_proc
 
@@ -17,6 +18,7 @@ from streameval.errors import DataError
 from tests.fuzz import cases, processes
 from tests.fuzz.table import TARGETS
 from tests.fuzz.target import Case, Target
+from tests.fuzz.targets import onnx
 
 # Inputs of each reader: about two seconds, or less.
 INPUTS = 150
@@ -98,6 +100,21 @@ def test_a_whole_input_that_is_refused_is_a_failure(tmp_path):
     broken = Target(lambda: [{"file": b"refused"}], target.mutate, _read, (DataError,))
     outcome = result(cases.run("faulty", broken, 0, iter([0]), tmp_path))
     assert [failure.text for failure in outcome.failures] == ["a whole seed was refused"]
+
+
+@pytest.mark.parametrize("last", ["Softmax", "LogSoftmax", "Identity"])
+def test_a_logit_that_is_off_by_a_thousandth_is_another_result(last):
+    """Probabilities of 0.2 to 0.5 move by less than that: the oracle of ONNX graphs bounds their odds."""
+    logits = np.array([[0.5, 0.1, -0.3], [90.0, 2.0, 1.0]])
+    below = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    given = {"Softmax": np.exp(below), "LogSoftmax": below, "Identity": logits}[last]
+    expected = given.astype(np.float32).astype(np.float64)
+
+    assert onnx.close(logits, expected, last)
+    assert onnx.close(1e30 * logits, np.eye(3)[[0, 0]], "Softmax")
+    assert not onnx.close(1e30 * logits, np.eye(3)[[0, 1]], "Softmax")
+    assert not onnx.close(logits[:1] + np.array([0.0, 1e-3, 0.0]), expected[:1], last)
+    assert not onnx.close(logits[:1] * np.nan, expected[:1], last)
 
 
 @needs_proc

@@ -51,6 +51,10 @@ TEXTS += (
     "value",
     "perm",
 )
+U = 2.0**-24
+# Three layers that add at most 18 products lose some 50 U of the sizes of what they add: room is left for sums in
+# which that cancels. Of 24,000 changed graphs that both read, none was off by more than 37 U of the largest output.
+ROUNDING = 512 * U
 SAME = b"the same within rounding"
 
 
@@ -209,7 +213,7 @@ def read(folder: Path, rng: Random) -> bytes:
     if expected is None or model.features != 16:
         return content_hash([model.sha256.encode()])
     logits = model.reference(INPUT.astype(np.float64))
-    return SAME if _close(logits, *expected) else b"another result"
+    return SAME if close(logits, *expected) else b"another result"
 
 
 def oracle(folder: Path) -> bytes | None:
@@ -239,15 +243,28 @@ def _reference(path: Path) -> tuple[np.ndarray, str] | None:
     )
 
 
-def _close(logits: np.ndarray, expected: np.ndarray, last: str) -> bool:
-    if "Softmax" in last:
+def close(logits: np.ndarray, expected: np.ndarray, last: str) -> bool:
+    """Say whether `expected`, computed in float32, is what `logits` in float64 say, by the operator that gave it.
+
+    A logit z may be off by e = ROUNDING max(1, largest of all); a probability 1 / (1 + sum_j exp(z_j - z_k)), j other
+    than k, by what 2 e does to each difference, and by some roundings of its own.
+    """
+    if logits.shape != expected.shape:
+        return False
+    off = ROUNDING * np.abs(logits).max(initial=1.0)
+    if last == "Softmax":
+        apart = logits[:, None, :] - logits[:, :, None]
+        others = ~np.eye(logits.shape[1], dtype=bool)
+        with np.errstate(over="ignore"):
+            low, high = (
+                1.0 / (1.0 + np.exp(np.where(others, apart + e, -np.inf)).sum(axis=2))
+                for e in (2 * off, -2 * off)
+            )
+        return bool(((low - 8 * U <= expected) & (expected <= high + 8 * U)).all())
+    if last == "LogSoftmax":
         logits = logits - logits.max(axis=1, keepdims=True)
-        logits = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-        logits = logits if last == "LogSoftmax" else np.exp(logits)
-    scale = np.abs(expected).max(initial=1.0)
-    return logits.shape == expected.shape and bool(
-        np.allclose(logits, expected, rtol=1e-3, atol=1e-3 * scale)
-    )
+        logits, off = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)), 2 * off
+    return bool((np.abs(logits - expected) <= off).all())
 
 
 def prepare_all() -> None:
