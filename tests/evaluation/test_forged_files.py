@@ -15,7 +15,7 @@ from lies import altered, inside, lies, places
 from long_runs import drawn, network, write
 
 import streameval as se
-from streameval.errors import DataError, StreamevalError, UsageError
+from streameval.errors import DataError, StreamevalError
 from streameval.evaluation import sealed
 from streameval.evaluation.checkpoint import Checkpoint
 from streameval.evaluation.shards import write_state
