@@ -134,7 +134,7 @@ WRONG = {
     "float labels": (Rows([(X[0], 1.5)]), LabelError, "column 't', row 0: label 1.5"),
     "NaN": (Rows([(np.full(3, np.nan), 1)]), DataError, "column 'x', number 0, row 0: nan"),
     "texts": (Rows([("cat", 1)]), UsageError, "str"),
-    "ragged": (Rows([([[1], [2, 3]], 1)]), DataError, "row 0: a builtins.list that does not become an array"),
+    "ragged": (Rows([([[1], [2, 3]], 1)]), DataError, "row 0: a list that does not become an array"),
     "sparse": (Rows([(torch.eye(3).to_sparse(), 1)]), DataError, r"row 0: a torch\.Tensor .* to_dense\(\)"),
     "palette": (Rows([(Image.new("P", (3, 3)), 1)]), DataError, "row 0: an image of mode P"),
 }
