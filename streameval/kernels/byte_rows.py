@@ -32,8 +32,8 @@ FEATURES, OUTPUTS, WIDTH, LANES, BLOCK, INTEGERS, SKIP, STRIDE, SUMS, DIGITS, WE
 
 
 def least_padding(sizes: tuple[int, ...], outputs: int) -> tuple[int, int]:
-    """(lanes, size): the size whose multiple exceeds `outputs` least, the largest of equals."""
-    size = min(sizes, key=lambda one: (-(-outputs // one) * one, -one))
+    """(lanes, size): the size whose multiple exceeds `outputs` least, the first of equals."""
+    size = min(sizes, key=lambda one: -(-outputs // one) * one)
     return -(-outputs // size) * size, size
 
 

@@ -23,7 +23,7 @@ BASE, PLANES = 256, 3
 MOST_PIXELS = 2**31 // (255 * 128) - 64
 # Registers of sums for each of the two rows: with the pixels and the weights they are at most the 32 there are.
 REGISTERS = (10, 8, 4)
-_REGISTER_LANES, _APART, _OFFSET = 4, 1, 128
+_REGISTER_LANES, _OFFSET = 4, 128
 
 _I32 = ir.IntType(32)
 _I32X4, _I8X16 = ir.VectorType(_I32, 4), ir.VectorType(ir.IntType(8), 16)
@@ -75,4 +75,4 @@ def _emit_dot(b: ir.IRBuilder, totals: ir.Value, weights: ir.Value, pixels: ir.V
     return b.call(dot, [totals, b.bitcast(weights, _I8X16), b.bitcast(pixels, _I8X16)])
 
 
-_sum_tile = make_sum_tile(Instructions(_I32X4, REGISTERS, _APART, _I32, _emit_dot, list_groups))
+_sum_tile = make_sum_tile(Instructions(_I32X4, REGISTERS, _I32, _emit_dot, list_groups))

@@ -34,7 +34,10 @@ from streameval.kernels.lanes import broadcast
 from streameval.kernels.prefetch import emit_hint, hint_step
 
 _PAIRS = batch_tiles() * TILE_ROWS // 2
-# Lists of a pair: of both rows, of the first only, of the second only. A note has where they are, and how many in each.
+# Lists of a pair: of both rows, of the first only, of the second only; the number of a list, and its rows.
+_List = tuple[int, tuple[int, ...]]
+_BOTH, _FIRST, _SECOND = (0, (0, 1)), (1, (0,)), (2, (1,))
+# A note has where the lists of a pair are, and how many groups are in each.
 _LISTS, _NOTE = 3, 4
 # Lists are written in vectors: so many numbers may follow the last one.
 ROOM = 32
@@ -48,7 +51,6 @@ class Instructions:
 
     vector     a register of int32
     registers  how many may hold the sums of a row
-    apart      2 keeps the sums of two groups apart, so that none waits for the one before
     number     the type of the number of a group in a list: there are less than 2**16
     emit_dot   (builder, totals, weights, pixels) -> totals plus products of bytes added in fours, all as `vector`
     list_groups(a, b, count, (ints, at, room)) -> (both, first, second)
@@ -59,7 +61,6 @@ class Instructions:
 
     vector: ir.VectorType
     registers: tuple[int, ...]
-    apart: int
     number: ir.IntType
     emit_dot: Callable[[ir.IRBuilder, ir.Value, ir.Value, ir.Value], ir.Value]
     list_groups: Any
@@ -68,7 +69,7 @@ class Instructions:
 def make_sum_tile(engine: Instructions) -> Any:
     """The `sum_tile` of an engine, see `byte_rows`."""
     list_groups, list_all, byte_block = engine.list_groups, _make_list_all(engine), make_byte_block(engine)
-    register_lanes, apart, numbers = engine.vector.count, engine.apart, 32 // engine.number.width
+    register_lanes, numbers = engine.vector.count, 32 // engine.number.width
 
     @device
     def sum_tile(step, net, rows, space, tile):
@@ -97,7 +98,7 @@ def make_sum_tile(engine: Instructions) -> Any:
                     list_all(groups, (ints, every))
             note = _NOTE * pair
             ints[note], ints[note + 1], ints[note + 2], ints[note + 3] = at, both, first, second
-            steps += both // apart
+            steps += both
         hint, asked = hint_step(tile.size, steps * (lanes // block)), 0
         for j in range(0, lanes, block):
             planes = (net.planes, step[DIGITS] + 4 * groups * j, 4 * block)
@@ -114,7 +115,7 @@ def make_sum_tile(engine: Instructions) -> Any:
                     (ints, step[SUMS] + 2 * pair * lanes + j, lanes),
                     (tile.early + asked, hint),
                 )
-                asked += both // apart * hint
+                asked += both * hint
         return min(tile.size, asked)
 
     return sum_tile
@@ -127,8 +128,8 @@ def make_byte_block(engine: Instructions) -> Any:
 
     registers: of sums of a row, one of the engine's · rows: the addresses of a and b · lists: (int32 array, offset,
     room, both, first, second), see `Instructions` · planes: (int8 array, offset, stride of a group), 4 * l + q in a
-    group · sums: (int32 array, offset of row a, offset from there to row b) · early: (address, step); once for every
-    `apart` groups of both rows the memory at address + k * step is asked for, see `prefetch`
+    group · sums: (int32 array, offset of row a, offset from there to row b) · early: (address, step); with the k-th
+    group of both rows the memory at address + k * step is asked for, see `prefetch`
     """
 
     @intrinsic
@@ -166,52 +167,57 @@ class _Block:
         self._address, self._hint = (item(5, k) for k in range(2))
 
     def emit(self, size: int) -> None:
-        """Sums in `size` registers for each row: the groups of one row alone first, then those of both."""
-        b, lanes = self._builder, self._engine.vector.count
-        zeros = [ir.Constant(self._engine.vector, None)] * size
-        of_rows = [self._total(1 + k, [row], zeros) for k, row in enumerate(self._rows)]
-        turns = [one for pair in zip(*of_rows, strict=True) for one in pair]
-        sums = self._total(0, self._rows, turns)
+        """Sums in `size` registers for each row.
+
+        A group of one row alone takes as many weights as one of both rows, for half the products: as long as there are
+        groups of all lists one of each is taken, so that the weights come as fast as they are multiplied.
+        """
+        b, lanes, (both, first, second) = self._builder, self._engine.vector.count, self._counts
+        alone = _least(b, first, second)
+        every = _least(b, alone, both)
+        sums = [ir.Constant(self._engine.vector, None)] * (2 * size)
+        sums = self._add_groups(_I64(0), every, (_FIRST, _SECOND, _BOTH), sums)
+        sums = self._add_groups(every, alone, (_FIRST, _SECOND), sums)
+        sums = self._add_groups(alone, first, (_FIRST,), sums)
+        sums = self._add_groups(alone, second, (_SECOND,), sums)
+        sums = self._add_groups(every, both, (_BOTH,), sums)
         for row, place in enumerate((self._sums, b.gep(self._sums, [self._next_row]))):
-            for k, one in enumerate(sums[row::2]):
-                emit_store(b, one, b.gep(place, [_I64(lanes * k)]), 4)
+            for k in range(size):
+                emit_store(b, sums[row * size + k], b.gep(place, [_I64(lanes * k)]), 4)
 
-    def _total(self, number: int, rows: list[ir.Value], sums: list[ir.Value]) -> list[ir.Value]:
-        """Add the groups of one list to the sums of its rows."""
-        b, apart, count = self._builder, self._engine.apart, self._counts[number]
-        numbers = b.gep(self._numbers, [b.mul(self._room, _I64(number))])
-        size, steps = len(sums), b.udiv(count, _I64(apart))
+    def _add_groups(
+        self, start: ir.Value, stop: ir.Value, lists: tuple[_List, ...], sums: list[ir.Value]
+    ) -> list[ir.Value]:
+        """Add the groups from `start` to `stop` of each of these lists to the sums of row a, and then of row b."""
+        b = self._builder
 
-        def several(step: ir.Value, carried: list[ir.Value]) -> list[ir.Value]:
-            if number == 0:
-                emit_hint(b, b.add(self._address, b.mul(step, self._hint)))
-            first, result = b.mul(step, _I64(apart)), []
-            for part in range(apart):
-                place, mine = b.add(first, _I64(part)), carried[part * size : (part + 1) * size]
-                result += self._add(rows, b.gep(numbers, [place]), mine)
-            return result
+        def add_one_of_each(i: ir.Value, carried: list[ir.Value]) -> list[ir.Value]:
+            at = b.add(start, i)
+            for one in lists:
+                carried = self._add(at, one, carried)
+            return carried
 
-        zeros = [ir.Constant(self._engine.vector, None)] * (size * (apart - 1))
-        parts = emit_loop(b, steps, sums + zeros, several, unroll=False)
-        sums = [functools.reduce(b.add, parts[k::size]) for k in range(size)]
-        left, done = b.urem(count, _I64(apart)), b.mul(steps, _I64(apart))
+        return emit_loop(b, b.sub(stop, start), sums, add_one_of_each, unroll=False)
 
-        def one(i: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
-            return self._add(rows, b.gep(numbers, [b.add(done, i)]), sums)
-
-        return emit_loop(b, left, sums, one, unroll=False)
-
-    def _add(self, rows: list[ir.Value], number: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
-        """Add the group whose number lies there to the sums of one row, or of two by turns."""
-        b, vector, n = self._builder, self._engine.vector, len(rows)
-        group = b.zext(b.load(number), _I64)
+    def _add(self, at: ir.Value, one: _List, sums: list[ir.Value]) -> list[ir.Value]:
+        """Add the group at a place of a list to the sums of its rows."""
+        b, vector, size, (number, rows) = self._builder, self._engine.vector, len(sums) // 2, one
+        if one is _BOTH:
+            emit_hint(b, b.add(self._address, b.mul(at, self._hint)))
+        place = b.gep(self._numbers, [b.add(at, b.mul(self._room, _I64(number)))])
+        group = b.zext(b.load(place), _I64)
         weights = b.gep(self._weights, [b.mul(group, self._stride)])
-        pixels = [broadcast(b, emit_load(b, b.gep(row, [group]), _I32, 1), vector) for row in rows]
-        places = [b.gep(weights, [_I64(4 * vector.count * k)]) for k in range(len(sums) // n)]
-        loaded = [emit_load(b, place, vector, 4) for place in places]
-        return [
-            self._engine.emit_dot(b, total, loaded[k // n], pixels[k % n]) for k, total in enumerate(sums)
-        ]
+        loaded = [emit_load(b, b.gep(weights, [_I64(4 * vector.count * k)]), vector, 4) for k in range(size)]
+        totals = list(sums)
+        for row in rows:
+            pixels = broadcast(b, emit_load(b, b.gep(self._rows[row], [group]), _I32, 1), vector)
+            for k, weight in enumerate(loaded, start=row * size):
+                totals[k] = self._engine.emit_dot(b, totals[k], weight, pixels)
+        return totals
+
+
+def _least(builder: ir.IRBuilder, a: ir.Value, b: ir.Value) -> ir.Value:
+    return builder.select(builder.icmp_signed("<", a, b), a, b)
 
 
 def _make_list_all(engine: Instructions) -> Any:
