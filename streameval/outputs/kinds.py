@@ -20,6 +20,9 @@ from streameval.outputs.values import classes, floats, matrix
 
 Floats = NDArray[np.float64]
 
+# From here on a value does not fit into the exact sums: see `kernels.folding`.
+TOO_LARGE: Final = float(1 << 22)
+
 
 class Rows(Protocol):
     """What reduces rows, batch after batch: to `features` numbers each, `kept` as `SavedModel` says, with true
@@ -34,7 +37,8 @@ class Rows(Protocol):
 
 
 class SavedValues:
-    """A value a row, as it is."""
+    """A value a row, as it is. Raises DataError for one too large for the exact sums: left out, it would be
+    missing."""
 
     features = 1
 
@@ -48,6 +52,13 @@ class SavedValues:
     def reduce(self, batch: Mapping[str, Values], first: int) -> tuple[Floats, NDArray[np.int64]]:
         """See `Rows`."""
         values = floats(self._where, batch[self._column], first)
+        large = np.isfinite(values) & (np.abs(values) >= TOO_LARGE)
+        if large.any():
+            row = int(np.argmax(large))
+            raise DataError(
+                f"{self._where}, row {first + row}: {values[row]:g} ({int(large.sum())} such rows), and exact sums "
+                f"hold values below {TOO_LARGE:.0f} in size. Measure them in a larger unit: divide all by a constant."
+            )
         return values[:, None], np.zeros(len(values), np.int64)
 
 

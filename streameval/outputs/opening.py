@@ -30,9 +30,6 @@ from streameval.outputs.unchanged import unchanged
 from streameval.outputs.values import codes
 from streameval.storage.spool import Column, column
 
-# From here on a value does not fit into the exact sums: see `kernels.folding`.
-TOO_LARGE = float(1 << 22)
-
 
 def open_outputs(
     data: Any,
@@ -122,13 +119,9 @@ def _read(table: Table, roles: Roles, allow_nonfinite: bool, whole: bool, ignore
         first, missing, first_missing = 0, 0, -1
         for batch in table.read(roles.wanted):
             values, target = kind.reduce(batch, first)
-            usable = np.asarray(~np.isnan(values).any(axis=1))
-            if kind.kept == "pairs":
-                usable = np.asarray(np.isfinite(values).all(axis=1))
-            else:
-                usable &= values[:, 0] < TOO_LARGE
-            if kind.kept == "value":
-                usable &= values[:, 0] > -TOO_LARGE
+            # The logarithm of a probability may be that of 0.
+            lacking = np.isnan(values) if kind.kept in ("chosen", "whole") else ~np.isfinite(values)
+            usable = np.asarray(~lacking.any(axis=1))
             if not usable.all():
                 first_missing = first + int(np.argmin(usable)) if missing == 0 else first_missing
                 missing += int(np.count_nonzero(~usable))
@@ -136,7 +129,7 @@ def _read(table: Table, roles: Roles, allow_nonfinite: bool, whole: bool, ignore
             first += len(values)
         if missing and not allow_nonfinite:
             raise DataError(
-                f"{table.name}, row {first_missing}: {roles.named} is missing, NaN, infinite or beyond 4e6 ({missing} "
+                f"{table.name}, row {first_missing}: {roles.named} is missing, NaN or infinite ({missing} "
                 f"such rows of {first}). To leave them out and have them counted: allow_nonfinite=True "
                 "(--allow-nonfinite)."
             )

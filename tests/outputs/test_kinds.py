@@ -183,7 +183,8 @@ def test_methods_with_a_guarantee_ask_for_bounds_by_name() -> None:
         ({"v": [1.0, 2.0, 9.0]}, {"loss": "v", "bounds": (0, 5)}, DataError, r"row 2: v is 9\.0, outside .* 0 to 5"),
         ({"v": [1.0]}, {"loss": "v", "bounds": (5, 0)}, UsageError, "two finite numbers, the smaller first"),
         ({"v": [1.0]}, {"loss": "v", "bounds": 5}, UsageError, r"bounds: 5, expected two finite numbers"),
-        ({"v": [1.0, 5e6]}, {"loss": "v"}, DataError, r"row 1: v is missing, .*beyond 4e6 \(1 such"),
+        ({"v": [1.0, np.inf]}, {"loss": "v"}, DataError, r"row 1: v is missing, NaN or infinite \(1 such"),
+        ({"v": [1.0, 5e6, -1e7]}, {"loss": "v"}, DataError, r"column v, row 1: 5e\+06 \(2 such .*below 4194304.*unit"),
         ({"z": [[1.0, 2.0]], "t": [2]}, {"logits": "z", "label": "t"}, LabelError, r"column t, row 0: label 2.*0 to 1"),
         ({"z": [[1.0, 2.0]], "t": [-1]}, {"logits": "z", "label": "t"}, LabelError, r"row 0: label -1"),
         ({"z": [[1.0, 2.0]], "t": [0.5]}, {"logits": "z", "label": "t"}, LabelError, r"row 0: label 0\.5"),
@@ -207,6 +208,18 @@ def test_what_cannot_be_used_is_refused_with_the_cure(
 ) -> None:
     with pytest.raises(error, match=said):
         se.open_outputs({name: np.array(values) for name, values in given_.items()}, **asked)
+
+
+@pytest.mark.parametrize("large", [2.0**22, -(2.0**22), 1e300])
+def test_a_number_that_is_too_large_for_the_sums_is_refused_even_where_missing_ones_are_left_out(
+    large: float,
+) -> None:
+    """It is there: left out, it would be missing in the mean."""
+    values = np.array([1.0, np.nan, large, 2.0])
+    with pytest.raises(DataError, match=r"column v, row 2: .*\(1 such .*larger unit"):
+        se.open_outputs({"v": values}, loss="v", allow_nonfinite=True)
+    values[2] = np.nextafter(large, 0.0) if abs(large) < 1e7 else 5.0
+    assert se.evaluate(se.open_outputs({"v": values}, loss="v", allow_nonfinite=True)).rows == 3
 
 
 def test_rows_without_a_value_are_counted_and_left_out_where_that_is_asked_for() -> None:
