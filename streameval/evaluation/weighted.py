@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -18,8 +19,10 @@ from numpy.typing import NDArray
 
 from streameval.arguments import integer
 from streameval.defaults import CHUNK_ROWS, FURTHER_DATA, LEVEL
-from streameval.errors import DataError, LabelError, UsageError
+from streameval.elementary import log
+from streameval.errors import DataError, LabelError, StreamevalWarning, UsageError
 from streameval.evaluation.carried import Carried
+from streameval.evaluation.evaluate import LN10, MOST_OFF
 from streameval.evaluation.names import DataName, data_dict, model_dict
 from streameval.evaluation.opening import subject
 from streameval.evaluation.passes import nonfinite, read
@@ -266,8 +269,10 @@ def evaluate_weighted(
     Label smoothing spreads before the classes are weighed, as there. Saved outputs need `whole=True` for that, and
     `ignore_index` when they are opened.
 
-    Raises as `evaluate`; UsageError for weights of another number, or no numbers from 0 to 1,048,576, and where nothing
-    was given that weighs; LabelError for a label that is no class and not ignored.
+    Raises as `evaluate`; UsageError for weights of another number or no numbers, and where nothing was given that
+    weighs; DataError for a weight that is not from 0 to below 1,048,576, and where none is above 0; LabelError for a
+    label that is no class and not ignored. A StreamevalWarning tells weights so small that the sums, which count in
+    steps of 2**-40, take digits off the mean.
     """
     if class_weights is None and ignore_index is None and weights is None:
         raise UsageError(
@@ -284,12 +289,36 @@ def evaluate_weighted(
         total += weighing.sums(scorer, source, chunk, allow_nonfinite)
         if callable(progress):
             progress(place + len(chunk), len(selection))
-    if not total.weights.units:
-        raise DataError(f"{source.name}: no row has a weight, so there is no mean. Expected one at least.")
+    _check_size(source.name, total)
     return Weighted(
         total, chosen, network, source, scorer.name, weighing.denominator, weighing.by_class, weighing.ignored,
         weights if isinstance(weights, str) else None if weights is None else "array",
     )  # fmt: skip
+
+
+def _check_size(name: str, sums: WeightedSums) -> None:
+    """Raise DataError without a weight; warn where weights are so small that the steps of the sums take digits off."""
+    values, weights = sums.values, sums.weights
+    if not weights.largest:
+        raise DataError(f"{name}: no row has a weight, so there is no mean. Expected one at least.")
+    cure = f"Multiply all weights by a constant, such as by {10.0 ** math.ceil(-log(weights.largest) / LN10):.0e}"
+    if not weights.units:
+        raise DataError(
+            f"{name}: weights of {weights.largest:.3g} at most are too small for sums in steps of 2^-40 = 9.1e-13. "
+            f"{cure}: the mean stays what it is."
+        )
+    lost = not values.units and values.largest > 0.0
+    # A row is off by half a step at most, in the sum of losses and in that of weights.
+    steps = 0.5 * values.rows
+    off = math.inf if lost else steps / abs(values.units) + steps / weights.units if values.units else 0.0
+    if off > MOST_OFF and weights.units < UNITS * values.rows:
+        much = "is lost" if lost else f"may be off by up to {100 * off:.2g} %"
+        warnings.warn(
+            f"{name}: weights are so small, {weights.total / values.rows:.2g} on average, that their mean {much}: "
+            f"losses and weights are added up in steps of 2^-40 = 9.1e-13. {cure}.",
+            StreamevalWarning,
+            stacklevel=2,
+        )
 
 
 @frozen(eq=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from command_line import in_process
 
 import streameval as se
-from streameval.errors import DataError, LabelError, UsageError
+from streameval.errors import DataError, LabelError, StreamevalWarning, UsageError
 from streameval.layers import Dense
 
 CLASSES, ROWS = 5, 200
@@ -212,6 +213,11 @@ def test_functions_and_saved_outputs_come_to_the_same() -> None:
         ({"class_weights": [1.0, 2.0, -1.0, 1.0, 1.0]}, DataError, "number 2: -1.0"),
         ({"weights": np.full(ROWS, np.nan)}, DataError, "number 0: nan"),
         ({"weights": np.zeros(ROWS)}, DataError, "no row has a weight"),
+        (
+            {"weights": np.full(ROWS, 1e-13)},
+            DataError,
+            r"weights of 1e-13 at most .* Multiply all weights by",
+        ),
         ({"ignore_index": 2, "loss": se.Squared()}, UsageError, "of cross-entropy, but the loss is squared"),
         (
             {"class_weights": BY_CLASS * 2e5, "weights": BY_ROW + 1e5},
@@ -224,6 +230,28 @@ def test_what_cannot_be_meant_is_refused(settings: dict[str, Any], error: Any, s
     t = Z.astype(np.float64) if "loss" in settings else T
     with pytest.raises(error, match=said):
         se.evaluate_weighted(identity(), (Z, t), **settings)
+
+
+@pytest.mark.parametrize("size", [1e-10, 1e-9])
+def test_weights_so_small_that_the_sums_lose_digits_are_warned_of_with_a_factor_that_keeps_them(
+    size: float,
+) -> None:
+    """Weights that were divided by their sum, of hundreds of millions of rows, are such."""
+    wanted = np.average(plain(Z, T), weights=BY_ROW)
+    with pytest.warns(StreamevalWarning, match=r"weights are so small.*may be off by up to .* by 1e") as told:
+        off = se.evaluate_weighted(identity(), (Z, T), weights=size * BY_ROW, eps=0).loss / wanted - 1
+    much, factor = re.findall(r"up to ([^ ]+) %.* by (1e.*)\.", str(told[0].message))[0]
+    assert abs(off) < float(much) / 100
+    kept = se.evaluate_weighted(identity(), (Z, T), weights=float(factor) * size * BY_ROW, eps=0).loss
+    assert kept == pytest.approx(wanted, rel=1e-6)
+
+
+@pytest.mark.parametrize("settings", [{"weights": 1e-4 * BY_ROW}, {"ignore_index": 0}])
+def test_nothing_is_said_of_weights_that_keep_their_digits(settings: dict[str, Any]) -> None:
+    """Nor of losses that are next to nothing by themselves: all warnings are errors here."""
+    se.evaluate_weighted(identity(), (Z, T), **settings)
+    sure = 40.0 * np.eye(CLASSES, dtype=np.float32)[T]
+    assert se.evaluate_weighted(identity(), (sure, T), ignore_index=0, eps=0).loss < 1e-12
 
 
 def test_a_label_that_is_no_class_is_told_beside_those_that_are_ignored() -> None:
