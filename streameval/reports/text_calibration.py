@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from streameval.reports.numbers import count, nats, percent
 from streameval.reports.terminal import TextStyle, fields, paragraph, table
+from streameval.reports.words import subject
 
 if TYPE_CHECKING:
     from streameval.statistics.calibration import Estimate, ShareBand
@@ -23,8 +24,7 @@ def calibration(result: Calibration, style: TextStyle) -> str:
         ("error", _estimate(result.error, level)),
         ("rows", f"{count(result.rows)}; claims take {who} as independent"),
     ]
-    named = f"{result.model.path or 'the model'} on {result.data.name}: calibration"
-    lines = [style.bold(named), "", *fields(pairs, style), ""]
+    lines = [style.bold(f"{subject(result.model, result.data)}: calibration"), "", *fields(pairs, style), ""]
     lines += table(
         ("confidence", "rows", "accuracy", f"{level} for all bins", ""),
         [(percent(one.confidence), *_band(one)) for one in result.bins],

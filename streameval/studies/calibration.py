@@ -17,7 +17,9 @@ from streameval.evaluation.passes import read, score_finite
 from streameval.evaluation.selection import Selection
 from streameval.frozen import frozen
 from streameval.models.model import Model
+from streameval.outputs.source import Outputs
 from streameval.scoring import make_scorer
+from streameval.scoring.detailed import DetailedScorer
 from streameval.scoring.scorer import Budget
 from streameval.statistics.calibration import (
     Estimate,
@@ -75,8 +77,8 @@ class Calibration(Carried):
 
 
 def calibration(
-    model: Model,
-    data: Any,
+    model: Model | Outputs,
+    data: Any = None,
     *,
     bins: int = BINS,
     groups: Any = None,
@@ -85,28 +87,29 @@ def calibration(
 ) -> Calibration:
     """Compute the probabilities of all rows and say whether they mean what they say.
 
+    model    any that returns logits or probabilities, or saved ones of all classes (`open_outputs(..., whole=True)`)
     bins     of about as many rows each, by the probability of the predicted class
     groups   as for `evaluate`; bins and classes are then told, but their intervals still take rows as independent
 
-    Holds 40 bytes a row. Raises UsageError for a model that gives no probabilities, and the errors of `evaluate`.
+    Holds 40 bytes a row. Raises UsageError for outputs without probabilities, and the errors of `evaluate`.
     """
     bins = integer("bins", bins, least=1)
     checked_level(level)
     network, source, loss = subject(model, data, None, None)
-    scorer = make_scorer(network, source, loss, Budget(threads))
-    probabilities = getattr(scorer, "probabilities", None)
-    if probabilities is None or scorer.classes is None:
-        raise UsageError(
-            f"{network.path or 'the model'}: scored by {scorer.name!r}, which hands on no probabilities. Expected a "
-            "network that is computed here; of others give the arrays to streameval.statistics.calibration."
-        )
+    scorer = DetailedScorer(make_scorer(network, source, loss, Budget(threads)))
     codes, count = (None, None) if groups is None else row_groups(groups, source)
     confidence, right = np.empty(source.rows), np.empty(source.rows, np.bool_)
     scores, labels = np.empty(source.rows), np.empty(source.rows, np.int64)
     everything = Span(0, source.rows)
     for place, chunk in read(source, Selection(everything).tasks([everything]), CHUNK_ROWS):
         part = slice(place, place + len(chunk))
-        told, chances = score_finite([scorer], source, chunk)[0], probabilities(chunk)
+        told = score_finite([scorer], source, chunk)[0]
+        chances = told.probabilities
+        if chances is None:
+            raise UsageError(
+                f"{network.path or source.name}: scored by {scorer.name!r}, which gives no probabilities of all "
+                "classes. Expected a model of classes, or their saved outputs: open_outputs(..., whole=True)."
+            )
         labels[part] = np.asarray(told.target, np.int64)
         right[part] = told.target == told.predicted
         scores[part] = brier_scores(chances, labels[part])

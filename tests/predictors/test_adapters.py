@@ -172,6 +172,7 @@ def test_a_file_computed_by_another_library(tmp_path: Path, runtime: str) -> Non
         ("minibatch",),
         ("compare", "--sizes", "10", "--trials", "50"),
         ("until", "--half-width", "0.5"),
+        ("calibration",),
     ):
         assert in_process(*command, path, tmp_path, "--with", runtime, "--json").returncode == 0, command
 

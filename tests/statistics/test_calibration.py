@@ -216,6 +216,42 @@ def test_the_command_gives_what_the_library_gives(network_file, digits_file):
     assert grouped.error == calibration_error(p.max(axis=1), right, groups=groups)
 
 
+@pytest.mark.parametrize("returns", ["logits", "probabilities"])
+def test_any_model_of_classes_is_measured_by_its_own_probabilities(returns):
+    rng = np.random.default_rng(12)
+    x, t = rng.normal(size=(400, 5)).astype(np.float32), rng.integers(0, 3, 400)
+    weight = rng.normal(size=(5, 3))
+    e = np.exp((x @ weight) - (x @ weight).max(axis=1, keepdims=True))
+    p = e / e.sum(axis=1, keepdims=True)
+
+    def predict(rows):
+        z = rows @ weight
+        if returns == "logits":
+            return z
+        powers = np.exp(z - z.max(axis=1, keepdims=True))
+        return powers / powers.sum(axis=1, keepdims=True)
+
+    found = se.calibration(se.Predictor(predict=predict, returns=returns), (x, t))
+    wanted = calibration_error(p.max(axis=1), p.argmax(axis=1) == t)
+    assert found.error.value == pytest.approx(wanted.value, rel=1e-9)
+    assert found.brier.value == pytest.approx(brier(brier_scores(p, t)).value, rel=1e-9)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_saved_outputs_are_measured_where_those_of_all_classes_were_kept(whole):
+    rng = np.random.default_rng(13)
+    p, t = rng.dirichlet(np.ones(4), 300), rng.integers(0, 4, 300)
+    saved = se.open_outputs({"p": p, "t": t}, probabilities="p", label="t", whole=whole)
+    if whole:
+        found, wanted = se.calibration(saved), calibration_error(p.max(axis=1), p.argmax(axis=1) == t)
+        assert found.error.value == pytest.approx(wanted.value, rel=1e-9)
+        assert found.to_dict()["model"]["saved"]["kind"] == "probabilities"
+        assert str(found).startswith("saved outputs, in memory: calibration")
+    else:
+        with pytest.raises(UsageError, match=r"gives no probabilities of all classes.*whole=True"):
+            se.calibration(saved)
+
+
 def test_a_row_that_is_not_finite_is_named_by_its_number_and_file(network_file, tmp_path):
     x = np.random.default_rng(0).random((16_500, 784), np.float32)
     x[16_391, 5] = np.nan
