@@ -84,13 +84,14 @@ def convert(
         return _convert_idx(given, dest, chosen, classes, first_label, progress)
     _check_apart(dest, chosen, {"DATA": input_files(given)})
     source = _opened(given, **opening)
+    classes = source.classes if classes is None else classes
     return create(
         dest,
-        _chunks(source, first_label),
+        _chunks(source, first_label, classes),
         rows=source.rows,
         shape=source.shape,
         dtype=source.dtype,
-        classes=source.classes if classes is None else classes,
+        classes=classes,
         scale=source.scale,
         soft=source.soft,
         sources={**source.sources, **_hashes(source.files)},
@@ -164,14 +165,21 @@ def _check_apart(dest: Path_, chosen: str, inputs: Mapping[str, Iterable[Path_]]
     check_outputs([Output("DEST", dest, None if chosen == "arrow" else "*")], inputs)
 
 
-def _chunks(source: Source, first_label: int) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """All rows of a data set; a DataError, and so no output, if it was written to by then."""
+def _chunks(
+    source: Source, first_label: int, classes: int | None
+) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    """All rows of a data set; a DataError, and so no output, if it was written to by then.
+
+    Labels are checked here, where it is known what they were read from.
+    """
     if source.soft and first_label:
         raise UsageError(
             f"{source.name}: first_label {first_label}, but its targets are weights. Leave it out."
         )
     for chunk in source.chunks(Span(0, source.rows), BLOCK_ROWS):
         t = chunk.t - first_label if first_label else chunk.t
+        if not source.soft and not targets.all_right(t, classes):
+            raise targets.refuse(source.name, classes, [(np.asarray(chunk.rows), t)])
         if source.soft and not np.array_equal(t, t.astype(np.float32)):
             raise DataError(
                 f"{source.name}, rows {chunk.rows[0]} to {chunk.rows[-1]}: weights that float32 does not hold, which "

@@ -70,7 +70,7 @@ def test_labels_are_shifted_and_checked(tmp_path):
         storage.convert(tmp_path / "a.parquet", tmp_path / "b.arrow", first_label=1, classes=10, **options)
     )
     assert np.array_equal(rows_of(written)[1], T)
-    with pytest.raises(LabelError, match=r"label 10 .*--first-label 1"):
+    with pytest.raises(LabelError, match=r"^[^ ]*a\.parquet, row \d+: label 10 .*--first-label 1"):
         storage.convert(tmp_path / "a.parquet", tmp_path / "c.arrow", classes=10, **options)
     with pytest.raises(UsageError, match=r"first_label 1, but its targets are weights"):
         storage.convert((X, SOFT), tmp_path / "c.arrow", first_label=1)
