@@ -28,15 +28,18 @@ def parse(text: bytes | str) -> Any:
     budget = Budget(len(raw), times=TIMES, error=MalformedJsonError)
     budget.spend(STEP * sum(raw.count(token) for token in _TOKENS), "JSON of very many very small values")
     try:
-        return json.loads(raw, object_pairs_hook=_object)
+        return json.loads(raw, object_pairs_hook=once)
     except MalformedJsonError:
         raise
     except (ValueError, RecursionError) as error:
         raise MalformedJsonError(f"no usable JSON ({str(error)[:120]})") from None
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these members, as `object_pairs_hook`. Raises MalformedJsonError for a name that comes twice."""
     made = dict(pairs)
-    if len(made) != len(pairs):
-        raise MalformedJsonError("JSON in which a name is given twice")
+    if len(made) < len(pairs):
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise MalformedJsonError(f"the name {twice[:40]!r} is there twice in an object")
     return made

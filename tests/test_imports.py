@@ -90,7 +90,7 @@ SPINE = {
     "files",
 }
 ALLOWED |= {
-    "evaluation": SPINE | {"deprecation", "kernels", "statistics", "system"},
+    "evaluation": SPINE | {"deprecation", "json_text", "kernels", "statistics", "system"},
     "engines": SPINE | {"evaluation"},
     "studies": SPINE | {"evaluation", "statistics"},
     "metrics": {"arguments", "defaults", "errors", "losses", "scoring", "evaluation", "statistics"},

@@ -13,6 +13,7 @@ import math
 import os
 from typing import Any, NoReturn
 
+from streameval import json_text
 from streameval.errors import CheckError, DataError, UsageError
 from streameval.files import atomic_file, read_small
 
@@ -75,7 +76,7 @@ def parse(raw: bytes) -> Any:
     """What JSON says. Raises ValueError for what is none, and for what two readers could understand differently: a
     name that is in an object twice, NaN, numbers beyond float64; and for nesting without end."""
     try:
-        return json.loads(raw, object_pairs_hook=_once, parse_constant=_refuse, parse_float=_finite)
+        return json.loads(raw, object_pairs_hook=json_text.once, parse_constant=_refuse, parse_float=_finite)
     except RecursionError:
         raise ValueError("nested without end") from None
 
@@ -135,15 +136,6 @@ def _hash(content: dict[str, Any]) -> str:
 
 def _signature(content: dict[str, Any], key: bytes) -> str:
     return hmac.new(key, canonical(content).encode(), hashlib.sha256).hexdigest()
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise ValueError(f"the name {twice[:40]!r} is there twice")
-    return content
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -11,6 +11,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from streameval.errors import DataError
 from streameval.frozen import frozen
 from streameval.losses.loss import Bounds
 
@@ -58,6 +59,14 @@ class Table:
     row_id: str | None = None
     repeats: bool = False
     bounds: Bounds | None = None
+
+
+def check_once(table: Table, name: str) -> None:
+    """Raise DataError where more than one column has the name: which is meant cannot be told."""
+    if table.columns.count(name) > 1:
+        raise DataError(
+            f"{table.name}: column {name[:60]!r} is there twice, expected names that differ. Rename one."
+        )
 
 
 def listed(names: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """JSON read piece by piece: lines of a file, or the items of a long list inside it, each parsed by itself.
 
-Knows JSON and its limits: an item of 64 MiB, numbers of 1,000 digits, Python's own depth of nesting. Does not know
-what the items mean.
+Knows JSON and its limits: an item of 64 MiB, numbers of 1,000 digits, Python's own depth of nesting, a name once in an
+object. Does not know what the items mean.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import IO, Any, Final
 
 from streameval.errors import DataError
 from streameval.files import storage_errors
+from streameval.json_text import once
 
 MOST_BYTES = 64 << 20
 MOST_DIGITS = 1_000
@@ -85,11 +86,14 @@ def _list(text: _Text) -> Iterator[Any]:
 def _members(text: _Text, key: str) -> Iterator[Any]:
     if text.peek() == "}":
         return
-    after = ","
+    after, seen = ",", False
     while after == ",":
         name = text.value("a name")
         if not isinstance(name, str) or text.next_character() != ":":
             raise text.error("no name and colon inside an object")
+        if name == key and seen:
+            raise text.error(f"the name {name[:40]!r} is there twice in an object")
+        seen |= name == key
         if name == key and text.peek() == "[":
             text.next_character()
             yield from _list(text)
@@ -173,8 +177,8 @@ def _integer(digits: str) -> int:
     return int(digits)
 
 
-_DECODER: Final = json.JSONDecoder(parse_int=_integer)
-_QUICK: Final = json.JSONDecoder()
+_DECODER: Final = json.JSONDecoder(parse_int=_integer, object_pairs_hook=once)
+_QUICK: Final = json.JSONDecoder(object_pairs_hook=once)
 _LONG: Final = re.compile(rf"[0-9]{{{MOST_DIGITS + 1}}}")
 
 

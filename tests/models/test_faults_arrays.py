@@ -183,7 +183,7 @@ def test_null_for_the_metadata_of_safetensors_is_none(tmp_path):
 @pytest.mark.parametrize(
     ("header", "said"),
     [
-        (b"{" + W + b"," + W + b"}", "a name is given twice"),
+        (b"{" + W + b"," + W + b"}", "the name 'W1' is there twice"),
         (b'{"__metadata__":{"a":"' + b"x" * (17 << 20) + b'"},' + W + b"}", "expected at most 16777216"),
         (b'{"__metadata__":{"a":[' + b"[]," * 500_000 + b"[]]}," + W + b"}", "very many very small values"),
         (b'{"__metadata__":{"architecture":"[' + b"[]," * 500_000 + b'[]]"},' + W + b"}", "small values"),

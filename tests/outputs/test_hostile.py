@@ -18,6 +18,8 @@ import saved_files
 
 import streameval as se
 from streameval.errors import DataError, StreamevalError, UsageError
+from streameval.outputs.numbers import open_numbers
+from streameval.tables import json_stream
 from streameval.tables.sized import SizedFile
 
 DEEP = '{"v": ' + "[" * 200_000 + "]" * 200_000 + "}"
@@ -56,10 +58,21 @@ def test_names_that_are_no_text_are_refused(form: str, said: bool, tmp_path: Pat
         ("latin.jsonl", b'{"v": "\xff"}', "line 1: not UTF-8"),
         ("text.jsonl", '{"v": 1}\n{"v": "no"}', "column v, row 1: 'no', expected a number"),
         ("list.jsonl", '{"v": [1]}', r"column v, row 0: \[1\], expected a number"),
-        ("huge.jsonl", '{"v": 1e999}', "row 0: v is missing, NaN, infinite"),
+        ("huge.jsonl", '{"v": 1e999}', "row 0: v is missing, NaN or infinite"),
         ("null.jsonl", '{"v": null}', "row 0: v is missing"),
         ("cut.arrow", b"ARROW1\0\0" + b"\xff" * 40, "cannot be read"),
         ("cut.parquet", b"PAR1" + b"\xff" * 40, "cannot be read"),
+        ("twice.csv", "v,w,v\n1,2,0\n", "column 'v' is there twice.*Rename one"),
+        (
+            "twice.jsonl",
+            '{"v": 1}\n{"v": 1, "w": {"x": 1}, "v": 0}\n',
+            "line 2: .*the name 'v' is there twice",
+        ),
+        (
+            "twice.json",
+            '[{"v": 1}, {"v": 1, "w": {"x": 1, "x": 2}}]',
+            "item 1: .*the name 'x' is there twice",
+        ),
         ("bad.csv", "v,w\n1,2\nx,3\n", "column v, row 1: 'x', expected a number"),
         ("ragged.csv", "v,w\n1,2\n3\n", "cannot be read: CSV parse error"),
         ("other.bin", b"\0\1\2\3" * 20, r"begins with b'\\x00.*expected Arrow, Parquet, CSV"),
@@ -75,6 +88,26 @@ def test_what_is_damaged_or_excessive_is_refused_by_its_name(
     with pytest.raises(StreamevalError, match=said) as error:
         se.open_outputs(path, loss="v")
     assert str(path) in str(error.value)
+
+
+def test_what_is_there_twice_is_refused_by_every_command_that_reads_it(tmp_path: Path) -> None:
+    """Which of the two is meant, two readers may understand differently; a column that nobody names may be."""
+    path = tmp_path / "twice.parquet"
+    names, arrays = ["v", "w", "v", "x", "x"], [pa.array([float(k), 1.0]) for k in range(5)]
+    table = pa.Table.from_arrays(arrays, names=names)
+    pq.write_table(table, path)
+    for reading in (path, table):
+        assert se.open_outputs(reading, loss="w").rows == 2
+        with pytest.raises(DataError, match="column 'v' is there twice"):
+            se.open_outputs(reading, loss="v")
+        with pytest.raises(DataError, match="column 'x' is there twice"):
+            se.open_outputs(reading, loss="w", row_id="x")
+    with pytest.raises(DataError, match="column 'x' is there twice"):
+        open_numbers(path, ("w", "x"))
+    log = tmp_path / "log.json"
+    log.write_text('{"samples": [{"v": 1}], "other": 2, "samples": [{"v": 2}]}')
+    with log.open("rb") as file, pytest.raises(DataError, match="the name 'samples' is there twice"):
+        list(json_stream.items(str(log), file, "samples"))
 
 
 def test_a_line_without_end_takes_no_more_memory_than_its_limit(

@@ -320,6 +320,10 @@ WRONG_LINES = {
     "huge": ('{"x": [1, 2], "t": 0}\n{"x": [1, 1' + "0" * 30 + '], "t": 0}', "row 1: 1000.*64 bits"),
     "a word": ('{"x": [1, 2], "t": 0}\nhello', "line 2: not usable JSON"),
     "empty": ("", "no rows"),
+    "twice": (
+        '{"x": [1, 2], "t": 0}\n{"x": [1, 2], "t": 0, "t": 1}',
+        "line 2: .*the name 't' is there twice",
+    ),
 }
 
 
