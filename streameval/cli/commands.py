@@ -37,7 +37,7 @@ Environment: STREAMEVAL_<OPTION> sets an option's default (STREAMEVAL_THREADS=2 
 STREAMEVAL_CACHE_DIR is the folder of compiled kernels.
 
 Exit codes: 0 done, 2 usage, 3 bad data, 4 bad model, 5 I/O or disk, 6 a check did not hold, 7 incomplete,
-8 locked, 130 and 143 interrupted."""
+8 locked, 130 and 143 interrupted, 1 anything else."""
 
 
 def with_option(option: str) -> list[str]:

@@ -137,6 +137,6 @@ weighting_options = options.gathered(
     options.option(
         "--weight-column",
         metavar="C",
-        help="Weigh rows by this column of DATA (.arrow), or of saved outputs.",
+        help="Weigh rows by this column of DATA (.arrow, or a table), or of saved outputs.",
     ),
 )

@@ -123,12 +123,13 @@ def evaluate(
     max_memory  bytes, or "256M": what the pass may hold beyond imports and kernels; chunks and threads follow it
     allow_nonfinite   leave rows with NaN or infinite features out, and count them, instead of raising
     groups      one for each row of the data set (documents, writers: rows of one may be alike), (rows,) integers or
-                strings, or the name of a column of its Arrow files: the report's errors take groups, not rows, as
+                strings, or the name of a column of Arrow files or tables: the report's errors take groups, not rows, as
                 independent. It takes 8 bytes a row; not with a checkpoint, shard or engine
     anatomy     take the loss apart, as `Report.anatomy`: quantiles, the part of the worst 1 %, and, where the model
                 gives probabilities, top-k accuracies, Brier score and calibration error. Exact and in fixed memory; no
                 other result changes
-    by          results by value as well: as `groups` is given, at most 1,000 different ones; not with an engine
+    by          `anatomy`, and results by value in it: as `groups` is given, at most 1,000 different ones; not with an
+                engine
     progress    called with (rows done, rows in all) after each chunk; True: a bar, at a terminal or in a notebook
     options     checkpoint, shard, engine, file of losses, callbacks
 

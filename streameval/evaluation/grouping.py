@@ -32,7 +32,7 @@ class Clusters:
 class GroupSums:
     """Exact sums by group of the rows of a selection: the same however rows are cut into parts.
 
-    groups  (rows,) one group for each row of the source, or the name of a column of its Arrow files
+    groups  (rows,) one group for each row of the source, or the name of a column of it
     scorer  whose losses are added up, by its place in the pass
     """
 

@@ -43,7 +43,7 @@ class Report(Carried):
     loss_function  what a row costs
     model, data   what was evaluated; of merged shards, its names
     resources  what it cost
-    scorer     who computed the rows' losses: "native"
+    scorer     who computed the rows' losses: "native", the library of `--with` or of the object, "callable", "saved"
     tally      the state with the digests of blocks, where a pass kept them
     identity   what the pass was of, where it was a shard, had a checkpoint or ran on an engine
     clusters   errors by group of rows, where groups were given
@@ -67,12 +67,12 @@ class Report(Carried):
 
     @property
     def loss(self) -> float | None:
-        """Mean loss in nats, None without rows."""
+        """Mean loss in the loss's unit, nats of cross-entropy; None without rows."""
         return self.state.loss
 
     @property
     def loss_sum(self) -> float:
-        """Sum of the losses in nats."""
+        """Sum of the losses, in the same unit."""
         return self.state.sums.total
 
     @property

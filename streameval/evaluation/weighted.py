@@ -262,8 +262,8 @@ def evaluate_weighted(
     class_weights  (classes,) at least 0: w_k weighs the term of class k. A label's row has the weight w_label; of
                    soft rows, which have no label, each counts 1 in the denominator
     ignore_index   a label, inside or outside of the classes, whose rows count nowhere
-    weights        (rows,) at least 0, one for each row of the data set, or the name of a column of its Arrow files: a
-                   row's loss and its weight are multiplied by it
+    weights        (rows,) at least 0, one for each row of the data set, or the name of a column of it: a row's loss and
+                   its weight are multiplied by it
     others         as for `evaluate`
 
     Label smoothing spreads before the classes are weighed, as there. Saved outputs need `whole=True` for that, and

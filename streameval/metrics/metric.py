@@ -69,8 +69,9 @@ class Metric(Generic[V]):
     def merge(self, others: Metric[V] | Iterable[Metric[V]]) -> Self:
         """Take in the rows of other metrics, of other processes for instance, and return itself.
 
-        Raises UsageError for a metric of another kind or other settings, and for one whose rows are here already: of a
-        list that all processes gathered, take `streameval.metrics.merge(list)`.
+        Raises UsageError for a metric of another kind or other settings, and, unless rows have numbers, by which each
+        counts once, for one whose rows are here already: of a list that all processes gathered, take
+        `streameval.metrics.merge(list)`.
         """
         for other in [others] if isinstance(others, Metric) else others:
             self._join(other)
@@ -184,7 +185,8 @@ class Metric(Generic[V]):
 def merge(metrics: Iterable[Metric[V]]) -> Metric[V]:
     """A new metric with the rows of all of them: what `torch.distributed.all_gather_object` collected, for instance.
 
-    Raises UsageError for none, for metrics of several kinds or settings, and for one that is there twice.
+    Raises UsageError for none, for metrics of several kinds or settings, and, unless rows have numbers, for one that is
+    there twice.
     """
     every = list(metrics)
     if not every or not all(isinstance(one, Metric) for one in every):

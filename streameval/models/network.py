@@ -169,7 +169,7 @@ class Network:
 
         Raises:
             StorageError: the file cannot be written.
-            UsageError: the name ends as another weight format's does: .pkl, .npz, .onnx.
+            UsageError: the name ends as another weight format's does: .pkl, .npz, .pt, .onnx.
         """
         from streameval.models.writing import save
 

@@ -31,7 +31,7 @@ class Predictor:
                 makes one of
     returns     "logits", "probabilities" or "numbers", as of a regression; None: seen at the first rows.
                 Probabilities of classes are not negative, and sum to 1 in every row
-    outputs     numbers of a row; None: seen at the first rows
+    outputs     numbers of a row; 0: seen at the first rows
     shapes      of a row as predict takes it: the first that works is taken. () stands for a flat row (features,),
                 "image" for channels first, (1, h, w) of a data set of (h, w)
     raw         False: x is float32, stored values times the data set's scale. True: x is as stored, uint8 for images

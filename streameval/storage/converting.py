@@ -47,7 +47,8 @@ def convert(
 ) -> Path:
     """Convert a data set to one that is mapped, a file or folder, and return its path.
 
-    convert(data, dest)             all that `open` takes: tables, folders, arrays, streams
+    convert(data, dest)             all that `open` takes, with classes or weights of classes as targets: tables,
+                                    folders, arrays, streams
     convert(images, labels, dest)   a pair of IDX files, raw or gzip; `convert((images, labels), dest)` is the same
 
     format       "arrow" or "npy"; default: "arrow" when `dest` ends with .arrow, else "npy"

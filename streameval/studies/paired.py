@@ -146,7 +146,7 @@ def paired(
                 estimated as mean(earlier) + mean(difference)
     level       of each interval by itself; `simultaneous` ones hold together
     loss, eps   as for `evaluate` · max_memory: bytes, or "256M", that reading may hold beyond imports and kernels
-    progress    called with (rows done, rows in all); True: a bar
+    progress    called with (rows done, rows in all) of a pass over all rows; True: a bar
     on_step     called at every look of the sequential form
 
     Raises:
