@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from streameval.reports.numbers import count, nats, percent
@@ -21,7 +20,7 @@ def ratio(result: Ratio, style: TextStyle) -> str:
     """A ratio with its error."""
     interval = result.interval
     ends = "none: one group says nothing of others"
-    if math.isfinite(interval.high):
+    if result.groups > 1:
         ends = f"{nats(interval.low)} … {nats(interval.high)} for further data, about"
     pairs = [
         (result.unit, f"{nats(result.estimate, 6)}, of these rows: exact"),

@@ -22,6 +22,8 @@ from streameval.statistics.intervals.method import Interval
 from streameval.statistics.population import PIECE
 
 SCHEMA = "streameval/ratio/1"
+# e to this is about the largest float64.
+MOST_NATS = 709.0
 SIGN = (
     "The values sum to less than 0, as logarithms of probabilities do; expected losses, -log(p): if they are log(p), "
     "change their sign."
@@ -91,9 +93,15 @@ def perplexity(values: Any, tokens: Any, *, groups: Any = None, level: float = L
     """Return exp(sum(values) / sum(tokens)); arguments and errors as for `loss_by_weight`.
 
     The interval is that of the ratio, its ends raised too: it is not symmetric, and holds where that holds. It warns of
-    values that sum to less than 0, as log(p) does.
+    values that sum to less than 0, as log(p) does. Raises DataError as well for 709 nats a token and more on average,
+    which is more than e can be raised to.
     """
     ratio = loss_by_weight(values, tokens, groups=groups, level=level)
+    if ratio.estimate >= MOST_NATS:
+        raise DataError(
+            f"values: {ratio.estimate:.6g} nats by weight on average, and e to that is no number. Expected "
+            "summed losses in nats, and the tokens of each row: name the column of tokens (--weight-column)."
+        )
     return _transformed(ratio, "perplexity", _raised, _raised(ratio.estimate))
 
 
@@ -106,7 +114,7 @@ def bits_per_byte(values: Any, lengths: Any, *, groups: Any = None, level: float
 
 def _raised(nats: float) -> float:
     """e^nats, infinite where it fits no float: two documents can leave an end of thousands of nats."""
-    return exp(nats) if nats < 709.0 else math.inf
+    return exp(nats) if nats < MOST_NATS else math.inf
 
 
 def _transformed(ratio: Ratio, unit: str, change: Callable[[float], float], slope: float) -> Ratio:

@@ -134,11 +134,15 @@ def test_weights_that_cannot_be_are_refused():
     for huge in (1e300, 1e308):
         with pytest.raises(DataError, match="too large to be squared"):
             perplexity(np.full(3, huge) * [1, 1, -1], np.array([1, 1, 1]))
+    with pytest.raises(DataError, match=r"values: 750 nats .* is no number.*--weight-column"):
+        perplexity(np.array([700.0, 800.0]), np.array([1, 1]))
     two = perplexity(np.array([1.0, 900.0]), np.array([1, 1]))
     assert two.interval.high == math.inf
+    assert " … ∞ for further data" in str(two)
     one = perplexity(np.array([2.0]), np.array([1]))
     assert one.stderr is None
     assert one.interval.high == math.inf
+    assert "none: one group says nothing of others" in str(one)
 
 
 def test_the_command_reads_columns_and_says_of_which_rows(tmp_path):
