@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from streameval.arguments import array_of, integer
+from streameval.arguments import array_of, describe_value, integer
 from streameval.errors import ModelError, UsageError
 
 Shape = tuple[int, ...]
@@ -41,7 +41,8 @@ class Predictor:
                 has no checkpoint and no shards
     path        of the file it came from, or None · files: further ones that belong to it
 
-    Its bits are its own: chunks and threads may change the last ones. Sums over them are exact.
+    Its bits are its own: chunks and threads may change the last ones. Sums over them are exact. Raises UsageError for
+    what is none of these.
     """
 
     predict: Callable[[Any], ArrayLike]
@@ -67,8 +68,16 @@ class Predictor:
             raise UsageError(f"returns: {self.returns!r}, expected one of {', '.join(RETURNS)}, or None.")
         integer("batch_rows", self.batch_rows, least=1)
         integer("outputs", self.outputs, least=0)
-        if not self.shapes:
-            raise UsageError("shapes: none, expected one at least, such as ((1, 28, 28),).")
+        if not (isinstance(self.shapes, tuple | list) and self.shapes and all(map(_is_shape, self.shapes))):
+            raise UsageError(
+                f"shapes: {describe_value(self.shapes)}, expected a tuple of one shape of a row or more, such as "
+                "((1, 28, 28),) or ('image',)."
+            )
+        if self.identity is not None and not (isinstance(self.identity, str) and self.identity):
+            raise UsageError(
+                f"identity: {describe_value(self.identity)}, expected text, such as a hash or a version; None where it "
+                "is not known."
+            )
 
     @property
     def shape(self) -> Shape:
@@ -152,6 +161,13 @@ class Predictor:
                 f"{features} features. Choose the model that belongs to this data."
             )
         return replace(self, shapes=shapes)
+
+
+def _is_shape(given: Any) -> bool:
+    """Whether it is the shape of a row: the word, or a tuple of integers."""
+    sides = given if isinstance(given, tuple) else (None,)
+    whole = all(isinstance(one, int | np.integer) and not isinstance(one, bool) and one >= 0 for one in sides)
+    return given == "image" or whole
 
 
 def _same_order(given: Shape, row: Shape) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import naive
 import numpy as np
@@ -300,3 +301,21 @@ def test_one_output_is_told_which_loss_takes_it(model) -> None:
     with pytest.raises((LabelError, ModelError), match="--loss binary-cross-entropy"):
         se.evaluate(model, (x, t))
     assert se.evaluate(model, (x, t), loss=se.BinaryCrossEntropy()).loss is not None
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    ["image", (1, 28, 28), ("img",), (), 5, ([1, 28, 28],), ((-1, 28),), ((1.0, 28),), ((True, 28),)],
+)
+def test_shapes_that_are_none_are_refused_with_an_example(shapes: Any) -> None:
+    """A comma that was forgotten: ("image") is a text, and (1, 28, 28) one shape, not a tuple of shapes."""
+    with pytest.raises(UsageError, match=r"shapes: .*expected a tuple .*\(\(1, 28, 28\),\) or \('image',\)"):
+        se.Predictor(predict=len, shapes=shapes)
+    assert se.Predictor(predict=len, shapes=[(), "image", (np.int64(1), 28)]).shapes[1] == "image"
+
+
+@pytest.mark.parametrize("identity", ["", 7, b"7"])
+def test_an_identity_is_text(identity: Any) -> None:
+    """Of an empty one the hash would be that of the name, which other models may have too."""
+    with pytest.raises(UsageError, match=r"identity: .*expected text"):
+        se.Predictor(predict=len, identity=identity)
