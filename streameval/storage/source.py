@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeGuard, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval.arguments import integer
 from streameval.frozen import frozen
 
 Hashes = tuple[str, str]
@@ -29,7 +30,11 @@ class Span:
         return self.stop - self.start
 
     def cut(self, rows: int) -> Iterator[Span]:
-        """Yield consecutive spans of `rows` rows that tile this one; the last may be shorter."""
+        """Yield consecutive spans of `rows` rows, at least 1, that tile this one; the last may be shorter.
+
+        Raises UsageError for fewer.
+        """
+        rows = integer("rows", rows, least=1)
         for start in range(self.start, self.stop, rows):
             yield Span(start, min(start + rows, self.stop))
 

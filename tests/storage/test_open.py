@@ -585,3 +585,12 @@ def test_a_folder_is_in_the_order_of_its_numbers_whatever_other_digits_are_in_na
         part = slice(2 * k, 2 * k + 2)
         storage.create(tmp_path / names[k], [(x[part], t[part])], rows=2, shape=(3, 4), dtype="uint8")
     assert np.array_equal(storage.open(tmp_path).take(np.arange(2 * len(names))).t, t)
+
+
+@pytest.mark.parametrize("rows", [0, -1, 2.0])
+def test_a_span_is_not_cut_into_pieces_without_rows(rows):
+    """Of pieces of -1 rows none came, without a word: a loop over them left all rows out."""
+    with pytest.raises(UsageError, match="rows: "):
+        list(Span(0, 10).cut(rows))
+    assert [len(one) for one in Span(2, 12).cut(4)] == [4, 4, 2]
+    assert list(Span(3, 3).cut(4)) == []
