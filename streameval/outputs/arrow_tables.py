@@ -21,6 +21,7 @@ from streameval.tables.csv_reader import BLOCK, line_of_names, long_row
 from streameval.tables.sized import SizedFile
 from streameval.tables.told import damaged, told, told_of_columns
 
+COMPRESSED = (".gz", ".bz2", ".zst")
 # The key and columns of the files that `evaluate --losses` writes.
 RECORD, OWN = b"streameval.losses", ("row", "loss")
 
@@ -64,7 +65,9 @@ def csv(path: str) -> Table:
     import pyarrow as pa
     from pyarrow import csv as pacsv
 
-    _, parting = line_of_names(path)
+    line, parting = line_of_names(path)
+    if path.endswith(COMPRESSED) and line.lstrip().startswith((b"{", b"[")):
+        raise DataError(f"{path}: JSON, which is not read compressed, as CSV is. Decompress it first.")
     parsing = pacsv.ParseOptions(delimiter=parting.decode(), newlines_in_values=True)
 
     def opened(wanted: Sequence[str] | None) -> Any:

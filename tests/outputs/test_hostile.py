@@ -73,6 +73,12 @@ def test_names_that_are_no_text_are_refused(form: str, said: bool, tmp_path: Pat
             '[{"v": 1}, {"v": 1, "w": {"x": 1, "x": 2}}]',
             "item 1: .*the name 'x' is there twice",
         ),
+        (
+            "lines.jsonl.gz",
+            gzip.compress(b'{"v": 1}\n{"v": 0}\n', mtime=0),
+            "JSON, which is not read compressed.*Decompress",
+        ),
+        ("list.json.gz", gzip.compress(b' [{"v": 1}]', mtime=0), "JSON, which is not read compressed"),
         ("bad.csv", "v,w\n1,2\nx,3\n", "column v, row 1: 'x', expected a number"),
         ("ragged.csv", "v,w\n1,2\n3\n", "cannot be read: CSV parse error"),
         ("other.bin", b"\0\1\2\3" * 20, r"begins with b'\\x00.*expected Arrow, Parquet, CSV"),
