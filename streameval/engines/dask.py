@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -109,8 +108,6 @@ class Dask:
                 place = self.address or stack.enter_context(self._own_workers())
                 client = _client(place)
                 stack.callback(_leave, client)
-                if self.address is None:
-                    _deafen(client)
             except (OSError, TimeoutError, ValueError) as error:
                 if isinstance(error, StreamevalError):
                     raise
@@ -160,21 +157,6 @@ def _leave(client: Any) -> None:
     except (OSError, TimeoutError):
         # It would try again, for longer, when it is deleted.
         client.status = "closed"
-
-
-def _deafen(client: Any) -> None:
-    """Let workers of our own, and those that take the place of dead ones, not hear Ctrl-C.
-
-    A terminal sends it to all processes; it is for the one that has the checkpoint, which then ends the others.
-    """
-    from distributed import WorkerPlugin
-
-    deaf = type("Deaf", (WorkerPlugin,), {"setup": _ignore_interrupts})
-    client.register_plugin(deaf())
-
-
-def _ignore_interrupts(plugin: Any, worker: Any) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class _Sent:

@@ -304,3 +304,47 @@ def test_ctrl_c_at_a_terminal_ends_a_pass_on_workers_with_its_checkpoint(
     assert 0 < done < 6_000_000
     again = result("evaluate", model, data, "--checkpoint", kept)
     assert again["digest"] == result("evaluate", model, data)["digest"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kept", "later"), [(True, 0.0), (False, 0.3)])
+def test_ctrl_c_at_a_terminal_while_workers_start_ends_the_pass(
+    folder: Path, tmp_path: Path, kept: bool, later: float
+) -> None:
+    """They do not hear it from their first step on, and are not left half started."""
+    pytest.importorskip("distributed", reason="Dask is not installed: pip install 'streameval[dask]'")
+    model, data, checkpoint = folder / "model.safetensors", folder / "drawn.arrow", tmp_path / "kept"
+    options = ("--engine", "dask", *(("--checkpoint", checkpoint) if kept else ()))
+    process = start("evaluate", model, data, *options, start_new_session=True)
+    workers_of(process, 2)
+    time.sleep(later)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    said = f"interrupted: 0 of {ROWS} rows are kept in {checkpoint}. The same evaluation goes on from there."
+    assert (process.returncode, out, err) == (130, "", f"streameval: warning: {said}\n" if kept else "")
+
+
+@pytest.mark.slow
+def test_workers_that_do_not_start_are_5(folder: Path) -> None:
+    """The system may kill one for the memory that it takes."""
+    pytest.importorskip("distributed", reason="Dask is not installed: pip install 'streameval[dask]'")
+    process = start("evaluate", folder / "model.safetensors", folder / "drawn.arrow", "--engine", "dask")
+    for worker in workers_of(process, 2):
+        worker.kill()
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (5, ""), err
+    assert err.startswith("streameval: error: this machine: Dask workers could not be started (")
+    assert err.count("\n") == 1, err
+
+
+def workers_of(process: Any, count: int) -> list[Any]:
+    """So many processes of workers, as soon as they are there: they then import what they need for a while."""
+    psutil = pytest.importorskip("psutil")
+    for _ in range(60_000):
+        assert process.poll() is None, process.communicate()
+        children = psutil.Process(process.pid).children()
+        workers = [one for one in children if "spawn_main" in " ".join(one.cmdline())]
+        if len(workers) >= count:
+            return workers
+        time.sleep(0.001)
+    raise AssertionError("no workers came")
