@@ -262,6 +262,7 @@ class _Pass:
                         options.losses, spool, self.span, self.selection,
                         model=self.model, data=self.source, loss=self.loss,
                     )  # fmt: skip
+                _stop_if_told(writer, deferred)
             listeners.finished(report)
             if spool is not None:
                 spool.remove()
@@ -361,12 +362,7 @@ def _drive(
             if part is not None:
                 for sink in (*sinks, watch):
                     sink.add(part)
-            if deferred is not None and deferred.waiting and writer is not None:
-                writer.save()
-                try:
-                    warnings.warn(f"interrupted: {writer.kept()}", StreamevalWarning, stacklevel=2)
-                finally:
-                    deferred.deliver()
+            _stop_if_told(writer, deferred)
     except IncompleteError as error:
         try:
             source.check_unchanged()
@@ -383,3 +379,18 @@ def _drive(
             raise StorageError(f"{error} This time they are not: {full}") from error
         # The others are kept: whatever was wrong, the pass is incomplete and can go on.
         raise IncompleteError(str(error)) from error
+    except StorageError:
+        # Who ends a group of processes ends the workers too, which is no other trouble.
+        _stop_if_told(writer, deferred)
+        raise
+
+
+def _stop_if_told(writer: CheckpointWriter | None, deferred: DeferredSignals | None) -> None:
+    """Where a signal waits, write the checkpoint, say what it keeps, and let the signal do what it does."""
+    if writer is None or deferred is None or not deferred.waiting:
+        return
+    writer.save()
+    try:
+        warnings.warn(f"interrupted: {writer.kept()}", StreamevalWarning, stacklevel=2)
+    finally:
+        deferred.deliver()

@@ -6,6 +6,7 @@ import json
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,15 @@ from hypothesis import strategies as st
 from long_runs import CLASSES, drawn, network, start, write
 
 import streameval as se
-from streameval.errors import DataError, LockedError, StreamevalError, StreamevalWarning, UsageError
+from streameval.engines.local import Local
+from streameval.errors import (
+    DataError,
+    LockedError,
+    StorageError,
+    StreamevalError,
+    StreamevalWarning,
+    UsageError,
+)
 from streameval.evaluation import tally as tallies
 from streameval.evaluation.checkpoint import Checkpoint
 from streameval.evaluation.evaluate import PassOptions
@@ -331,6 +340,43 @@ def test_a_signal_waits_for_the_chunk_and_the_checkpoint(
     assert f"interrupted: {kept[0]['stop']} of {ROWS} rows are kept in {path}." in err
     report = se.evaluate(network(), data, options=PassOptions(checkpoint=path))
     assert report.digest == se.evaluate(network(), data).digest
+
+
+def test_a_signal_after_the_last_chunk_loses_none(data: Path, tmp_path: Path) -> None:
+    """It comes while workers are ended, or the report is made: the checkpoint then holds the whole pass."""
+    path, before = tmp_path / "pass.checkpoint", signal.getsignal(signal.SIGINT)
+
+    class Told(Local):
+        def map(self, spec: Any, tasks: Any) -> Iterator[Any]:
+            yield from super().map(spec, tasks)
+            signal.raise_signal(signal.SIGINT)
+
+    with (
+        pytest.warns(StreamevalWarning, match=f"interrupted: {ROWS} of {ROWS} rows are kept"),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        se.evaluate(network(), data, options=PassOptions(checkpoint=path, engine=Told()))
+    assert signal.getsignal(signal.SIGINT) == before
+    listener = StopAt(0)
+    report = se.evaluate(network(), data, options=PassOptions(checkpoint=path, callbacks=[listener]))
+    assert (report.digest, listener.computed) == (se.evaluate(network(), data).digest, 0)
+
+
+def test_a_signal_that_workers_got_too_is_no_other_trouble(data: Path, tmp_path: Path) -> None:
+    """A batch system ends all processes of a job: workers that do not come any more are not what is told."""
+    path = tmp_path / "pass.checkpoint"
+
+    class Gone(Local):
+        def map(self, spec: Any, tasks: Any) -> Iterator[Any]:
+            signal.raise_signal(signal.SIGINT)
+            raise StorageError("no workers")
+            yield
+
+    with (
+        pytest.warns(StreamevalWarning, match=f"interrupted: 0 of {ROWS} rows are kept"),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        se.evaluate(network(), data, options=PassOptions(checkpoint=path, engine=Gone()))
 
 
 def test_a_second_signal_ends_at_once(data: Path, tmp_path: Path) -> None:
