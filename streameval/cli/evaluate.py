@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +14,9 @@ from streameval.cli.input_options import InputOptions, pass_input_options
 from streameval.cli.pass_options import OF_A_REPORT, PassOptions, pass_options
 from streameval.cli.saved_options import SavedOptions, check_alone, saved_options
 from streameval.cli.weighting import WeightingOptions, weighting_options
+
+if TYPE_CHECKING:
+    from streameval.evaluation.report import Report
 
 
 @click.command()
@@ -92,10 +97,17 @@ def command(
         whole=anatomy,
     )
     key = run.signing()
-    settings, selected = run.settings(key), parse_rows(rows, subject.rows)
-    kernels.ready(subject.data, subject.model, loss=subject.loss)
-    with progress.progress("evaluating") as on_progress:
-        report = evaluate.evaluate(
+    with contextlib.ExitStack() as drawing:
+
+        def put_away(report: Report) -> None:
+            drawing.close()
+            figures.write("report", report)
+            output.show(report, as_json, partial(text.report, images=images), key)
+
+        settings, selected = run.settings(key, put_away), parse_rows(rows, subject.rows)
+        kernels.ready(subject.data, subject.model, loss=subject.loss)
+        on_progress = drawing.enter_context(progress.progress("evaluating"))
+        evaluate.evaluate(
             subject.model,
             subject.data,
             rows=selected,
@@ -110,5 +122,3 @@ def command(
             progress=on_progress,
             options=settings,
         )
-    figures.write("report", report)
-    output.show(report, as_json, partial(text.report, images=images), key)

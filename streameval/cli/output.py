@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 def show(
     result: Result, as_json: bool, text: Callable[[Result, TextStyle], str], key: bytes | None = None
 ) -> None:
-    """Print `result` as JSON, signed where a key is given, or as what `text` makes of it."""
+    """Print `result` as JSON, signed where a key is given, or as what `text` makes of it; to the last byte."""
     if sys.stdout is None:
         return
     if not as_json:
@@ -26,3 +26,4 @@ def show(
         from streameval.evaluation.sealed import seal
 
         print(dumps(seal(plain(result), key)))
+    sys.stdout.flush()

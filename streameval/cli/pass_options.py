@@ -13,7 +13,11 @@ from streameval.files import Output
 from streameval.frozen import frozen
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from streameval.evaluation import evaluate
+    from streameval.evaluation.events import Advanced, Started
+    from streameval.evaluation.report import Report
 
 # Options of `evaluate` that are about the report of one plain mean, and the pass that makes it: what prints something
 # else goes without.
@@ -71,8 +75,10 @@ class PassOptions:
             Output("--events", self.events, added=True),
         )
 
-    def settings(self, key: bytes | None) -> evaluate.PassOptions:
+    def settings(self, key: bytes | None, put_away: Callable[[Report], None]) -> evaluate.PassOptions:
         """What they mean to `evaluate`, with the key of `signing`, which a pipe gives only once.
+
+        put_away  called with the report when all else is written, and before the checkpoint is removed
 
         Raises UsageError for options that do not go together.
         """
@@ -95,9 +101,23 @@ class PassOptions:
             callbacks.append(StateFile(self.state, key))
         if self.events is not None:
             callbacks.append(EventFile(self.events))
+        callbacks.append(_PutAway(put_away))
         computing = None if self.engine is None else engine(self.engine, address=self.address)
         kept = None if self.checkpoint is None else Checkpoint(self.checkpoint, key=key)
         return evaluate.PassOptions(kept, shard, computing, self.losses, callbacks)
+
+
+class _PutAway:
+    """A callback that is told of the report alone."""
+
+    def __init__(self, finished: Callable[[Report], None]) -> None:
+        self.finished = finished
+
+    def started(self, event: Started) -> None: ...
+
+    def advanced(self, event: Advanced) -> None: ...
+
+    def stopped(self, error: BaseException) -> None: ...
 
 
 pass_options = options.gathered(

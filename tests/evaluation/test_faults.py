@@ -265,6 +265,22 @@ def _limit_files() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="A full disk is made of /dev/full here")
+def test_a_result_that_cannot_be_written_leaves_the_checkpoint(
+    folder: Path, tmp_path: Path, slow: tuple[Any, ...], whole: dict[str, Any]
+) -> None:
+    """Hours of work are not lost for a redirection to a full disk; once the result is out, the file goes."""
+    leave_a_checkpoint(slow, tmp_path)
+    model, data, checkpoint = folder / "model.safetensors", folder / "drawn.arrow", tmp_path / "kept"
+    with Path("/dev/full").open("w") as full:
+        process = start("evaluate", model, data, "--checkpoint", checkpoint, "--json", stdout=full)
+        assert "No space left on device" in process.communicate(timeout=60)[1]
+    assert process.returncode == 5
+    assert json.loads(checkpoint.read_bytes())["tallies"]
+    assert finish(folder, tmp_path)["digest"] == whole["digest"]
+    assert not checkpoint.exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
