@@ -84,10 +84,12 @@ def kernel(
 
     name: under which it is kept, one for each code; default: those of its file and function; "" keeps it not.
     The caller raises KernelError in a fork of a process that ran parallel kernels, whose threads are not there, or that
-    was forked in the middle of any kernel.
+    was forked in the middle of any kernel; and where settings of Numba forbid compiling, or name missing threads.
     """
 
     def wrap(function: Callable[..., None]) -> Callable[..., None]:
+        if numba.config.DISABLE_JIT:
+            raise KernelError("NUMBA_DISABLE_JIT is set, but only compiled kernels compute here. Unset it.")
         compiled = numba.njit(nogil=True, parallel=parallel)(function)
         compiled.typeof_pyval = functools.partial(_type_of, compiled.typeof_pyval)
         ready = False
@@ -104,7 +106,9 @@ def kernel(
                 if not ready:
                     if name != "":
                         use_cache(compiled, name)
-                    _Threads.started = _Threads.started or parallel
+                    if parallel:
+                        _launch_threads()
+                        _Threads.started = True
                     # A call that finds nothing compiled first asks every installed package for extensions of Numba.
                     compile_kernel(compiled, tuple(map(compiled.typeof_pyval, arguments)))
                     ready = True
@@ -115,6 +119,19 @@ def kernel(
         return call
 
     return wrap
+
+
+def _launch_threads() -> None:
+    """Start Numba's threads before a kernel is read from the disk, which would be taken for damaged without them."""
+    from numba.np.ufunc import parallel
+
+    try:
+        parallel._launch_threads()
+    except ValueError as error:
+        raise KernelError(
+            f"Numba cannot start threads, with NUMBA_THREADING_LAYER={numba.config.THREADING_LAYER}: "
+            f"{' '.join(str(error).split()).rstrip('.')}. Unset NUMBA_THREADING_LAYER to have what is there."
+        ) from error
 
 
 def _type_of(otherwise: Callable[[Any], Any], value: Any) -> Any:

@@ -657,3 +657,28 @@ def test_what_a_newcomer_gets_wrong_is_told_with_what_to_do(
     assert (done.returncode, done.stdout) == (code, "")
     assert told in done.stderr
     assert report.read_text().startswith("{")
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        (
+            "NUMBA_DISABLE_JIT",
+            "1",
+            "NUMBA_DISABLE_JIT is set, but only compiled kernels compute here. Unset it.",
+        ),
+        (
+            "NUMBA_THREADING_LAYER",
+            "rope",
+            "with NUMBA_THREADING_LAYER=rope: The threading layer requested 'rope'",
+        ),
+    ],
+)
+def test_a_setting_of_numba_that_forbids_kernels_is_named(
+    digits_file: Path, network_file: Path, setting: str, value: str, said: str
+) -> None:
+    """In one line; it may have been set for something else."""
+    done = streameval("evaluate", network_file, digits_file, env={setting: value})
+    assert (done.returncode, done.stdout) == (1, "")
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
