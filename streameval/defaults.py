@@ -39,6 +39,9 @@ SEQUENTIAL_METHOD = "betting"
 # Those that hold for any sample of losses within their bounds; the others are approximations.
 GUARANTEED = ("bernstein", "serfling", "betting", "predictable")
 
+# How names of model files end, and of no others: .npz may be a model, data or saved outputs.
+WEIGHTS = (".pkl", ".pickle", ".pt", ".pth", ".safetensors", ".onnx")
+
 # What is estimated: the mean loss, or the share of rows predicted right.
 OF = ("loss", "accuracy")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,8 +13,9 @@ import pytest
 
 import streameval as se
 from streameval import defaults
-from streameval.errors import UsageError
+from streameval.errors import DataError, UsageError
 from streameval.losses import LOSSES, CrossEntropy, choose_loss
+from streameval.models import formats
 from streameval.statistics.intervals import INTERVALS
 from streameval.statistics.sequences import SEQUENCES
 
@@ -59,6 +61,24 @@ def test_the_methods_are_those_of_the_tables_in_their_order() -> None:
 
 def test_the_losses_that_can_be_chosen_are_those_that_are_computed() -> None:
     assert set(defaults.LOSSES) == set(LOSSES) - {"recorded", "clipped-cross-entropy"}
+
+
+def test_names_of_models_end_as_weight_formats_say() -> None:
+    """But .npz, which the content has to tell apart."""
+    endings = [ending for form in formats.FORMATS.values() for ending in form.endings]
+    assert sorted(defaults.WEIGHTS) == sorted(set(endings) - {".npz"})
+
+
+@pytest.mark.parametrize("ending", defaults.WEIGHTS)
+def test_a_model_in_place_of_rows_is_told_by_its_name(ending: str, tmp_path: Path) -> None:
+    """In small and large letters, whatever its bytes look like."""
+    for name in (f"model{ending}", f"MODEL{ending.upper()}"):
+        path = tmp_path / name
+        path.write_bytes(b"PK\x03\x04" if ending in (".pt", ".pth") else b"\x80\x02 of anything")
+        with pytest.raises(DataError, match="a file of weights, expected data"):
+            se.open(path)
+        with pytest.raises(UsageError, match="its name is that of a model, expected saved outputs"):
+            se.open_outputs(path, loss="loss")
 
 
 def test_the_ways_to_read_are_those_that_opening_knows(digits_file) -> None:

@@ -51,5 +51,5 @@ def by_content(head: bytes) -> str | None:
 
 
 def by_ending(suffix: str) -> str | None:
-    """Return the format whose files' names end so, or None."""
-    return next((name for name, form in FORMATS.items() if suffix in form.endings), None)
+    """Return the format whose files' names end so, in small or large letters, or None."""
+    return next((name for name, form in FORMATS.items() if suffix.lower() in form.endings), None)

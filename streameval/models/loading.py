@@ -125,7 +125,7 @@ def _opened(name: str) -> Iterator[BinaryIO]:
 def _named_format(name: str, head: bytes, path: str) -> str:
     """As `_format`, with the file's name in the error."""
     try:
-        return _format(head, Path(path).suffix.lower())
+        return _format(head, Path(path).suffix)
     except ModelError as error:
         raise ModelError(f"{name}: {error}") from None
 

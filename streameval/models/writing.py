@@ -34,7 +34,7 @@ def save(model: Network, path: str | os.PathLike[str]) -> None:
     """
     from safetensors.numpy import save as serialize
 
-    if by_ending(Path(path).suffix.lower()) not in (None, "safetensors"):
+    if by_ending(Path(path).suffix) not in (None, "safetensors"):
         raise UsageError(
             f"{path}: a network is written as safetensors. Give a name that ends with .safetensors."
         )

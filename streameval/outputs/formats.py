@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
+from streameval.defaults import WEIGHTS
 from streameval.errors import DataError, UsageError
 from streameval.files import regular_file
 from streameval.outputs.table import Table
@@ -47,8 +48,7 @@ MAGIC: Final = (
     (re.compile(rb"\s*\["), "json"),
     (re.compile(rb"\s*\{"), "jsonl"),
 )
-MODELS: Final = (".pkl", ".pickle", ".safetensors", ".onnx", ".pt", ".pth")
-MAYBE_MODELS: Final = (".npz",)
+MAYBE_MODELS: Final = (*WEIGHTS, ".npz")
 
 
 def open_table(data: Any, form: str | None = None) -> Table:
@@ -85,7 +85,7 @@ def recognise(path: str) -> str:
     with regular_file(path, "saved outputs") as file:
         head = file.read(SNIFFED)
     form = next((form for pattern, form in MAGIC if pattern.match(head)), "csv")
-    if Path(path).suffix in MODELS:
+    if path.lower().endswith(WEIGHTS):
         raise UsageError(
             f"{path}: its name is that of a model, expected saved outputs. To evaluate a model, name the data too: "
             "MODEL DATA."
@@ -106,7 +106,7 @@ def recognise(path: str) -> str:
 
 def is_models_name(path: str) -> bool:
     """Whether a file's name is that of a model, or may be."""
-    return Path(path).suffix in MODELS + MAYBE_MODELS
+    return path.lower().endswith(MAYBE_MODELS)
 
 
 def _in_zip(path: str) -> str:

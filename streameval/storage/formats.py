@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from streameval.defaults import WEIGHTS
 from streameval.errors import DataError, StreamevalError, UsageError
 from streameval.frozen import frozen
 from streameval.storage import arrow, idx, npy
@@ -31,7 +32,6 @@ FORMS: Final = (
     "list of several of them, "
     "a pair (images, labels) of IDX paths, or a pair (x, t) of NumPy arrays"
 )
-WEIGHTS: Final = (".safetensors", ".pkl", ".pickle", ".onnx")
 ZIP: Final = b"PK\x03\x04"
 CSV: Final = tuple(f"{one}{packed}" for one in (".csv", ".tsv") for packed in ("", ".gz", ".bz2", ".zst"))
 
@@ -144,7 +144,7 @@ FORMATS: Final[dict[str, Format]] = {
 FOREIGN: Final[dict[str, Foreign]] = {
     "weights": Foreign(
         "file",
-        lambda path, start: path.suffix in WEIGHTS,
+        ends(*WEIGHTS),
         f"a file of weights, expected data. Is the order MODEL DATA? Data are {FORMS}.",
         weights=True,
     ),
