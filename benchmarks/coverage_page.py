@@ -6,10 +6,10 @@ import math
 from typing import Final
 
 from benchmarks.counting import FARTHEST, FIRST_LOOK, LEVEL, LOOKS, SIZES, Count
+from streameval.defaults import GUARANTEED, METHODS, SEQUENTIAL_METHODS
 
 # What each way of making intervals promises: for one batch of a fixed size, or at every look; bounds of losses known.
-GUARANTEED: Final = ("bernstein", "serfling", "betting", "predictable")
-ALWAYS: Final = ("until betting", "until predictable")
+ALWAYS: Final = tuple(f"until {method}" for method in SEQUENTIAL_METHODS if method in GUARANTEED)
 PROMISES: Final = {
     "normal": "approximate",
     "skew": "approximate",
@@ -111,7 +111,7 @@ def _words(found: Found) -> list[str]:
         "The approximations fall short here (in brackets: of all batches, those that missed without a warning):",
         "",
     ]
-    for method in ("normal", "skew", "asymptotic"):
+    for method in (one for one in METHODS if one not in GUARANTEED):
         said = []
         for name, (_, sides) in found.items():
             for n in SIZES:

@@ -55,6 +55,7 @@ def test_the_methods_are_those_of_the_tables_in_their_order() -> None:
     assert tuple(INTERVALS) == defaults.METHODS
     assert tuple(SEQUENCES) == defaults.SEQUENTIAL_METHODS
     assert set(defaults.SEQUENTIAL_METHODS) <= set(defaults.METHODS)
+    assert tuple(name for name, row in INTERVALS.items() if row.bounded) == defaults.GUARANTEED
     assert defaults.METHOD in defaults.METHODS
     assert defaults.SEQUENTIAL_METHOD in defaults.SEQUENTIAL_METHODS
 

@@ -67,6 +67,10 @@ def test_what_promises_less_is_seen_to_hold_less(found):
     assert "bounds, without replacement: until betting missed in" in said
 
 
+def test_all_that_is_counted_has_a_line_on_the_page(found):
+    assert {tuple(rows) for _, sides in found.values() for rows in sides.values()} == {tuple(page.PROMISES)}
+
+
 def test_the_page_is_made_of_the_counts(found, tmp_path, monkeypatch, capsys):
     stored = {"trials": TRIALS, "seed": 1, "missing": "Left out: everything real.", "populations": {}}
     for name, (title, sides) in found.items():

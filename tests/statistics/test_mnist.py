@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from peeking import peeking
 
+from streameval.defaults import GUARANTEED
 from streameval.losses import CrossEntropy
 from streameval.statistics.difference import difference_estimate, difference_interval, difference_until
 from streameval.statistics.intervals import INTERVALS, Batch, interval
@@ -124,7 +125,7 @@ def test_thirty_huge_losses_fool_normal_and_not_the_guaranteed_ones():
             .coverage
         )
         assert found["normal"].covered <= 0.06
-        for name in ("bernstein", "serfling", "betting", "predictable"):
+        for name in GUARANTEED:
             assert found[name].covered >= 0.95
 
 
