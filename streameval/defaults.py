@@ -9,8 +9,9 @@ from __future__ import annotations
 # Cross-entropy: E = -log(y + eps).
 EPS = 1e-7
 
-# What a row can cost, as options say it: names of `losses.LOSSES`.
-LOSSES = ("cross-entropy", "binary-cross-entropy", "squared", "absolute", "huber")
+# What a row can cost, as options say it, names of `losses.LOSSES`; those that compare outputs with numbers.
+NUMBER_LOSSES = ("squared", "absolute", "huber")
+LOSSES = ("cross-entropy", "binary-cross-entropy", *NUMBER_LOSSES)
 
 # Rows read at a time by a pass; by one of a small network over arrays in memory; by `stream`.
 CHUNK_ROWS = 16_384

@@ -14,7 +14,7 @@ import pytest
 import streameval as se
 from streameval import defaults
 from streameval.errors import DataError, UsageError
-from streameval.losses import LOSSES, CrossEntropy, choose_loss
+from streameval.losses import LOSSES, CrossEntropy, choose_loss, losses_class
 from streameval.models import formats
 from streameval.statistics.intervals import INTERVALS
 from streameval.statistics.sequences import SEQUENCES
@@ -62,6 +62,9 @@ def test_the_methods_are_those_of_the_tables_in_their_order() -> None:
 
 def test_the_losses_that_can_be_chosen_are_those_that_are_computed() -> None:
     assert set(defaults.LOSSES) == set(LOSSES) - {"recorded", "clipped-cross-entropy"}
+    assert {LOSSES[name][1] for name in defaults.LOSSES} <= set(se.__all__)
+    numbers = [name for name in LOSSES if getattr(losses_class(name), "outputs", None) == "numbers"]
+    assert tuple(numbers) == defaults.NUMBER_LOSSES
 
 
 def test_names_of_models_end_as_weight_formats_say() -> None:

@@ -13,7 +13,7 @@ import click
 
 from streameval.cli import options
 from streameval.cli.input_options import OF_LOSSES, given
-from streameval.defaults import LOSSES
+from streameval.defaults import LOSSES, NUMBER_LOSSES
 from streameval.errors import UsageError
 from streameval.frozen import frozen
 
@@ -205,7 +205,9 @@ saved_options = options.gathered(
     ),
     options.option("--probabilities", metavar="C", help="The same of probabilities."),
     options.option(
-        "--predictions", metavar="C", help="The same of numbers, for --loss squared, absolute or huber."
+        "--predictions",
+        metavar="C",
+        help=f"The same of numbers, for --loss {' or '.join(NUMBER_LOSSES)}.",
     ),
     options.option(
         "--label-column", metavar="C", help="True classes, or the numbers that outputs are compared with."

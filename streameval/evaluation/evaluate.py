@@ -171,13 +171,13 @@ def _warn_of_units(name: str, loss: Loss, sums: LossSums) -> None:
     if off <= MOST_OFF * sums.units:
         return
     # What would make the largest loss about 1.
-    factor = 10.0 ** math.ceil(-log(sums.largest) / LN10 / (1 if loss.name == "absolute" else 2))
+    factor = 10.0 ** math.ceil(-log(sums.largest) / LN10 / getattr(loss, "degree", 2))
     much = f"may be off by up to {100 * off / sums.units:.2g} %" if sums.units else "is lost"
-    delta = ", and delta with them" if loss.name == "huber" else ""
+    too = "".join(f", and {name} with them" for name in getattr(loss, "in_units", ()))
     warnings.warn(
         f"{name}: the largest {loss.name} loss is {sums.largest:.2g}, and losses are added up in steps of "
         f"2^-40 = 9.1e-13: their mean {much}. Measure outputs and targets in a smaller unit: multiply both, such as by "
-        f"{factor:.0e}{delta}.",
+        f"{factor:.0e}{too}.",
         StreamevalWarning,
         stacklevel=2,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from streameval.defaults import NUMBER_LOSSES
 from streameval.errors import DataError, UsageError
 from streameval.losses import choose_loss
 from streameval.losses.loss import Loss
@@ -116,8 +117,8 @@ def _with_targets_of(source: Source, loss: Loss) -> Source:
     if source.soft and source.classes == 1:
         raise DataError(
             f"{source.name}: the targets are one number a row, and loss {loss.name} takes integer classes (n,), or "
-            "weights of classes (n, classes). Give t.ravel().astype(np.int64); for regression, loss squared, absolute "
-            "or huber (--loss; loss=streameval.Squared())."
+            "weights of classes (n, classes). Give t.ravel().astype(np.int64); for regression, loss "
+            f"{' or '.join(NUMBER_LOSSES)} (--loss; loss=streameval.Squared())."
         )
     return source
 

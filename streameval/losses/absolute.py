@@ -18,6 +18,7 @@ class Absolute(Elementwise):
 
     name: ClassVar[str] = "absolute"
     formula: ClassVar[str] = "mean over the outputs of a row of |z - t|, z = network(x)"
+    degree: ClassVar[int] = 1
     detail: ClassVar[str] = "absolute error, the mean over a row's outputs"
 
     def term(self) -> Any:

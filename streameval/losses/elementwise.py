@@ -28,6 +28,9 @@ class Elementwise:
     least: ClassVar[float] = 0.0
     # What it takes of a model.
     outputs: ClassVar[str] = "numbers"
+    # Of small errors the loss grows with this power; and the options that are in units of the target.
+    degree: ClassVar[int] = 2
+    in_units: ClassVar[tuple[str, ...]] = ()
 
     @property
     def bounds(self) -> Bounds | None:

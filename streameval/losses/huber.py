@@ -28,6 +28,7 @@ class Huber(Elementwise):
     delta: float = 1.0
 
     name: ClassVar[str] = "huber"
+    in_units: ClassVar[tuple[str, ...]] = ("delta",)
 
     def __post_init__(self) -> None:
         expected = "a finite number above 0, for instance 1"

@@ -20,7 +20,8 @@ class Loss(Protocol):
 
     Where it is known, `least` is what no row costs less than, `outputs` what is taken of a model that classifies
     nothing ("logits", "numbers"), `targets` the ends of what a target may be, and `check_outputs` raises for another
-    number of outputs than the loss has parameters for.
+    number of outputs than the loss has parameters for. Of numbers, `degree` is the power with which the loss of small
+    errors grows (2 unless it says otherwise), and `in_units` names the options that are in units of the target.
     """
 
     name: ClassVar[str]

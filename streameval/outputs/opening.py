@@ -59,7 +59,7 @@ def open_outputs(
              it. One of these, or logits or probabilities: a column of lists, or several columns, with `label`, the
              column of true classes (integers from 0). Inside others a column is "outer.inner"
     predictions   column of numbers, or of lists of them; with target, the column of what they are compared with, for
-             losses squared, absolute and huber. logits or probabilities with target are those of labels each by itself,
+             losses of numbers, such as squared. logits or probabilities with target are those of labels each by itself,
              for binary cross-entropy
     row_id   column, or columns, that tell rows apart: what two runs are joined on. Tools' files have their own
     group    column of the cluster that a row belongs to

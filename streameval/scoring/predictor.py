@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval.defaults import NUMBER_LOSSES
 from streameval.elementary import exp
 from streameval.errors import ModelError, UsageError
 from streameval.losses.loss import Loss
@@ -43,7 +44,7 @@ class PredictorScorer:
         if loss.classifies and model.returns == "numbers":
             raise ModelError(
                 f"{model.title} returns numbers, and {loss.name} takes logits or probabilities of classes. For "
-                "regression: loss squared, absolute or huber (loss=streameval.Squared())."
+                f"regression: loss {' or '.join(NUMBER_LOSSES)} (loss=streameval.Squared())."
             )
         if loss.classifies and model.outputs < 2:
             raise ModelError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import warnings
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from command_line import in_process
 from running_kernels import run
 
 import streameval as se
-from streameval import losses
+from streameval import defaults, losses
 from streameval.engines.local import Local
 from streameval.errors import DataError, LabelError, ModelError, StreamevalWarning, UsageError
 from streameval.losses.loss import Loss
@@ -44,6 +45,7 @@ KINDS: dict[str, tuple[Loss, np.ndarray, Twin]] = {
         lambda z, t: naive.binary_cross_entropy(z, t, WEIGHTS),
     ),
 }
+OF_NUMBERS = [losses.losses_class(name)() for name in defaults.NUMBER_LOSSES]
 each_kind = pytest.mark.parametrize(("loss", "t", "twin"), KINDS.values(), ids=list(KINDS))
 
 
@@ -66,6 +68,11 @@ def written(path: str | Path, t: np.ndarray, compression: str | None = None) -> 
 def outputs_by_numpy(x: np.ndarray) -> np.ndarray:
     """Each row by itself, whatever the batch."""
     return np.stack([naive.logits(LAYERS, row[None])[0] for row in x])
+
+
+def test_every_loss_without_classes_that_can_be_chosen_is_one_of_these() -> None:
+    chosen = {name for name in defaults.LOSSES if not losses.losses_class(name).classifies}
+    assert {loss.name for loss, _, _ in KINDS.values()} == chosen
 
 
 @each_kind
@@ -232,16 +239,16 @@ def test_sums_of_large_errors_are_exact() -> None:
     assert sums.units_squared == sum(int(one) ** 4 for one in t) << 80
 
 
-@pytest.mark.parametrize("loss", [se.Squared(), se.Absolute(), se.Huber(1.0)], ids=lambda loss: loss.name)
+@pytest.mark.parametrize("loss", OF_NUMBERS, ids=lambda loss: loss.name)
 def test_losses_as_small_as_the_steps_of_their_sum_are_warned_of_with_a_unit_that_mends_it(loss: Any) -> None:
     """Without the warning exactly as long as the sum of what was added is the sum of the losses, to 1e-4."""
     errors = np.abs(RNG.normal(size=ROWS)) + 0.1
-    plain = se.Absolute if loss.name == "absolute" else lambda: loss
-    power, warned = 1 if loss.name == "absolute" else 2, []
+    tenfold = cost(loss, 1e-3) / cost(loss, 1e-4)
+    power, warned = round(np.log10(tenfold)), []
     for digits in range(1, 15):
         small = errors * 10.0**-digits
         given = {"z": small, "t": np.zeros(ROWS)}
-        exact = float(plain().reference(small[:, None], given["t"]).mean())
+        exact = float(loss.reference(small[:, None], given["t"]).mean())
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
             found = se.evaluate(se.open_outputs(given, predictions="z", target="t"), loss=loss).loss
@@ -252,19 +259,25 @@ def test_losses_as_small_as_the_steps_of_their_sum_are_warned_of_with_a_unit_tha
             continue
         said = str(told[0].message)
         assert f"the largest {loss.name} loss is" in said
-        assert ("and delta with them" in said) == (loss.name == "huber")
+        assert [name for name in loss.options if f"and {name} with them" in said] == list(loss.in_units)
         by = float(said.split("such as by ")[1].split(",")[0].rstrip("."))
         given["z"] = small * by
         mended = se.evaluate(se.open_outputs(given, predictions="z", target="t"), loss=scaled(loss, by))
         assert mended.loss is not None
         assert mended.loss / by**power == pytest.approx(exact, rel=1e-4)
+        assert 0.1 < mended.state.sums.largest < 10.0**power
     assert (warned[0], warned[-1]) == (False, True)
     assert warned == sorted(warned)
     assert abs(found / exact - 1.0) > 1e-4  # the last one was lost
 
 
+def cost(loss: Any, error: float) -> float:
+    return float(loss.reference(np.array([[error]]), np.zeros(1))[0])
+
+
 def scaled(loss: Any, by: float) -> Any:
-    return se.Huber(loss.delta * by) if loss.name == "huber" else loss
+    """The loss for numbers in a unit so much smaller."""
+    return dataclasses.replace(loss, **{name: getattr(loss, name) * by for name in loss.in_units})
 
 
 def test_rows_that_cost_nothing_lose_nothing() -> None:
