@@ -6,48 +6,71 @@ import os
 import re
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from streameval.defaults import WEIGHTS
 from streameval.errors import DataError, UsageError
 from streameval.files import regular_file
 from streameval.outputs.table import Table
 
-# Name, as --format says it -> (module here, function that opens a path).
-FORMATS: Final = {
-    "arrow": ("arrow_tables", "arrow"),
-    "parquet": ("arrow_tables", "parquet"),
-    "csv": ("arrow_tables", "csv"),
-    "jsonl": ("records", "jsonl"),
-    "json": ("records", "json_list"),
-    "npy": ("arrays", "npy"),
-    "npz": ("arrays", "npz"),
-    "lm-eval": ("tools.lm_eval", "lm_eval"),
-    "inspect": ("tools.inspect", "inspect"),
-    "helm": ("tools.helm", "helm"),
-    "openai-evals": ("tools.openai_evals", "openai_evals"),
-    "lighteval": ("tools.lighteval", "lighteval"),
-    "mlflow": ("tools.mlflow", "mlflow"),
-}
-# What the first bytes say; the first that fits counts.
+
+class Format(NamedTuple):
+    """How a format is read, and how its files are told.
+
+    module, function  what opens a path: of this package, its tools included
+    begins     what the first `SNIFFED` bytes match, one of several; none where the format has no mark of its own
+    in_folder  pattern of the names that a tool gives such files: of a folder of its results, they are meant
+    """
+
+    module: str
+    function: str
+    begins: tuple[re.Pattern[bytes], ...] = ()
+    in_folder: str | None = None
+
+
+def _marks(*patterns: bytes, flags: re.RegexFlag = re.NOFLAG) -> tuple[re.Pattern[bytes], ...]:
+    return tuple(re.compile(one, flags) for one in patterns)
+
+
 SNIFFED: Final = 1 << 18
-MAGIC: Final = (
-    (re.compile(rb"ARROW1"), "arrow"),
-    (re.compile(rb"\xff\xff\xff\xff"), "arrow"),
-    (re.compile(rb"PAR1"), "parquet"),
-    (re.compile(rb"\x93NUMPY"), "npy"),
-    (re.compile(rb"PK\x03\x04"), "zip"),
-    (re.compile(rb'\s*\{\s*"spec"\s*:'), "openai-evals"),
-    (re.compile(rb'\s*\{(?=.*"doc_id"\s*:)(?=.*"(filtered_)?resps"\s*:)'), "lm-eval"),
-    (re.compile(rb'\s*\{\s*"columns"\s*:\s*\[', re.DOTALL), "mlflow"),
-    (
-        re.compile(rb'\s*\{(?=.*"version"\s*:)(?=.*"status"\s*:)(?=.*"eval"\s*:\s*\{)', re.DOTALL),
-        "inspect",
+# By the name that --format says. By content they are tried from the last to the first: what a tool writes is JSON or
+# JSON lines too, and of two tools whose marks could both be found, the one with the narrower mark comes later.
+FORMATS: Final = {
+    "arrow": Format("arrow_tables", "arrow", _marks(rb"ARROW1", rb"\xff\xff\xff\xff")),
+    "parquet": Format("arrow_tables", "parquet", _marks(rb"PAR1")),
+    "csv": Format("arrow_tables", "csv"),
+    "jsonl": Format("records", "jsonl", _marks(rb"\s*\{")),
+    "json": Format("records", "json_list", _marks(rb"\s*\[")),
+    "npy": Format("arrays", "npy", _marks(rb"\x93NUMPY")),
+    "npz": Format("arrays", "npz", _marks(rb"PK\x03\x04")),
+    "lighteval": Format("tools.lighteval", "lighteval", in_folder="details_*.parquet"),
+    "helm": Format(
+        "tools.helm",
+        "helm",
+        _marks(rb'\s*\[\s*\{(?=[^\]]*"instance_id"\s*:)(?=.*"stats"\s*:\s*\[)', flags=re.DOTALL),
+        in_folder="per_instance_stats.json",
     ),
-    (re.compile(rb'\s*\[\s*\{(?=[^\]]*"instance_id"\s*:)(?=.*"stats"\s*:\s*\[)', re.DOTALL), "helm"),
-    (re.compile(rb"\s*\["), "json"),
-    (re.compile(rb"\s*\{"), "jsonl"),
-)
+    "inspect": Format(
+        "tools.inspect",
+        "inspect",
+        _marks(rb'\s*\{(?=.*"version"\s*:)(?=.*"status"\s*:)(?=.*"eval"\s*:\s*\{)', flags=re.DOTALL),
+        in_folder="*.eval",
+    ),
+    "mlflow": Format(
+        "tools.mlflow",
+        "mlflow",
+        _marks(rb'\s*\{\s*"columns"\s*:\s*\[', flags=re.DOTALL),
+        in_folder="eval_results_table.json",
+    ),
+    "lm-eval": Format(
+        "tools.lm_eval",
+        "lm_eval",
+        _marks(rb'\s*\{(?=.*"doc_id"\s*:)(?=.*"(filtered_)?resps"\s*:)'),
+        in_folder="samples_*.jsonl",
+    ),
+    "openai-evals": Format("tools.openai_evals", "openai_evals", _marks(rb'\s*\{\s*"spec"\s*:')),
+}
+TOOLS: Final = tuple(name for name, form in FORMATS.items() if form.module.startswith("tools."))
 MAYBE_MODELS: Final = (*WEIGHTS, ".npz")
 
 
@@ -72,8 +95,8 @@ def open_table(data: Any, form: str | None = None) -> Table:
             "names: {'loss': array}, or {'y': outputs, 't': labels} with logits= or probabilities='y' and label='t'."
         )
     path = file_of(data)
-    module, function = FORMATS[recognise(path) if form is None else form]
-    table: Table = getattr(import_module(f"streameval.outputs.{module}"), function)(path)
+    row = FORMATS[recognise(path) if form is None else form]
+    table: Table = getattr(import_module(f"streameval.outputs.{row.module}"), row.function)(path)
     return table
 
 
@@ -84,18 +107,19 @@ def recognise(path: str) -> str:
     """
     with regular_file(path, "saved outputs") as file:
         head = file.read(SNIFFED)
-    form = next((form for pattern, form in MAGIC if pattern.match(head)), "csv")
+    told = (name for name, row in reversed(FORMATS.items()) if any(one.match(head) for one in row.begins))
+    form = next(told, "csv")
     if path.lower().endswith(WEIGHTS):
         raise UsageError(
             f"{path}: its name is that of a model, expected saved outputs. To evaluate a model, name the data too: "
             "MODEL DATA."
         )
-    if form == "zip":
+    if form == "npz":
         return _in_zip(path)
     if form == "csv" and b"\0" in head and not path.endswith((".gz", ".bz2", ".zst", ".xz", ".lz4")):
         raise DataError(
             f"{path}: begins with {head[:8]!r}, expected Arrow, Parquet, CSV, JSON lines, .npy or .npz, or a log of "
-            f"{', '.join(name for name in FORMATS if FORMATS[name][0].startswith('tools'))}."
+            f"{', '.join(TOOLS)}."
         )
     if form == "parquet":
         from streameval.outputs.tools.lighteval import is_lighteval
@@ -123,7 +147,7 @@ def file_of(data: str | os.PathLike[str]) -> str:
     path = os.fsdecode(os.fspath(data))
     if not Path(path).is_dir():
         return path
-    patterns = ("samples_*.jsonl", "*.eval", "details_*.parquet", "per_instance_stats.json")
+    patterns = (row.in_folder for row in FORMATS.values() if row.in_folder is not None)
     found = sorted(str(one) for pattern in patterns for one in Path(path).rglob(pattern))
     if len(found) == 1:
         return found[0]

@@ -37,6 +37,18 @@ def test_every_format_of_the_package_is_written_here() -> None:
     assert {name.split("/")[0] for name in saved_files.FORMATS} == set(FORMATS)
 
 
+@pytest.mark.parametrize("form", [name for name, row in FORMATS.items() if row.in_folder is not None])
+def test_of_a_tool_s_folder_its_file_is_meant(form: str, tmp_path: Path) -> None:
+    inside = tmp_path / "results" / "a task"
+    inside.mkdir(parents=True)
+    path, how = written(inside, form)
+    (inside / "results.json").write_text("{}")
+    assert (
+        se.open_outputs(tmp_path, **how.asked).fingerprint == se.open_outputs(path, **how.asked).fingerprint
+    )
+    assert se.open_outputs(tmp_path, **how.asked).model.saved["format"] == form
+
+
 @each_format
 def test_the_sums_are_exact_whatever_wrote_the_values(form: str, tmp_path: Path) -> None:
     path, how = written(tmp_path, form)
