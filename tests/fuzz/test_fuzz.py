@@ -15,6 +15,7 @@ import pytest
 from command_line import needs_proc
 
 from streameval.errors import DataError
+from streameval.models.formats import FORMATS
 from tests.fuzz import cases, processes
 from tests.fuzz.table import TARGETS
 from tests.fuzz.target import Case, Target
@@ -28,6 +29,10 @@ SEED = 11
 def result(running: Iterator[tuple[int, cases.Outcome]]) -> cases.Outcome:
     """What has come of all inputs."""
     return list(running)[-1][1]
+
+
+def test_every_weight_format_is_fuzzed():
+    assert set(FORMATS) <= set(TARGETS)
 
 
 @pytest.mark.parametrize("name", TARGETS)

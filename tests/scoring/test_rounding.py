@@ -11,11 +11,12 @@ import pytest
 
 import streameval as se
 from streameval.errors import CheckError
+from streameval.layers.rounding import STEEP
 from streameval.losses import CrossEntropy
 from streameval.scoring import make_scorer
 from streameval.scoring.rounding import ROWS, Rounding, measure
 
-ACTIVATIONS = ("sigmoid", "relu", "tanh", "gelu", "softplus", "leaky_relu")
+ACTIVATIONS = [name for name in STEEP if name != "identity"]
 GAINS = (0.05, 1.0, 30.0, 300.0, 1e3, 1e5)
 
 

@@ -21,6 +21,18 @@ from optional import hugging_face_datasets
 import streameval as se
 from streameval import storage
 from streameval.errors import DataError, LabelError, StorageError, StreamevalWarning, UsageError
+from streameval.storage import formats
+
+
+def test_every_kind_of_table_is_written_here(tmp_path):
+    written = [form.written(tmp_path, *drawn(20, (4, 4))) for form in FORMS.values()]
+    starts = [b"" if path.is_dir() else path.read_bytes()[: formats.SNIFFED] for path in written]
+    found = [
+        formats.format_of("folder" if path.is_dir() else "file", path, start)
+        for path, start in zip(written, starts, strict=True)
+    ]
+    tables = {name: row for name, row in formats.FORMATS.items() if row.table is not None}
+    assert [name for name, row in tables.items() if row not in found] == []
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
