@@ -30,6 +30,7 @@ from streameval.files import atomic_file, check_space, lock, remove_leftovers, s
 from streameval.losses.loss import Loss
 from streameval.models.model import Model
 from streameval.storage.source import Source, Span
+from streameval.storage.writing import NEVER_WRITTEN
 
 VERSION = 1
 RECORD = b"streameval.losses"
@@ -39,16 +40,14 @@ MARK = b"streameval: losses of a pass\n".ljust(32)
 ROW_BYTES = 24
 PIECE_ROWS = 1 << 16
 _GOLDEN, _MIXES = 0x9E3779B97F4A7C15, ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
-TEXTS = frozenset((".csv", ".html", ".json", ".jsonl", ".tsv", ".txt", ".xml", ".yaml"))
-BINARIES = frozenset(
-    (".gz", ".h5", ".npy", ".npz", ".orc", ".parquet", ".pkl", ".sqlite", ".xlsx", ".zip", ".zst")
-)
+# Feather is Arrow.
+OTHER_FORMATS = NEVER_WRITTEN - {".feather"}
 
 
 def check_ending(path: str | os.PathLike[str]) -> Path:
     """The path of a file of losses; raise UsageError if its ending promises another format than Arrow."""
     target = Path(path)
-    if target.suffix.lower() in TEXTS | BINARIES:
+    if target.suffix.lower() in OTHER_FORMATS:
         raise UsageError(
             f"{target}: losses are written as an Arrow file, but {target.suffix} promises another format. Name it "
             f"{target.stem}.arrow; pyarrow, pandas and others read it."

@@ -62,7 +62,7 @@ def column_of(source: Any, name: str) -> NDArray[Any]:
     own = getattr(source, "column", None)
     if own is not None:
         return np.asarray(own(name))
-    files = [file for file in source.files if Path(file).suffix == ".arrow"]
+    files = [file for file in source.files if Path(file).suffix.lower() == ".arrow"]
     if not files or len(files) != len(source.files):
         raise UsageError(
             f"{source.name}: column {name!r} was asked for, but only Arrow files and tables have further columns. Give "

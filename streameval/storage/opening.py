@@ -169,7 +169,7 @@ def _folder(path: Path, text: str, options: ReadOptions) -> Source:
         if found := folders.splits(path):
             raise folders.several_splits(path, found)
         raise DataError(
-            f"{path}: a folder without .arrow, .parquet, .csv or .jsonl files and without {IMAGES}. Expected {FORMS}."
+            f"{path}: a folder without {', '.join(ENDINGS)} files and without {IMAGES}. Expected {FORMS}."
         )
     splits.warn_of_several(
         text, [file.name for file in files], f"a file, or a pattern such as '{path}/*SPLIT*'."

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from streameval.arguments import describe_value, integer, is_masked
+from streameval.defaults import WEIGHTS
 from streameval.errors import DataError, UsageError
 from streameval.files import check_space, lock, remove_leftovers
 from streameval.storage import targets
@@ -42,10 +43,11 @@ WRITERS: dict[str, Callable[[Path, Form], contextlib.AbstractContextManager[Writ
     "arrow": ArrowWriter.open,
     "npy": NpyWriter.open,
 }
-# What is read, or written elsewhere, but not here: a folder of such a name would surprise.
-NEVER_WRITTEN = frozenset(
-    {".parquet", ".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".npz", ".npy", ".feather"}
-)
+# Endings of what is read, or written elsewhere, but not here: a file or folder of such a name would surprise.
+NEVER_WRITTEN = frozenset({
+    *WEIGHTS, ".bz2", ".csv", ".feather", ".gz", ".h5", ".html", ".json", ".jsonl", ".ndjson", ".npy", ".npz", ".orc",
+    ".parquet", ".sqlite", ".tsv", ".txt", ".xlsx", ".xml", ".yaml", ".zip", ".zst",
+})  # fmt: skip
 
 
 def create(
@@ -107,12 +109,13 @@ def create(
 
 def choose_format(path: Path, format: str | None) -> str:
     """Return the format's name: the given one, else by the path's ending. Raises UsageError."""
-    if format is None and path.suffix in NEVER_WRITTEN:
+    ending = path.suffix.lower()
+    if format is None and ending in NEVER_WRITTEN:
         raise UsageError(
             f"{path}: an .arrow file or a folder of .npy files is written, no {path.suffix} file. Call it "
             f"{path.stem}.arrow, or say format='npy' (--format npy) for a folder of this name."
         )
-    chosen = format or ("arrow" if path.suffix == ".arrow" else "npy")
+    chosen = format or ("arrow" if ending == ".arrow" else "npy")
     if chosen not in WRITERS:
         raise UsageError(f"{path}: format {chosen!r}, expected one of {', '.join(WRITERS)}.")
     return chosen

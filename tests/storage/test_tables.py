@@ -33,6 +33,7 @@ def test_every_kind_of_table_is_written_here(tmp_path):
     ]
     tables = {name: row for name, row in formats.FORMATS.items() if row.table is not None}
     assert [name for name, row in tables.items() if row not in found] == []
+    assert [ending for ending in formats.ENDINGS if ending not in formats.FORMS] == []
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from streameval import storage
 from streameval.errors import DataError, LabelError, UsageError
-from streameval.storage import Span
+from streameval.storage import Span, formats
+from streameval.storage.columns import column_of
 
 CONTENT = {  # SHA-256 of the decompressed files
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -214,7 +215,12 @@ def test_a_pick_of_100_rows_is_quick(large, tmp_path, rows, bound):
     assert best < bound
 
 
-@pytest.mark.parametrize("name", ["a.parquet", "a.csv", "a.npz", "a.npy"])
+READ = [ending for ending in formats.ENDINGS if ending != ".arrow"]
+
+
+@pytest.mark.parametrize(
+    "name", [f"a{ending}" for ending in (*READ, ".npz", ".npy", ".CSV", ".gz", ".zip", ".pt")]
+)
 def test_no_folder_is_called_as_a_file_of_another_format_unless_asked(tmp_path, name):
     x, t = np.zeros((3, 2), np.uint8), np.zeros(3, np.uint8)
     asked = {"rows": 3, "shape": (2,), "dtype": "uint8", "classes": 2}
@@ -222,3 +228,10 @@ def test_no_folder_is_called_as_a_file_of_another_format_unless_asked(tmp_path, 
         storage.create(tmp_path / name, [(x, t)], **asked)
     assert [*tmp_path.iterdir()] == []
     assert storage.create(tmp_path / name, [(x, t)], format="npy", **asked).is_dir()
+
+
+def test_a_name_in_capitals_says_arrow_too(tmp_path):
+    x, t = np.zeros((3, 2), np.uint8), np.zeros(3, np.uint8)
+    path = storage.create(tmp_path / "A.ARROW", [(x, t)], rows=3, shape=(2,), dtype="uint8", classes=2)
+    assert path.is_file()
+    assert column_of(storage.open(path), "label").tolist() == [0, 0, 0]
