@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from streameval.evaluation.streaming import per_sample_losses as per_sample_losses
     from streameval.evaluation.streaming import stream as stream
     from streameval.evaluation.verify import verify as verify
-    from streameval.evaluation.weighted import Weighted as Weighted
     from streameval.evaluation.weighted import evaluate_weighted as evaluate_weighted
+    from streameval.evaluation.weighted_report import Weighted as Weighted
     from streameval.layers import Activation as Activation
     from streameval.layers import AvgPool2d as AvgPool2d
     from streameval.layers import BatchNorm as BatchNorm
@@ -93,7 +93,7 @@ _HOMES = {
     "compare": ("studies.comparison", "compare"),
     "convert": ("storage.converting", "convert"),
     "cross_entropy_error": ("evaluation.predict", "cross_entropy_error"),
-    "Weighted": ("evaluation.weighted", "Weighted"),
+    "Weighted": ("evaluation.weighted_report", "Weighted"),
     "evaluate_weighted": ("evaluation.weighted", "evaluate_weighted"),
     "evaluate": ("evaluation.evaluate", "evaluate"),
     "evaluate_until": ("studies.until", "evaluate_until"),

@@ -10,7 +10,7 @@ from streameval.reports.terminal import TextStyle, fields, paragraph, table
 from streameval.reports.words import in_unit, subject
 
 if TYPE_CHECKING:
-    from streameval.evaluation.weighted import Weighted
+    from streameval.evaluation.weighted_report import Weighted
 
 # A table of more classes than this shows those with the largest losses.
 CLASSES = 20

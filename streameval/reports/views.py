@@ -20,7 +20,7 @@ from streameval.reports.terminal import TextStyle
 VIEWS: Final = {
     "streameval.evaluation.report.Report": ("text", "report", "report"),
     "streameval.evaluation.semantics.Semantics": ("text_semantics", "semantics", None),
-    "streameval.evaluation.weighted.Weighted": ("text_weighted", "weighted", None),
+    "streameval.evaluation.weighted_report.Weighted": ("text_weighted", "weighted", None),
     "streameval.evaluation.verify.Verified": ("text_verify", "verified", None),
     "streameval.statistics.ratios.Ratio": ("text_ratio", "ratio", None),
     "streameval.studies.calibration.Calibration": ("text_calibration", "calibration", "calibration"),
