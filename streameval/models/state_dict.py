@@ -20,7 +20,7 @@ from streameval.errors import ModelError
 from streameval.frozen import frozen
 from streameval.models.file import Choices, Loaded
 from streameval.models.naming import Weights, assemble
-from streameval.models.pickle import Machine
+from streameval.models.pickle_machine import Machine
 from streameval.models.rebuild import Array, Callee
 
 # torch's storages -> number type; bfloat16 is the upper half of a float32.

@@ -192,7 +192,7 @@ def test_any_sequence_of_opcodes_is_a_model_error(tmp_path, parts):
 
 def test_the_interpreter_agrees_with_pickle_on_every_plain_value():
     """The twin: the standard library's own unpickler, on values that both may read."""
-    from streameval.models.pickle import read
+    from streameval.models.pickle_machine import read
 
     plain = st.recursive(
         st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False) | st.text(),
