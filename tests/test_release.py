@@ -99,6 +99,39 @@ def test_what_is_offered_is_what_has_a_home():
     assert set(se.__all__) == {*se._HOMES, "__version__"}
 
 
+SOURCES = {
+    path.relative_to(ROOT).as_posix(): path.read_text()
+    for folder in ("streameval", "tests", "benchmarks")
+    for path in (ROOT / folder).rglob("*.py")
+}
+
+
+def has(name: str, text: str) -> bool:
+    """Whether a module makes this name, at its top."""
+    return re.search(rf"^(?:class |def )?{name}\b(?:,[^=\n]*)?[ :=(]", text, re.MULTILINE) is not None
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_files_and_tables_that_pages_for_contributors_name_are_there(page):
+    """`x/y.py`, `x/y.TABLE`, `TABLE`: somewhere below the package, the tests or the benchmarks."""
+    named = re.findall(r"`([\w/.]+)`", (ROOT / page).read_text())
+    files = [one for one in named if one.endswith(".py")]
+    tables = re.findall(r"`(?:([\w/]+)\.)?([A-Z][A-Z_]{3,})`", (ROOT / page).read_text())
+    assert len(files) > 20
+    assert len(tables) > 5
+    assert [one for one in files if not any(f"/{path}".endswith(f"/{one}") for path in SOURCES)] == []
+    missing = [
+        f"{module}.{name}"
+        for module, name in tables
+        if not any(
+            has(name, text)
+            and (not module or f"/{path}".endswith((f"/{module}.py", f"/{module}/__init__.py")))
+            for path, text in SOURCES.items()
+        )
+    ]
+    assert missing == []
+
+
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
 def test_the_docs_use_no_name_that_is_not_offered(path):
     used = set(re.findall(r"(?<![\w.])se\.([A-Za-z_]\w*)", path.read_text()))

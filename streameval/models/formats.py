@@ -20,7 +20,7 @@ class WeightFormat(NamedTuple):
     at: int = 0
 
 
-# By the module of this package that reads it, with `load_layers(data, activation)`. By content they are tried from
+# By the module of this package that reads it, with `load_layers(file, choices)`. By content they are tried from
 # the last to the first: a safetensors file begins with a length, which may look like any other's first bytes.
 FORMATS: Final = {
     "pickle": WeightFormat((".pkl", ".pickle"), tuple(bytes([0x80, protocol]) for protocol in range(6))),
