@@ -22,7 +22,7 @@ from streameval.evaluation.evaluate import LN10, MOST_OFF
 from streameval.evaluation.opening import subject
 from streameval.evaluation.passes import nonfinite, read
 from streameval.evaluation.selection import Rows, Selection, row_numbers
-from streameval.evaluation.state import LossSums, fold_classes, fold_losses
+from streameval.evaluation.state import UNITS, LossSums, fold_classes, fold_losses
 from streameval.evaluation.weighted_report import Weighted, WeightedSums
 from streameval.frozen import frozen
 from streameval.losses import CrossEntropy
