@@ -43,7 +43,7 @@ def _read(
     known: dict[str, int] = {}
     first = 0
     with column(np.float64) as numbers, column(np.int64) as groups:
-        for batch in table.read(tuple(dict.fromkeys(names))):
+        for batch in table.batches(tuple(dict.fromkeys(names))):
             parts = [
                 floats(f"{table.name}, column {name}", batch[one], first)
                 for name, one in zip(columns, names, strict=False)

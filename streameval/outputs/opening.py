@@ -117,7 +117,7 @@ def _read(table: Table, roles: Roles, allow_nonfinite: bool, whole: bool, ignore
             stack.enter_context(column(np.int64)), stack.enter_context(id_writer()),
         )  # fmt: skip
         first, missing, first_missing = 0, 0, -1
-        for batch in table.read(roles.wanted):
+        for batch in table.batches(roles.wanted):
             values, target = kind.reduce(batch, first)
             # The logarithm of a probability may be that of 0.
             lacking = np.isnan(values) if kind.kept in ("chosen", "whole") else ~np.isfinite(values)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from streameval.errors import DataError
 from streameval.frozen import frozen
 from streameval.losses.loss import Bounds
+from streameval.tables.table import check_distinct
 
 # Rows that a reader hands on at once: 1,000 logits of each are 65 MB.
 BATCH_ROWS = 8_192
@@ -43,7 +44,7 @@ class Table:
     name, path  what messages call it; where it lies, None in memory
     format      a row of `formats.FORMATS`
     columns     that can be named; those inside others by "outer.inner"
-    read        the wanted columns -> batches of rows, in the order of the file
+    read        the wanted columns -> batches of rows, in the order of the file; `batches` asks for it
     metrics     of a tool's file: what it says of each sample, by name
     row_id      the column that tells samples apart, None where the file does not say
     repeats     whether rows with one id are repetitions of one sample, to be averaged first
@@ -59,6 +60,11 @@ class Table:
     row_id: str | None = None
     repeats: bool = False
     bounds: Bounds | None = None
+
+    def batches(self, wanted: Sequence[str]) -> Iterator[Mapping[str, Values]]:
+        """Rows of the wanted columns. Raises DataError for a name that two columns have."""
+        check_distinct(self.name, self.columns, wanted)
+        return self.read(wanted)
 
 
 def check_once(table: Table, name: str) -> None:

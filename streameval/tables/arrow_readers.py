@@ -9,9 +9,8 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from streameval.errors import DataError
 from streameval.tables.sized import SizedFile
-from streameval.tables.table import BATCH_ROWS, Kind, Part, Table, What
+from streameval.tables.table import BATCH_ROWS, Kind, Part, Table, What, check_distinct
 from streameval.tables.told import told
 from streameval.tables.values import is_list
 
@@ -83,13 +82,7 @@ def parts(name: str, batches: Iterable[Any], wanted: Sequence[str], *, check: bo
 
 def kinds(name: str, schema: Any) -> dict[str, Kind]:
     """The columns of a schema. Raises DataError for a name that comes twice."""
-    places: dict[str, int] = {}
-    for k, one in enumerate(schema.names):
-        if places.setdefault(one, k) != k:
-            raise DataError(
-                f"{name}: column {one[:60]!r} is there twice (as number {places[one] + 1} and {k + 1}), expected names "
-                "that differ. Rename one."
-            )
+    check_distinct(name, schema.names, schema.names)
     classes = class_names(schema.metadata)
     return {field.name: Kind(_what(field.type), str(field.type), classes.get(field.name)) for field in schema}
 

@@ -5,9 +5,10 @@ Knows names and kinds of columns. Does not know any format, nor which column mea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
+from streameval.errors import DataError
 from streameval.frozen import frozen
 
 # Rows that a reader hands on at once.
@@ -84,3 +85,14 @@ def listed(columns: Mapping[str, Kind]) -> str:
     shown = ", ".join(f"{name[:60]} ({kind.type[:60]})" for name, kind in list(columns.items())[:SHOWN])
     more = len(columns) - SHOWN
     return f"{shown or 'none'}{f' and {more} more' if more > 0 else ''}"
+
+
+def check_distinct(name: str, columns: Sequence[str], wanted: Iterable[str]) -> None:
+    """Raise DataError for a wanted name that two of the columns have: nothing tells which is meant."""
+    sought, places = frozenset(wanted), dict[str, int]()
+    for k, one in enumerate(columns):
+        if one in sought and places.setdefault(one, k) != k:
+            raise DataError(
+                f"{name}: column {one[:60]!r} is there twice (as number {places[one] + 1} and {k + 1}), expected names "
+                "that differ. Rename one."
+            )

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import saved_files
 import tensors
@@ -16,6 +17,7 @@ import tensors
 import streameval as se
 from streameval.errors import DataError
 from streameval.outputs.formats import FORMATS
+from streameval.outputs.numbers import open_numbers
 
 # Dyadic numbers, so that epochs and trials above and below average to them exactly.
 VALUES = [k / 64 - 0.5 for k in (3, 60, 31, 17, 64, 0, 2, 45, 45, 12, 33, 50, 9, 22, 40, 64, 1, 29)]
@@ -108,6 +110,28 @@ def test_other_marks_may_part_the_columns_of_a_csv_file(parting: str, tmp_path: 
     path, how = written(tmp_path, "csv")
     path.write_text(path.read_text().replace(",", parting))
     assert se.evaluate(se.open_outputs(path, **how.asked)).rows == 18
+
+
+@pytest.mark.parametrize("form", ["arrow", "parquet", "csv", "table"])
+def test_a_name_of_two_columns_is_refused_where_it_is_read(form: str, tmp_path: Path) -> None:
+    table = pa.Table.from_arrays([pa.array([v, v + 1]) for v in (0.25, 4.0, 8.0)], names=["v", "v", "loss"])
+    path = tmp_path / f"saved.{form}"
+    if form == "arrow":
+        with pa.ipc.new_file(path, table.schema) as writer:
+            writer.write_table(table)
+    elif form == "parquet":
+        pq.write_table(table, path)
+    elif form == "csv":
+        path.write_text("v,v,loss\n0.25,4,8\n1.25,5,9\n")
+    given = table if form == "table" else path
+    said = r"column 'v' is there twice \(as number 1 and 2\), expected names that differ\. Rename one\."
+    for way in ({"score": "v"}, {"loss": "loss", "row_id": "v"}, {"loss": "loss", "group": "v"}):
+        with pytest.raises(DataError, match=said):
+            se.open_outputs(given, **way)
+    with pytest.raises(DataError, match=said):
+        open_numbers(given, ["loss", "v"])
+    # Where it is not read, it hurts nobody.
+    assert se.evaluate(se.open_outputs(given)).loss == 8.5
 
 
 @pytest.mark.parametrize(
