@@ -165,11 +165,11 @@ def _said(source: SpooledSource, table: Table, roles: Roles, seen: Narrowing, op
     said += table.notes
     if source.dtype == np.uint8 and options.scale is None and seen.largest <= FEW_LEVELS:
         said.append(
-            f"its features are integers up to {seen.largest}, taken as pixels and scaled by 1/255; to take them as "
+            f"Its features are integers up to {seen.largest}, taken as pixels and scaled by 1/255; to take them as "
             "they are: scale=1 (--scale 1)"
         )
     if source.dtype != np.uint8 and options.scale is None and seen.level is not None:
-        said += [f"its {hint}" for hint in [not_scaled(seen.level)] if hint]
+        said += [f"Its {hint}" for hint in [not_scaled(seen.level)] if hint]
     if size < LARGE and not roles.guessed and len(said) == 1:
         return ""
     if table.path is not None and options.hint:
