@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from streameval.arguments import integer
 from streameval.files import storage_errors
 from streameval.frozen import frozen
-from streameval.reports.numbers import bytes_, count, nats, percent, rate, seconds
+from streameval.reports.numbers import bytes_, confidence, count, nats, percent, rate, seconds
 from streameval.reports.terminal import INDENT, TextStyle, numbered, paragraph, table
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def text(seen: Demonstration, style: TextStyle) -> str:
     lines += [f"{INDENT}accuracy    {percent(full.accuracy)}", ""]
     lines += numbered(
         f"3. {len(seen.batches.batches)} mini-batches of {count(size)} random rows were drawn from the same file. Each "
-        f"gives a loss, and an interval that should hold the full loss in {percent(LEVEL, 0)} of cases:",
+        f"gives a loss, and an interval that should hold the full loss in {confidence(LEVEL)} of cases:",
         style,
     )
     lines += ["", *_rows(seen, style), "", *_closing(seen, style)]

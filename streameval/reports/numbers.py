@@ -30,6 +30,14 @@ def percent(share: float | None, digits: int = 2) -> str:
     return "–" if share is None else f"{100 * share:.{digits}f} %"
 
 
+def confidence(level: float) -> str:
+    """A level as percent, 95 %, 97.5 %, 99.9 %: with the decimals that tell 1 - level to 1 % of itself."""
+    digits = 0
+    while abs(round(level, digits + 2) - level) > 0.01 * min(level, 1.0 - level) and digits < 14:
+        digits += 1
+    return percent(level, digits)
+
+
 def count(number: int) -> str:
     """A whole number with thousands set apart."""
     return f"{number:,}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from streameval.reports import about, text, text_paired
 from streameval.reports.figures import anatomy, batches, classes, histogram, order, pairs, running, worst
 from streameval.reports.figures.plot import Figure
-from streameval.reports.numbers import assumed, count, nats, percent
+from streameval.reports.numbers import assumed, confidence, count, nats, percent
 from streameval.reports.page import Page
 from streameval.reports.text_compare import budget
 from streameval.reports.text_paired import small, span, sure, title, verdict
@@ -105,7 +105,7 @@ def until(result: Until) -> Page:
     return Page(
         f"{_called(result)} of {subject(result.model, result.data)}, to ± {result.half_width:g}",
         f"{in_unit(nats(loss.loss), result.loss_function)}, between {nats(loss.low)} and {nats(loss.high)} "
-        f"at {percent(loss.level, 0)}, "
+        f"at {confidence(loss.level)}, "
         f"from {count(loss.rows_read)} of {count(result.data.rows)} rows.",
         (
             ("stopped", "at the wanted precision" if loss.stopped == "precision" else "all rows were read"),
@@ -169,7 +169,7 @@ def _figures_of(result: Paired) -> list[tuple[str, str]]:
         said.append(
             (
                 f"{pair.second} against {pair.first}",
-                f"{small(pair.difference)}, {percent(contest.difference.level, 0)} interval "
+                f"{small(pair.difference)}, {confidence(contest.difference.level)} interval "
                 f"{span(contest.difference, contest.estimates)}; correlation {correlation}; the second better on "
                 f"{percent(pair.win_rate, 1)} of the rows read",
             )
@@ -202,7 +202,7 @@ def minibatches(result: MiniBatches) -> Page:
 
 def calibration(result: Calibration) -> Page:
     """Whether probabilities mean what they say."""
-    level = percent(result.level, 0)
+    level = confidence(result.level)
     about_error = f"The calibration error is {nats(result.error.value)}, without its bias."
     bins = [
         anatomy.ReliableBin(one.confidence or 0.0, one.rows, one.right, one.interval) for one in result.bins
@@ -215,7 +215,7 @@ def calibration(result: Calibration) -> Page:
             ("Brier", f"{text.span(result.brier.interval)} of further data at about {level}"),
             *_what(result.model, result.data),
         ),
-        (anatomy.diagram(bins, about_error), classes.accuracies(result.classes)),
+        (anatomy.diagram(bins, about_error, result.level), classes.accuracies(result.classes)),
         (assumed(result.error.interval.assumes),),
     )
 

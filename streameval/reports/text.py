@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from streameval.defaults import GUARANTEED
 from streameval.reports import about, text_anatomy
-from streameval.reports.numbers import assumed, bytes_, count, ends, nats, percent
+from streameval.reports.numbers import assumed, bytes_, confidence, count, ends, nats, percent
 from streameval.reports.terminal import INDENT, TextStyle, fields, paragraph, table, visible, wrapped
 from streameval.reports.words import called, in_unit, more_is_better, subject
 
@@ -53,7 +53,7 @@ def minibatches(result: MiniBatches, style: TextStyle) -> str:
     first = result.batches[0]
     how = "with" if result.replace else "without"
     right, grouped = first.accuracy_interval is not None, first.clustered is not None
-    level = percent(first.interval.level, 0)
+    level = confidence(first.interval.level)
     head = (
         "batch",
         called(result.loss_function),
@@ -114,7 +114,7 @@ def warned(result: MiniBatches) -> list[str]:
 def _promise(result: MiniBatches) -> str:
     """Of which rows an interval speaks, with which probability, and how many there are."""
     first = result.batches[0].interval
-    level = percent(first.level, 0)
+    level = confidence(first.level)
     rows = f"the mean {called(result.loss_function)} of these {count(result.data.rows)} rows"
     held = "guaranteed to hold" if first.method in GUARANTEED else "meant to hold, approximately,"
     alone = (
@@ -204,7 +204,7 @@ def _share(share: Interval | None, about: str) -> str:
     if share is None:
         return ""
     ends = f"{percent(share.low)} to {percent(share.high)}"
-    return f", accuracy {ends} with {about}{percent(share.level, 0)}"
+    return f", accuracy {ends} with {about}{confidence(share.level)}"
 
 
 def _classes(result: Report, style: TextStyle) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from streameval.reports.numbers import count, nats, percent
+from streameval.reports.numbers import confidence, count, nats, percent
 from streameval.reports.terminal import TextStyle, fields, paragraph, table
 from streameval.reports.words import subject
 
@@ -17,7 +17,7 @@ CLASSES = 20
 
 def calibration(result: Calibration, style: TextStyle) -> str:
     """A finished measurement."""
-    level = percent(result.level, 0)
+    level = confidence(result.level)
     who = "rows" if result.groups is None else f"{count(result.groups)} groups"
     pairs = [
         ("Brier", _estimate(result.brier, level)),

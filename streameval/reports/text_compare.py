@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from streameval.defaults import GUARANTEED
 from streameval.reports import about
 from streameval.reports.figures.batches import falls_short
-from streameval.reports.numbers import bytes_, count, ends, nats, percent, rate, seconds
+from streameval.reports.numbers import bytes_, confidence, count, ends, nats, percent, rate, seconds
 from streameval.reports.terminal import INDENT, TextStyle, fields, paragraph, table
 from streameval.reports.words import called, in_unit, subject
 from streameval.statistics.trials import share_stderr
@@ -38,7 +38,7 @@ def comparison(result: Comparison, style: TextStyle) -> str:
         *_batches(result, style),
         "",
         style.dim(
-            f"{INDENT}how often the {percent(draws.level, 0)} interval held the full {called(full.loss_function)}, "
+            f"{INDENT}how often the {confidence(draws.level)} interval held the full {called(full.loss_function)}, "
             "± its mean half-width"
         ),
         *_coverage(result, style),
@@ -71,7 +71,7 @@ def budget(parts: Budget, loss: Loss) -> list[tuple[str, str]]:
         said.append(
             (
                 "rounding",
-                f"{signed(error.mean)} ± {half} on the loss of all rows (about {percent(error.interval.level, 0)}), by "
+                f"{signed(error.mean)} ± {half} on the loss of all rows (about {confidence(error.interval.level)}), by "
                 f"{count(error.rows)} random rows computed again in float64; at most {error.largest:.1e} on one",
             )
         )
@@ -95,7 +95,7 @@ def _tails(result: Comparison) -> list[tuple[str, str]]:
     """Quantiles and the worst rows: exact of these rows, and what they say of further data of independent rows."""
     if result.tails is None:
         return []
-    level = percent(result.draws.level, 0)
+    level = confidence(result.draws.level)
     said = [
         f"{percent(one.share, 0)} below {nats(one.loss)} ({ends(one.interval.low, one.interval.high)})"
         for one in result.tails.quantiles
@@ -176,7 +176,7 @@ def _counted(result: Comparison, style: TextStyle) -> list[str]:
     trials, level = draws.batches[0].trials, draws.level
     error = share_stderr(round((1.0 - level) * trials), trials)
     said = (
-        f"Each counted over {count(trials)} batches, of one size and looked at once: a share near {percent(level, 0)} "
+        f"Each counted over {count(trials)} batches, of one size and looked at once: a share near {confidence(level)} "
         f"has a standard error of {100 * error:.2g} points; the column of means one of its sd / {trials**0.5:.3g}."
     )
     return [f"{INDENT}{line}" for line in paragraph(said, replace(style, width=style.width - len(INDENT)))]
@@ -228,7 +228,7 @@ def _precision(result: Comparison, style: TextStyle) -> list[str]:
 
 def _looked(result: Comparison, style: TextStyle) -> list[str]:
     """What each column's rows are worth."""
-    method, level = _until_method(result), percent(result.draws.level, 0)
+    method, level = _until_method(result), confidence(result.draws.level)
     kind = "guaranteed" if method in GUARANTEED else "approximately"
     said = (
         f"Of the mean of these rows at {level}: normal looked at once, approximately; {method} at every look, {kind}. "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from streameval.defaults import FURTHER_DATA
 from streameval.reports import about
-from streameval.reports.numbers import assumed, count, nats, percent
+from streameval.reports.numbers import assumed, confidence, count, nats, percent
 from streameval.reports.terminal import INDENT, TextStyle, fields, paragraph, table
 from streameval.reports.words import called, more_is_better
 
@@ -91,7 +91,7 @@ def _contest(result: Paired, contest: PairedResult, style: TextStyle) -> list[st
             ("first", f"{pair.first}: {what} {nats(pair.first_loss, 7)}{_known(contest)}"),
             ("second", f"{pair.second}: {what} {nats(pair.second_loss, 7)}{_estimated(contest)}"),
             ("second - first", f"{small(pair.difference)}{unit and ' '}{unit}, {seen(contest)}"),
-            (f"{percent(gap.level, 0)} interval", span(gap, contest.estimates)),
+            (f"{confidence(gap.level)} interval", span(gap, contest.estimates)),
             ("which is better", f"{verdict(gap, more)}, on {contest.estimates}{sure(contest)}"),
             *_evidence(contest),
             *_several(contest, len(result.results)),
@@ -142,7 +142,7 @@ def promise(result: Paired, contest: PairedResult) -> str:
     alone = ", each model for itself" if contest.simultaneous is not None else ""
     together = f"all {count(looks)} looks together" if looks > 1 else "one look was taken"
     return (
-        f"With a probability of {percent(contest.difference.level, 0)}{alone}, over the random draw of rows, every "
+        f"With a probability of {confidence(contest.difference.level)}{alone}, over the random draw of rows, every "
         f"interval on the way holds the mean difference of these {rows} rows: {together}."
     )
 
@@ -183,7 +183,7 @@ def sure(contest: PairedResult) -> str:
     """How sure that is."""
     if _exhausted(contest):
         return ": all were read, so it is exact"
-    return f", at {percent(contest.difference.level, 0)}"
+    return f", at {confidence(contest.difference.level)}"
 
 
 def _evidence(contest: PairedResult) -> list[tuple[str, str]]:
@@ -209,7 +209,7 @@ def _several(contest: PairedResult, others: int) -> list[tuple[str, str]]:
     if contest.simultaneous is None:
         return []
     said = f"{_ends(contest.simultaneous)}, at "
-    said += f"{percent(1.0 - (1.0 - contest.simultaneous.level) * others, 0)} together with the other models"
+    said += f"{confidence(1.0 - (1.0 - contest.simultaneous.level) * others)} together with the other models"
     if contest.p_holm is not None:
         said += f"; p {contest.p_holm:.2g} by Holm, {'claimed' if contest.e_bh else 'not claimed'} by e-BH"
     return [("of several", said)]

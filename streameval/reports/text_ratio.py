@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from streameval.reports.numbers import count, nats, percent
+from streameval.reports.numbers import confidence, count, nats
 from streameval.reports.terminal import TextStyle, fields, paragraph
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def ratio(result: Ratio, style: TextStyle) -> str:
     pairs = [
         (result.unit, f"{nats(result.estimate, 6)}, of these rows: exact"),
         ("standard error", "unknown" if result.stderr is None else nats(result.stderr)),
-        (f"{percent(interval.level, 0)} interval", ends),
+        (f"{confidence(interval.level)} interval", ends),
         ("rows", f"{count(result.rows)}{_units(result)}, weight {result.weight:,.10g}"),
     ]
     said = ROWS if result.groups == result.rows else interval.assumes

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from streameval.defaults import GUARANTEED
 from streameval.reports import about
-from streameval.reports.numbers import assumed, count, nats, percent
+from streameval.reports.numbers import assumed, confidence, count, nats, percent
 from streameval.reports.terminal import TextStyle, fields, paragraph
 from streameval.reports.words import called, in_unit, subject
 
@@ -25,7 +25,7 @@ def until(result: Until, style: TextStyle) -> str:
     ends = f"{nats(loss.low)} … {nats(loss.high)}, ± {loss.half_width:.2g}"
     pairs = [
         (called(result.loss_function), in_unit(nats(loss.loss), result.loss_function)),
-        (f"{percent(loss.level, 0)} interval", ends),
+        (f"{confidence(loss.level)} interval", ends),
         ("rows read", f"{count(loss.rows_read)} of {count(result.data.rows)}, {percent(loss.fraction)}"),
         *_groups(result),
         ("stopped", why),
@@ -56,7 +56,7 @@ def _groups(result: Until) -> list[tuple[str, str]]:
 def promise(result: Until) -> str:
     """Of which rows the intervals speak, with which probability, at how many looks."""
     loss, rows, what = result.found, count(result.data.rows), called(result.loss_function)
-    level = percent(loss.level, 0)
+    level = confidence(loss.level)
     if loss.stopped == "exhausted" and len(result.steps) == 1:
         return f"Method: {loss.method}; nothing was shown before the {what} of these {rows} rows was exact."
     how = "with a probability of" if loss.method in GUARANTEED else "approximately with a probability of"

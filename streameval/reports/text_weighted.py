@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streameval.reports import about
-from streameval.reports.numbers import count, ends, nats, percent
+from streameval.reports.numbers import confidence, count, ends, nats, percent
 from streameval.reports.terminal import TextStyle, fields, paragraph, table
 from streameval.reports.words import in_unit, subject
 
@@ -31,7 +31,7 @@ def weighted(result: Weighted, style: TextStyle) -> str:
     if result.correct is not None and result.rows:
         pairs.append(("accuracy", f"{percent(result.correct / result.rows)}, each row counted once"))
     if interval is not None:
-        said = f"standard error {nats(result.stderr)}, about {percent(interval.level, 0)} within "
+        said = f"standard error {nats(result.stderr)}, about {confidence(interval.level)} within "
         pairs.append(("errors", f"{said}{ends(interval.low, interval.high)}, by the delta method"))
     lines += [*fields(pairs, style), ""]
     lines += _classes(result, style)

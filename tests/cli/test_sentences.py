@@ -212,6 +212,29 @@ def test_what_one_row_does_not_tell_is_no_number(
     assert not re.search(r"NaN|Infinity", written)
 
 
+LEVELS = (
+    "minibatch MODEL DATA",
+    "until MODEL DATA --half-width 0.5",
+    "paired MODEL OTHER DATA --half-width 0.5",
+    "paired MODEL OTHER THIRD DATA",
+    "perplexity A --loss-column loss --weight-column tokens",
+    "calibration MODEL DATA",
+)
+
+
+@pytest.mark.parametrize("command", LEVELS)
+def test_no_level_is_rounded_to_certainty(command: str, files: dict[str, Path], tmp_path: Path) -> None:
+    """Neither in the text nor on a page."""
+    page = tmp_path / "page.html"
+    found = said(f"{command} --level 0.999", files)
+    if not command.startswith("perplexity"):
+        said(f"{command} --level 0.999 --html {page}", files)
+        # Drawings have shares at their axes.
+        found += re.sub(r"<svg.*?</svg>|<[^>]*>", " ", page.read_text(), flags=re.DOTALL)
+    assert "99.9 %" in found
+    assert not re.search(r"(?<![\d.])(95|100) %", found)
+
+
 @pytest.mark.parametrize("form", ["--half-width 0.1", "--until decided"])
 def test_what_is_named_instead_is_what_the_command_takes(form: str, files: dict[str, Path]) -> None:
     """`paired` has no method without bounds, `until` has one."""

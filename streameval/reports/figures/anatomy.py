@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from streameval.defaults import LEVEL
 from streameval.frozen import frozen
 from streameval.reports.figures import histogram
 from streameval.reports.figures.plot import Bars, Dots, Figure, Line, Plot, Rule, Table, categories, linear
-from streameval.reports.numbers import count, nats, percent
+from streameval.reports.numbers import confidence, count, nats, percent
 
 if TYPE_CHECKING:
     from streameval.evaluation.anatomy import Anatomy, Grid
@@ -23,7 +24,7 @@ def figures(report: Report) -> list[Figure]:
     """The pictures of a report's anatomy; none where it has none, or no rows."""
     if report.anatomy is None or not report.rows:
         return []
-    drawn = [reliability(report.anatomy), confidence(report.anatomy), by_value(report)]
+    drawn = [reliability(report.anatomy), confidences(report.anatomy), by_value(report)]
     spread = octaves(report.anatomy.grid)
     if spread is not None:
         drawn += [histogram.rows(spread), histogram.share(spread)]
@@ -46,6 +47,7 @@ def reliability(found: Anatomy) -> Figure | None:
         bins,
         f"The calibration error is {nats(chances.calibration_error)}; chance alone makes about "
         f"{nats(chances.by_chance)}.",
+        LEVEL,
     )
 
 
@@ -59,8 +61,8 @@ class ReliableBin:
     interval: Interval
 
 
-def diagram(bins: Sequence[ReliableBin], about: str) -> Figure:
-    """Accuracy by confidence against the diagonal, after a sentence about the error."""
+def diagram(bins: Sequence[ReliableBin], about: str, level: float) -> Figure:
+    """Accuracy by confidence against the diagonal, after a sentence about the error; `level` of all bins together."""
     points = tuple((one.confidence, one.right / one.rows) for one in bins)
     off = sum(one.confidence not in one.interval for one in bins)
     said = f"{about} {off} of {len(bins)} bins with rows lie off the diagonal by more than their intervals."
@@ -78,7 +80,8 @@ def diagram(bins: Sequence[ReliableBin], about: str) -> Figure:
         "Do probabilities mean what they say?",
         said,
         said
-        + " Below the diagonal a model is too sure. Intervals are for further data, 95 % for all bins together.",
+        + f" Below the diagonal a model is too sure. Intervals are for further data, {confidence(level)} for all bins "
+        "together.",
         Plot(
             linear("confidence: probability of the predicted class", 0.0, 1.0, percent=True),
             linear("accuracy", 0.0, 1.0, percent=True),
@@ -96,7 +99,7 @@ def diagram(bins: Sequence[ReliableBin], about: str) -> Figure:
     )
 
 
-def confidence(found: Anatomy) -> Figure | None:
+def confidences(found: Anatomy) -> Figure | None:
     """How many rows are how sure; None without probabilities."""
     if found.chances is None:
         return None

@@ -20,7 +20,7 @@ from streameval.reports.figures.plot import (
     linear,
     logarithmic,
 )
-from streameval.reports.numbers import count, nats, percent
+from streameval.reports.numbers import confidence, count, nats, percent
 from streameval.statistics.intervals.method import quantile
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ SIZE_COLOURS = ("sky", "blue", "orange", "vermillion", "green", "purple")
 
 def spread(draws: Comparison) -> Figure:
     """Loss against batch size, with what was drawn, the normal band, the anytime band, and the full loss."""
-    full, level = draws.population.mean, percent(draws.level, 0)
+    full, level = draws.population.mean, confidence(draws.level)
     sizes = [one.size for one in draws.batches]
     x = logarithmic("rows in a batch", min(sizes) * 0.6, max(sizes) * 1.7)
     z = quantile(draws.level)
@@ -104,7 +104,7 @@ def drawn(batches: Sequence[MiniBatch]) -> Figure:
         "Mini-batches, and what they say of all rows",
         said,
         said
-        + f" Lines: {percent(batches[0].interval.level, 0)} intervals for the loss of all rows, each for itself.",
+        + f" Lines: {confidence(batches[0].interval.level)} intervals for the loss of all rows, each for itself.",
         Plot(
             categories("batch", [str(k) for k in range(1, len(shown) + 1)]),
             linear("loss, nats", low, high),
@@ -141,7 +141,7 @@ def coverage(draws: Comparison) -> Figure:
     names = list(draws.batches[0].coverage)
     low = min((cell.covered for one in draws.batches for cell in one.coverage.values()), default=0.9)
     x = linear("share of batches", min(low, draws.level - 0.02), 1.0, percent=True)
-    marks: list[Mark] = [Rule(draws.level, f"promised: {percent(draws.level, 0)}", "ink", upright=True)]
+    marks: list[Mark] = [Rule(draws.level, f"promised: {confidence(draws.level)}", "ink", upright=True)]
     step = 0.8 / max(1, len(draws.batches))
     for k, one in enumerate(draws.batches):
         shift = 0.9 - step * (k + 0.5)
@@ -163,9 +163,9 @@ def coverage(draws: Comparison) -> Figure:
         if falls_short(one.coverage[name].covered, draws.level, one.trials)
     ]
     said = (
-        f"Short of {percent(draws.level, 0)}: {', '.join(short)}."
+        f"Short of {confidence(draws.level)}: {', '.join(short)}."
         if short
-        else f"None fell short of {percent(draws.level, 0)} by more than chance explains."
+        else f"None fell short of {confidence(draws.level)} by more than chance explains."
     )
     said += (
         f" Counted over {count(draws.batches[0].trials)} batches, each looked at once; after the sign ±: the standard "
@@ -187,7 +187,7 @@ def coverage(draws: Comparison) -> Figure:
     )
     return Figure(
         "coverage",
-        f"How often a {percent(draws.level, 0)} interval held the full loss",
+        f"How often a {confidence(draws.level)} interval held the full loss",
         said,
         said,
         Plot(x, categories("", list(reversed(names))), tuple(marks), height=90 + 34 * len(names)),
@@ -225,7 +225,7 @@ def precision(draws: Comparison) -> Figure:
         None,
     )
     said = "" if one is None else (
-        f"Knowing the loss of these {count(here)} rows to ±0.01 at {percent(draws.level, 0)} by {one.method} takes "
+        f"Knowing the loss of these {count(here)} rows to ±0.01 at {confidence(draws.level)} by {one.method} takes "
         f"about {count(one.rows)} of them, {percent(one.fraction, 1)}."
     )  # fmt: skip
     table = tuple(

@@ -17,7 +17,7 @@ from streameval.reports.figures.plot import (
     linear,
     logarithmic,
 )
-from streameval.reports.numbers import count, percent
+from streameval.reports.numbers import confidence, count, percent
 from streameval.reports.text_paired import method, reach, small, sure, verdict
 from streameval.statistics.intervals.method import quantile
 
@@ -61,7 +61,7 @@ def classes(contest: PairedResult, name: str, more: bool = False) -> Figure | No
         Rule(overall, f"all classes, {small(overall)}", "vermillion"),
         Dots(
             tuple((k + 0.5, row.difference) for k, row in enumerate(shown)),
-            f"class, with its {percent(contest.difference.level, 0)} interval by the normal formula, each alone and at "
+            f"class, with its {confidence(contest.difference.level)} interval by the normal formula, each alone and at "
             f"one look, for {contest.estimates}",
             "blue",
             reach=tuple(ends),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from streameval.defaults import GUARANTEED, SEQUENTIAL_METHOD
 from streameval.reports.figures.plot import Band, Figure, Line, Mark, Plot, Rule, Table, linear, logarithmic
-from streameval.reports.numbers import count, percent
+from streameval.reports.numbers import confidence, count, percent
 
 if TYPE_CHECKING:
     from streameval.statistics.until import Step
@@ -34,7 +34,7 @@ def running(
     marks: list[Mark] = [
         Band(
             tuple((s.rows_read, s.low, s.high) for s in steps),
-            f"intervals that{held} hold together, at all looks, with {percent(level, 0)}",
+            f"intervals that{held} hold together, at all looks, with {confidence(level)}",
             "sky",
         ),
         Line(tuple((s.rows_read, s.loss) for s in steps), f"estimate of the mean {what} of all rows", "blue"),
@@ -42,7 +42,7 @@ def running(
     ]
     said = (
         f"After {count(last.rows_read)} rows, {percent(last.fraction)} of all, the mean {what} of these rows is put "
-        f"between {last.low:.5g} and {last.high:.5g}, at {percent(level, 0)}."
+        f"between {last.low:.5g} and {last.high:.5g}, at {confidence(level)}."
     )
     kept = _some(steps)
     return Figure(
