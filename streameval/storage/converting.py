@@ -88,7 +88,7 @@ def convert(
     classes = source.classes if classes is None else classes
     return create(
         dest,
-        _chunks(source, first_label, classes),
+        _chunks(source, classes, first_label),
         rows=source.rows,
         shape=source.shape,
         dtype=source.dtype,
@@ -167,11 +167,11 @@ def _check_apart(dest: Path_, chosen: str, inputs: Mapping[str, Iterable[Path_]]
 
 
 def _chunks(
-    source: Source, first_label: int, classes: int | None
+    source: Source, classes: int | None, first_label: int
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
     """All rows of a data set; a DataError, and so no output, if it was written to by then.
 
-    Labels are checked here, where it is known what they were read from.
+    Raises LabelError when a label is out of range, having counted them all.
     """
     if source.soft and first_label:
         raise UsageError(
@@ -180,7 +180,11 @@ def _chunks(
     for chunk in source.chunks(Span(0, source.rows), BLOCK_ROWS):
         t = chunk.t - first_label if first_label else chunk.t
         if not source.soft and not targets.all_right(t, classes):
-            raise targets.refuse(source.name, classes, [(np.asarray(chunk.rows), t)])
+            every = (
+                (np.asarray(one.rows), one.t - first_label)
+                for one in source.chunks(Span(0, source.rows), BLOCK_ROWS)
+            )
+            raise targets.refuse(source.name, classes, every, first_label)
         if source.soft and not np.array_equal(t, t.astype(np.float32)):
             raise DataError(
                 f"{source.name}, rows {chunk.rows[0]} to {chunk.rows[-1]}: weights that float32 does not hold, which "
@@ -212,7 +216,7 @@ def _unchanged(
 def _check_labels(labels: idx.IdxFile, classes: int | None, first_label: int) -> None:
     """Raise LabelError when a label is out of range, having counted them all."""
     if not all(targets.all_right(t, classes) for _, t in _labels(labels, first_label)):
-        raise targets.refuse(str(labels.path), classes, _labels(labels, first_label))
+        raise targets.refuse(str(labels.path), classes, _labels(labels, first_label), first_label)
 
 
 def _labels(labels: idx.IdxFile, first_label: int) -> Iterator[tuple[range, NDArray[np.int64]]]:

@@ -68,23 +68,31 @@ def warn_of_weights(name: str, t: NDArray[Any], rows: NDArray[np.int64] | range)
     return True
 
 
-def refuse(name: str, classes: int | None, located: Iterable[Located]) -> LabelError:
-    """Return the error that names the first bad row and says how many there are in `located`."""
+def refuse(name: str, classes: int | None, located: Iterable[Located], first_label: int = 0) -> LabelError:
+    """Return the error that names the first bad row and says how many there are in `located`.
+
+    first_label  was subtracted from the labels, which are told as they were
+    """
     count, first, target = 0, -1, ""
     for rows, t in located:
         bad = _bad(t, classes)
         if count == 0 and bad.any():
             index = int(np.argmax(bad))
-            first, target = int(rows[index]), str(t[index].tolist())[:SHOWN]
+            found = t[index].tolist()
+            first, target = int(rows[index]), str(found if t.ndim == 2 else found + first_label)[:SHOWN]
         count += int(np.count_nonzero(bad))
     if target.startswith("["):
         return LabelError(
             f"{name}, row {first}: target {target} ({count} such rows), expected finite numbers, none of them "
             "negative. Correct the targets."
         )
-    expected = "labels counted from 0" if classes is None else f"{classes} classes (0..{classes - 1})"
+    expected = f"labels counted from {first_label}"
+    if classes is not None:
+        expected = f"{classes} classes ({first_label}..{first_label + classes - 1})"
     cure = "Correct the labels, or use a model with as many classes."
-    if target == str(classes):
+    if first_label:
+        cure = f"If they do not count from {first_label}, give another first_label (--first-label), or leave it out."
+    elif target == str(classes):
         cure = "If the labels count from 1: t - 1 of arrays, streameval convert --first-label 1 of files."
     if classes == 1:
         cure = f"One output has no classes to choose from. {ONE_OUTPUT}"

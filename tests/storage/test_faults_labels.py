@@ -49,8 +49,31 @@ def test_labels_that_count_from_one_are_shifted(tmp_path):
     path = storage.convert(images, labels, tmp_path / "a.arrow", classes=10, first_label=1)
     assert np.array_equal(storage.open(path).take(np.arange(1_000)).t, t)
     zeros = int(np.argmin(t))
-    with pytest.raises(LabelError, match=rf"row {zeros}: label -1 \({(t == 0).sum()} such rows\)"):
+    said = rf"row {zeros}: label 0 \({(t == 0).sum()} such rows\), expected labels counted from 1\. .*--first-label"
+    with pytest.raises(LabelError, match=said):
         storage.convert(*idx_pair(tmp_path, 1_000), tmp_path / "b.arrow", first_label=1)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"classes": 9}, r"row 100: label 9 \(20001 such rows\), expected 9 classes \(0\.\.8\)"),
+        ({"first_label": 1}, r"row 0: label 0 \(19999 such rows\), expected labels counted from 1\."),
+        (
+            {"classes": 8, "first_label": 1},
+            r"row 0: label 0 \(40000 such rows\), expected 8 classes \(1\.\.8\)",
+        ),
+    ],
+)
+def test_labels_that_a_conversion_refuses_are_those_of_the_file_and_all_are_counted(tmp_path, asked, said):
+    """Whatever form the file has, and however many blocks."""
+    x, t = np.zeros((40_000, 2), np.uint8), np.zeros(40_000, np.int64)
+    t[100], t[20_000:] = 9, 9
+    path = storage.create(tmp_path / "a", [(x, t)], rows=40_000, shape=(2,), dtype=np.uint8)
+    for data, name in ((path, str(path)), ((x, t), "<arrays>")):
+        with pytest.raises(LabelError, match=rf"{name}, {said}"):
+            storage.convert(data, tmp_path / "b.arrow", **asked)
+    assert names(tmp_path) == ["a"]
 
 
 @pytest.mark.parametrize("way", ["mmap", "pread"])
