@@ -71,7 +71,7 @@ class NetworkScorer:
             return Scores(loss, None, None)
         soft = chunk.t.ndim == 2
         if not soft:
-            _check_labels(chunk, self.model.outputs, self._source_name)
+            targets.check_chunk(self._source_name, self.model.outputs, chunk)
         self._run(chunk, chunk.t, loss, predicted, probabilities)
         target = np.argmax(chunk.t, axis=1) if soft else chunk.t
         return Scores(loss, target, predicted, probabilities, chunk.t if soft else None)
@@ -204,12 +204,6 @@ def check_names(model: Network, source: Source) -> None:
         f"become such places, 0 for {first}{cure}. If they are places, forget the names: "
         "streameval.load_model(path).save('network.safetensors')."
     )
-
-
-def _check_labels(chunk: Chunk, classes: int, name: str) -> None:
-    """Raise LabelError, naming the first row, if a label is not in [0, classes)."""
-    if not targets.usable_label(chunk.largest_label, classes):
-        raise targets.refuse(name, classes, [(np.asarray(chunk.rows), chunk.t)])
 
 
 def _check_packing(model: Network, limit: int) -> None:

@@ -77,8 +77,8 @@ class PredictorScorer:
         return replace(scores, probabilities=y, soft=chunk.t if chunk.t.ndim == 2 else None)
 
     def _scores(self, chunk: Chunk) -> tuple[Scores, NDArray[np.float64]]:
-        if chunk.t.ndim == 1 and self.classes and not targets.usable_label(chunk.largest_label, self.classes):
-            raise targets.refuse(self._source_name, self.classes, [(np.asarray(chunk.rows), chunk.t)])
+        if chunk.t.ndim == 1 and self.classes:
+            targets.check_chunk(self._source_name, self.classes, chunk)
         t = chunk.t if self.classes else number_targets(self._source_name, chunk, self.loss)
         stored = chunk.x
         out = self._outputs(stored, chunk.rows)

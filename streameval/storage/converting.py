@@ -184,7 +184,7 @@ def _chunks(
                 (np.asarray(one.rows), one.t - first_label)
                 for one in source.chunks(Span(0, source.rows), BLOCK_ROWS)
             )
-            raise targets.refuse(source.name, classes, every, first_label)
+            raise targets.refuse(source.name, classes, every, first_label=first_label)
         if source.soft and not np.array_equal(t, t.astype(np.float32)):
             raise DataError(
                 f"{source.name}, rows {chunk.rows[0]} to {chunk.rows[-1]}: weights that float32 does not hold, which "
@@ -216,7 +216,7 @@ def _unchanged(
 def _check_labels(labels: idx.IdxFile, classes: int | None, first_label: int) -> None:
     """Raise LabelError when a label is out of range, having counted them all."""
     if not all(targets.all_right(t, classes) for _, t in _labels(labels, first_label)):
-        raise targets.refuse(str(labels.path), classes, _labels(labels, first_label), first_label)
+        raise targets.refuse(str(labels.path), classes, _labels(labels, first_label), first_label=first_label)
 
 
 def _labels(labels: idx.IdxFile, first_label: int) -> Iterator[tuple[range, NDArray[np.int64]]]:

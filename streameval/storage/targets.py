@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streameval.errors import LabelError, StreamevalWarning
-from streameval.storage.source import largest_label
+from streameval.storage.source import Chunk, largest_label
 
 Located = tuple[NDArray[np.int64] | range, NDArray[Any]]
 """Row numbers, and their targets."""
@@ -68,12 +68,27 @@ def warn_of_weights(name: str, t: NDArray[Any], rows: NDArray[np.int64] | range)
     return True
 
 
-def refuse(name: str, classes: int | None, located: Iterable[Located], first_label: int = 0) -> LabelError:
+def check_chunk(name: str, classes: int, chunk: Chunk) -> None:
+    """Raise LabelError if a label is not in [0, classes): the first row, and how many of the chunk."""
+    if not usable_label(chunk.largest_label, classes):
+        located = [(np.asarray(chunk.rows), chunk.t)]
+        raise refuse(name, classes, located, looked_at=len(chunk.rows))
+
+
+def refuse(
+    name: str,
+    classes: int | None,
+    located: Iterable[Located],
+    *,
+    first_label: int = 0,
+    looked_at: int | None = None,
+) -> LabelError:
     """Return the error that names the first bad row and says how many there are in `located`.
 
     first_label  was subtracted from the labels, which are told as they were
+    looked_at    rows in `located`, where these are not all
     """
-    count, first, target = 0, -1, ""
+    count, first, target, from_one = 0, -1, "", True
     for rows, t in located:
         bad = _bad(t, classes)
         if count == 0 and bad.any():
@@ -81,10 +96,12 @@ def refuse(name: str, classes: int | None, located: Iterable[Located], first_lab
             found = t[index].tolist()
             first, target = int(rows[index]), str(found if t.ndim == 2 else found + first_label)[:SHOWN]
         count += int(np.count_nonzero(bad))
+        from_one = from_one and bool((t >= 1).all())
+    such = f"{count} such rows" + (f" among the {looked_at} looked at" if looked_at else "")
     if target.startswith("["):
         return LabelError(
-            f"{name}, row {first}: target {target} ({count} such rows), expected finite numbers, none of them "
-            "negative. Correct the targets."
+            f"{name}, row {first}: target {target} ({such}), expected finite numbers, none of them negative. Correct "
+            "the targets."
         )
     expected = f"labels counted from {first_label}"
     if classes is not None:
@@ -92,11 +109,11 @@ def refuse(name: str, classes: int | None, located: Iterable[Located], first_lab
     cure = "Correct the labels, or use a model with as many classes."
     if first_label:
         cure = f"If they do not count from {first_label}, give another first_label (--first-label), or leave it out."
-    elif target == str(classes):
+    elif target == str(classes) and from_one:
         cure = "If the labels count from 1: t - 1 of arrays, streameval convert --first-label 1 of files."
     if classes == 1:
         cure = f"One output has no classes to choose from. {ONE_OUTPUT}"
-    return LabelError(f"{name}, row {first}: label {target} ({count} such rows), expected {expected}. {cure}")
+    return LabelError(f"{name}, row {first}: label {target} ({such}), expected {expected}. {cure}")
 
 
 def _bad(t: NDArray[Any], classes: int | None) -> NDArray[np.bool_]:

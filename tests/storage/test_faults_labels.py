@@ -103,6 +103,17 @@ def test_labels_that_count_from_one_are_told_with_a_cure_for_arrays_and_for_file
     assert se.evaluate(model, (x, t - 1)).rows == 3
 
 
+@pytest.mark.parametrize("how", ["network", "callable"])
+def test_labels_with_a_0_among_them_do_not_count_from_one(how):
+    """Nor are those that no chunk has shown yet counted."""
+    network = se.Mlp([se.Layer(np.ones((2, 3), np.float32), np.zeros(3, np.float32), "identity")])
+    model = network if how == "network" else lambda x: np.zeros((len(x), 3))
+    t = np.tile([0, 1, 2, 3], 1_000)
+    said = r"row 3: label 3 \(25 such rows among the 100 looked at\), expected 3 classes \(0\.\.2\)\. Correct"
+    with pytest.raises(LabelError, match=said):
+        se.evaluate(model, (np.zeros((4_000, 2), np.uint8), t), chunk_rows=100)
+
+
 @pytest.mark.parametrize("t", [[0, -1, 3], [0, -(2**40), 1]])
 def test_negative_labels_of_arrays_are_refused(t):
     source = storage.open((np.zeros((3, 2), np.uint8), np.array(t)))
@@ -149,7 +160,9 @@ def test_a_model_with_fewer_classes_names_the_first_row_that_it_does_not_know(tm
     first = int(np.argmax(t >= 8))
     with pytest.raises(LabelError, match=rf"row {first}: label {t[first]} .*expected 8 classes"):
         se.evaluate(model, stored(tmp_path / "a.arrow"))
-    with pytest.raises(LabelError, match=rf"row {first}: label {t[first]} \(1 such rows\)"):
+    with pytest.raises(
+        LabelError, match=rf"row {first}: label {t[first]} \(1 such rows among the 1 looked at\)"
+    ):
         se.evaluate(model, drawn(40_000), rows=np.array([first]))
 
 
