@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from streameval.cli import options
@@ -36,10 +38,10 @@ def command(
     try:
         if description.is_data(path) or columns.of_data:
             source = inputs.open_data(path, io=io, **columns.opening())
-            info = description.data_set(source, check=check)
+            describe = partial(description.data_set, source, check=check)
         else:
             network = inputs.load_model(path, activation, dropout, allow_nonfinite=allow_nonfinite)
-            info = description.model(network)
+            describe = partial(description.model, network)
     except (DataError, ModelError, UsageError) as error:
         raise type(error)(f"{error}{description.maybe_outputs(path)}") from None
-    output.show(info, as_json, description.text)
+    output.show(describe(), as_json, description.text)

@@ -232,6 +232,8 @@ def test_info_check_finds_a_flipped_bit(digits_file: Path, tmp_path: Path) -> No
     done = in_process("info", tmp_path / "flipped.arrow", "--check")
     assert done.returncode == 3
     assert "block 0" in done.stderr
+    # What was opened as data is not asked about as something else.
+    assert "saved outputs" not in done.stderr
 
 
 def test_doctor_finds_this_machine_well() -> None:
