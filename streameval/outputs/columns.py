@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from streameval.errors import UsageError
 from streameval.frozen import frozen
-from streameval.outputs.table import Table, check_once, listed
+from streameval.outputs.table import Table, listed
 from streameval.tables.columns import matching
 
 # What is asked for -> how the library and the command line say it.
@@ -190,4 +190,3 @@ def _check(table: Table, role: str, names: Sequence[str]) -> None:
             raise UsageError(
                 f"{table.name}: no column {name!r} for {WORDS[role]}. Its columns: {listed(table.columns)}.{metrics}"
             )
-        check_once(table, name)

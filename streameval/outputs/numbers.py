@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from streameval.errors import UsageError
 from streameval.outputs.formats import open_table
 from streameval.outputs.source import Groups
-from streameval.outputs.table import Table, check_once, listed
+from streameval.outputs.table import Table, listed
 from streameval.outputs.unchanged import unchanged
 from streameval.outputs.values import codes, floats
 from streameval.storage.spool import column
@@ -61,7 +61,6 @@ def _read(
 def _column(table: Table, name: str) -> str:
     """Where a column, or a metric, stands. Raises UsageError, listing what there is."""
     if name in table.columns:
-        check_once(table, name)
         return name
     if name in table.metrics:
         return table.metrics[name].column

@@ -11,7 +11,6 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from streameval.errors import DataError
 from streameval.frozen import frozen
 from streameval.losses.loss import Bounds
 from streameval.tables.table import check_distinct
@@ -65,14 +64,6 @@ class Table:
         """Rows of the wanted columns. Raises DataError for a name that two columns have."""
         check_distinct(self.name, self.columns, wanted)
         return self.read(wanted)
-
-
-def check_once(table: Table, name: str) -> None:
-    """Raise DataError where more than one column has the name: which is meant cannot be told."""
-    if table.columns.count(name) > 1:
-        raise DataError(
-            f"{table.name}: column {name[:60]!r} is there twice, expected names that differ. Rename one."
-        )
 
 
 def listed(names: Sequence[str]) -> str:
