@@ -18,6 +18,8 @@ CHUNK_ROWS = 16_384
 LONG_CHUNK_ROWS = 65_536
 STREAM_ROWS = 4_096
 IO = ("auto", "mmap", "direct", "pread")
+# What a data set is written as.
+FORMATS = ("arrow", "npy")
 # Who computes a model file.
 NATIVE = "native"
 RUNTIMES = (NATIVE, "onnxruntime", "openvino", "torch")

@@ -18,6 +18,7 @@ from streameval.losses import LOSSES, CrossEntropy, choose_loss, losses_class
 from streameval.models import formats
 from streameval.statistics.intervals import INTERVALS
 from streameval.statistics.sequences import SEQUENCES
+from streameval.storage.writing import WRITERS
 
 # Parameter -> what it is where nothing was said; (function, parameter) where functions differ.
 COMMON = {
@@ -92,6 +93,10 @@ def test_the_ways_to_read_are_those_that_opening_knows(digits_file) -> None:
         se.open(digits_file, io="by post")
 
 
+def test_the_formats_that_can_be_chosen_are_those_that_are_written() -> None:
+    assert tuple(WRITERS) == defaults.FORMATS
+
+
 def test_the_loss_is_cross_entropy_with_the_default_eps() -> None:
     assert choose_loss() == CrossEntropy() == CrossEntropy(eps=defaults.EPS)
 
@@ -154,6 +159,7 @@ def test_a_command_s_defaults_are_these(command: str, option: str) -> None:
         ("minibatch", "method", defaults.METHODS),
         ("until", "method", defaults.SEQUENTIAL_METHODS),
         ("evaluate", "io", defaults.IO),
+        ("convert", "format", defaults.FORMATS),
     ],
 )
 def test_a_command_s_choices_are_these(command: str, option: str, names: tuple[str, ...]) -> None:

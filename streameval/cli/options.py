@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from streameval.defaults import CHUNK_ROWS, EPS, IO, LEVEL, LOSSES, OF, RUNTIMES, SEED
+from streameval.defaults import CHUNK_ROWS, EPS, FORMATS, IO, LEVEL, LOSSES, OF, RUNTIMES, SEED
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Command], Command]
@@ -155,9 +155,7 @@ group = option(
 without_replacement = option(
     "--without-replacement", is_flag=True, help="Let the rows of a batch differ. Default: they may repeat."
 )
-output_format = option(
-    "--format", type=click.Choice(["arrow", "npy"]), help="Default: by the ending of DEST."
-)
+output_format = option("--format", type=click.Choice(FORMATS), help="Default: by the ending of DEST.")
 
 
 def joined(*decorators: Decorator[Any]) -> Decorator[Any]:

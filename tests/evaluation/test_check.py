@@ -16,6 +16,7 @@ from command_line import in_process
 from long_runs import drawn, network, write
 
 import streameval as se
+from streameval.defaults import IO
 from streameval.engines.local import Local
 from streameval.errors import CheckError, DataError
 from streameval.evaluation.checkpoint import Checkpoint
@@ -70,7 +71,7 @@ def at_half(act: Callable[[], None]) -> Callable[[int, int], None]:
     return progress
 
 
-@pytest.mark.parametrize("io", ["mmap", "pread", "direct"])
+@pytest.mark.parametrize("io", IO[1:])
 @pytest.mark.parametrize("row", [5, ROWS - 5])
 def test_a_write_during_a_pass_is_noticed_though_its_time_is_put_back(data: Path, io: str, row: int) -> None:
     """By the time of change, which only the system sets."""
@@ -80,7 +81,7 @@ def test_a_write_during_a_pass_is_noticed_though_its_time_is_put_back(data: Path
         )
 
 
-@pytest.mark.parametrize("io", ["mmap", "pread", "direct"])
+@pytest.mark.parametrize("io", IO[1:])
 def test_what_is_hashed_is_what_is_computed(data: Path, digest: str, io: str) -> None:
     """Any way of reading, any chunks, any rows: the same digest; all that was read is as recorded."""
     for chunk_rows in (1000, CHUNK, 100_000):

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from long_runs import ROOT, network, run, write
 
 import streameval as se
-from streameval.defaults import CHUNK_ROWS, LONG_CHUNK_ROWS
+from streameval.defaults import CHUNK_ROWS, IO, LONG_CHUNK_ROWS
 from streameval.errors import StorageError, UsageError
 from streameval.evaluation.memory import parse_size, plan, planned_scorers
 from streameval.losses import CrossEntropy
@@ -127,7 +127,7 @@ def test_the_memory_changes_nothing_of_the_result(data: Path) -> None:
     """Small chunks, one digest; the report says what was allowed and what was used."""
     model = se.load_model(data.with_name("model.safetensors"))
     whole = se.evaluate(model, data)
-    for io in ("mmap", "direct", "pread"):
+    for io in IO[1:]:
         small = se.evaluate(model, se.open(data, io=io), max_memory="32M")
         assert small.digest == whole.digest
         found = small.to_dict()["resources"]
@@ -164,7 +164,7 @@ LIMITED = """
 """
 
 
-@pytest.mark.parametrize("io", ["mmap", "direct", "pread"])
+@pytest.mark.parametrize("io", IO[1:])
 def test_a_pass_runs_under_a_limit_of_the_system(data: Path, io: str) -> None:
     """RLIMIT_DATA: memory beyond it is not given out. Large chunks break it where whole chunks are read."""
     model = se.load_model(data.with_name("model.safetensors"))
@@ -203,7 +203,7 @@ def cgroup(version: int) -> Path:
 @needs_proc
 @pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system cannot be asked to forget a file")
 @pytest.mark.parametrize("version", [2, 1])
-@pytest.mark.parametrize("io", ["mmap", "direct", "pread"])
+@pytest.mark.parametrize("io", IO[1:])
 def test_a_pass_runs_in_a_cgroup_of_bounded_memory(data: Path, version: int, io: str) -> None:
     """Page cache counts there too: the system takes pages back, the pass goes on; what else takes more is killed."""
     folder = cgroup(version)

@@ -7,12 +7,12 @@ import math
 import numpy as np
 import pytest
 
+from streameval.defaults import SEQUENTIAL_METHODS
 from streameval.errors import DataError, UsageError
 from streameval.statistics.grouped import grouped_until
 from streameval.statistics.until import until
 
 BOUNDS = (0.0, 16.0)
-METHODS = ("betting", "predictable", "asymptotic")
 
 
 def alike(rng, groups):
@@ -35,7 +35,7 @@ def counting(losses):
     return read, asked
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", SEQUENTIAL_METHODS)
 def test_whole_groups_are_read_each_row_once_and_the_interval_is_as_narrow_as_asked(method):
     losses, groups = alike(np.random.default_rng(0), 3000)
     read, asked = counting(losses)

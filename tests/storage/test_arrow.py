@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streameval import storage
+from streameval.defaults import IO
 from streameval.errors import DataError, StreamevalWarning, UsageError
 from streameval.storage import Span
 from streameval.storage.columns import column_of, read_column
@@ -76,7 +77,7 @@ def test_pyarrow_reads_our_files_as_they_were_meant(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-@pytest.mark.parametrize("way", ["mmap", "direct", "pread"])
+@pytest.mark.parametrize("way", IO[1:])
 @pytest.mark.parametrize("make", [lists, tensor])
 def test_features_of_other_writers_are_read(tmp_path, dtype, way, make):
     x, t = rows(dtype=dtype)
@@ -95,7 +96,7 @@ def test_features_of_other_writers_are_read(tmp_path, dtype, way, make):
 def test_labels_of_any_integer_type_are_read(tmp_path, dtype):
     x, t = rows()
     path = write(tmp_path / "a.arrow", {"x": lists(x), "t": pa.array(t.astype(dtype))})
-    for way in ("mmap", "direct", "pread"):
+    for way in IO[1:]:
         source = storage.open(path, io=way)
         assert np.array_equal(source.take(np.arange(ROWS)).t, t)
         assert source.classes is None
@@ -429,7 +430,7 @@ def plain(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-@pytest.mark.parametrize("way", ["mmap", "direct", "pread"])
+@pytest.mark.parametrize("way", IO[1:])
 def test_batches_that_point_outside_are_refused(plain, kind, way):
     assert storage.open(plain).rows == ROWS
     hostile(plain, *HOSTILE[kind])

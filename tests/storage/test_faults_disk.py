@@ -18,6 +18,7 @@ from command_line import in_process, result, streameval
 from long_runs import drawn, network
 
 import streameval as se
+from streameval.defaults import IO
 from streameval.engines.local import Local
 from streameval.errors import StorageError, UnwrittenWarning
 from streameval.evaluation import checkpoint
@@ -92,7 +93,7 @@ def model(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("io", ["auto", "mmap", "pread", "direct"])
+@pytest.mark.parametrize("io", IO)
 def test_a_disk_that_fails_under_a_pass_ends_it_with_5(
     failing: Path, model: Path, tmp_path: Path, io: str
 ) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import streameval as se
+from streameval.defaults import SEQUENTIAL_METHODS
 from streameval.errors import UsageError
 
 
@@ -64,7 +65,7 @@ def test_numbers_of_numpy_are_numbers(given):
     assert se.compare(*given, sizes=np.array([10, 20]), trials=np.int64(50)).batches[1].size == 20
 
 
-@pytest.mark.parametrize("method", ["betting", "predictable", "asymptotic"])
+@pytest.mark.parametrize("method", SEQUENTIAL_METHODS)
 @pytest.mark.parametrize("rows", [1, 2, 700, 3000])
 def test_until_that_read_all_rows_gives_the_loss_of_evaluate_to_the_bit(given, method, rows):
     model, data = given

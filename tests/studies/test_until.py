@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import streameval as se
+from streameval.defaults import SEQUENTIAL_METHODS
 from streameval.errors import DataError, UsageError
 from streameval.losses import CrossEntropy
 from streameval.reports.json import dumps
@@ -14,7 +15,7 @@ from streameval.statistics.until import until
 BOUNDS = CrossEntropy(eps=1e-7).bounds
 
 
-@pytest.mark.parametrize("method", ["betting", "predictable", "asymptotic"])
+@pytest.mark.parametrize("method", SEQUENTIAL_METHODS)
 def test_it_stops_where_the_losses_of_all_rows_say(model, digits_file, losses, method):
     found = se.evaluate_until(model, digits_file, half_width=0.05, seed=4, method=method)
     expected = until(lambda rows: losses[rows], 3000, half_width=0.05, seed=4, method=method, bounds=BOUNDS)
