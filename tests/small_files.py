@@ -37,6 +37,14 @@ def idx_pair(folder: Path, rows: int, ending: str = "") -> tuple[Path, Path]:
     return paths
 
 
+def folder_of(path: Path, x: np.ndarray, t: np.ndarray) -> Path:
+    """A data set of two .npy files."""
+    path.mkdir(parents=True)
+    np.save(path / "images.npy", x)
+    np.save(path / "labels.npy", t)
+    return path
+
+
 def python(code: str, *args: object, **options: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", textwrap.dedent(code), *map(str, args)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
