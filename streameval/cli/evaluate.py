@@ -86,6 +86,7 @@ def command(
         weighting.show(saved, model, data, inputs, rows, chunk_rows, allow_nonfinite, as_json)
         return
     figures.check({"MODEL": model, "DATA": data, "--rows": rows, "--key": run.key}, *run.outputs())
+    run.check_losses()
     subject = saved.subject(
         model,
         data,

@@ -60,13 +60,10 @@ class PassOptions:
         return None if self.key is None else read_key(self.key)
 
     def outputs(self) -> tuple[Output, ...]:
-        """What the command writes, pictures apart. Raises UsageError for losses of another format than Arrow."""
-        from streameval.evaluation.loss_file import check_ending, spool_of
+        """What the command writes, pictures apart."""
+        from streameval.evaluation.loss_file import spool_of
 
-        spool = None
-        if self.losses is not None:
-            check_ending(self.losses)
-            spool = None if self.checkpoint is None else spool_of(self.checkpoint)
+        spool = None if self.losses is None or self.checkpoint is None else spool_of(self.checkpoint)
         return (
             Output("the losses kept beside --checkpoint", spool),
             Output("--losses", self.losses),
@@ -74,6 +71,13 @@ class PassOptions:
             Output("--state", self.state),
             Output("--events", self.events, added=True),
         )
+
+    def check_losses(self) -> None:
+        """Raise UsageError for losses of another format than Arrow."""
+        from streameval.evaluation.loss_file import check_ending
+
+        if self.losses is not None:
+            check_ending(self.losses)
 
     def settings(self, key: bytes | None, put_away: Callable[[Report], None]) -> evaluate.PassOptions:
         """What they mean to `evaluate`, with the key of `signing`, which a pipe gives only once.
