@@ -29,6 +29,11 @@ STEEP: Final = {
     "leaky_relu": (1.0, 2 * U, 0.0),
     "gelu": (1.13, 4 * U, 4e-9),
     "softplus": (1.0, 4 * U, 0.0),
+    "silu": (1.1, 4 * U, 1e-30),
+    "elu": (1.0, 4 * U, 0.0),
+    "hard_swish": (1.5, 4 * U, 0.0),
+    "relu6": (1.0, 0.0, 0.0),
+    "gelu_tanh": (1.13, 4 * U, 1e-30),
 }
 Floats = NDArray[np.float64]
 
