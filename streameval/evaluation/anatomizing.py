@@ -127,7 +127,7 @@ def chances_of(
     for start in range(0, len(given), step):
         part = slice(start, start + step)
         # A class after another: a row's sums have one order, whatever rows are beside it.
-        y = np.ascontiguousarray(given[part].T, np.float64)
+        y = np.array(given[part].T, np.float64, order="C")
         share = None if soft is None else soft[part].T
         total += _piece(y, target[part], right[part], share)
     return total
@@ -139,14 +139,18 @@ def _piece(
     right: NDArray[np.bool_],
     soft: NDArray[np.float64] | None,
 ) -> Chances:
+    """What the probabilities `y` (classes, n) come to, which are written over."""
     classes, n = y.shape
     true = y[target, np.arange(n)]
-    before, brier, confidence = np.zeros(n, np.int64), np.zeros(n), np.zeros(n)
-    for k in range(classes):
-        before += (y[k] > true) | ((y[k] == true) & (k < target))
-        away = y[k] - (target == k if soft is None else soft[k])
-        brier += away * away
-        np.maximum(confidence, y[k], out=confidence)
+    ahead = (y > true) | ((y == true) & (np.arange(classes)[:, None] < target))
+    before, confidence = np.add.reduce(ahead, axis=0, dtype=np.int32), y.max(axis=0)
+    if soft is None:
+        y[target, np.arange(n)] -= 1.0
+    else:
+        y -= soft
+    y *= y
+    # One class after another, as NumPy adds all rows but a single one.
+    brier = np.add.reduce(y, axis=0) if n > 1 else np.cumsum(y, axis=0)[-1]
     # Among the first means predicted: the model knows it from logits, of which probabilities may not be told apart.
     top = tuple(int(np.count_nonzero(right if k == 1 else right | (before < k))) for k in tops(classes))
     place = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import time
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -25,8 +26,8 @@ import streameval as se
 from streameval.engines.local import Local
 from streameval.errors import CheckError, DataError, UsageError
 from streameval.evaluation import sealed
-from streameval.evaluation.anatomizing import grid_of
-from streameval.evaluation.anatomy import BINS, RELATIVE, SMALLEST, Anatomy, edges, tops
+from streameval.evaluation.anatomizing import chances_of, grid_of
+from streameval.evaluation.anatomy import BINS, RELATIVE, SMALLEST, Anatomy, Chances, edges, tops
 from streameval.evaluation.anatomy_consistency import check_anatomy
 from streameval.evaluation.anatomy_report import anatomy_dict
 from streameval.evaluation.checkpoint import Checkpoint
@@ -307,6 +308,31 @@ def test_a_row_that_is_entirely_sure_is_in_the_last_bin() -> None:
     assert found["calibration"]["error"] == pytest.approx((2 * 0.5 + 0.5 + 0.2) / 4, abs=1e-6)
     assert found["calibration"]["largest_gap"] == 0.5
     assert found["brier"]["score"] == pytest.approx((0 + 2 + 0.5 + 0.08) / 4, abs=1e-6)
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_rows_of_very_many_classes_take_no_step_for_each_class(soft: bool) -> None:
+    """A vocabulary of 60,000 words, summed up in one order whether two rows are looked at together or one alone."""
+    rows, classes = 15, 60_000
+    rng = np.random.default_rng(0)
+    y = rng.dirichlet(np.full(classes, 0.01), rows).astype(np.float32)
+    target, right = rng.integers(0, classes, rows), np.arange(rows) % 2 == 0
+    wanted = rng.dirichlet(np.ones(classes), rows) if soft else None
+    begin = time.process_time()
+    together = chances_of(y, target, right, wanted)
+    assert time.process_time() - begin < 2.0
+    alone = Chances.empty(classes)
+    for k in range(rows):
+        one = slice(k, k + 1)
+        alone += chances_of(y[one], target[one], right[one], None if wanted is None else wanted[one])
+    assert together == alone
+    brier: list[float] = []
+    for k in range(rows):
+        share = np.arange(classes) == target[k] if wanted is None else wanted[k]
+        brier.append(0.0)
+        for away in (y[k].astype(np.float64) - share).tolist():
+            brier[k] += away * away
+    assert together.brier == replace(fold_losses(np.array(brier), np.zeros(rows, np.int64))[0], worst=())
 
 
 def test_saved_losses_and_scores_have_quantiles(tmp_path: Path) -> None:
