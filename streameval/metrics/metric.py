@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import threading
 from collections.abc import Iterable
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
@@ -19,10 +21,22 @@ from streameval.scoring.scorer import Scores
 
 SCHEMA = "streameval/metric/1"
 V = TypeVar("V", bound=Value)
+# One thread at a time changes or reads what metrics have: one lock for all, since two of them are joined at once.
+_LOCK = threading.RLock()
+
+
+def _after_fork() -> None:
+    """The thread that had the lock is not here."""
+    global _LOCK
+    _LOCK = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 class Metric(Generic[V]):
-    """A mean over rows that come in batches. It is exact: any order, any batches and any processes give the same bits.
+    """A mean over rows that come in batches. It is exact: any order, any batches, threads and processes give the same
+    bits.
 
     repeats_within   how far the results of a row may lie apart that comes more than once, where rows= are given
     """
@@ -38,11 +52,12 @@ class Metric(Generic[V]):
 
     def reset(self) -> None:
         """Forget all rows."""
-        self._gathered: Sums | RowTable | None = None
-        self._classes: int | None = None
-        # Who was joined, so that nobody's rows count twice; a name is taken when the first rows come.
-        self._own: str | None = None
-        self._origins: frozenset[str] = frozenset()
+        with _LOCK:
+            self._gathered: Sums | RowTable | None = None
+            self._classes: int | None = None
+            # Who was joined, so that nobody's rows count twice; a name is taken when the first rows come.
+            self._own: str | None = None
+            self._origins: frozenset[str] = frozenset()
 
     def compute(self, total_rows: int | None = None) -> V:
         """What all rows so far come to; more may follow.
@@ -51,8 +66,10 @@ class Metric(Generic[V]):
 
         Raises DataError if there are others, and for a row that came with different results.
         """
-        gathered = self._gathered
-        state = State.empty(None) if gathered is None else gathered.state(self._classes)
+        with _LOCK:
+            gathered = self._gathered
+            state = State.empty(None) if gathered is None else gathered.state(self._classes)
+            repeats = (0, 0.0) if gathered is None else (gathered.repeated, gathered.disagreement)
         if total_rows is not None and state.rows != integer("total_rows", total_rows, least=0):
             more = state.rows > total_rows
             raise DataError(
@@ -63,7 +80,6 @@ class Metric(Generic[V]):
                     else "Merge the metrics of all processes, and reset() before each epoch."
                 )
             )
-        repeats = (0, 0.0) if gathered is None else (gathered.repeated, gathered.disagreement)
         return self._value(state, *repeats)
 
     def merge(self, others: Metric[V] | Iterable[Metric[V]]) -> Self:
@@ -83,16 +99,17 @@ class Metric(Generic[V]):
 
     def state_dict(self) -> dict[str, Any]:
         """What it has, as JSON, losing nothing; `load_state_dict` of one with the same settings goes on from it."""
-        gathered = self._gathered
-        return {
-            "schema": SCHEMA,
-            "settings": self._settings(),
-            "classes": self._classes,
-            "own": self._own,
-            "origins": sorted(self._origins),
-            "table": isinstance(gathered, RowTable),
-            "gathered": None if gathered is None else gathered.to_dict(self._classes),
-        }
+        with _LOCK:
+            gathered = self._gathered
+            return {
+                "schema": SCHEMA,
+                "settings": self._settings(),
+                "classes": self._classes,
+                "own": self._own,
+                "origins": sorted(self._origins),
+                "table": isinstance(gathered, RowTable),
+                "gathered": None if gathered is None else gathered.to_dict(self._classes),
+            }
 
     def load_state_dict(self, stored: dict[str, Any]) -> None:
         """Go on from what `state_dict` gave; what it had is forgotten.
@@ -115,7 +132,8 @@ class Metric(Generic[V]):
                     else Sums.from_dict(gathered, classes)
                 )
             own, origins = stored["own"], frozenset(map(str, stored["origins"]))
-        self._gathered, self._classes, self._own, self._origins = made, classes, own, origins
+        with _LOCK:
+            self._gathered, self._classes, self._own, self._origins = made, classes, own, origins
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _remade, (type(self), self._arguments(), self.state_dict())
@@ -128,35 +146,37 @@ class Metric(Generic[V]):
         """Take in the rows of a batch, all of them checked."""
         table = rows is not None
         fresh: Sums | RowTable = RowTable(self._within) if table else Sums(classes)
-        if self._gathered is None:
-            self._gathered, self._classes = fresh, classes
-        same_kind(self._gathered, fresh)
-        self._same_classes(classes)
-        if self._own is None:
-            self._own = secrets.token_hex(8)
-            self._origins |= {self._own}
-        self._gathered.add(scores, rows)
+        with _LOCK:
+            if self._gathered is None:
+                self._gathered, self._classes = fresh, classes
+            same_kind(self._gathered, fresh)
+            self._same_classes(classes)
+            if self._own is None:
+                self._own = secrets.token_hex(8)
+                self._origins |= {self._own}
+            self._gathered.add(scores, rows)
 
     def _join(self, other: Metric[V]) -> None:
         if type(other) is not type(self):
             raise UsageError(f"merge: {describe_value(other)}, expected a {type(self).__name__}.")
         if other._settings() != self._settings():
             raise self._other(other._settings())
-        if other._gathered is None:
-            return
-        if self._gathered is None:
-            fresh: Sums | RowTable = Sums(other._classes)
-            self._gathered = RowTable(self._within) if isinstance(other._gathered, RowTable) else fresh
-            self._classes = other._classes
-        same_kind(self._gathered, other._gathered)
-        self._same_classes(other._classes)
-        if isinstance(self._gathered, Sums) and self._origins & other._origins:
-            raise UsageError(
-                "merge: the rows of that metric are in this one already, and would count twice. Of a list that all "
-                "processes gathered, this one's among them: streameval.metrics.merge(list).compute()."
-            )
-        self._gathered.join(other._gathered, self._classes)
-        self._origins |= other._origins
+        with _LOCK:
+            if other._gathered is None:
+                return
+            if self._gathered is None:
+                fresh: Sums | RowTable = Sums(other._classes)
+                self._gathered = RowTable(self._within) if isinstance(other._gathered, RowTable) else fresh
+                self._classes = other._classes
+            same_kind(self._gathered, other._gathered)
+            self._same_classes(other._classes)
+            if isinstance(self._gathered, Sums) and self._origins & other._origins:
+                raise UsageError(
+                    "merge: the rows of that metric are in this one already, and would count twice. Of a list that all "
+                    "processes gathered, this one's among them: streameval.metrics.merge(list).compute()."
+                )
+            self._gathered.join(other._gathered, self._classes)
+            self._origins |= other._origins
 
     def _same_classes(self, classes: int | None) -> None:
         if classes != self._classes:

@@ -6,6 +6,8 @@ import copy
 import json
 import math
 import pickle
+import sys
+import threading
 from typing import Any
 
 import naive
@@ -106,6 +108,38 @@ def test_a_row_costs_the_same_alone_and_among_others(classes: int, n: int, seed:
     for k in range(n):
         alone.update(logits[k : k + 1], labels[k : k + 1])
     assert whole.compute() == alone.compute()
+
+
+@pytest.mark.parametrize("numbered", [False, True])
+def test_threads_that_share_a_metric_lose_no_row(
+    logits: np.ndarray, labels: np.ndarray, numbered: bool
+) -> None:
+    """Threads change after every few instructions here, and two of them look at what there is meanwhile."""
+    made, count, failed = CrossEntropy(), len(labels), list[BaseException]()
+
+    def give(first: int) -> None:
+        try:
+            for k in range(first, count, 8):
+                rows = np.arange(k, k + 1) if numbered else None
+                made.update(logits[k : k + 1], labels[k : k + 1], rows=rows)
+                if first < 2:
+                    made.compute()
+        except BaseException as error:
+            failed.append(error)
+
+    threads, usual = [threading.Thread(target=give, args=(k,)) for k in range(8)], sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for one in threads:
+            one.start()
+        for one in threads:
+            one.join()
+    finally:
+        sys.setswitchinterval(usual)
+    alone = CrossEntropy()
+    alone.update(logits, labels, rows=np.arange(count) if numbered else None)
+    assert failed == []
+    assert made.compute(total_rows=count).digest == alone.compute().digest
 
 
 def test_the_digest_is_that_of_an_evaluation_of_the_same_outputs(
