@@ -9,6 +9,9 @@ that the loop calls: another quarter. Knows Numba's code libraries.
 
 from __future__ import annotations
 
+import contextlib
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 from numba.core.codegen import JITCodeLibrary
@@ -27,12 +30,34 @@ def compile_kernel(dispatcher: Any, signature: tuple[Any, ...]) -> None:
     def create(name: str, **options: Any) -> Any:
         return _PartLibrary(codegen, name, **options) if name.startswith(_PARTS) else usual(name, **options)
 
-    with global_compiler_lock:
+    with global_compiler_lock, _hearing_interrupts():
         codegen.create_library = create
         try:
             dispatcher.compile(signature)
         finally:
             del codegen.create_library
+
+
+@contextlib.contextmanager
+def _hearing_interrupts() -> Iterator[None]:
+    """Raise at the end of the block the KeyboardInterrupt that came while LLVM, in which compiling spends its time, had
+    called a Python function: nothing can be raised through LLVM, so that it would be printed and forgotten."""
+    usual, forgotten = sys.unraisablehook, False
+
+    def hook(unraisable: sys.UnraisableHookArgs) -> None:
+        nonlocal forgotten
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            forgotten = True
+        else:
+            usual(unraisable)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = usual
+        if forgotten:
+            raise KeyboardInterrupt
 
 
 class LinkedCompiler(Compiler):

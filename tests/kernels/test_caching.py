@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from command_line import environment
+from llvmlite.binding.executionengine import ExecutionEngine
 from numba.core import caching, codegen, dispatcher
+
+from streameval.kernels.compiling import kernel
 
 # What `kernels/caching.py` and `linking.py` override or call -> how it looked where the cache was tested.
 KNOWN = {
@@ -117,3 +122,27 @@ for k in (0, 1):
     ]
     assert said == ["hello 0\n('of the run', 1)\n"] * 2
     assert [*tmp_path.rglob("loud*.nbi")]
+
+
+def test_an_interrupt_inside_llvm_is_not_forgotten(monkeypatch, capsys):
+    """It comes while LLVM, where most of the time goes, calls Python; the kernel is there at the next call."""
+    find = ExecutionEngine._find_module_ptr
+
+    def interrupted(self, module):
+        signal.raise_signal(signal.SIGINT)
+        return find(self, module)
+
+    @kernel(name="")
+    def count(out):
+        for k in range(len(out)):
+            out[k] = k
+
+    hook, out = sys.unraisablehook, np.zeros(3)
+    monkeypatch.setattr(ExecutionEngine, "_find_module_ptr", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        count(out)
+    monkeypatch.undo()
+    count(out)
+    assert out.tolist() == [0.0, 1.0, 2.0]
+    assert sys.unraisablehook is hook
+    assert capsys.readouterr().err == ""
