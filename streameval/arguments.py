@@ -1,11 +1,12 @@
-"""Whether an argument is a number, or an array, of the kind that was asked for, said in one way everywhere.
+"""Whether an argument is a number, an array, or a path, of the kind that was asked for, said in one way everywhere.
 
-Knows numbers, arrays, masks and names of arguments. Does not know what any of them means.
+Knows numbers, arrays, masks, paths and names of arguments. Does not know what any of them means.
 """
 
 from __future__ import annotations
 
 import operator
+import os
 import sys
 import warnings
 from numbers import Real
@@ -21,6 +22,19 @@ NARROW: Final = ("bfloat16", "float8")
 # Probabilities of float32, or of float16 once: by so much one may lie below 0, and a row's sum from 1.
 BELOW_ZERO: Final = 1e-6
 SUM_SLACK: Final = 1e-3
+
+
+def path_text(name: str, value: Any) -> str:
+    """Return a path as text.
+
+    Raises UsageError for what is none, and for an empty one, which would mean the folder that one happens to be in.
+    """
+    if not isinstance(value, str | bytes | os.PathLike):
+        raise UsageError(f"{name}: {describe_value(value)}, expected a path.")
+    text: str = os.fsdecode(value)
+    if not text:
+        raise UsageError(f"{name}: an empty path. Is the variable set that should hold it?")
+    return text
 
 
 def integer(name: str, value: Any, *, least: int | None = None) -> int:

@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from streameval.arguments import path_text
 from streameval.errors import ModelError, StorageError, StreamevalWarning, UsageError
 from streameval.files import regular_file
 from streameval.layers.dense import Dense
@@ -59,7 +60,7 @@ def load(
             or `dropout` for a file without it.
         StorageError: the file cannot be read.
     """
-    name = os.fspath(path)
+    name = path_text("path of a model", path)
     if is_remote(name):
         data = read_object(name)
         form = _named_format(name, data[:64], name.partition("?")[0])

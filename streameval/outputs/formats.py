@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from streameval.arguments import path_text
 from streameval.defaults import WEIGHTS
 from streameval.errors import DataError, UsageError
 from streameval.files import regular_file
@@ -144,7 +145,7 @@ def _in_zip(path: str) -> str:
 
 def file_of(data: str | os.PathLike[str]) -> str:
     """The file; of a folder, the one file of outputs that it holds, as tools write them."""
-    path = os.fsdecode(os.fspath(data))
+    path = path_text("outputs", data)
     if not Path(path).is_dir():
         return path
     patterns = (row.in_folder for row in FORMATS.values() if row.in_folder is not None)

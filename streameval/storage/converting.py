@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streameval.arguments import integer
+from streameval.arguments import integer, path_text
 from streameval.errors import DataError, UsageError
 from streameval.files import Output, check_outputs, storage_errors
 from streameval.storage import idx, targets
@@ -77,7 +77,7 @@ def convert(
     if classes is not None:
         integer("classes", classes, least=1)
     integer("first_label", first_label)
-    chosen = choose_format(Path(dest), format)
+    chosen = choose_format(Path(path_text("dest", dest)), format)
     if not Path(dest).parent.is_dir():
         _check_apart(dest, chosen, {})  # is told before anything is read
     given = (data, *labels) if labels else data

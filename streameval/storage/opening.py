@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from streameval.arguments import path_text
 from streameval.errors import DataError, StorageError, StreamevalWarning, UsageError
 from streameval.objects import is_remote
 from streameval.storage import arrays, splits
@@ -146,7 +147,7 @@ def _is_numbers(data: object) -> bool:
 
 
 def _path(data: Any, options: ReadOptions) -> Source:
-    text = os.fsdecode(os.fspath(data))
+    text = path_text("data", data)
     path = Path(text)
     if path.is_dir():
         return _folder(path, text, options)

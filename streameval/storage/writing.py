@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from streameval.arguments import describe_value, integer, is_masked
+from streameval.arguments import describe_value, integer, is_masked, path_text
 from streameval.defaults import WEIGHTS
 from streameval.errors import DataError, UsageError
 from streameval.files import check_space, lock, remove_leftovers
@@ -90,7 +90,9 @@ def create(
         classes = integer("classes", classes, least=1)
     if not isinstance(shape, tuple):
         raise UsageError(f"shape: {describe_value(shape)}, expected the shape of one row, such as (28, 28).")
-    path = Path(dest)
+    path = Path(path_text("dest", dest))
+    if not path.name:
+        raise UsageError(f"{path}: expected the name of what is written, such as {path / 'data.arrow'}.")
     writer = WRITERS[choose_format(path, format)]
     form, incoming = _form(path, batches, rows, shape, np.dtype(dtype), classes, scale, soft, sources or {})
     check_space(path, rows * form.row_bytes)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command_line import streameval
+from command_line import in_process, streameval
 
 import streameval as se
 from streameval import storage
@@ -150,6 +150,40 @@ def test_open_convert_and_verify_name_theirs(model: se.Mlp, data: se.Source, tmp
         se.verify({}, model, data, blocks=2.5)
     with pytest.raises(UsageError, match=r"paths: 'state\.json'"):
         se.merge("state.json")
+
+
+def test_an_empty_path_is_none(
+    model: se.Mlp, data: se.Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be the folder that one happens to be in, whatever lies there."""
+    x, t = np.zeros((3, 20), np.uint8), np.zeros(3, np.int64)
+    storage.create(tmp_path / "there.arrow", [(x, t)], rows=3, shape=(20,), dtype="uint8")
+    model.save(tmp_path / "model.safetensors")
+    monkeypatch.chdir(tmp_path)
+    ways: dict[str, Callable[[], object]] = {
+        "data": lambda: se.open(""),
+        "path of a model": lambda: se.load_model(""),
+        "outputs": lambda: se.open_outputs(""),
+        "dest": lambda: se.convert("there.arrow", ""),
+    }
+    for name, way in ways.items():
+        with pytest.raises(UsageError, match=f"^{name}: an empty path"):
+            way()
+    with pytest.raises(UsageError, match="path of a model: None, expected a path"):
+        se.load_model(None)  # type: ignore[arg-type]
+    done = in_process("evaluate", "model.safetensors", "", "--json")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["model.safetensors", "there.arrow"]
+
+
+@pytest.mark.parametrize("dest", [".", "/"])
+def test_a_folder_that_is_no_name_is_no_destination(
+    dest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = in_process("digits", dest, "--rows", 1)
+    assert (done.returncode, list(tmp_path.iterdir())) == (2, [])
+    assert "expected the name of what is written" in done.stderr
 
 
 def test_numbers_of_numpy_are_numbers(model: se.Mlp, data: se.Source) -> None:
