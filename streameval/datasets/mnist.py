@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from streameval.arguments import path_text
 from streameval.datasets.downloading import Wanted, holds, obtain
 from streameval.errors import DataError, StorageError, UsageError
 from streameval.files import lock, storage_errors
@@ -93,10 +94,10 @@ def fetch(
 
     Raises:
         StorageError: no place has the right content, what each said; or `dest` cannot be written.
-        UsageError: `source` is a URL of another scheme than http and https.
+        UsageError: `source` is a URL of another scheme than http and https; an empty path.
         LockedError: another process fetches into `dest`.
     """
-    folder = Path(dest)
+    folder = Path(path_text("dest", dest))
     places = _places(source)
     with _made(folder):
         return _fetch_into(folder, places, progress)
@@ -165,9 +166,10 @@ def load_mnist(
     """
     from streameval.storage import open as open_source
 
+    folder = Path(path_text("root", root))
     pairs = []
     for split in SPLITS:
-        source = open_source(_stored(Path(root), split))
+        source = open_source(_stored(folder, split))
         try:
             x, t = _in_memory(source)
         finally:
@@ -184,7 +186,7 @@ def _places(source: str | os.PathLike[str] | None) -> Callable[[str], list[str |
     """Return a function from a file's name to the places to try for it."""
     if source is None:
         return lambda name: [f"{mirror}{name}.gz" for mirror in MIRRORS]
-    text = os.fspath(source)
+    text = path_text("source", source)
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", text)
     if scheme is None:
         folder = Path(text)

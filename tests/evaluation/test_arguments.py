@@ -14,6 +14,7 @@ from command_line import in_process, streameval
 import streameval as se
 from streameval import storage
 from streameval.arguments import integer, real
+from streameval.datasets import mnist
 from streameval.errors import UsageError
 from streameval.evaluation.evaluate import PassOptions
 from streameval.losses import CrossEntropy
@@ -160,13 +161,16 @@ def test_an_empty_path_is_none(
     storage.create(tmp_path / "there.arrow", [(x, t)], rows=3, shape=(20,), dtype="uint8")
     model.save(tmp_path / "model.safetensors")
     monkeypatch.chdir(tmp_path)
-    ways: dict[str, Callable[[], object]] = {
-        "data": lambda: se.open(""),
-        "path of a model": lambda: se.load_model(""),
-        "outputs": lambda: se.open_outputs(""),
-        "dest": lambda: se.convert("there.arrow", ""),
-    }
-    for name, way in ways.items():
+    ways: list[tuple[str, Callable[[], object]]] = [
+        ("data", lambda: se.open("")),
+        ("path of a model", lambda: se.load_model("")),
+        ("outputs", lambda: se.open_outputs("")),
+        ("dest", lambda: se.convert("there.arrow", "")),
+        ("dest", lambda: mnist.fetch("", source=".")),
+        ("source", lambda: mnist.fetch("to", source="")),
+        ("root", lambda: se.load_mnist(root="")),
+    ]
+    for name, way in ways:
         with pytest.raises(UsageError, match=f"^{name}: an empty path"):
             way()
     with pytest.raises(UsageError, match="path of a model: None, expected a path"):
