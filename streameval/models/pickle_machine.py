@@ -64,7 +64,10 @@ class Machine:
             except ModelError as error:
                 raise ModelError(f"the pickle holds at byte {start} {error}") from None
             except (ValueError, KeyError, OverflowError, struct.error) as error:
-                raise ModelError(f"the pickle is damaged at byte {start} ({type(error).__name__}).") from None
+                raise ModelError(
+                    f"no pickle, or a damaged one: {code!r} at byte {start} ({type(error).__name__}). Restore it from "
+                    "a good copy, or save the arrays with numpy.savez or as safetensors."
+                ) from None
         raise ModelError(f"the pickle takes more than {MAX_OPCODES} steps, far more than a network needs.")
 
     def step(self, code: bytes) -> Callable[[Machine], object] | None:

@@ -63,7 +63,10 @@ def load(path: str, threads: int | None = None) -> Predictor:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     # ONNX Runtime's own kinds of errors have no common ancestor but Exception.
     except Exception as error:
-        raise ModelError(f"{path}: ONNX Runtime does not take it: {str(error)[:300]}") from error
+        raise ModelError(
+            f"{path}: ONNX Runtime does not take it: {str(error)[:300]} Expected an .onnx file. What streameval reads "
+            "itself, as .pkl, .npz and .safetensors, is computed without --with onnxruntime."
+        ) from error
     return adapt(session, path)
 
 

@@ -60,7 +60,10 @@ def load(path: str, threads: int | None = None) -> Predictor:
     try:
         model = openvino.Core().compile_model(path, "CPU", settings)
     except RuntimeError as error:
-        raise ModelError(f"{path}: OpenVINO does not take it: {str(error)[:300]}") from error
+        raise ModelError(
+            f"{path}: OpenVINO does not take it: {str(error)[:300]} Expected an .onnx or .xml file. What streameval "
+            "reads itself, as .pkl, .npz and .safetensors, is computed without --with openvino."
+        ) from error
     return adapt(model, path, identity, files)
 
 

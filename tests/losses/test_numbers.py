@@ -382,6 +382,7 @@ def test_evaluate_says_the_loss_and_nothing_of_classes(
 ) -> None:
     paths, sigmoid = files(tmp_path, t), ["--activation", "sigmoid"]
     done = in_process("evaluate", *paths, *options, *sigmoid, "--json")
+    assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["loss"] == pytest.approx(exact.mean(), abs=1e-6)
     assert (report["loss_name"], report["accuracy"], report["eps"]) == (options[1], None, None)

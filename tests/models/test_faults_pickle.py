@@ -85,6 +85,7 @@ def test_a_pickle_that_calls_anything_is_refused_by_name_and_nothing_runs(
         (b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x7fN.", "ends at byte"),
         (b"\x80\x02T\xff\xff\xff\xff.", "ends at byte"),
         (b"I" + b"9" * 50 + b"\n.", "20 digits"),
+        (b"hello\n", "no pickle, or a damaged one: b'h' at byte 0 .*numpy.savez"),
     ],
 )
 def test_every_other_opcode_or_global_is_refused_by_name(tmp_path, content, said):
