@@ -99,6 +99,15 @@ def test_perplexities_of_a_harness_are_those_that_it_reports(folder: Path) -> No
     assert (done.returncode, "no column 'weights.tokens'" in done.stderr) == (2, True)
 
 
+@pytest.mark.parametrize("rows", ["", "1,0\n2,0\n"], ids=["none", "of weight 0"])
+def test_perplexity_without_any_weight_is_bad_data_of_that_file(rows: str, tmp_path: Path) -> None:
+    path = tmp_path / "saved.csv"
+    path.write_text(f"loss,w\n{rows}")
+    done = in_process("perplexity", path, "--loss-column", "loss", "--weight-column", "w")
+    assert done.returncode == 3
+    assert f"{path}, column w: no row has a weight" in done.stderr
+
+
 def test_every_link_of_the_page_leads_somewhere() -> None:
     assert all((ROOT / "docs" / one).exists() for one in re.findall(r"\]\((?!http)([^)#]+)\)", PAGE))
 
