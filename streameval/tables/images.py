@@ -129,9 +129,9 @@ def _said(image: Any) -> str:
 
 
 def _damaged(where: str, row: int, problem: BaseException) -> DataError:
-    return error(
-        where, row, f"a damaged image ({str(problem)[:120]})", "a whole one", "Restore it, or leave the row out."
-    )  # fmt: skip
+    # Pillow names what it was given, which is no file here.
+    said = str(problem).partition(" <_io.")[0][:120]
+    return error(where, row, f"a damaged image ({said})", "a whole one", "Restore it, or leave the row out.")
 
 
 def _pillow() -> Any:

@@ -152,7 +152,7 @@ def _random(name: str, data: Any) -> tuple[str, ...]:
     """What to say of a data set whose first row is another when it is read again."""
     one, other = (_named(name, data[0], 0) for _ in range(2))
     same = all(np.array_equal(_array(name, one[key], 0), _array(name, other.get(key), 0)) for key in one)
-    return () if same else ("Its rows are others each time they are read: is there a random transform?",)
+    return () if same else ("Its rows are others each time they are read, as by a random transform",)
 
 
 def _check_sampler(name: str, data: Any) -> tuple[str, ...]:

@@ -89,7 +89,7 @@ def test_a_loader_that_shuffles_is_told_and_gives_the_same_loss(network_file):
 
 def test_a_random_transform_is_told():
     noisy = Rows(NORMAL, lambda item: (item[0] + torch.rand(1), item[1]))
-    with pytest.warns(match="is there a random transform"):
+    with pytest.warns(match=r"each time they are read, as by a random transform\.(?: |$)"):
         storage.open(noisy)
 
 
