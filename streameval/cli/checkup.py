@@ -80,8 +80,8 @@ def insist(facts: dict[str, Any]) -> None:
     failed = [f"{one['name']} ({one['found']})" for one in facts["checks"] if not one["holds"]]
     if failed:
         raise CheckError(
-            f"did not hold: {'; '.join(failed)}. Results of this installation cannot be trusted: remove the cache "
-            f"folder {facts['cache']['folder']}, and install streameval again."
+            f"did not hold: {'; '.join(failed)}. Results of this installation cannot be trusted. Where that does not "
+            f"say what to do: remove the cache folder {facts['cache']['folder']}, and install streameval again."
         )
 
 

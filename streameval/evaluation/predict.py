@@ -141,4 +141,5 @@ def _mean(weights: NDArray[Any], probabilities: NDArray[np.float64], eps: float)
         logs = log(probabilities + eps)
     # Without weight, a log of -inf must not become NaN.
     terms = np.multiply(weights, logs, out=np.zeros_like(logs), where=weights != 0)
-    return float(-np.sum(terms) / len(terms))
+    # Not -0.0 where nothing is lost.
+    return float(-np.sum(terms) / len(terms)) + 0.0

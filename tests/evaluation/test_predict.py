@@ -67,6 +67,11 @@ def test_the_cross_entropy_error_is_the_article_s(n: int) -> None:
     assert se.cross_entropy_error(y, soft) == pytest.approx(naive.cross_entropy_error(y, soft), rel=1e-14)
 
 
+def test_an_error_of_nothing_is_no_negative_zero() -> None:
+    for t in ([1, 1], [[0, 1], [0, 1]]):
+        assert str(se.cross_entropy_error([[0.0, 1.0], [0.0, 1.0]], t, eps=0)) == "0.0"
+
+
 def test_the_cross_entropy_error_of_one_row_may_be_one_dimensional() -> None:
     y = np.array([0.1, 0.05, 0.6, 0.0, 0.05, 0.1, 0.0, 0.1, 0.0, 0.0])
     one_hot = np.eye(10)[2]
